@@ -1,0 +1,9 @@
+/** `@arcp/core`: the wire primitives that client and runtime share. */
+export * from "./shared.ts";
+export { StdioTransport, type StdioTransportOptions } from "./transport/stdio.ts";
+export { WebSocketTransport } from "./transport/websocket.node.ts";
+export {
+  type RunningWebSocketServer,
+  startWebSocketServer,
+  type WebSocketServerOptions,
+} from "./transport/websocket-server.ts";

@@ -1,0 +1,27 @@
+/** Bounds that a frame must keep before and while it is decoded. Named here once; every door uses the same ones. */
+export interface FrameLimits {
+  /** Bytes of one frame in UTF-8. Larger frames close the connection before they are read. */
+  readonly maxFrameBytes: number;
+  /** Nesting of objects and arrays. */
+  readonly maxDepth: number;
+  /** Members of any one object. */
+  readonly maxKeys: number;
+  /** Text that some stores cannot hold, U+0000 and unpaired surrogates: refused from clients, read from runtimes. */
+  readonly unstorableText: "refuse" | "allow";
+}
+
+/** What a runtime accepts from a client. */
+export const CLIENT_FRAME_LIMITS: FrameLimits = {
+  maxFrameBytes: 1024 * 1024,
+  maxDepth: 64,
+  maxKeys: 1000,
+  unstorableText: "refuse",
+};
+
+/** What a client accepts from a runtime: larger, because a result may come inline. */
+export const RUNTIME_FRAME_LIMITS: FrameLimits = {
+  maxFrameBytes: 64 * 1024 * 1024,
+  maxDepth: 256,
+  maxKeys: 100_000,
+  unstorableText: "allow",
+};

@@ -1,0 +1,49 @@
+/** The envelope that every message travels in (§5.1). */
+import { z } from "zod";
+import type { JobId, MessageId, SessionId } from "../ids.ts";
+
+/** The wire version that this implementation speaks by default. */
+export const WIRE_VERSION = "1.1";
+
+/** `1`, `1.0`, `1.1` and any later `1.x` are one dialect (PROTOCOL.md, Envelope). */
+export const isDraftVersion = (arcp: string): boolean => /^1(\.\d{1,4})?$/.test(arcp);
+
+/** Printable ASCII: what an id may be made of, whoever made it. */
+const ID = /^[\x21-\x7e]{1,128}$/;
+const id = z.string().regex(ID, "expected 1 to 128 printable ASCII characters");
+
+export const messageId = id.transform((value) => value as MessageId);
+export const sessionId = id.transform((value) => value as SessionId);
+export const jobId = id.transform((value) => value as JobId);
+
+/** An integer that a double holds exactly, zero or more, and not the negative zero that JSON allows. */
+export const counter = z
+  .int()
+  .nonnegative()
+  .refine((value) => !Object.is(value, -0), "expected a non-negative integer");
+
+/** A peer may write `null` for an optional member; it means that the member is absent. */
+export const absentOr = <T extends z.ZodType>(schema: T) =>
+  z
+    .union([schema, z.null()])
+    .optional()
+    .transform((value) => (value === null ? undefined : value));
+
+export const jsonObject = z.record(z.string(), z.unknown());
+
+/**
+ * The members that any message may carry. Everything else at the top level is ignored (§5.1). `trace_id` is read
+ * leniently by `parseTraceId`: a malformed one never fails a request.
+ */
+export const envelopeBase = {
+  arcp: z.string().min(1).max(16),
+  id: messageId,
+  session_id: sessionId.optional(),
+  job_id: jobId.optional(),
+  trace_id: z.unknown().optional(),
+  extensions: jsonObject.optional(),
+};
+
+/** A message type: its name and the schema of its payload. */
+export const message = <Type extends string, Payload extends z.ZodType>(type: Type, payload: Payload) =>
+  z.object({ ...envelopeBase, type: z.literal(type), payload });

@@ -1,0 +1,88 @@
+/** The kinds of `job.event` and what their bodies hold (§8.2, §8.4, §10.1). */
+import { z } from "zod";
+import { jsonObject } from "./envelope.ts";
+
+const finite = z.number();
+
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** The error of a `tool_result`, `job.error` or `session.error`, as peers send it. */
+export const errorPayload = z.looseObject({
+  code: z.string().min(1),
+  message: z.string().default(""),
+  retryable: z.boolean().default(false),
+  details: jsonObject.nullish().transform((value) => value ?? undefined),
+});
+
+export const logBody = z.looseObject({ level: z.string(), message: z.string(), attributes: jsonObject.optional() });
+export const thoughtBody = z.looseObject({ text: z.string() });
+export const toolCallBody = z.looseObject({ tool: z.string(), args: z.unknown(), call_id: z.string() });
+export const toolResultBody = z
+  .looseObject({ call_id: z.string(), result: z.unknown().optional(), error: errorPayload.optional() })
+  .refine((body) => body.result === undefined || body.error === undefined, "result and error exclude each other");
+export const statusBody = z.looseObject({ phase: z.string(), message: z.string().optional() });
+export const metricBody = z.looseObject({
+  name: z.string(),
+  value: finite,
+  unit: z.string().optional(),
+  dimensions: jsonObject.optional(),
+});
+export const artifactRefBody = z.looseObject({
+  uri: z.string(),
+  content_type: z.string(),
+  byte_size: z.number().nonnegative().optional(),
+  sha256: z.string().optional(),
+});
+export const delegateBody = z.looseObject({
+  agent: z.string(),
+  delegate_id: z.string().optional(),
+  input: z.unknown(),
+  lease_request: z.record(z.string(), z.array(z.string())).optional(),
+  lease_constraints: z.looseObject({ expires_at: z.string().optional() }).optional(),
+});
+export const progressBody = z.looseObject({
+  current: finite.nonnegative(),
+  total: finite.nonnegative().optional(),
+  units: z.string().optional(),
+  message: z.string().optional(),
+});
+export const resultChunkBody = z.looseObject({
+  result_id: z.string(),
+  chunk_seq: z.int().nonnegative(),
+  data: z.string(),
+  encoding: z.enum(["utf8", "base64"]),
+  more: z.boolean(),
+});
+
+/** The ten reserved kinds, each with the schema of its body. */
+export const EVENT_BODIES = {
+  log: logBody,
+  thought: thoughtBody,
+  tool_call: toolCallBody,
+  tool_result: toolResultBody,
+  status: statusBody,
+  metric: metricBody,
+  artifact_ref: artifactRefBody,
+  delegate: delegateBody,
+  progress: progressBody,
+  result_chunk: resultChunkBody,
+} as const;
+
+export type EventKind = keyof typeof EVENT_BODIES;
+export const EVENT_KINDS = Object.keys(EVENT_BODIES) as readonly EventKind[];
+export const isEventKind = (kind: string): kind is EventKind => Object.hasOwn(EVENT_BODIES, kind);
+
+/** Kinds that other parties define: `x-vendor.<vendor>.<name>` (§8.2, §15). */
+export const isVendorName = (name: string): boolean => /^x-vendor\.[a-z0-9_-]+(\.[a-zA-Z0-9_-]+)+$/.test(name);
+
+export type EventBody<Kind extends EventKind> = z.infer<(typeof EVENT_BODIES)[Kind]>;
+
+export type LogBody = EventBody<"log">;
+export type ToolCallBody = EventBody<"tool_call">;
+export type ToolResultBody = EventBody<"tool_result">;
+export type MetricPayload = EventBody<"metric">;
+export type ArtifactRefBody = EventBody<"artifact_ref">;
+export type DelegateBody = EventBody<"delegate">;
+export type ProgressBody = EventBody<"progress">;
+export type ResultChunkBody = EventBody<"result_chunk">;

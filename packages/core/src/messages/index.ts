@@ -1,0 +1,103 @@
+/** Every message of wire 1.1, by direction, and the decoders that turn a frame into one of them. */
+import { z } from "zod";
+import { InvalidRequestError } from "../errors.ts";
+import type { JsonObject } from "../frame.ts";
+import {
+  jobAccepted,
+  jobCancel,
+  jobCancelled,
+  jobError,
+  jobEvent,
+  jobResult,
+  jobSubmit,
+  jobSubscribe,
+  jobSubscribed,
+  jobUnsubscribe,
+} from "./job.ts";
+import {
+  sessionAck,
+  sessionBye,
+  sessionClose,
+  sessionClosed,
+  sessionError,
+  sessionHello,
+  sessionJobs,
+  sessionListJobs,
+  sessionPing,
+  sessionPong,
+  sessionResume,
+  sessionWelcome,
+} from "./session.ts";
+
+/** What a client sends. */
+export const clientMessage = z.discriminatedUnion("type", [
+  sessionHello,
+  sessionResume,
+  sessionPing,
+  sessionPong,
+  sessionAck,
+  sessionListJobs,
+  sessionClose,
+  sessionBye,
+  jobSubmit,
+  jobCancel,
+  jobSubscribe,
+  jobUnsubscribe,
+]);
+
+/** What a runtime sends. */
+export const runtimeMessage = z.discriminatedUnion("type", [
+  jobEvent,
+  jobResult,
+  jobError,
+  jobAccepted,
+  jobCancelled,
+  jobSubscribed,
+  sessionWelcome,
+  sessionError,
+  sessionPing,
+  sessionPong,
+  sessionJobs,
+  sessionClosed,
+  sessionBye,
+]);
+
+export type ClientMessage = z.infer<typeof clientMessage>;
+export type RuntimeMessage = z.infer<typeof runtimeMessage>;
+/** Any message of wire 1.1, discriminated on `type`. */
+export type Envelope = ClientMessage | RuntimeMessage;
+
+export type ClientMessageType = ClientMessage["type"];
+export type RuntimeMessageType = RuntimeMessage["type"];
+export type MessageOf<Type extends Envelope["type"]> = Extract<Envelope, { type: Type }>;
+
+const types = (union: { options: readonly { shape: { type: { value: string } } }[] }): ReadonlySet<string> =>
+  new Set(union.options.map((option) => option.shape.type.value));
+
+export const CLIENT_MESSAGE_TYPES = types(clientMessage);
+export const RUNTIME_MESSAGE_TYPES = types(runtimeMessage);
+
+/** Messages that may come before the session exists. */
+export const isPreSessionType = (type: string): boolean => type === "session.hello" || type === "session.resume";
+
+/** `frame` as a message that a client may send. Throws {@link InvalidRequestError} that names the first wrong member. */
+export const decodeClientMessage = (frame: JsonObject): ClientMessage => decodeAs(clientMessage, frame);
+
+/** `frame` as a message that a runtime may send. Throws {@link InvalidRequestError} that names the first wrong member. */
+export const decodeRuntimeMessage = (frame: JsonObject): RuntimeMessage => decodeAs(runtimeMessage, frame);
+
+function decodeAs<Schema extends z.ZodType>(schema: Schema, frame: JsonObject): z.infer<Schema> {
+  const parsed = schema.safeParse(frame);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const path = (issue?.path ?? []).map(String).join(".");
+  const type = typeof frame["type"] === "string" ? frame["type"].slice(0, 128) : undefined;
+  throw new InvalidRequestError(`${path === "" ? "the message" : path}: ${issue?.message ?? "not valid"}`, {
+    details: { ...(type === undefined ? {} : { type }), ...(path === "" ? {} : { path }) },
+  });
+}
+
+export * from "./envelope.ts";
+export * from "./event.ts";
+export * from "./job.ts";
+export * from "./session.ts";

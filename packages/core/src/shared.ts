@@ -1,0 +1,28 @@
+/** What `@arcp/core` exports on every platform. */
+export { type BearerVerifier, type Identity, StaticBearerVerifier, sha256Hex } from "./auth.ts";
+export { type Clock, systemClock } from "./clock.ts";
+export * from "./errors.ts";
+export type { EventLog, LoggedEntry, LoggedJob } from "./event-log.ts";
+export * from "./features.ts";
+export { decodeFrame, type JsonObject } from "./frame.ts";
+export * from "./ids.ts";
+export { CLIENT_FRAME_LIMITS, type FrameLimits, RUNTIME_FRAME_LIMITS } from "./limits.ts";
+export { createLogger, type Logger, rootLogger, silentLogger } from "./logger.ts";
+export * from "./messages/index.ts";
+export { PendingRegistry } from "./pending.ts";
+export { type SessionPhase, SessionState } from "./session-state.ts";
+export { parseTraceId, type TraceContext } from "./trace.ts";
+export {
+  type FrameFate,
+  MemoryTransport,
+  type MemoryTransportOptions,
+  pairMemoryTransports,
+} from "./transport/memory.ts";
+export {
+  isLoopbackHost,
+  type Transport,
+  type TransportClose,
+  TransportError,
+  type TransportPeer,
+} from "./transport/transport.ts";
+export type { WebSocketConnectOptions } from "./transport/websocket-url.ts";

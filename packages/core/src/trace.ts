@@ -1,0 +1,26 @@
+import type { TraceId } from "./ids.ts";
+
+/** Where a job stands in a distributed trace (§11): the trace id and, when the caller gave one, its parent span. */
+export interface TraceContext {
+  readonly traceId: TraceId;
+  /** 16 lowercase hexadecimal characters. */
+  readonly parentSpanId?: string;
+  readonly traceState?: string;
+}
+
+const TRACE_ID = /^[0-9a-f]{32}$/;
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/;
+const ZERO_TRACE = "0".repeat(32);
+
+/**
+ * Reads a `trace_id` field: 32 hexadecimal characters, or a whole `traceparent`. Upper case is lowered.
+ * Returns `undefined` for anything else, the all-zero id included: a malformed trace never fails a request.
+ */
+export function parseTraceId(value: unknown): TraceContext | undefined {
+  if (typeof value !== "string") return undefined;
+  const text = value.toLowerCase();
+  if (TRACE_ID.test(text)) return text === ZERO_TRACE ? undefined : { traceId: text as TraceId };
+  const parent = TRACEPARENT.exec(text);
+  if (!parent || parent[1] === ZERO_TRACE) return undefined;
+  return { traceId: parent[1] as TraceId, parentSpanId: parent[2] as string };
+}

@@ -1,0 +1,158 @@
+import {
+  CLOSE_ABNORMAL,
+  CLOSE_NORMAL,
+  CloseSignal,
+  Inbox,
+  type Transport,
+  type TransportClose,
+  type TransportPeer,
+} from "./transport.ts";
+
+/** What becomes of one frame on its way. `cut` loses it and everything after it, like a cable that is pulled. */
+export type FrameFate = "deliver" | "drop" | "duplicate" | "cut";
+
+export interface MemoryTransportOptions {
+  /** Decides the fate of each frame that this end sends. `index` counts from 0. */
+  readonly onSend?: (frame: string, index: number) => FrameFate;
+}
+
+/** Runs after the current task and its microtasks: a peer never answers inside the sender's call. */
+const nextTask: (task: () => void) => void =
+  typeof setImmediate === "function" ? (task) => void setImmediate(task) : (task) => void setTimeout(task, 0);
+
+/**
+ * One end of an in-process connection. It behaves like a network: frames are text, arrive in order and later, stop
+ * while the reader is paused, and may be lost by plan.
+ */
+export class MemoryTransport implements Transport {
+  readonly peer: TransportPeer = { kind: "memory", isConfidential: true };
+  readonly #inbox = new Inbox();
+  readonly #close = new CloseSignal();
+  readonly #options: MemoryTransportOptions;
+  #other: MemoryTransport | undefined;
+  #sent = 0;
+  #inFlight: string[] = [];
+  #inFlightBytes = 0;
+  #isScheduled = false;
+  #drainWaiters: (() => void)[] = [];
+
+  constructor(options: MemoryTransportOptions = {}) {
+    this.#options = options;
+  }
+
+  get bufferedBytes(): number {
+    return this.#inFlightBytes;
+  }
+
+  get closed(): Promise<TransportClose> {
+    return this.#close.promise;
+  }
+
+  get isClosed(): boolean {
+    return this.#close.isClosed;
+  }
+
+  /** Joins two ends. Called once, by {@link pairMemoryTransports}. */
+  link(other: MemoryTransport): void {
+    this.#other = other;
+  }
+
+  send(frame: string): void {
+    if (this.isClosed) return;
+    const fate = this.#options.onSend?.(frame, this.#sent) ?? "deliver";
+    this.#sent += 1;
+    if (fate === "cut") {
+      this.abort("cut");
+      return;
+    }
+    if (fate === "drop") return;
+    this.#queue(frame);
+    if (fate === "duplicate") this.#queue(frame);
+  }
+
+  drained(): Promise<void> {
+    if (this.isClosed || this.#inFlight.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#drainWaiters.push(resolve));
+  }
+
+  onFrame(handler: (frame: string) => void): void {
+    this.#inbox.onFrame(handler);
+  }
+
+  onMalformed(): void {
+    // Frames are strings here: nothing can arrive that is not one.
+  }
+
+  pause(): void {
+    this.#inbox.pause();
+  }
+
+  resume(): void {
+    this.#inbox.resume();
+    this.#other?.schedule();
+  }
+
+  close(code: number = CLOSE_NORMAL, reason = ""): void {
+    if (this.isClosed) return;
+    // What is in flight arrives first; the other end learns of the close after it.
+    const finish = (): void => this.#end(code, reason);
+    if (this.#inFlight.length === 0) nextTask(finish);
+    else this.#drainWaiters.push(finish);
+  }
+
+  abort(reason = "aborted"): void {
+    this.#inFlight = [];
+    this.#inFlightBytes = 0;
+    this.#end(CLOSE_ABNORMAL, reason);
+  }
+
+  /** Asks for a delivery round, e.g. because the reader is ready again. */
+  schedule(): void {
+    if (this.#isScheduled || this.#inFlight.length === 0) return;
+    this.#isScheduled = true;
+    nextTask(() => this.#deliver());
+  }
+
+  #queue(frame: string): void {
+    this.#inFlight.push(frame);
+    this.#inFlightBytes += frame.length;
+    this.schedule();
+  }
+
+  #deliver(): void {
+    this.#isScheduled = false;
+    const other = this.#other;
+    if (other === undefined || other.isClosed || this.isClosed || other.#inbox.isPaused) return;
+    const frames = this.#inFlight;
+    this.#inFlight = [];
+    this.#inFlightBytes = 0;
+    for (const frame of frames) {
+      if (other.isClosed) break;
+      other.#inbox.push(frame);
+    }
+    this.#releaseDrainWaiters();
+  }
+
+  #end(code: number, reason: string): void {
+    if (this.#close.close(code, reason)) this.#releaseDrainWaiters();
+    const other = this.#other;
+    if (other && other.#close.close(code, reason)) other.#releaseDrainWaiters();
+  }
+
+  #releaseDrainWaiters(): void {
+    const waiters = this.#drainWaiters;
+    this.#drainWaiters = [];
+    for (const release of waiters) release();
+  }
+}
+
+/** Two connected ends: what one sends, the other receives. */
+export function pairMemoryTransports(
+  options: { readonly left?: MemoryTransportOptions; readonly right?: MemoryTransportOptions } = {},
+): [MemoryTransport, MemoryTransport] {
+  const left = new MemoryTransport(options.left);
+  const right = new MemoryTransport(options.right);
+  left.link(right);
+  right.link(left);
+  return [left, right];
+}

@@ -1,0 +1,156 @@
+import type { Readable, Writable } from "node:stream";
+import { CLIENT_FRAME_LIMITS } from "../limits.ts";
+import {
+  CLOSE_ABNORMAL,
+  CLOSE_NORMAL,
+  CloseSignal,
+  Inbox,
+  type Transport,
+  type TransportClose,
+  type TransportPeer,
+} from "./transport.ts";
+
+export interface StdioTransportOptions {
+  /** Where frames come from. Default: the process's standard input. */
+  readonly input?: Readable;
+  /** Where frames go. Default: the process's standard output. */
+  readonly output?: Writable;
+  /** Bytes of one line. A longer line ends the connection. Default: 1 MiB. */
+  readonly maxFrameBytes?: number;
+}
+
+const NEWLINE = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const CLOSE_TOO_LARGE = 1009;
+const LOW_WATER_BYTES = 64 * 1024;
+
+/** Newline-delimited JSON over a pair of byte streams (§4.2): one envelope per line, blank lines ignored. */
+export class StdioTransport implements Transport {
+  readonly peer: TransportPeer = { kind: "stdio", isConfidential: true };
+  readonly #input: Readable;
+  readonly #output: Writable;
+  readonly #maxFrameBytes: number;
+  readonly #inbox = new Inbox();
+  readonly #close = new CloseSignal();
+  readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  #partial: Buffer[] = [];
+  #partialBytes = 0;
+  #onMalformed: (problem: string) => void = () => {};
+
+  constructor(options: StdioTransportOptions = {}) {
+    this.#input = options.input ?? process.stdin;
+    this.#output = options.output ?? process.stdout;
+    this.#maxFrameBytes = options.maxFrameBytes ?? CLIENT_FRAME_LIMITS.maxFrameBytes;
+    this.#input.on("data", (chunk: Buffer | string) => this.#take(Buffer.from(chunk)));
+    this.#input.on("end", () => this.#end(CLOSE_NORMAL, "end of input"));
+    this.#input.on("error", (error) => this.#end(CLOSE_ABNORMAL, error.message));
+    this.#input.on("close", () => this.#end(CLOSE_ABNORMAL, "input closed"));
+    this.#output.on("error", (error) => this.#end(CLOSE_ABNORMAL, error.message));
+  }
+
+  get bufferedBytes(): number {
+    return this.#output.writableLength;
+  }
+
+  get closed(): Promise<TransportClose> {
+    return this.#close.promise;
+  }
+
+  get isClosed(): boolean {
+    return this.#close.isClosed;
+  }
+
+  send(frame: string): void {
+    if (!this.isClosed && this.#output.writable) this.#output.write(`${frame}\n`);
+  }
+
+  drained(): Promise<void> {
+    if (this.isClosed || this.bufferedBytes <= LOW_WATER_BYTES) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#output.off("drain", done);
+        resolve();
+      };
+      this.#output.on("drain", done);
+      void this.closed.then(done);
+    });
+  }
+
+  onFrame(handler: (frame: string) => void): void {
+    this.#inbox.onFrame(handler);
+  }
+
+  onMalformed(handler: (problem: string) => void): void {
+    this.#onMalformed = handler;
+  }
+
+  pause(): void {
+    this.#inbox.pause();
+    this.#input.pause();
+  }
+
+  resume(): void {
+    this.#inbox.resume();
+    if (!this.#inbox.isPaused) this.#input.resume();
+  }
+
+  close(code: number = CLOSE_NORMAL, reason = ""): void {
+    if (this.isClosed) return;
+    this.#input.pause();
+    this.#output.end(() => this.#end(code, reason));
+  }
+
+  abort(reason = "aborted"): void {
+    this.#input.pause();
+    this.#output.destroy();
+    this.#end(CLOSE_ABNORMAL, reason);
+  }
+
+  #take(chunk: Buffer): void {
+    let from = 0;
+    while (!this.isClosed) {
+      const end = chunk.indexOf(NEWLINE, from);
+      if (end === -1) break;
+      this.#line(this.#joinPartial(chunk.subarray(from, end)));
+      from = end + 1;
+    }
+    if (from === chunk.length || this.isClosed) return;
+    this.#partial.push(chunk.subarray(from));
+    this.#partialBytes += chunk.length - from;
+    if (this.#partialBytes > this.#maxFrameBytes) this.#tooLarge();
+  }
+
+  #joinPartial(rest: Buffer): Buffer {
+    if (this.#partial.length === 0) return rest;
+    const line = Buffer.concat([...this.#partial, rest]);
+    this.#partial = [];
+    this.#partialBytes = 0;
+    return line;
+  }
+
+  #line(line: Buffer): void {
+    const bytes = line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line;
+    if (bytes.length > this.#maxFrameBytes) {
+      this.#tooLarge();
+      return;
+    }
+    let text: string;
+    try {
+      text = this.#decoder.decode(bytes);
+    } catch {
+      this.#onMalformed("a line is not valid UTF-8");
+      return;
+    }
+    if (text.trim() !== "") this.#inbox.push(text);
+  }
+
+  #tooLarge(): void {
+    this.#partial = [];
+    this.#onMalformed(`a line is longer than ${this.#maxFrameBytes} bytes`);
+    this.close(CLOSE_TOO_LARGE, "line too long");
+  }
+
+  #end(code: number, reason: string): void {
+    this.#close.close(code, reason);
+  }
+}

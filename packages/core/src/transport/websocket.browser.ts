@@ -1,0 +1,120 @@
+import {
+  CLOSE_ABNORMAL,
+  CLOSE_NORMAL,
+  CloseSignal,
+  Inbox,
+  type Transport,
+  type TransportClose,
+  TransportError,
+  type TransportPeer,
+} from "./transport.ts";
+import { assertMayConnect, type WebSocketConnectOptions } from "./websocket-url.ts";
+
+/** The part of the platform's `WebSocket` that is used here. */
+interface PlatformSocket {
+  readonly bufferedAmount: number;
+  readonly readyState: number;
+  binaryType: string;
+  send(data: string): void;
+  close(code?: number, reason?: string): void;
+  addEventListener(
+    type: "open" | "message" | "close" | "error",
+    listener: (event: { data?: unknown; code?: number; reason?: string }) => void,
+  ): void;
+}
+
+const LOW_WATER_BYTES = 64 * 1024;
+const DRAIN_POLL_MS = 10;
+const OPEN = 1;
+
+/** Frames over the platform's own `WebSocket` (§4.1), for pages and workers. */
+export class WebSocketTransport implements Transport {
+  readonly peer: TransportPeer;
+  readonly #socket: PlatformSocket;
+  readonly #inbox = new Inbox();
+  readonly #close = new CloseSignal();
+  #onMalformed: (problem: string) => void = () => {};
+
+  private constructor(socket: PlatformSocket, isConfidential: boolean) {
+    this.#socket = socket;
+    this.peer = { kind: "websocket", isConfidential };
+    socket.addEventListener("message", (event) => {
+      if (typeof event.data === "string") this.#inbox.push(event.data);
+      else this.#onMalformed("a binary frame");
+    });
+    socket.addEventListener("close", (event) => this.#close.close(event.code ?? CLOSE_ABNORMAL, event.reason ?? ""));
+  }
+
+  /** Opens a connection. Rejects with {@link TransportError} when it cannot be made, or `signal` aborts. */
+  static connect(url: string, options: WebSocketConnectOptions = {}): Promise<WebSocketTransport> {
+    const target = assertMayConnect(url, options);
+    return new Promise((resolve, reject) => {
+      const Platform = (globalThis as unknown as { WebSocket: new (url: string) => PlatformSocket }).WebSocket;
+      const socket = new Platform(target.url.href);
+      const transport = new WebSocketTransport(socket, target.isConfidential);
+      const onAbort = (): void => {
+        socket.close();
+        reject(options.signal?.reason);
+      };
+      options.signal?.addEventListener("abort", onAbort, { once: true });
+      const settled = (): void => options.signal?.removeEventListener("abort", onAbort);
+      socket.addEventListener("open", () => {
+        settled();
+        resolve(transport);
+      });
+      socket.addEventListener("error", () => {
+        settled();
+        reject(new TransportError(`could not connect to ${target.url.host}`));
+      });
+    });
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  get closed(): Promise<TransportClose> {
+    return this.#close.promise;
+  }
+
+  get isClosed(): boolean {
+    return this.#close.isClosed;
+  }
+
+  send(frame: string): void {
+    if (this.#socket.readyState === OPEN) this.#socket.send(frame);
+  }
+
+  async drained(): Promise<void> {
+    // The platform has no event for this.
+    while (!this.isClosed && this.bufferedBytes > LOW_WATER_BYTES) {
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    }
+  }
+
+  onFrame(handler: (frame: string) => void): void {
+    this.#inbox.onFrame(handler);
+  }
+
+  onMalformed(handler: (problem: string) => void): void {
+    this.#onMalformed = handler;
+  }
+
+  /** Keeps what arrives. The platform cannot stop reading, so this only delays the consumer. */
+  pause(): void {
+    this.#inbox.pause();
+  }
+
+  resume(): void {
+    this.#inbox.resume();
+  }
+
+  close(code: number = CLOSE_NORMAL, reason = ""): void {
+    this.#socket.close(code, reason);
+  }
+
+  abort(reason = "aborted"): void {
+    this.#socket.close(CLOSE_NORMAL, reason);
+    this.#close.close(CLOSE_ABNORMAL, reason);
+  }
+}

@@ -1,0 +1,164 @@
+import type { Socket } from "node:net";
+import { WebSocket } from "ws";
+import { RUNTIME_FRAME_LIMITS } from "../limits.ts";
+import {
+  CLOSE_ABNORMAL,
+  CLOSE_NORMAL,
+  CloseSignal,
+  Inbox,
+  type Transport,
+  type TransportClose,
+  TransportError,
+  type TransportPeer,
+} from "./transport.ts";
+import { assertMayConnect, type WebSocketConnectOptions } from "./websocket-url.ts";
+
+const LOW_WATER_BYTES = 64 * 1024;
+/** How long the other side may take to answer a close. */
+const CLOSE_TIMEOUT_MS = 5_000;
+const CLOSE_POLICY = 1008;
+const CLOSE_UNSUPPORTED = 1003;
+/** Answers to pings that may wait to be written before the peer is taken for hostile. */
+const MAX_BUFFERED_PONG_BYTES = 64 * 1024;
+
+/** Frames over a WebSocket (§4.1): one envelope per text frame. All frames sent in one task leave in one write. */
+export class WebSocketTransport implements Transport {
+  readonly peer: TransportPeer;
+  readonly #socket: WebSocket;
+  readonly #stream: Socket | undefined;
+  readonly #inbox = new Inbox();
+  readonly #close = new CloseSignal();
+  #isCorked = false;
+  #onMalformed: (problem: string) => void = () => {};
+
+  constructor(socket: WebSocket, peer: TransportPeer) {
+    this.#socket = socket;
+    this.peer = peer;
+    // ws keeps the stream in a private field; without it every frame is a system call of its own.
+    this.#stream = (socket as unknown as { _socket?: Socket })._socket;
+    socket.on("message", (data, isBinary) => {
+      if (!isBinary) this.#inbox.push(String(data));
+      else {
+        this.#onMalformed("a binary frame");
+        this.close(CLOSE_UNSUPPORTED, "text frames only");
+      }
+    });
+    socket.on("ping", (data) => {
+      if (this.bufferedBytes > MAX_BUFFERED_PONG_BYTES && !this.#inbox.isPaused) {
+        this.close(CLOSE_POLICY, "too many pings");
+      } else if (socket.readyState === WebSocket.OPEN) socket.pong(data);
+    });
+    socket.on("close", (code, reason) => this.#close.close(code, reason.toString()));
+    // ws closes the socket after an error with the code that fits; "close" follows.
+    socket.on("error", (error) => this.#onMalformed(error.message));
+  }
+
+  /** Opens a connection. Rejects with {@link TransportError} when it cannot be made, or `signal` aborts. */
+  static connect(url: string, options: WebSocketConnectOptions = {}): Promise<WebSocketTransport> {
+    const target = assertMayConnect(url, options);
+    const { signal } = options;
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const socket = new WebSocket(target.url, {
+        perMessageDeflate: false,
+        maxPayload: options.maxFrameBytes ?? RUNTIME_FRAME_LIMITS.maxFrameBytes,
+        autoPong: false,
+        followRedirects: false,
+      });
+      const onAbort = (): void => {
+        socket.terminate();
+        reject(signal?.reason);
+      };
+      const onError = (cause: Error): void => {
+        signal?.removeEventListener("abort", onAbort);
+        reject(new TransportError(`could not connect to ${target.url.host}: ${cause.message}`, { cause }));
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      socket.once("error", onError);
+      // The first frames can arrive in the same packet as the upgrade: listen before the event loop turns.
+      socket.once("open", () => {
+        socket.off("error", onError);
+        signal?.removeEventListener("abort", onAbort);
+        resolve(new WebSocketTransport(socket, { kind: "websocket", isConfidential: target.isConfidential }));
+      });
+    });
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  get closed(): Promise<TransportClose> {
+    return this.#close.promise;
+  }
+
+  get isClosed(): boolean {
+    return this.#close.isClosed;
+  }
+
+  send(frame: string): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (!this.#isCorked && this.#stream) {
+      this.#isCorked = true;
+      this.#stream.cork();
+      process.nextTick(() => this.#uncork());
+    }
+    this.#socket.send(frame);
+  }
+
+  drained(): Promise<void> {
+    if (this.isClosed || this.bufferedBytes <= LOW_WATER_BYTES || !this.#stream) return Promise.resolve();
+    const stream = this.#stream;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        stream.off("drain", done);
+        stream.off("close", done);
+        resolve();
+      };
+      stream.on("drain", done);
+      stream.on("close", done);
+    });
+  }
+
+  onFrame(handler: (frame: string) => void): void {
+    this.#inbox.onFrame(handler);
+  }
+
+  onMalformed(handler: (problem: string) => void): void {
+    this.#onMalformed = handler;
+  }
+
+  pause(): void {
+    this.#inbox.pause();
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#inbox.resume();
+    if (!this.#inbox.isPaused) this.#socket.resume();
+  }
+
+  close(code: number = CLOSE_NORMAL, reason = ""): void {
+    if (this.isClosed || this.#socket.readyState === WebSocket.CLOSING) return;
+    this.#uncork();
+    this.#socket.resume();
+    this.#socket.close(code, reason.slice(0, 120));
+    const timer = setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT_MS);
+    timer.unref();
+    void this.closed.then(() => clearTimeout(timer));
+  }
+
+  abort(reason = "aborted"): void {
+    this.#close.close(CLOSE_ABNORMAL, reason);
+    this.#socket.terminate();
+  }
+
+  #uncork(): void {
+    if (!this.#isCorked) return;
+    this.#isCorked = false;
+    this.#stream?.uncork();
+  }
+}
