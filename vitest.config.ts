@@ -1,0 +1,34 @@
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+/** Tests run the sources: one copy of every class, no stale build. The commands and examples run what is built. */
+const packageSources = Object.fromEntries(
+  ["core", "client", "runtime", "sdk"].map((name) => [
+    `@arcp/${name}`,
+    fileURLToPath(new URL(`packages/${name}/src/index.ts`, import.meta.url)),
+  ]),
+);
+
+export default defineConfig({
+  resolve: { alias: packageSources },
+  test: {
+    include: ["tests/**/*.test.ts"],
+    // Other type errors are the `types` check; here only the expectations of the type tests count.
+    typecheck: {
+      enabled: true,
+      include: ["tests/**/*.test-d.ts"],
+      tsconfig: "tests/tsconfig.json",
+      ignoreSourceErrors: true,
+    },
+    pool: "forks",
+    maxWorkers: Math.max(2, availableParallelism() - 1),
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
+    teardownTimeout: 10_000,
+    retry: 0,
+    globals: false,
+    restoreMocks: true,
+    reporters: process.env["COUNTS_DIR"] ? ["default", "./scripts/vitest-counts.ts"] : ["default"],
+  },
+});
