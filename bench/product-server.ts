@@ -1,0 +1,41 @@
+/** The runtime of this repository as a measured server: the same three agents, everything switched on. */
+import { join } from "node:path";
+import { StaticBearerVerifier, silentLogger, startWebSocketServer } from "@arcp/core";
+import { ARCPServer, sqliteStore } from "@arcp/runtime";
+import { type ChunksInput, Gate, type StreamInput, serveControl, serverSettings } from "./server-control.ts";
+import { BENCH_TOKEN } from "./wire-client.ts";
+
+const { directory, synchronous } = serverSettings();
+const gate = new Gate();
+
+const server = new ARCPServer({
+  runtime: { name: "product", version: "1.0.0" },
+  capabilities: { encodings: ["json"], agents: [] },
+  bearer: new StaticBearerVerifier(new Map([[BENCH_TOKEN, { principal: "bench" }]])),
+  eventLog: sqliteStore({ path: join(directory, "product.db"), synchronous }),
+  logger: silentLogger,
+});
+
+server.registerAgent("echo@1.0.0", async (input) => ({ echoed: input }));
+
+server.registerAgent("stream@1.0.0", async (input, ctx) => {
+  const { count, bytes, gated } = input as StreamInput;
+  if (gated === true) await new Promise<void>((resolve) => gate.wait(resolve));
+  const text = "x".repeat(bytes);
+  for (let sent = 0; sent < count; sent += 1) {
+    ctx.signal.throwIfAborted();
+    await ctx.log("info", text);
+  }
+  return { sent: count };
+});
+
+server.registerAgent("chunks@1.0.0", async (input, ctx) => {
+  const { chunks, chunkBytes } = input as ChunksInput;
+  const bytes = new Uint8Array(chunkBytes).fill(0xa5);
+  const result = ctx.streamResult({});
+  for (let sent = 0; sent < chunks; sent += 1) await result.write(bytes, { encoding: "base64" });
+  await result.finalize(undefined, { summary: `${chunks} chunks` });
+});
+
+const listener = await startWebSocketServer({ onTransport: (transport) => server.accept(transport) });
+serveControl(listener.url, gate);
