@@ -7,12 +7,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { type Figures, RUN, type Scene } from "./scenarios.ts";
 import { SERVER_NAMES, ServerProcess, timeout } from "./server-process.ts";
 import { isScenarioId } from "./targets.ts";
 
 const SCENARIO_TIMEOUT_MS = 300_000;
+const CRASH_REPORT_MS = 1_000;
 
 const { values } = parseArgs({
   options: {
@@ -50,6 +52,10 @@ async function runScenario(scene: Scene, run: (scene: Scene) => Promise<Figures>
   const deadline = timeout(SCENARIO_TIMEOUT_MS, `the scenario did not end in ${SCENARIO_TIMEOUT_MS / 1_000} s`);
   try {
     return await Promise.race([run(scene), scene.server.crashed, deadline.promise]);
+  } catch (error) {
+    // A server that died is seen as a lost connection first; why it died comes a moment later.
+    await Promise.race([scene.server.crashed, delay(CRASH_REPORT_MS)]);
+    throw error;
   } finally {
     deadline.cancel();
   }

@@ -1,4 +1,5 @@
 /** The scenarios: each drives one freshly started server and returns its figures by the keys of `targets.ts`. */
+import { setTimeout as delay } from "node:timers/promises";
 import { clientLibraryStream } from "./client-library.ts";
 import type { StreamInput } from "./server-control.ts";
 import type { ServerName, ServerProcess } from "./server-process.ts";
@@ -20,6 +21,7 @@ const BYTES_PER_MEGABYTE = 1e6;
 /** What compiled code needs: done before anything is measured, on every server alike. */
 const WARM_UP_EVENTS = 5_000;
 const WARM_UP_JOBS = 300;
+const WARM_UP_SESSIONS = 500;
 
 export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -212,6 +214,22 @@ async function resume(scene: Scene): Promise<Figures> {
   return { perSecond: median(rates), welcomeMs: median(welcomes), serverCpuMicros: median(cpu) };
 }
 
+async function idleSessions(scene: Scene): Promise<Figures> {
+  const batch = 100;
+  const openInBatches = async (count: number): Promise<void> => {
+    for (let open = 0; open < count; open += batch) await openSessions(scene, Math.min(batch, count - open));
+  };
+  await openInBatches(WARM_UP_SESSIONS);
+  const before = await scene.server.settledUsage();
+  const count = scaled(scene, 10_000);
+  const startedAt = performance.now();
+  await openInBatches(count);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  await delay(1_000);
+  const after = await scene.server.settledUsage();
+  return { rssKilobytes: (after.rssBytes - before.rssBytes) / 1_000 / count, perSecond: count / seconds };
+}
+
 async function largeResult(scene: Scene): Promise<Figures> {
   const chunkBytes = 256 * 1024;
   const session = await WireSession.open(scene.server.url);
@@ -345,6 +363,7 @@ export const RUN: Readonly<Record<ScenarioId, (scene: Scene) => Promise<Figures>
   "4": manySessions,
   "5": manySubscribers,
   "6": resume,
+  "7": idleSessions,
   "8": largeResult,
   "9": pingWhileStreaming,
   "10": cancelWhileStreaming,

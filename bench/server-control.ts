@@ -14,6 +14,8 @@ export interface Usage {
 
 export type ControlRequest =
   | { readonly ask: "usage"; readonly requestId: number }
+  /** Collect garbage first. */
+  | { readonly ask: "settled-usage"; readonly requestId: number }
   | { readonly ask: "release"; readonly requestId: number };
 export type ControlReply = { readonly requestId: number; readonly usage: Usage };
 
@@ -50,6 +52,7 @@ export class Gate {
 export function serveControl(url: string, gate: Gate): void {
   process.on("message", (request: ControlRequest) => {
     if (request.ask === "release") gate.release();
+    if (request.ask === "settled-usage") globalThis.gc?.();
     const { user, system } = process.cpuUsage();
     const usage: Usage = { cpuMicros: user + system, rssBytes: process.memoryUsage.rss() };
     process.send?.({ requestId: request.requestId, usage } satisfies ControlReply);

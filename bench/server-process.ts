@@ -42,7 +42,7 @@ export class ServerProcess {
     }
     const program = fileURLToPath(new URL(`./${name}-server.ts`, import.meta.url));
     const child = fork(program, [JSON.stringify(settings)], {
-      execArgv: [...nodeFlags],
+      execArgv: ["--expose-gc", ...nodeFlags],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     let complaint = "";
@@ -77,6 +77,11 @@ export class ServerProcess {
 
   usage(): Promise<Usage> {
     return this.#request("usage");
+  }
+
+  /** The same after a garbage collection, for what is kept rather than what was touched. */
+  settledUsage(): Promise<Usage> {
+    return this.#request("settled-usage");
   }
 
   /** Opens the gate for every job that waits behind it. */

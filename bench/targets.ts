@@ -1,6 +1,6 @@
 /** What is measured, in which unit, and how good it has to be. Data only; `scenarios.ts` has the code. */
 
-export const SCENARIO_IDS = ["1", "2", "3", "3c", "4", "5", "6", "8", "9", "10", "11"] as const;
+export const SCENARIO_IDS = ["1", "2", "3", "3c", "4", "5", "6", "7", "8", "9", "10", "11"] as const;
 export type ScenarioId = (typeof SCENARIO_IDS)[number];
 
 export type Target =
@@ -79,6 +79,13 @@ export const SCENARIOS: Readonly<Record<ScenarioId, Scenario>> = {
       { key: "perSecond", label: "events replayed", unit: "/s", target: shareOfLimit(0.7) },
       { key: "welcomeMs", label: "hello to welcome", unit: "ms", target: absolute(10) },
       serverCpu("event"),
+    ],
+  },
+  "7": {
+    title: "10,000 idle sessions",
+    measures: [
+      { key: "rssKilobytes", label: "server RSS per session", unit: "KB", target: absolute(22) },
+      { key: "perSecond", label: "sessions opened", unit: "/s" },
     ],
   },
   "8": {
