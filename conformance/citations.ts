@@ -21,12 +21,13 @@ interface TestTitle {
 
 /** `test("title", …)`, `it.only("title", …)`, and a suite's own `overEveryTransport("title", async …)`. */
 const TEST =
-  /(?<![\w.])(?!describe\b)(?<callee>(?:test|it)(?:\.\w+(?:\([^()]*\))?)*|\w+)\(\s*(?<quote>["'`])(?<title>(?:\\.|(?!\k<quote>)[^\\])*)\k<quote>\s*,\s*(?:\{[^{}]*\}\s*,\s*)?(?:async\b|\(|function\b|\w+\s*=>)/g;
+  /(?<![\w.])(?!describe\b)(?<callee>(?:test|it)(?:\.\w+)*|\w+)\(\s*(?<quote>["'`])(?<title>(?:\\.|(?!\k<quote>)[^\\])*)\k<quote>\s*,\s*(?:\{[^{}]*\}\s*,\s*)?(?:async\b|\(|function\b|\w+\s*=>)/g;
 /** `test.each(table)("title", …)`, whose table may hold anything. */
 const TABLE_TEST =
   /\)\(\s*(?<quote>["'`])(?<title>(?:\\.|(?!\k<quote>)[^\\])*)\k<quote>\s*,\s*(?:\{[^{}]*\}\s*,\s*)?(?:async\b|\(|function\b|\w+\s*=>)/g;
 const COVERS = /(?<![\w.])covers\((?<ids>[^()]*)\)/g;
 const ID_LIST = /^\s*(["'])[\w.-]+\1(?:\s*,\s*(["'])[\w.-]+\2)*\s*,?\s*$/;
+const SKIPPED_SUITE = /(?<![\w.])describe\.(?:skip|todo)\b/;
 const SKIPPING_MODIFIER = /\.(?:skip|todo|fails|skipIf|runIf)\b/;
 
 /** Reads the citations of one test file. */
@@ -45,6 +46,10 @@ export function citationsOf(file: string, source: string): Citations {
       problems.push(`${file}:${text.slice(0, match.index).split("\n").length}: ${problem}`);
     }
   }
+  const skippedSuite = SKIPPED_SUITE.exec(text);
+  if (skippedSuite !== null && citations.length > 0) {
+    return { citations: [], problems: [...problems, `${file}: cites requirements next to ${skippedSuite[0]}()`] };
+  }
   return { citations, problems };
 }
 
@@ -57,8 +62,19 @@ function citationProblem(ids: string, test: TestTitle | undefined): string | und
 
 function testTitlesOf(text: string): TestTitle[] {
   const plain = [...text.matchAll(TEST)].map((match) => testTitle(match, match.groups?.["callee"] ?? ""));
-  const tables = [...text.matchAll(TABLE_TEST)].map((match) => testTitle(match, ""));
+  const tables = [...text.matchAll(TABLE_TEST)].map((match) => testTitle(match, calleeOfTable(text, match.index)));
   return [...plain, ...tables].sort((a, b) => a.index - b.index);
+}
+
+/** `test.each` of the `test.each(…)` whose closing parenthesis is at an index. */
+function calleeOfTable(text: string, closing: number): string {
+  let depth = 0;
+  for (let index = closing; index >= 0; index -= 1) {
+    if (text[index] === ")") depth += 1;
+    if (text[index] === "(") depth -= 1;
+    if (depth === 0) return /[\w.]*$/.exec(text.slice(0, index))?.[0] ?? "";
+  }
+  return "";
 }
 
 function testTitle(match: RegExpExecArray, callee: string): TestTitle {

@@ -58,7 +58,7 @@ function linkProblem(file: string, markdown: string, target: string, targets: Li
   const [path = "", anchor] = target.split("#", 2);
   const linked = path === "" ? file : posix.normalize(posix.join(posix.dirname(file), decodeURIComponent(path)));
   if (linked.startsWith("../")) return `${target} leaves the repository`;
-  if (!targets.exists(linked)) return `${target} does not exist`;
+  if (linked !== file && !targets.exists(linked)) return `${target} does not exist`;
   if (anchor === undefined) return undefined;
   const text = linked === file ? markdown : targets.markdown(linked);
   if (text === undefined || anchorsOf(text).has(decodeURIComponent(anchor))) return undefined;

@@ -118,7 +118,7 @@ function isInComment(source: string, index: number): boolean {
 
 function importAt(source: string, match: RegExpExecArray): Import {
   const { specifier = "", clause = "" } = match.groups ?? {};
-  const isTypeOnly = /^\s*type\b(?!\s*from\b)/.test(clause);
+  const isTypeOnly = /^\s*type\s+[\w{*]/.test(clause);
   return { specifier, clause, isTypeOnly, line: source.slice(0, match.index).split("\n").length };
 }
 
