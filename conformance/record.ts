@@ -47,13 +47,17 @@ export function recordProblems(record: ConformanceRecord): string[] {
   ];
 }
 
+/** One line per section: what each id says is in CONFORMANCE.md. */
 function uncitedProblems({ wires, citations, exceptions }: ConformanceRecord): string[] {
   const settled = new Set([...citations, ...exceptions].map(({ id }) => id));
-  return wires.flatMap((wire) =>
-    wire.requirements
-      .filter(({ id, section }) => isFinished(wire, section) && !settled.has(id))
-      .map(({ id, level, text }) => `${id} is not cited by any test (${level}: ${text})`),
-  );
+  return wires.flatMap((wire) => {
+    const uncited = wire.requirements.filter(({ id, section }) => isFinished(wire, section) && !settled.has(id));
+    const sections = Map.groupBy(uncited, ({ section }) => section);
+    return [...sections].map(
+      ([section, requirements]) =>
+        `wire ${wire.wire} section ${section}, not cited by any test: ${requirements.map(({ id }) => id).join(" ")}`,
+    );
+  });
 }
 
 function unknownIdProblems({ wires, citations, exceptions, corrections }: ConformanceRecord): string[] {
