@@ -95,7 +95,7 @@ async function main(): Promise<void> {
   const counts = { passed: 0, failed: 0, skipped: 0 };
   for (const check of selectedChecks(process.argv.slice(2))) {
     const startedAt = Date.now();
-    const outcome = await check.run();
+    const outcome = await outcomeOf(check);
     counts[outcome.status] += 1;
     console.log(summaryLine(check.name, outcome, Date.now() - startedAt));
     if (outcome.status === "failed") console.log(outcome.explanation.replace(/^/gm, "    "));
@@ -103,6 +103,15 @@ async function main(): Promise<void> {
   reportCounts("check", counts);
   console.log(`check: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
   process.exitCode = counts.failed === 0 ? 0 : 1;
+}
+
+/** A check that cannot be carried out has failed; the others still run. */
+async function outcomeOf(check: Check): Promise<Outcome> {
+  try {
+    return await check.run();
+  } catch (error) {
+    return { status: "failed", explanation: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  }
 }
 
 const SYMBOLS = { passed: "✓", failed: "✗", skipped: "-" } as const;
