@@ -218,7 +218,7 @@ function packageNameOf(specifier: string): string {
 }
 
 /** Reads every package of the workspace. */
-export function readPackages(root: string): SourcePackage[] {
+function readPackages(root: string): SourcePackage[] {
   return readdirSync(join(root, "packages"), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => readPackage(join(root, "packages", entry.name)));
