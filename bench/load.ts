@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { type Figures, RUN, type Scene } from "./scenarios.ts";
+import { type Figures, RUN, type Scene, SERVER_FLAGS } from "./scenarios.ts";
 import { SERVER_NAMES, ServerProcess, timeout } from "./server-process.ts";
 import { isScenarioId } from "./targets.ts";
 
@@ -39,7 +39,8 @@ async function main(): Promise<Figures> {
   const directory = mkdtempSync(join(values.directory, `arcp-bench-${serverName}-`));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   const profileDirectory = values["profile-dir"];
-  const flags = profileDirectory === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileDirectory}`];
+  const flags = [...(SERVER_FLAGS[scenario] ?? [])];
+  if (profileDirectory !== undefined) flags.push("--cpu-prof", `--cpu-prof-dir=${profileDirectory}`);
   const server = await ServerProcess.start(serverName, { directory, synchronous: sync }, flags);
   try {
     return await runScenario({ server, serverName, scale }, RUN[scenario]);

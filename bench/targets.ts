@@ -114,6 +114,7 @@ export const SCENARIOS: Readonly<Record<ScenarioId, Scenario>> = {
     measures: [
       { key: "rssGrowthMegabytes", label: "server RSS growth after warm-up, peak", unit: "MB", target: absolute(50) },
       { key: "rssGrowthFromStartMegabytes", label: "server RSS growth since its start, peak", unit: "MB" },
+      { key: "heldGrowthMegabytes", label: "growth of what is held after collection", unit: "MB" },
       { key: "longestGapMs", label: "longest gap between events", unit: "ms", target: absolute(1_000) },
       { key: "perSecond", label: "events", unit: "/s" },
       serverCpu("event"),
