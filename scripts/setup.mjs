@@ -26,8 +26,12 @@ const lockFile = join(tmpdir(), `arcp-setup-${sha256(root).slice(0, 16)}.lock`);
 /** Whatever npm or tsc printed is the explanation, so no stack trace follows. */
 class SetupError extends Error {}
 
+const INTERRUPTED_CHILD_GRACE_MS = 5_000;
+
 /** @type {import("node:child_process").ChildProcess | undefined} */
 let runningChild;
+/** @type {number | undefined} */
+let interruptedExitCode;
 
 async function main() {
   const startedAt = Date.now();
@@ -128,7 +132,10 @@ async function install(reason, pinned) {
     "--no-fund",
     "--loglevel=error",
   ]);
-  if (exitCode !== 0) throw new SetupError(`npm ci failed.\n${output.trim()}\n${installAdvice(output)}`.trimEnd());
+  if (exitCode !== 0) {
+    const explanation = output.replace(/^npm error {2,}at .*\n/gm, "").trim();
+    throw new SetupError(`npm ci failed.\n${explanation}\n${installAdvice(output)}`.trimEnd());
+  }
   requireWorkingNode(pinned);
   mkdirSync(nodeModules, { recursive: true });
   writeFileSync(stampFile, manifestsHash());
@@ -188,6 +195,7 @@ function run(command, leading, args) {
     child.stderr.on("data", (chunk) => (output += chunk));
     child.on("error", (error) => reject(new SetupError(`${command} could not be started: ${error.message}`)));
     child.on("close", (exitCode) => {
+      if (interruptedExitCode !== undefined) process.exit(interruptedExitCode);
       runningChild = undefined;
       resolve({ exitCode, output });
     });
@@ -228,11 +236,15 @@ function isAbandoned() {
   }
 }
 
+/** Ends the running command before this process, so that the next setup does not meet it in node_modules. */
 function exitOnSignal(signal, exitCode) {
   process.on(signal, () => {
-    runningChild?.kill(signal);
+    if (interruptedExitCode !== undefined) return;
+    interruptedExitCode = exitCode;
     console.error("setup: interrupted; the next run starts over");
-    process.exit(exitCode);
+    if (runningChild === undefined) process.exit(exitCode);
+    runningChild.kill(signal);
+    setTimeout(() => runningChild.kill("SIGKILL"), INTERRUPTED_CHILD_GRACE_MS);
   });
 }
 
