@@ -7,9 +7,19 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -40,6 +50,7 @@ async function main() {
     const pinned = pinnedNode();
     const reason = installReason(pinned);
     if (reason !== undefined) await install(reason, pinned);
+    if (pinned !== undefined) linkNodeCommand(pinned);
     if (!process.argv.includes("--no-build")) await build(pinned);
   });
   console.log(`setup: ready (${secondsSince(startedAt)})`);
@@ -74,8 +85,7 @@ function installReason(pinned) {
 
 function isInstalled(pinned) {
   const manifest = join(pinned.directory, "package.json");
-  const command = join(nodeModules, ".bin", process.platform === "win32" ? "node.cmd" : "node");
-  return existsSync(manifest) && readJson(manifest).version === pinned.version && existsSync(command);
+  return existsSync(pinned.path) && existsSync(manifest) && readJson(manifest).version === pinned.version;
 }
 
 function manifestsHash() {
@@ -165,6 +175,31 @@ function requireWorkingNode(pinned) {
   const { stdout, error } = spawnSync(pinned.path, ["--version"], { encoding: "utf8" });
   if (stdout?.trim() === `v${pinned.version}`) return;
   throw new SetupError(`The installed Node ${pinned.version} does not run here: ${error?.message ?? stdout}`);
+}
+
+/**
+ * Makes `node` in npm scripts the pinned one. npm 10 removes this link again together with the packages of the other
+ * platforms, whose command has the same name.
+ */
+function linkNodeCommand(pinned) {
+  const command = join(nodeModules, ".bin", "node");
+  const target = join("..", relative(nodeModules, pinned.path));
+  if (process.platform === "win32") {
+    writeFileSync(`${command}.cmd`, `@"%~dp0\\${target}" %*\r\n`);
+    writeFileSync(command, `#!/bin/sh\nexec "$(dirname "$0")/${target.replaceAll("\\", "/")}" "$@"\n`);
+  } else if (linkTarget(command) !== target) {
+    rmSync(command, { force: true });
+    symlinkSync(target, command);
+  }
+}
+
+function linkTarget(link) {
+  try {
+    return readlinkSync(link);
+  } catch (error) {
+    if (error.code === "ENOENT" || error.code === "EINVAL") return undefined;
+    throw error;
+  }
 }
 
 function requireTypeScriptSupport() {
