@@ -1,0 +1,276 @@
+/** One transport and the session messages that keep it: handshake, heartbeat, decoding. */
+import {
+  ARCPError,
+  CancelledError,
+  type Clock,
+  decodeFrame,
+  decodeRuntimeMessage,
+  HeartbeatLostError,
+  InvalidRequestError,
+  isDraftVersion,
+  type JsonObject,
+  type MessageId,
+  type MessageOf,
+  newMessageId,
+  RUNTIME_FRAME_LIMITS,
+  RUNTIME_MESSAGE_TYPES,
+  type RuntimeMessage,
+  type SessionId,
+  SessionState,
+  TimeoutError,
+  type Transport,
+  TransportError,
+  WIRE_VERSION,
+} from "@arcp/core";
+import { Heartbeat } from "./heartbeat.ts";
+import { withoutNulls } from "./job-events.ts";
+import { readError } from "./wire-error.ts";
+
+/** Messages that the connection does not answer by itself. */
+export type SessionMessage = Exclude<RuntimeMessage, { type: "session.welcome" | "session.ping" | "session.pong" }>;
+
+export interface ConnectionOwner {
+  /** The session is open. What this throws refuses the welcome. Returns what the connection has to know of it. */
+  readonly onWelcome: (welcome: MessageOf<"session.welcome">) => {
+    readonly sessionId: SessionId;
+    readonly heartbeatMs: number | undefined;
+  };
+  readonly onMessage: (message: SessionMessage, frame: JsonObject) => void;
+  /** A message that cannot be understood. The connection goes on. */
+  readonly onUnreadable: (frame: JsonObject | undefined, error: ARCPError) => void;
+  /** The connection is over. Called once, and never before the handshake has succeeded. */
+  readonly onEnd: (cause: ARCPError) => void;
+}
+
+/** Where a message belongs, besides its payload. */
+export interface MessageFields {
+  readonly jobId?: string;
+  readonly traceId?: string;
+  /** Only for a peer that wants the client to name the session. */
+  readonly sessionId?: string;
+}
+
+interface Greeting {
+  readonly resolve: (welcome: MessageOf<"session.welcome">) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const CLOSE_GOING_AWAY = 1001;
+
+export class Connection {
+  readonly #transport: Transport;
+  readonly #owner: ConnectionOwner;
+  readonly #clock: Clock;
+  readonly #state = new SessionState();
+  #greeting: Greeting | undefined;
+  #heartbeat: Heartbeat | undefined;
+  #isReading = true;
+  #ignored = 0;
+
+  constructor(transport: Transport, owner: ConnectionOwner, clock: Clock) {
+    this.#transport = transport;
+    this.#owner = owner;
+    this.#clock = clock;
+  }
+
+  get isConfidential(): boolean {
+    return this.#transport.peer.isConfidential;
+  }
+
+  /** Messages of unknown types that were ignored (§5). */
+  get ignoredMessages(): number {
+    return this.#ignored;
+  }
+
+  /**
+   * Opens the session. Rejects with the error that the runtime answered, {@link TimeoutError} after `timeoutMs`,
+   * {@link TransportError} when the connection ends first, or the signal's reason. The transport is then closed.
+   */
+  async greet(
+    type: "session.hello" | "session.resume",
+    payload: JsonObject,
+    fields: MessageFields,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<MessageOf<"session.welcome">> {
+    const { promise, resolve, reject } = Promise.withResolvers<MessageOf<"session.welcome">>();
+    this.#greeting = { resolve, reject };
+    const onAbort = (): void => reject(signal?.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const cancelTimer = this.#clock.setTimer(
+      () => reject(new TimeoutError("the runtime did not welcome the session in time")),
+      timeoutMs,
+    );
+    this.#state.enter({ phase: "awaiting-welcome" });
+    this.#transport.onFrame((text) => this.#onFrame(text));
+    this.#transport.onMalformed((problem) => this.#owner.onUnreadable(undefined, new InvalidRequestError(problem)));
+    void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
+    try {
+      signal?.throwIfAborted();
+      this.send(type, payload, fields);
+      return await promise;
+    } catch (thrown) {
+      this.close(CLOSE_GOING_AWAY, "the session was not opened");
+      throw thrown;
+    } finally {
+      cancelTimer();
+      signal?.removeEventListener("abort", onAbort);
+      this.#greeting = undefined;
+    }
+  }
+
+  /** Sends one message and returns its id. After the end nothing happens. */
+  send(type: string, payload: JsonObject, fields: MessageFields = {}): MessageId {
+    const id = newMessageId();
+    const phase = this.#state.current;
+    const sessionId = phase.phase === "accepted" ? phase.sessionId : fields.sessionId;
+    this.#transport.send(
+      JSON.stringify({
+        arcp: WIRE_VERSION,
+        id,
+        type,
+        session_id: sessionId,
+        job_id: fields.jobId,
+        trace_id: fields.traceId,
+        payload,
+      }),
+    );
+    this.#heartbeat?.sent();
+    return id;
+  }
+
+  /** Stops or goes on reading, so that the peer feels that the consumers lag. */
+  setReading(isReading: boolean): void {
+    if (isReading === this.#isReading) return;
+    this.#isReading = isReading;
+    this.#heartbeat?.setListening(isReading);
+    if (isReading) this.#transport.resume();
+    else this.#transport.pause();
+  }
+
+  /** Gives the connection up: the owner is told `cause` at once. */
+  abort(cause: ARCPError): void {
+    this.#transport.abort(cause.code);
+    this.#end(cause);
+  }
+
+  /** Ends the connection after what is queued, without a word to the owner. */
+  close(code?: number, reason?: string): void {
+    this.#leave();
+    this.#transport.resume();
+    this.#transport.close(code, reason);
+  }
+
+  #onFrame(text: string): void {
+    if (this.#state.phase === "closed") return;
+    this.#heartbeat?.heard();
+    let frame: JsonObject | undefined;
+    try {
+      frame = decodeFrame(text, RUNTIME_FRAME_LIMITS);
+      const message = this.#decode(frame);
+      if (message) this.#dispatch(message, frame);
+    } catch (thrown) {
+      this.#owner.onUnreadable(frame, ARCPError.from(thrown));
+    }
+  }
+
+  #decode(frame: JsonObject): RuntimeMessage | undefined {
+    const type = frame["type"];
+    if (typeof type !== "string" || !RUNTIME_MESSAGE_TYPES.has(type)) {
+      this.#ignored += 1;
+      return undefined;
+    }
+    const arcp = frame["arcp"];
+    if (typeof arcp !== "string" || !isDraftVersion(arcp)) {
+      throw new InvalidRequestError("the message is of another protocol version", { details: { arcp } });
+    }
+    try {
+      return decodeRuntimeMessage(frame);
+    } catch (thrown) {
+      const repaired = repair(frame);
+      if (repaired === undefined) throw thrown;
+      return decodeRuntimeMessage(repaired);
+    }
+  }
+
+  #dispatch(message: RuntimeMessage, frame: JsonObject): void {
+    switch (message.type) {
+      case "session.welcome":
+        this.#onWelcome(message);
+        return;
+      case "session.ping":
+        this.send("session.pong", {
+          ping_nonce: message.payload.nonce,
+          received_at: new Date(this.#clock.now()).toISOString(),
+        });
+        return;
+      case "session.pong":
+        return;
+      case "session.error":
+        if (this.#greeting && this.#state.phase === "awaiting-welcome") {
+          this.#greeting.reject(readError(message.payload));
+          return;
+        }
+        break;
+    }
+    if (this.#state.phase === "accepted") this.#owner.onMessage(message, frame);
+  }
+
+  #onWelcome(message: MessageOf<"session.welcome">): void {
+    if (this.#state.phase !== "awaiting-welcome") {
+      this.#owner.onUnreadable(undefined, new InvalidRequestError("a second session.welcome"));
+      return;
+    }
+    try {
+      const { sessionId, heartbeatMs } = this.#owner.onWelcome(message);
+      this.#state.enter({ phase: "accepted", sessionId, features: new Set() });
+      if (heartbeatMs !== undefined) this.#startHeartbeat(heartbeatMs);
+      this.#greeting?.resolve(message);
+    } catch (thrown) {
+      this.#greeting?.reject(thrown);
+    }
+  }
+
+  #startHeartbeat(intervalMs: number): void {
+    this.#heartbeat = new Heartbeat({
+      clock: this.#clock,
+      intervalMs,
+      ping: () =>
+        void this.send("session.ping", { nonce: newMessageId(), sent_at: new Date(this.#clock.now()).toISOString() }),
+      onLost: () =>
+        this.abort(new HeartbeatLostError("nothing was heard from the runtime for two heartbeat intervals")),
+    });
+  }
+
+  #end(cause: ARCPError): void {
+    const { phase } = this.#state;
+    if (phase === "closed") return;
+    this.#leave();
+    this.#greeting?.reject(cause);
+    if (phase === "accepted") this.#owner.onEnd(cause);
+  }
+
+  #leave(): void {
+    if (this.#state.phase !== "closed") this.#state.enter({ phase: "closed", reason: "" });
+    this.#heartbeat?.stop();
+  }
+}
+
+const lostTransport = (code: number, reason: string): ARCPError =>
+  new TransportError(`the connection ended (${code}${reason === "" ? "" : `: ${reason}`})`, { retryable: true });
+
+/** What some peers write and mean: `null` for absent members of the envelope, an event without a body. */
+function repair(frame: JsonObject): JsonObject | undefined {
+  const envelope = withoutNulls(frame) as JsonObject;
+  const payload = envelope["payload"] ?? {};
+  if (typeof payload !== "object" || Array.isArray(payload)) return undefined;
+  const members = payload as JsonObject;
+  const isBodiless = envelope["type"] === "job.event" && members["body"] === undefined;
+  return { ...envelope, payload: isBodiless ? { ...members, body: {} } : members };
+}
+
+/** The reason that a signal gives, as an error. */
+export const abortReason = (signal: AbortSignal): unknown =>
+  signal.reason instanceof Error
+    ? signal.reason
+    : new CancelledError("aborted by the caller", { cause: signal.reason });

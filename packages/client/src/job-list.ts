@@ -1,0 +1,75 @@
+/** The inventory of jobs (§6.6). */
+import type { JobId, JobStatus, JsonObject, Lease, MessageOf } from "@arcp/core";
+import { readLease } from "./job.ts";
+import type { WaitOptions } from "./job-handle.ts";
+
+/** Which jobs to list. All members are optional and narrow the list together. */
+export interface JobFilter {
+  readonly status?: JobStatus | readonly JobStatus[];
+  /** A name, for all versions, or `name@version`. */
+  readonly agent?: string;
+  readonly createdAfter?: Date | string;
+  readonly createdBefore?: Date | string;
+}
+
+export interface ListOptions extends WaitOptions {
+  /** Jobs per page. The runtime may return fewer. */
+  readonly limit?: number;
+  /** {@link JobPage.nextCursor} of the page before. */
+  readonly cursor?: string;
+}
+
+export interface JobSummary {
+  readonly jobId: JobId;
+  readonly agent: string;
+  /** One of {@link JobStatus}; other runtimes have further ones. */
+  readonly status: string;
+  readonly lease: Lease;
+  readonly parentJobId: JobId | undefined;
+  readonly createdAt: string | undefined;
+  readonly traceId: string | undefined;
+  /** Position in the submitter's stream: a place to subscribe from. */
+  readonly lastEventSeq: number | undefined;
+}
+
+export interface JobPage {
+  readonly jobs: readonly JobSummary[];
+  /** Where the next page begins; `undefined` on the last one. */
+  readonly nextCursor: string | undefined;
+}
+
+export function readJobPage(payload: MessageOf<"session.jobs">["payload"]): JobPage {
+  return {
+    jobs: payload.jobs.map((job) => ({
+      jobId: job.job_id as JobId,
+      agent: job.agent,
+      status: job.status,
+      lease: readLease(job.lease),
+      parentJobId: job.parent_job_id as JobId | undefined,
+      createdAt: job.created_at,
+      traceId: job.trace_id,
+      lastEventSeq: job.last_event_seq,
+    })),
+    nextCursor: payload.next_cursor ?? undefined,
+  };
+}
+
+/** The payload of `session.list_jobs`. */
+export function toListPayload(filter: JobFilter, options: ListOptions): JsonObject {
+  const { status, agent, createdAfter, createdBefore } = filter;
+  const wireFilter = {
+    ...(status === undefined ? {} : { status: typeof status === "string" ? [status] : status }),
+    ...(agent === undefined ? {} : { agent }),
+    ...(createdAfter === undefined ? {} : { created_after: toInstant(createdAfter) }),
+    ...(createdBefore === undefined ? {} : { created_before: toInstant(createdBefore) }),
+  };
+  return {
+    filter: wireFilter,
+    ...(options.limit === undefined ? {} : { limit: options.limit }),
+    ...(options.cursor === undefined ? {} : { cursor: options.cursor }),
+  };
+}
+
+/** An instant as the wire wants it: RFC 3339, UTC, with `Z`. */
+export const toInstant = (value: Date | string): string =>
+  typeof value === "string" && value.endsWith("Z") ? value : new Date(value).toISOString();

@@ -1,0 +1,34 @@
+/** Trying a request again (§12: clients respect `retryable`). */
+import { ARCPError, type Clock } from "@arcp/core";
+import { backOffMs, sleep } from "./reconnect.ts";
+
+export interface RetryOptions {
+  /** How often to try in all. */
+  readonly attempts: number;
+  /** The longest first wait; each further one may be twice as long. Default: 250 ms. */
+  readonly initialDelayMs?: number;
+  /** The longest wait. Default: 15 000 ms. */
+  readonly maxDelayMs?: number;
+}
+
+/**
+ * Runs `attempt` until it succeeds, fails with an error that is not retryable, or has been tried often enough.
+ * Rejects with the last error, or the signal's reason.
+ */
+export async function withRetry<Value>(
+  attempt: () => Promise<Value>,
+  options: RetryOptions,
+  clock: Clock,
+  random: () => number,
+  signal: AbortSignal | undefined,
+): Promise<Value> {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await attempt();
+    } catch (thrown) {
+      const mayRetry = thrown instanceof ARCPError && thrown.retryable && tried < options.attempts;
+      if (!mayRetry) throw thrown;
+      await sleep(clock, backOffMs(tried, { ...options, random }), signal);
+    }
+  }
+}
