@@ -1,6 +1,6 @@
 /**
  * `npm run check`: everything that is checked without running the product. Every check runs even after one has failed.
- * `npm run check -- --only biome,types` runs those that are named.
+ * `npm run check -- --only biome,tsc` runs those that are named.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,8 +24,8 @@ interface Check {
 
 const checks: readonly Check[] = [
   { name: "biome", run: () => command("biome", "ci", "--error-on-warnings", "--colors=off") },
-  { name: "types", run: () => command("tsc", "-b", "--pretty", "false") },
-  { name: "types of tests", run: () => command("tsc", "-p", "tests/tsconfig.json", "--noEmit", "--pretty", "false") },
+  { name: "tsc packages", run: () => command("tsc", "-b", "--pretty", "false") },
+  { name: "tsc tests", run: () => command("tsc", "-p", "tests/tsconfig.json", "--noEmit", "--pretty", "false") },
   { name: "imports", run: () => problems(allImportProblems(repositoryRoot, repositoryFiles())) },
   { name: "knip", run: () => command("knip", "--no-progress", "--no-config-hints") },
   ...packageDirectories().flatMap(packageChecks),

@@ -44,6 +44,7 @@ export function runCommand(command: string, args: readonly string[], options: Co
     clearTimeout(timer);
     if (timedOut) output += `\nstopped after ${timeoutMs / 1000} s`;
     else if (signal !== null) output += `\nended by ${signal}`;
+    else if (exitCode !== 0) output += `\nexit code ${exitCode}`;
     resolve({ succeeded: exitCode === 0, output });
   });
   return promise;
