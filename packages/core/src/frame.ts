@@ -58,7 +58,7 @@ function scan(text: string, limits: FrameLimits): void {
       const hasEscape = escapeAt !== -1 && escapeAt < end;
       const scope = scopes[scopes.length - 1];
       if (scope !== undefined && isKey(text, end + 1)) {
-        addKey(scope, hasEscape ? unescape(text.slice(at, end + 1)) : text.slice(at + 1, end), limits);
+        addKey(scope, hasEscape ? stringOf(text.slice(at, end + 1)) : text.slice(at + 1, end), limits);
       }
       if (hasEscape) {
         if (limits.unstorableText === "refuse") refuseUnstorable(text, at, end);
@@ -108,7 +108,7 @@ function isKey(text: string, at: number): boolean {
   }
 }
 
-function unescape(literal: string): string {
+function stringOf(literal: string): string {
   try {
     return JSON.parse(literal) as string;
   } catch (cause) {
@@ -128,7 +128,7 @@ const UNSTORABLE_ESCAPE = /\\u(?:0000|[dD][89a-fA-F])/;
 function refuseUnstorable(text: string, from: number, to: number): void {
   const literal = text.slice(from, to + 1);
   if (!UNSTORABLE_ESCAPE.test(literal)) return;
-  const value = unescape(literal);
+  const value = stringOf(literal);
   if (value.includes("\u0000")) throw new InvalidRequestError("a string holds U+0000");
   if (!value.isWellFormed()) throw new InvalidRequestError("a string holds an unpaired surrogate");
 }

@@ -136,7 +136,8 @@ export class MemoryTransport implements Transport {
   #end(code: number, reason: string): void {
     if (this.#close.close(code, reason)) this.#releaseDrainWaiters();
     const other = this.#other;
-    if (other && other.#close.close(code, reason)) other.#releaseDrainWaiters();
+    if (other === undefined) return;
+    if (other.#close.close(code, reason)) other.#releaseDrainWaiters();
   }
 
   #releaseDrainWaiters(): void {

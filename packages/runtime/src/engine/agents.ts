@@ -1,0 +1,98 @@
+/** The agents that can be submitted to, by name and version (§7.5). */
+import {
+  AGENT_REFERENCE,
+  type AgentInventoryEntry,
+  AgentNotAvailableError,
+  AgentVersionNotAvailableError,
+  InvalidRequestError,
+} from "@arcp/core";
+import type { JobContext } from "./job-context.ts";
+
+/** Does the work of a job. What it returns is the job's result; what it throws is the job's error. */
+export type AgentHandler = (input: unknown, context: JobContext) => unknown | Promise<unknown>;
+
+export interface AgentOptions {
+  /** Makes this version the one that a bare name means. Otherwise that is the version registered last. */
+  readonly isDefault?: boolean;
+}
+
+/** One version of one agent. A job keeps the one that it was accepted with. */
+export interface Agent {
+  readonly name: string;
+  readonly version: string;
+  readonly handler: AgentHandler;
+}
+
+/** What an agent that was registered without a version is listed as. */
+export const UNVERSIONED = "0.0.0";
+
+interface Versions {
+  readonly byVersion: Map<string, Agent>;
+  defaultVersion: string;
+  /** Was the default chosen, or is it just the last one? */
+  isPinned: boolean;
+}
+
+export class AgentRegistry {
+  readonly #agents = new Map<string, Versions>();
+
+  /** Adds or replaces `name` or `name@version`. Running jobs keep the handler that they started with. */
+  register(reference: string, handler: AgentHandler, options: AgentOptions = {}): void {
+    const { name, version = UNVERSIONED } = parseReference(reference);
+    let versions = this.#agents.get(name);
+    if (versions === undefined) {
+      versions = { byVersion: new Map(), defaultVersion: version, isPinned: false };
+      this.#agents.set(name, versions);
+    }
+    versions.byVersion.set(version, { name, version, handler });
+    if (options.isDefault === true || !versions.isPinned) {
+      versions.defaultVersion = version;
+      versions.isPinned = options.isDefault === true;
+    }
+  }
+
+  /** Makes a registered version the default. Returns whether there is such a version. */
+  pinDefault(name: string, version: string): boolean {
+    const versions = this.#agents.get(name);
+    if (!versions?.byVersion.has(version)) return false;
+    versions.defaultVersion = version;
+    versions.isPinned = true;
+    return true;
+  }
+
+  /**
+   * The agent that `reference` names. Throws {@link AgentNotAvailableError} or
+   * {@link AgentVersionNotAvailableError}. Versions are compared as opaque strings.
+   */
+  resolve(reference: string): Agent {
+    const { name, version } = parseReference(reference);
+    const versions = this.#agents.get(name);
+    if (versions === undefined) {
+      throw new AgentNotAvailableError(`no agent is registered as ${name}`, { details: { agent: name } });
+    }
+    const agent = versions.byVersion.get(version ?? versions.defaultVersion);
+    if (agent === undefined) {
+      throw new AgentVersionNotAvailableError(`${name} has no version ${version}`, {
+        details: { agent: name, version, available: [...versions.byVersion.keys()] },
+      });
+    }
+    return agent;
+  }
+
+  /** Every agent with its versions, in the order of registration. */
+  inventory(): readonly AgentInventoryEntry[] {
+    return [...this.#agents].map(([name, { byVersion, defaultVersion }]) => ({
+      name,
+      versions: [...byVersion.keys()],
+      default: defaultVersion,
+    }));
+  }
+}
+
+/** Splits `name` or `name@version`. Throws {@link InvalidRequestError} for anything else. */
+export function parseReference(reference: string): { readonly name: string; readonly version?: string } {
+  const match = AGENT_REFERENCE.exec(reference);
+  if (!match) throw new InvalidRequestError("an agent is named name or name@version (§7.5)");
+  const [, name = "", version] = match;
+  return version === undefined ? { name } : { name, version };
+}

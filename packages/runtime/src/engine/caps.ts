@@ -1,0 +1,49 @@
+/** The bounds that keep one session, job or principal from using up the runtime (§14). */
+
+/** Per session. */
+export interface SessionCaps {
+  /** Events on their way to one client, in memory. The rest waits in the journal. */
+  readonly maxBufferedEvents: number;
+  /** Bytes on their way to one client, in memory. The rest waits in the journal. */
+  readonly maxBufferedBytes: number;
+  /** Jobs of one session that have not ended. One more is refused. */
+  readonly maxConcurrentJobs: number;
+}
+
+export const DEFAULT_SESSION_CAPS: SessionCaps = {
+  maxBufferedEvents: 10_000,
+  maxBufferedBytes: 16 * 1024 * 1024,
+  maxConcurrentJobs: 100,
+};
+
+/** Per principal, over all sessions. */
+export interface PrincipalCaps {
+  /** Sessions that are attached or can be resumed. */
+  readonly maxSessions: number;
+  /** Jobs that have not ended. */
+  readonly maxConcurrentJobs: number;
+}
+
+export const DEFAULT_PRINCIPAL_CAPS: PrincipalCaps = { maxSessions: 10_000, maxConcurrentJobs: 10_000 };
+
+/** Per job. */
+export interface JobCaps {
+  /** Bytes of one event's payload. A larger one is refused to the agent. */
+  readonly maxEventBytes: number;
+  /** Decoded bytes of one chunk of a streamed result. A larger one ends the job. */
+  readonly maxChunkBytes: number;
+  /** Decoded bytes of a streamed result. A larger one ends the job. */
+  readonly maxResultBytes: number;
+  /** Bytes of an inline result. A larger one ends the job; results of that size are streamed. */
+  readonly maxInlineResultBytes: number;
+  /** Bytes that a job may emit without awaiting. More is refused to the agent. */
+  readonly maxUnawaitedBytes: number;
+}
+
+export const DEFAULT_JOB_CAPS: JobCaps = {
+  maxEventBytes: 1_000_000,
+  maxChunkBytes: 1_000_000,
+  maxResultBytes: 256 * 1024 * 1024,
+  maxInlineResultBytes: 8 * 1024 * 1024,
+  maxUnawaitedBytes: 64 * 1024 * 1024,
+};

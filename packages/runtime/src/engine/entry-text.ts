@@ -1,0 +1,34 @@
+/** Journal payloads as JSON text: built once per event, here, and spliced into frames from then on. */
+import { InvalidRequestError } from "@arcp/core";
+
+let lastTime = Number.NaN;
+let lastTimeText = "";
+
+/** RFC 3339 in UTC with milliseconds. */
+export function timestamp(ms: number): string {
+  if (ms !== lastTime) {
+    lastTime = ms;
+    lastTimeText = new Date(ms).toISOString();
+  }
+  return lastTimeText;
+}
+
+/** `value` as JSON. Throws {@link InvalidRequestError} for what JSON cannot hold: cycles, BigInt. */
+export function jsonOf(value: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch (cause) {
+    throw new InvalidRequestError("the value cannot be written as JSON", { cause });
+  }
+  if (text === undefined) return "null";
+  // Unpaired surrogates come out as escapes that other peers refuse to read.
+  return text.includes("\\ud") ? JSON.stringify(value, wellFormed) : text;
+}
+
+const wellFormed = (_key: string, value: unknown): unknown =>
+  typeof value === "string" ? value.toWellFormed() : value;
+
+/** The payload of a `job.event`. `kind` is a checked name, `body` is JSON already. */
+export const eventText = (kind: string, ts: number, body: string): string =>
+  `{"kind":"${kind}","ts":"${timestamp(ts)}","body":${body}}`;

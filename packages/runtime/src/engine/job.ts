@@ -1,0 +1,411 @@
+/**
+ * A job: one run of one agent. It writes entries into its journal and does not know who watches.
+ *
+ *   pending    -> running      start(): the agent function is called
+ *   pending    -> ended        end(): refused or cancelled before it ran
+ *   running    -> cancelling   cancel(): the agent is told to stop; shown as running
+ *   running    -> ended        end(): returned, threw, timed out
+ *   cancelling -> ended        end(): settled, or the grace period is over
+ *
+ * {@link Job.end} is the only way out, and takes effect once: it records, emits and releases.
+ */
+import {
+  ARCPError,
+  CancelledError,
+  type Clock,
+  InternalError,
+  InvalidRequestError,
+  type JobId,
+  type JobStatus,
+  type Lease,
+  type LeaseConstraints,
+  type Logger,
+  type SessionId,
+  TimeoutError,
+  type TraceContext,
+  type TraceId,
+} from "@arcp/core";
+import { ENTRY, type Entry, type EntryCode, type JobRecord } from "../store/store.ts";
+import type { Agent } from "./agents.ts";
+import type { Budget } from "./budget.ts";
+import type { JobCaps } from "./caps.ts";
+import { eventText, jsonOf } from "./entry-text.ts";
+import type { Feed } from "./feed.ts";
+import type { Journal } from "./journal.ts";
+
+/** How a job ends. */
+export type Outcome =
+  | { readonly status: "success"; readonly payload: Readonly<Record<string, unknown>> }
+  | { readonly status: "error" | "cancelled" | "timed_out"; readonly error: ARCPError };
+
+type Life =
+  | { readonly phase: "pending" }
+  | { readonly phase: "running"; readonly stopTimer: () => void }
+  | { readonly phase: "cancelling"; readonly stopTimer: () => void }
+  | { readonly phase: "ended"; readonly status: JobStatus; readonly error: ARCPError | undefined };
+
+const NOTHING = Promise.resolve();
+
+/** What a job works with. Functions and values, never their owner. */
+export interface JobTools {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly caps: JobCaps;
+  /** How many jobs share a turn of the event loop. */
+  readonly runningJobs: () => number;
+  /** A promise to wait for when the consumer of this job's events is too far behind. */
+  readonly pace: (job: Job) => Promise<void> | undefined;
+  /** Called once, when the job has ended. */
+  readonly onEnded: (job: Job) => void;
+}
+
+export interface JobFacts {
+  readonly id: JobId;
+  readonly sessionId: SessionId;
+  readonly principal: string;
+  readonly agent: Agent;
+  readonly lease: Lease;
+  readonly leaseConstraints: LeaseConstraints | null;
+  readonly budget: Budget | undefined;
+  readonly parentJobId: JobId | null;
+  readonly trace: TraceContext;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  readonly maxRuntimeMs: number | undefined;
+  readonly epoch: number;
+  /** Where the journal of a job that was taken over stands. */
+  readonly continues?: { readonly lastN: number; readonly lastEventSeq: number };
+}
+
+export class Job {
+  readonly #facts: JobFacts;
+  readonly #tools: JobTools;
+  readonly #stop = new AbortController();
+  #life: Life = { phase: "pending" };
+  #followers: readonly Feed[] = [];
+  #ownFeed: Feed | undefined;
+  readonly #optionalEntries: [n: number, code: EntryCode][] = [];
+  #lastN = 0;
+  #lastEventSeq = 0;
+  #writtenInTurn = 0;
+  #change: { lastN: number; lastEventSeq: number } | undefined;
+  #turnBytes = 0;
+
+  constructor(facts: JobFacts, tools: JobTools) {
+    this.#facts = facts;
+    this.#tools = tools;
+    this.#lastN = facts.continues?.lastN ?? 0;
+    this.#lastEventSeq = facts.continues?.lastEventSeq ?? 0;
+  }
+
+  get id(): JobId {
+    return this.#facts.id;
+  }
+
+  /** The same as {@link id}, under the name that policies know. */
+  get jobId(): JobId {
+    return this.#facts.id;
+  }
+
+  /** The session that submitted it. */
+  get sessionId(): SessionId {
+    return this.#facts.sessionId;
+  }
+
+  get agent(): string {
+    return this.#facts.agent.name;
+  }
+
+  get agentVersion(): string {
+    return this.#facts.agent.version;
+  }
+
+  /** `name@version`. */
+  get agentRef(): string {
+    return `${this.#facts.agent.name}@${this.#facts.agent.version}`;
+  }
+
+  get lease(): Lease {
+    return this.#facts.lease;
+  }
+
+  get leaseConstraints(): LeaseConstraints | undefined {
+    return this.#facts.leaseConstraints ?? undefined;
+  }
+
+  get parentJobId(): JobId | undefined {
+    return this.#facts.parentJobId ?? undefined;
+  }
+
+  get traceId(): TraceId {
+    return this.#facts.trace.traceId;
+  }
+
+  get trace(): TraceContext {
+    return this.#facts.trace;
+  }
+
+  /** RFC 3339. */
+  get createdAt(): string {
+    return new Date(this.#facts.createdAt).toISOString();
+  }
+
+  /** What is left of each budgeted currency; a copy. */
+  get budget(): Map<string, number> {
+    return new Map(this.#facts.budget?.remaining());
+  }
+
+  get submitterPrincipal(): string {
+    return this.#facts.principal;
+  }
+
+  get state(): JobStatus {
+    if (this.#life.phase === "ended") return this.#life.status;
+    return this.#life.phase === "pending" ? "pending" : "running";
+  }
+
+  /** Aborts when the job is cancelled, has run too long, or the runtime stops. */
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  get isTerminal(): boolean {
+    return this.#life.phase === "ended";
+  }
+
+  get isCancelling(): boolean {
+    return this.#life.phase === "cancelling";
+  }
+
+  /** Entries in the journal. */
+  get lastN(): number {
+    return this.#lastN;
+  }
+
+  /** The number of the last entry in the submitting session's space; 0 before the first. */
+  get lastEventSeq(): number {
+    return this.#lastEventSeq;
+  }
+
+  get caps(): JobCaps {
+    return this.#tools.caps;
+  }
+
+  /** The entries of kinds that a session may not have negotiated, in order. */
+  get optionalEntries(): readonly (readonly [n: number, code: EntryCode])[] {
+    return this.#optionalEntries;
+  }
+
+  /** The row to store for it. */
+  record(accepted: string): JobRecord {
+    const { id, sessionId, principal, agent, lease, leaseConstraints, budget, parentJobId, trace } = this.#facts;
+    return {
+      ...{ id, sessionId, principal, agent: agent.name, agentVersion: agent.version, status: this.state },
+      ...{ createdAt: this.#facts.createdAt, endedAt: null, lease, leaseConstraints, parentJobId },
+      ...{ traceId: trace.traceId, accepted, budget: budget?.toJSON() ?? null, epoch: this.#facts.epoch },
+      ...{ lastN: this.#lastN, lastEventSeq: this.#lastEventSeq },
+    };
+  }
+
+  /** Shows new entries in `feed`, from now on. Idempotent. */
+  follow(feed: Feed): void {
+    if (this.#followers.includes(feed)) return;
+    this.#followers = [...this.#followers, feed];
+    if (feed.sessionId === this.sessionId) this.#ownFeed = feed;
+  }
+
+  unfollow(feed: Feed): void {
+    this.#followers = this.#followers.filter((other) => other !== feed);
+  }
+
+  isFollowedBy(feed: Feed): boolean {
+    return this.#followers.includes(feed);
+  }
+
+  /** Calls `run`, in a task of its own, and ends the job with what it returns or throws. */
+  start(run: () => unknown): void {
+    if (this.#life.phase !== "pending") return;
+    const { clock } = this.#tools;
+    const { maxRuntimeMs } = this.#facts;
+    const stopTimer = maxRuntimeMs === undefined ? () => {} : clock.setTimer(() => this.#timeOut(), maxRuntimeMs);
+    this.#life = { phase: "running", stopTimer };
+    this.#putChange();
+    // An async function even for a plain one: whatever it does, it settles.
+    void (async () => run())().then(
+      (value) => this.#returned(value),
+      (thrown) => this.#threw(thrown),
+    );
+  }
+
+  /**
+   * Tells the agent to stop. It ends as cancelled when the agent has settled, or after `graceMs` all the same.
+   * Returns false, and does nothing, if it has ended.
+   */
+  cancel(reason: string | undefined, graceMs: number): boolean {
+    if (this.#life.phase === "ended") return false;
+    if (this.#life.phase === "cancelling") return true;
+    const error = new CancelledError(reason ?? "cancelled by the client");
+    if (this.#life.phase === "pending") {
+      this.end({ status: "cancelled", error });
+      return true;
+    }
+    this.#life.stopTimer();
+    const stopTimer = this.#tools.clock.setTimer(() => this.end({ status: "cancelled", error }), graceMs);
+    this.#life = { phase: "cancelling", stopTimer };
+    this.#stop.abort(error);
+    return true;
+  }
+
+  /**
+   * Writes one event. Returns a promise that is resolved while the consumer keeps up, and otherwise resolves when it
+   * has. It rejects, once the job has ended, with the error that it ended with: an agent that goes on is told so.
+   */
+  emit(code: EntryCode, kind: string, body: unknown): Promise<void> {
+    if (this.#life.phase === "ended") return quiet(Promise.reject(this.#lateError()));
+    let text: string;
+    try {
+      text = typeof body === "object" && body !== null ? jsonOf(body) : "{}";
+      if (text.length > this.caps.maxEventBytes) throw tooLarge("maxEventBytes", this.caps.maxEventBytes);
+    } catch (error) {
+      return quiet(Promise.reject(error));
+    }
+    return this.emitText(code, kind, text);
+  }
+
+  /** The same for a body that is JSON text already. */
+  emitText(code: EntryCode, kind: string, body: string): Promise<void> {
+    if (this.#life.phase === "ended") return quiet(Promise.reject(this.#lateError()));
+    if (this.#turnBytes > this.caps.maxUnawaitedBytes) {
+      return quiet(Promise.reject(tooLarge("maxUnawaitedBytes", this.caps.maxUnawaitedBytes)));
+    }
+    const now = this.#tools.clock.now();
+    this.#append(code, now, eventText(kind, now, body));
+    return this.#paced();
+  }
+
+  /** Reports a cost (§9.6). Returns whether a counter went down. */
+  spend(currency: string, cost: number): boolean {
+    const isSpent = this.#facts.budget?.spend(currency, cost) ?? false;
+    if (isSpent) this.#putChange();
+    return isSpent;
+  }
+
+  /** Resolves when everything emitted so far is durable. */
+  flush(): Promise<void> {
+    return this.#tools.journal.flush();
+  }
+
+  /** Ends the job. Only the first call counts; returns whether this was it. */
+  end(outcome: Outcome): boolean {
+    if (this.#life.phase === "ended") return false;
+    if (this.#life.phase !== "pending") this.#life.stopTimer();
+    const error = outcome.status === "success" ? undefined : outcome.error;
+    this.#life = { phase: "ended", status: outcome.status, error };
+    this.#append(
+      outcome.status === "success" ? ENTRY.result : ENTRY.error,
+      this.#tools.clock.now(),
+      jsonOf({
+        job_id: this.id,
+        final_status: outcome.status,
+        ...(outcome.status === "success" ? outcome.payload : outcome.error.toWire()),
+      }),
+    );
+    this.#putChange();
+    this.#followers = [];
+    if (!this.#stop.signal.aborted) this.#stop.abort(error ?? new CancelledError("the job has ended"));
+    if (error?.cause !== undefined) this.#tools.logger.warn({ jobId: this.id, err: error.cause }, "an agent failed");
+    this.#tools.onEnded(this);
+    return true;
+  }
+
+  #returned(value: unknown): void {
+    if (this.#life.phase === "cancelling") {
+      this.end({ status: "cancelled", error: this.#stop.signal.reason });
+      return;
+    }
+    let size: number;
+    try {
+      size = value === undefined ? 0 : jsonOf(value).length;
+    } catch {
+      this.end({ status: "error", error: new InternalError("the agent's result cannot be written as JSON") });
+      return;
+    }
+    if (size > this.caps.maxInlineResultBytes) {
+      this.end({ status: "error", error: tooLarge("maxInlineResultBytes", this.caps.maxInlineResultBytes) });
+    } else this.end({ status: "success", payload: value === undefined ? {} : { result: value } });
+  }
+
+  #threw(thrown: unknown): void {
+    if (this.#life.phase === "cancelling") {
+      this.end({ status: "cancelled", error: this.#stop.signal.reason });
+    } else this.end({ status: "error", error: agentError(thrown) });
+  }
+
+  #timeOut(): void {
+    const seconds = (this.#facts.maxRuntimeMs ?? 0) / 1000;
+    this.end({ status: "timed_out", error: new TimeoutError(`the job ran longer than max_runtime_sec = ${seconds}`) });
+  }
+
+  #append(code: EntryCode, ts: number, payload: string): void {
+    this.#lastN += 1;
+    const entry: Entry = { n: this.#lastN, ts, code, payload };
+    if (code === ENTRY.progress || code === ENTRY.result_chunk) this.#optionalEntries.push([this.#lastN, code]);
+    this.#writtenInTurn = this.#tools.journal.append(this.id, this.#facts.epoch, entry);
+    for (const feed of this.#followers) {
+      const seq = feed.add(this, entry);
+      if (feed === this.#ownFeed && seq > 0) this.#lastEventSeq = seq;
+    }
+    if (this.#writtenInTurn === 1 || this.#change === undefined) this.#putChange();
+    else {
+      this.#change.lastN = this.#lastN;
+      this.#change.lastEventSeq = this.#lastEventSeq;
+    }
+    this.#turnBytes = (this.#writtenInTurn === 1 ? 0 : this.#turnBytes) + payload.length;
+  }
+
+  /** Puts the job's current state into the open batch. */
+  #putChange(): void {
+    const { budget, epoch } = this.#facts;
+    const change = {
+      ...{ id: this.id, epoch, status: this.state, budget: budget?.toJSON() ?? null },
+      endedAt: this.isTerminal ? this.#tools.clock.now() : null,
+      lastN: this.#lastN,
+      lastEventSeq: this.#lastEventSeq,
+    };
+    this.#change = change;
+    this.#tools.journal.putJobChange(change);
+  }
+
+  #paced(): Promise<void> {
+    const wait = this.#tools.pace(this);
+    if (wait !== undefined) return wait;
+    if (!this.#tools.journal.isShareUsed(this.#writtenInTurn, this.#tools.runningJobs())) return NOTHING;
+    return quiet(this.#tools.journal.flush());
+  }
+
+  #lateError(): ARCPError {
+    const error = this.#life.phase === "ended" ? this.#life.error : undefined;
+    return error ?? new InvalidRequestError("the job has ended: nothing can be emitted any more");
+  }
+}
+
+/** A rejection that nobody has to look at: emitters are often not awaited. */
+function quiet(promise: Promise<void>): Promise<void> {
+  promise.catch(() => {});
+  return promise;
+}
+
+/** Exceeding a bound: not worth repeating, though the code is retryable by definition (§12). */
+export const tooLarge = (limit: string, max: number): InternalError =>
+  new InternalError(`${limit} (${max}) is exceeded`, { details: { limit, max, retry: "never" } });
+
+/** What an agent threw, as the job's error: its own code and words if it has any, otherwise nothing is given away. */
+function agentError(thrown: unknown): ARCPError {
+  if (thrown instanceof ARCPError) return thrown;
+  const words = thrown instanceof Error ? thrown.message.split("\n", 1)[0]?.slice(0, MAX_MESSAGE) : "";
+  return new InternalError(words || "the agent failed", { cause: thrown });
+}
+
+/** The first line of an Error's message is the agent's word to its user; stacks and causes stay here. */
+const MAX_MESSAGE = 1024;

@@ -1,0 +1,215 @@
+/**
+ * Group commit: what jobs and sessions write during one turn of the event loop becomes one batch, one transaction.
+ *
+ * One commit is in flight at a time, so batches commit in the order in which they were filled. What waits for a batch
+ * runs when it is durable: first the replies registered with {@link Journal.afterCommit}, in order, then the feeds.
+ */
+import type { JobId, Logger, SessionId } from "@arcp/core";
+import type {
+  AuditRecord,
+  Batch,
+  Entry,
+  FeedRun,
+  IdempotencyRecord,
+  JobChange,
+  JobRecord,
+  SessionRecord,
+  Store,
+} from "../store/store.ts";
+
+/** Somebody who must hear that a batch with runs of theirs is durable. */
+export interface CommitListener {
+  onCommitted(runs: readonly FeedRun[]): void;
+}
+
+class OpenBatch {
+  readonly sessions = new Map<SessionId, SessionRecord>();
+  readonly jobs: JobRecord[] = [];
+  readonly idempotency: IdempotencyRecord[] = [];
+  readonly entries = new Map<JobId, { readonly epoch: number; readonly list: Entry[] }>();
+  readonly jobChanges = new Map<JobId, JobChange>();
+  readonly runs = new Map<SessionId, FeedRun[]>();
+  readonly follows: { readonly sessionId: SessionId; readonly jobId: JobId; readonly isOn: boolean }[] = [];
+  readonly audit: AuditRecord[] = [];
+  /** Not part of what is stored. */
+  readonly callbacks: (() => void)[] = [];
+  readonly listeners = new Map<SessionId, CommitListener>();
+  entryCount = 0;
+  bytes = 0;
+}
+
+/** Turns `batch.sessions` into what the store reads. */
+const storable = (batch: OpenBatch): Batch => ({ ...batch, sessions: batch.sessions.values() });
+
+export interface JournalOptions {
+  readonly store: Store;
+  readonly logger: Logger;
+  /** Called once when a commit fails: nothing can be promised to anyone after that. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** Entries of one turn, over all jobs, after which emitters are asked to wait for the commit. */
+const TURN_ENTRIES = 512;
+/** The least that one job may write in a turn, however many jobs there are. */
+const MIN_JOB_ENTRIES = 8;
+/** The most that one job may write in a turn. */
+const MAX_JOB_ENTRIES = 256;
+/** Bytes of one turn after which every emitter is asked to wait. */
+const TURN_BYTES = 4 * 1024 * 1024;
+
+export class Journal {
+  readonly #store: Store;
+  readonly #logger: Logger;
+  readonly #onFailure: (error: unknown) => void;
+  #open = new OpenBatch();
+  #isScheduled = false;
+  #isCommitting = false;
+  #failure: unknown;
+  #nextCommit: PromiseWithResolvers<void> | undefined;
+
+  constructor({ store, logger, onFailure }: JournalOptions) {
+    this.#store = store;
+    this.#logger = logger;
+    this.#onFailure = onFailure;
+  }
+
+  addJob(job: JobRecord): void {
+    this.#open.jobs.push(job);
+    this.#schedule();
+  }
+
+  addIdempotency(record: IdempotencyRecord): void {
+    this.#open.idempotency.push(record);
+    this.#schedule();
+  }
+
+  /** Appends an entry. Returns how many this job has written in this turn. */
+  append(jobId: JobId, epoch: number, entry: Entry): number {
+    const batch = this.#open;
+    let journal = batch.entries.get(jobId);
+    if (journal === undefined) {
+      journal = { epoch, list: [] };
+      batch.entries.set(jobId, journal);
+    }
+    batch.entryCount += 1;
+    batch.bytes += entry.payload.length;
+    this.#schedule();
+    return journal.list.push(entry);
+  }
+
+  putJobChange(change: JobChange): void {
+    this.#open.jobChanges.set(change.id, change);
+    this.#schedule();
+  }
+
+  putSession(session: SessionRecord): void {
+    this.#open.sessions.set(session.id, session);
+    this.#schedule();
+  }
+
+  putFollow(sessionId: SessionId, jobId: JobId, isOn: boolean): void {
+    this.#open.follows.push({ sessionId, jobId, isOn });
+    this.#schedule();
+  }
+
+  addAudit(record: AuditRecord): void {
+    this.#open.audit.push(record);
+    this.#schedule();
+  }
+
+  /** The runs that this batch holds for a session; the feed extends the last of them in place. */
+  runsOf(sessionId: SessionId, listener: CommitListener): FeedRun[] {
+    const batch = this.#open;
+    let runs = batch.runs.get(sessionId);
+    if (runs === undefined) {
+      runs = [];
+      batch.runs.set(sessionId, runs);
+      batch.listeners.set(sessionId, listener);
+      this.#schedule();
+    }
+    return runs;
+  }
+
+  /** Runs `callback` when everything written until now is durable, after the callbacks registered before it. */
+  afterCommit(callback: () => void): void {
+    this.#open.callbacks.push(callback);
+    this.#schedule();
+  }
+
+  /** Resolves when everything written until now is durable. Rejects when a commit has failed. */
+  flush(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (!this.#isScheduled && !this.#isCommitting) return Promise.resolve();
+    this.#nextCommit ??= Promise.withResolvers<void>();
+    this.#schedule();
+    return this.#nextCommit.promise;
+  }
+
+  /** Has a job with `written` entries in this turn, one of `runningJobs`, written its share of it? */
+  isShareUsed(written: number, runningJobs: number): boolean {
+    const share = Math.min(Math.max(Math.floor(TURN_ENTRIES / runningJobs), MIN_JOB_ENTRIES), MAX_JOB_ENTRIES);
+    return written >= share || this.#open.bytes >= TURN_BYTES;
+  }
+
+  /** Bytes that wait to be committed. */
+  get uncommittedBytes(): number {
+    return this.#open.bytes;
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isCommitting || this.#failure !== undefined) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      void this.#commit();
+    });
+  }
+
+  async #commit(): Promise<void> {
+    const batch = this.#open;
+    const waiting = this.#nextCommit;
+    this.#open = new OpenBatch();
+    this.#nextCommit = undefined;
+    this.#isCommitting = true;
+    try {
+      await this.#store.commit(storable(batch));
+    } catch (error) {
+      this.#fail(error, waiting);
+      return;
+    }
+    this.#isCommitting = false;
+    for (const callback of batch.callbacks) this.#run(callback);
+    for (const [id, listener] of batch.listeners) this.#run(() => listener.onCommitted(batch.runs.get(id) ?? []));
+    waiting?.resolve();
+    if (!isEmpty(this.#open)) this.#schedule();
+  }
+
+  #run(callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      this.#logger.error({ err: error, invariant: true }, "a commit callback threw");
+    }
+  }
+
+  #fail(error: unknown, waiting: PromiseWithResolvers<void> | undefined): void {
+    this.#failure = error;
+    waiting?.promise.catch(() => {});
+    waiting?.reject(error);
+    this.#nextCommit?.promise.catch(() => {});
+    this.#nextCommit?.reject(error);
+    this.#logger.error({ err: error, invariant: true }, "a commit failed: nothing more will be acknowledged");
+    this.#onFailure(error);
+  }
+}
+
+const isEmpty = (batch: OpenBatch): boolean =>
+  batch.sessions.size === 0 &&
+  batch.jobs.length === 0 &&
+  batch.idempotency.length === 0 &&
+  batch.entries.size === 0 &&
+  batch.jobChanges.size === 0 &&
+  batch.runs.size === 0 &&
+  batch.follows.length === 0 &&
+  batch.audit.length === 0 &&
+  batch.callbacks.length === 0;

@@ -1,0 +1,339 @@
+/** Seeing jobs that one may see: lists and subscriptions (§6.6, §7.6), and the record of who looked (§14). */
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import {
+  type Clock,
+  InvalidRequestError,
+  type JobId,
+  JobNotFoundError,
+  type JobStatus,
+  type Lease,
+  type LeaseConstraints,
+  PermissionDeniedError,
+  type SessionId,
+} from "@arcp/core";
+import { ENTRY, type EntryCode, type JobQuery, type JobRecord, type Store } from "../store/store.ts";
+import { parseReference } from "./agents.ts";
+import { timestamp } from "./entry-text.ts";
+import type { Job } from "./job.ts";
+import type { JobRegistry } from "./job-registry.ts";
+import type { Journal } from "./journal.ts";
+import type { Session } from "./session.ts";
+
+/** What a policy is told of a job. */
+export interface JobView {
+  readonly jobId: JobId;
+  readonly sessionId: SessionId;
+  readonly agent: string;
+  readonly agentVersion: string | null;
+  readonly agentRef: string;
+  readonly lease: Lease;
+  readonly parentJobId?: JobId | undefined;
+  readonly submitterPrincipal?: string;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  readonly state: JobStatus;
+  readonly isTerminal: boolean;
+}
+
+/** May `principal` observe `job`? Asked only about other principals' jobs: one's own are always visible. */
+export type JobAuthorizationPolicy = (job: JobView, principal: string) => boolean;
+
+export interface SubscribeRequest {
+  readonly jobId: JobId;
+  readonly history: boolean;
+  /** In the numbering of the submitting session. */
+  readonly fromEventSeq: number | undefined;
+}
+
+/** What a subscriber is told of a job's authority and place. */
+export interface Subscribed extends ListedJob {
+  readonly leaseConstraints: LeaseConstraints | null;
+  readonly budget: Readonly<Record<string, number>> | null;
+  /** The subscriber's own number after which live events come. */
+  readonly subscribedFrom: number;
+  readonly isReplayed: boolean;
+  /** Was part of the history asked for no longer known? */
+  readonly isTruncated: boolean;
+}
+
+export interface ListRequest {
+  readonly status: readonly JobStatus[] | undefined;
+  readonly agent: string | undefined;
+  /** RFC 3339, exclusive. */
+  readonly createdAfter: string | undefined;
+  /** RFC 3339, exclusive. */
+  readonly createdBefore: string | undefined;
+  readonly limit: number | undefined;
+  readonly cursor: string | undefined;
+}
+
+export interface ListedJob {
+  readonly jobId: JobId;
+  readonly agentRef: string;
+  readonly status: JobStatus;
+  readonly lease: Lease;
+  readonly parentJobId: JobId | null;
+  readonly createdAt: string;
+  readonly traceId: string;
+  readonly lastEventSeq: number;
+}
+
+export interface ObservationOptions {
+  readonly jobs: JobRegistry;
+  readonly journal: Journal;
+  readonly store: Store;
+  readonly clock: Clock;
+  /** `undefined`: nobody sees other principals' jobs. */
+  readonly policy: JobAuthorizationPolicy | undefined;
+  /** Answers about other principals' jobs as if there were none. */
+  readonly hidesForeignJobs: boolean;
+}
+
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 1000;
+const MAC_BYTES = 16;
+
+export class Observation {
+  readonly #options: ObservationOptions;
+  readonly #cursorKey = randomBytes(32);
+
+  constructor(options: ObservationOptions) {
+    this.#options = options;
+  }
+
+  /** The job if `principal` may know of it. Throws {@link JobNotFoundError} or {@link PermissionDeniedError}. */
+  async visibleJob(jobId: JobId, principal: string): Promise<Job | JobRecord> {
+    const job = this.#options.jobs.get(jobId) ?? (await this.#ended(jobId));
+    if (job === undefined) throw notFound(jobId);
+    if (this.#mayObserve(viewOf(job), principal)) return job;
+    if (this.#options.hidesForeignJobs) throw notFound(jobId);
+    throw new PermissionDeniedError("this job belongs to another principal", { details: { job_id: jobId } });
+  }
+
+  /**
+   * Shows a job in the session's feed. `onSubscribed` is called when that is durable, before anything of the job is
+   * sent. Throws as {@link visibleJob} does. Every attempt leaves an audit record.
+   */
+  async subscribe(
+    session: Session,
+    request: SubscribeRequest,
+    onSubscribed: (subscribed: Subscribed) => void,
+  ): Promise<void> {
+    const job = await this.#audited(session, request.jobId);
+    const from = await this.#firstEntry(job, request);
+    // The job may have gone on, or ended, while the store was read: look again, and from here on do not wait.
+    const live = this.#options.jobs.get(request.jobId);
+    const ended = live === undefined ? await this.#ended(request.jobId) : undefined;
+    const lastN = live?.lastN ?? ended?.lastN ?? 0;
+    const before = session.feed.head;
+    const optional = live?.optionalEntries ?? (await this.#optionalEntries(session, request, from.n, lastN));
+    if (request.history) addHistory(session, request.jobId, from.n, lastN, optional);
+    if (live !== undefined && !live.isFollowedBy(session.feed)) {
+      live.follow(session.feed);
+      this.#options.journal.putFollow(session.id, request.jobId, true);
+    }
+    const facts = live === undefined ? listed(ended as JobRecord) : liveFacts(live);
+    const subscribed: Subscribed = {
+      ...facts,
+      leaseConstraints: (live ? live.leaseConstraints : ended?.leaseConstraints) ?? null,
+      budget: live ? budgetOf(live) : (ended?.budget ?? null),
+      subscribedFrom: session.feed.head,
+      isReplayed: session.feed.head > before,
+      isTruncated: from.isTruncated,
+    };
+    this.#options.journal.afterCommit(() => onSubscribed(subscribed));
+  }
+
+  /** Stops showing a job in the session's feed. The submitter's own jobs stay; unknown ones are no matter. */
+  unsubscribe(session: Session, jobId: JobId): void {
+    const job = this.#options.jobs.get(jobId);
+    if (job === undefined || job.sessionId === session.id || !job.isFollowedBy(session.feed)) return;
+    job.unfollow(session.feed);
+    this.#options.journal.putFollow(session.id, jobId, false);
+  }
+
+  /**
+   * A page of the jobs that the session's principal may observe, oldest first. `nextCursor` is `null` on the last page.
+   * Throws {@link InvalidRequestError} for a cursor that was not made for this principal and filter.
+   */
+  async list(
+    session: Session,
+    request: ListRequest,
+  ): Promise<{ readonly jobs: readonly ListedJob[]; readonly nextCursor: string | null }> {
+    await this.#options.journal.flush();
+    const { policy } = this.#options;
+    const limit = Math.min(request.limit ?? DEFAULT_LIMIT, MAX_LIMIT);
+    const query = queryOf(request, policy === undefined ? session.principal : null);
+    let after = request.cursor === undefined ? undefined : this.#readCursor(request.cursor, session.principal);
+    const found: ListedJob[] = [];
+    for (;;) {
+      const page = await this.#options.store.listJobs({ ...query, ...(after && { after }), limit: limit + 1 });
+      for (const record of page) {
+        if (!this.#mayObserve(viewOf(record), session.principal)) continue;
+        if (found.length === limit) {
+          const last = found[limit - 1] as ListedJob;
+          return { jobs: found, nextCursor: this.#writeCursor(last, session.principal) };
+        }
+        found.push(this.#current(record));
+      }
+      const last = page.at(-1);
+      if (page.length <= limit || last === undefined) return { jobs: found, nextCursor: null };
+      after = { createdAt: last.createdAt, id: last.id };
+    }
+  }
+
+  async #ended(jobId: JobId): Promise<JobRecord | undefined> {
+    await this.#options.journal.flush();
+    return this.#options.store.findJob(jobId);
+  }
+
+  #mayObserve(job: JobView, principal: string): boolean {
+    return job.submitterPrincipal === principal || (this.#options.policy?.(job, principal) ?? false);
+  }
+
+  async #audited(session: Session, jobId: JobId): Promise<Job | JobRecord> {
+    const audit = (isAllowed: boolean, owner: string | null): void =>
+      this.#options.journal.addAudit({
+        at: this.#options.clock.now(),
+        action: "job.subscribe",
+        principal: session.principal,
+        facts: JSON.stringify({ job_id: jobId, session_id: session.id, owner, allowed: isAllowed }),
+      });
+    try {
+      const job = await this.visibleJob(jobId, session.principal);
+      audit(true, viewOf(job).submitterPrincipal ?? null);
+      return job;
+    } catch (error) {
+      const known = this.#options.jobs.get(jobId)?.submitterPrincipal ?? (await this.#ended(jobId))?.principal;
+      audit(false, known ?? null);
+      throw error;
+    }
+  }
+
+  /** The first entry to replay, from a position in the submitting session's numbering. */
+  async #firstEntry(
+    job: Job | JobRecord,
+    { history, fromEventSeq }: SubscribeRequest,
+  ): Promise<{ readonly n: number; readonly isTruncated: boolean }> {
+    if (!history || fromEventSeq === undefined || fromEventSeq === 0) return { n: 1, isTruncated: false };
+    await this.#options.journal.flush();
+    const id = "jobId" in job ? job.jobId : job.id;
+    const reached = await this.#options.store.feedPosition(job.sessionId, id, fromEventSeq);
+    // The submitting session is forgotten, and its numbers with it: everything that is left is replayed.
+    return reached === undefined ? { n: 1, isTruncated: true } : { n: reached + 1, isTruncated: false };
+  }
+
+  async #optionalEntries(
+    session: Session,
+    request: SubscribeRequest,
+    fromN: number,
+    lastN: number,
+  ): Promise<readonly (readonly [n: number, code: EntryCode])[]> {
+    if (!request.history || (session.feed.shows(ENTRY.progress) && session.feed.shows(ENTRY.result_chunk))) return [];
+    const codes = await this.#options.store.readCodes(request.jobId, fromN, lastN);
+    return codes.flatMap((code, index) => (isOptional(code) ? [[fromN + index, code] as const] : []));
+  }
+
+  #current(record: JobRecord): ListedJob {
+    const live = this.#options.jobs.get(record.id);
+    return live === undefined ? listed(record) : liveFacts(live);
+  }
+
+  #writeCursor(last: ListedJob, principal: string): string {
+    const place = JSON.stringify([Date.parse(last.createdAt), last.jobId]);
+    return Buffer.concat([this.#cursorMac(place, principal), Buffer.from(place)]).toString("base64url");
+  }
+
+  #readCursor(cursor: string, principal: string): { readonly createdAt: number; readonly id: string } {
+    const bytes = Buffer.from(cursor, "base64url");
+    const place = bytes.subarray(MAC_BYTES).toString();
+    const mac = bytes.subarray(0, MAC_BYTES);
+    if (mac.length !== MAC_BYTES || !timingSafeEqual(mac, this.#cursorMac(place, principal))) {
+      throw new InvalidRequestError("the cursor is not one of this principal's");
+    }
+    const [createdAt, id] = JSON.parse(place) as [number, string];
+    return { createdAt, id };
+  }
+
+  #cursorMac(place: string, principal: string): Buffer {
+    const text = JSON.stringify([place, principal]);
+    return createHmac("sha256", this.#cursorKey).update(text).digest().subarray(0, MAC_BYTES);
+  }
+}
+
+export const isOptional = (code: EntryCode): boolean => code === ENTRY.progress || code === ENTRY.result_chunk;
+
+/** Numbers entries `fromN` to `lastN`, without those of kinds that the session is not shown. */
+function addHistory(
+  session: Session,
+  jobId: JobId,
+  fromN: number,
+  lastN: number,
+  optional: readonly (readonly [n: number, code: EntryCode])[],
+): void {
+  let next = fromN;
+  for (const [n, code] of optional) {
+    if (n < next || n > lastN || session.feed.shows(code)) continue;
+    session.feed.addHistory(jobId, next, n - next);
+    next = n + 1;
+  }
+  session.feed.addHistory(jobId, next, lastN - next + 1);
+}
+
+function queryOf(request: ListRequest, principal: string | null): Omit<JobQuery, "limit" | "after"> {
+  const { status, agent, createdAfter, createdBefore } = request;
+  const reference = agent === undefined ? undefined : parseReference(agent);
+  return {
+    principal,
+    ...(status && { status }),
+    ...(reference && { agent: reference.name }),
+    ...(reference?.version !== undefined && { agentVersion: reference.version }),
+    ...(createdAfter !== undefined && { createdAfter: Date.parse(createdAfter) }),
+    ...(createdBefore !== undefined && { createdBefore: Date.parse(createdBefore) }),
+  };
+}
+
+const notFound = (jobId: JobId): JobNotFoundError =>
+  new JobNotFoundError("there is no such job", { details: { job_id: jobId } });
+
+function viewOf(job: Job | JobRecord): JobView {
+  if ("jobId" in job) return job;
+  return {
+    jobId: job.id,
+    sessionId: job.sessionId,
+    agent: job.agent,
+    agentVersion: job.agentVersion,
+    agentRef: `${job.agent}@${job.agentVersion}`,
+    lease: job.lease,
+    parentJobId: job.parentJobId ?? undefined,
+    submitterPrincipal: job.principal,
+    createdAt: timestamp(job.createdAt),
+    state: job.status,
+    isTerminal: job.endedAt !== null,
+  };
+}
+
+const listed = (job: JobRecord): ListedJob => ({
+  jobId: job.id,
+  agentRef: `${job.agent}@${job.agentVersion}`,
+  status: job.status,
+  lease: job.lease,
+  parentJobId: job.parentJobId,
+  createdAt: timestamp(job.createdAt),
+  traceId: job.traceId,
+  lastEventSeq: job.lastEventSeq,
+});
+
+const liveFacts = (job: Job): ListedJob => ({
+  jobId: job.id,
+  agentRef: job.agentRef,
+  status: job.state,
+  lease: job.lease,
+  parentJobId: job.parentJobId ?? null,
+  createdAt: job.createdAt,
+  traceId: job.traceId,
+  lastEventSeq: job.lastEventSeq,
+});
+
+const budgetOf = (job: Job): Readonly<Record<string, number>> | null =>
+  job.lease["cost.budget"] === undefined ? null : Object.fromEntries(job.budget);

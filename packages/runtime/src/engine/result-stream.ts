@@ -1,0 +1,162 @@
+/** A result in pieces (§8.4): chunks in order, then the one `job.result` that refers to them. */
+import { type InternalError, InvalidRequestError, newResultId, type ResultId } from "@arcp/core";
+import { ENTRY } from "../store/store.ts";
+import { jsonOf } from "./entry-text.ts";
+import { type Job, tooLarge } from "./job.ts";
+
+/** Longer pieces are cut: a frame of this size, encoded, passes every known client's limit. */
+const PIECE_BYTES = 256 * 1024;
+
+export type ChunkEncoding = "utf8" | "base64";
+
+export interface WriteOptions {
+  /** Default: `utf8` for a string, `base64` for bytes. A string written as `base64` must be base64 text. */
+  readonly encoding?: ChunkEncoding;
+}
+
+export interface FinalizeOptions {
+  /** One line about the result. */
+  readonly summary?: string;
+  /** Decoded bytes of the result. Counted if not given. */
+  readonly resultSize?: number;
+}
+
+/** Chunks of one result, as a job emits them. A job has at most one. */
+export class ChunkSequence {
+  readonly #job: Job;
+  readonly resultId: ResultId;
+  #nextSeq = 0;
+  #bytes = 0;
+  #isComplete = false;
+
+  constructor(job: Job, resultId: ResultId = newResultId()) {
+    this.#job = job;
+    this.resultId = resultId;
+  }
+
+  /** Decoded bytes so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Has the last chunk been emitted? */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
+  /**
+   * Emits one chunk. A chunk or a total above its cap ends the job with {@link InternalError} (§14), and rejects with
+   * it. Rejects with {@link InvalidRequestError} after the last chunk.
+   */
+  emit(data: string, encoding: ChunkEncoding, more: boolean): Promise<void> {
+    if (this.#isComplete) return rejected(new InvalidRequestError("the result is complete: no chunk may follow"));
+    const bytes = decodedBytes(data, encoding);
+    const { maxChunkBytes, maxResultBytes } = this.#job.caps;
+    if (bytes > maxChunkBytes) return this.#fail(tooLarge("maxChunkBytes", maxChunkBytes));
+    if (this.#bytes + bytes > maxResultBytes) return this.#fail(tooLarge("maxResultBytes", maxResultBytes));
+    const text = encoding === "base64" ? `"${data}"` : jsonOf(data);
+    const body = `{"result_id":"${this.resultId}","chunk_seq":${this.#nextSeq},"data":${text},"encoding":"${encoding}","more":${more}}`;
+    this.#nextSeq += 1;
+    this.#bytes += bytes;
+    this.#isComplete = !more;
+    return this.#job.emitText(ENTRY.result_chunk, "result_chunk", body);
+  }
+
+  #fail(error: InternalError): Promise<void> {
+    this.#job.end({ status: "error", error });
+    return rejected(error);
+  }
+}
+
+export class ResultStream {
+  readonly #chunks: ChunkSequence;
+  readonly #job: Job;
+
+  constructor(job: Job, chunks: ChunkSequence) {
+    this.#job = job;
+    this.#chunks = chunks;
+  }
+
+  get resultId(): ResultId {
+    return this.#chunks.resultId;
+  }
+
+  /**
+   * Emits `chunk`, in several pieces if it is long; text is never cut inside a character. Resolves when the consumer
+   * keeps up. Rejects as {@link ChunkSequence.emit} does.
+   */
+  async write(chunk: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
+    for (const { data, encoding } of pieces(chunk, options.encoding)) await this.#chunks.emit(data, encoding, true);
+  }
+
+  /**
+   * Emits `last`, or an empty chunk, as the final one, and ends the job with success. What the agent returns after
+   * that is ignored.
+   */
+  async finalize(last?: string | Uint8Array, options: FinalizeOptions & WriteOptions = {}): Promise<void> {
+    const tail = pieces(last ?? "", options.encoding);
+    for (const [index, { data, encoding }] of tail.entries()) {
+      await this.#chunks.emit(data, encoding, index < tail.length - 1);
+    }
+    const { summary, resultSize = this.#chunks.bytes } = options;
+    this.#job.end({
+      status: "success",
+      payload: {
+        result_id: this.resultId,
+        result_size: resultSize,
+        ...(summary === undefined ? {} : { summary }),
+      },
+    });
+  }
+}
+
+function rejected(error: Error): Promise<void> {
+  const promise = Promise.reject(error);
+  promise.catch(() => {});
+  return promise;
+}
+
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+function decodedBytes(data: string, encoding: ChunkEncoding): number {
+  if (encoding === "utf8") return Buffer.byteLength(data);
+  if (data.length % 4 !== 0 || !BASE64.test(data)) throw new InvalidRequestError("the chunk is not base64");
+  return (data.length / 4) * 3 - (data.endsWith("==") ? 2 : data.endsWith("=") ? 1 : 0);
+}
+
+interface Piece {
+  readonly data: string;
+  readonly encoding: ChunkEncoding;
+}
+
+function pieces(chunk: string | Uint8Array, asked: ChunkEncoding | undefined): Piece[] {
+  if (typeof chunk === "string" && asked === "base64") return [{ data: chunk, encoding: "base64" }];
+  if (typeof chunk === "string") return textPieces(chunk).map((data) => ({ data, encoding: "utf8" }));
+  const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  if (asked === "utf8") return pieces(new TextDecoder("utf-8", { fatal: true }).decode(bytes), "utf8");
+  const list: Piece[] = [];
+  // A multiple of three, so that only the last piece is padded.
+  const step = PIECE_BYTES - (PIECE_BYTES % 3);
+  for (let at = 0; at === 0 || at < bytes.length; at += step) {
+    list.push({ data: bytes.toString("base64", at, Math.min(at + step, bytes.length)), encoding: "base64" });
+  }
+  return list;
+}
+
+const HIGH_SURROGATE_MIN = 0xd800;
+const HIGH_SURROGATE_MAX = 0xdbff;
+/** A code unit is three bytes of UTF-8 at most. */
+const PIECE_UNITS = Math.floor(PIECE_BYTES / 3);
+
+function textPieces(text: string): string[] {
+  if (text.length <= PIECE_UNITS) return [text];
+  const list: string[] = [];
+  for (let at = 0; at < text.length; ) {
+    let end = Math.min(at + PIECE_UNITS, text.length);
+    const last = text.charCodeAt(end - 1);
+    if (end < text.length && last >= HIGH_SURROGATE_MIN && last <= HIGH_SURROGATE_MAX) end -= 1;
+    list.push(text.slice(at, end));
+    at = end;
+  }
+  return list;
+}

@@ -1,0 +1,200 @@
+/** Sessions by id: opened, claimed back with a resume token, forgotten when their window is over (§6.2, §6.3). */
+import { createHash, timingSafeEqual } from "node:crypto";
+import {
+  type Clock,
+  crockford,
+  InternalError,
+  newResumeToken,
+  newSessionId,
+  ResumeWindowExpiredError,
+  type SessionId,
+  UnauthenticatedError,
+} from "@arcp/core";
+import type { Store } from "../store/store.ts";
+import type { PrincipalCaps } from "./caps.ts";
+import type { Journal } from "./journal.ts";
+import { Session, type SessionTools } from "./session.ts";
+
+/** What a client presents to have its session back. */
+export interface ResumeClaim {
+  /** Not needed: the token names the session too. */
+  readonly sessionId: string | undefined;
+  readonly token: string;
+  readonly lastEventSeq: number;
+  /** Who the client is, if it has shown credentials as well. */
+  readonly principal: string | undefined;
+}
+
+const hashOf = (token: string): string => createHash("sha256").update(token).digest("hex");
+const isSameHash = (left: string, right: string): boolean =>
+  left.length === right.length && timingSafeEqual(Buffer.from(left), Buffer.from(right));
+
+/** One answer to every claim that does not hold, so that it tells nothing about what exists. */
+const expired = (): ResumeWindowExpiredError =>
+  new ResumeWindowExpiredError("the session cannot be resumed: its window is over, or it was never yours");
+
+/** How long after a welcome the token before it is refused while the connection that got the welcome is open. */
+const CLAIM_SETTLE_MS = 250;
+
+export class SessionRegistry {
+  readonly #tools: SessionTools;
+  readonly #store: Store;
+  readonly #journal: Journal;
+  readonly #clock: Clock;
+  readonly #caps: PrincipalCaps;
+  readonly #resumeWindowMs: number;
+  readonly #sessions = new Map<SessionId, Session>();
+  readonly #perPrincipal = new Map<string, number>();
+  /** Sessions that are being loaded, so that two claims share one object. */
+  readonly #loading = new Map<SessionId, Promise<Session | undefined>>();
+  /** When the last claim of a session succeeded; one at a time does. */
+  readonly #claimedAt = new Map<SessionId, number>();
+
+  constructor(tools: SessionTools, options: { readonly caps: PrincipalCaps; readonly resumeWindowMs: number }) {
+    this.#tools = tools;
+    this.#store = tools.store;
+    this.#journal = tools.journal;
+    this.#clock = tools.clock;
+    this.#caps = options.caps;
+    this.#resumeWindowMs = options.resumeWindowMs;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  get(id: SessionId): Session | undefined {
+    return this.#sessions.get(id);
+  }
+
+  /** A new session and its first token, in the open batch. Throws {@link InternalError} beyond the principal's cap. */
+  open(
+    principal: string,
+    wire: string,
+    features: readonly string[],
+  ): { readonly session: Session; readonly resumeToken: string } {
+    if ((this.#perPrincipal.get(principal) ?? 0) >= this.#caps.maxSessions) {
+      throw new InternalError("this principal has too many sessions", {
+        details: { limit: "maxSessions", max: this.#caps.maxSessions, retry: "after_capacity" },
+      });
+    }
+    const resumeToken = newResumeToken();
+    const session = new Session(
+      {
+        ...{ id: newSessionId(), principal, wire, features, tokenHash: hashOf(resumeToken), previousTokenHash: null },
+        ...{ salt: newSalt(), ackedSeq: 0, detachedAt: null, createdAt: this.#clock.now() },
+      },
+      null,
+      this.#tools,
+    );
+    this.#add(session);
+    this.#journal.putSession(session.record);
+    return { session, resumeToken };
+  }
+
+  /**
+   * The session that `claim` proves to own, with a fresh token in the open batch. The token presented stays valid
+   * until {@link confirm}. Throws {@link ResumeWindowExpiredError} for everything that does not hold, and for numbers
+   * that are no longer held; {@link UnauthenticatedError} if the credentials shown are somebody else's.
+   */
+  async claim(claim: ResumeClaim): Promise<{ readonly session: Session; readonly resumeToken: string }> {
+    const hash = hashOf(claim.token);
+    const session = await this.#owned(claim, hash);
+    if (session === undefined) throw expired();
+    const { record } = session;
+    const isCurrent = isSameHash(hash, record.tokenHash);
+    const isPrevious = record.previousTokenHash !== null && isSameHash(hash, record.previousTokenHash);
+    if (!isCurrent && !isPrevious) throw expired();
+    if (claim.principal !== undefined && claim.principal !== record.principal) {
+      throw new UnauthenticatedError("the credentials are not those of the session");
+    }
+    if (this.#isOver(session)) throw expired();
+    if (claim.lastEventSeq > session.feed.head || claim.lastEventSeq < session.ackedSeq) throw expired();
+    if (isPrevious) this.#assertSettled(session);
+    this.#claimedAt.set(session.id, this.#clock.monotonic());
+    const resumeToken = newResumeToken();
+    session.update({ tokenHash: hashOf(resumeToken), previousTokenHash: hash });
+    return { session, resumeToken };
+  }
+
+  /** The client has used the new connection: the token before the current one is void from now on. */
+  confirm(session: Session): void {
+    this.#claimedAt.delete(session.id);
+    if (session.record.previousTokenHash !== null) session.update({ previousTokenHash: null });
+  }
+
+  /** A stored session, made part of this process without a claim: its jobs are being recovered. */
+  async load(id: SessionId): Promise<Session | undefined> {
+    const known = this.#sessions.get(id);
+    if (known) return known;
+    let loading = this.#loading.get(id);
+    if (loading === undefined) {
+      loading = this.#read(id).finally(() => this.#loading.delete(id));
+      this.#loading.set(id, loading);
+    }
+    return loading;
+  }
+
+  /** Forgets the sessions whose window is over, and everything stored that nobody can ask for any more. */
+  async sweep(jobRetentionMs: number): Promise<void> {
+    const now = this.#clock.now();
+    for (const session of this.#sessions.values()) if (this.#isOver(session)) this.#remove(session);
+    await this.#store.sweep({
+      detachedBefore: now - this.#resumeWindowMs,
+      endedBefore: now - jobRetentionMs,
+      now,
+    });
+  }
+
+  async #owned(claim: ResumeClaim, hash: string): Promise<Session | undefined> {
+    if (claim.sessionId) return this.load(claim.sessionId as SessionId);
+    await this.#journal.flush();
+    const id = await this.#store.findSessionByToken(hash);
+    return id === undefined ? undefined : this.load(id);
+  }
+
+  async #read(id: SessionId): Promise<Session | undefined> {
+    const stored = await this.#store.findSession(id);
+    if (stored === undefined) return undefined;
+    const session = new Session(stored.record, stored.lastRun, this.#tools);
+    this.#add(session);
+    return session;
+  }
+
+  #isOver(session: Session): boolean {
+    const { detachedAt } = session;
+    return detachedAt !== undefined && this.#clock.now() - detachedAt > this.#resumeWindowMs;
+  }
+
+  /** Two connections may present one token at the same moment; the second is told to come back. */
+  #assertSettled(session: Session): void {
+    const claimedAt = this.#claimedAt.get(session.id);
+    if (claimedAt === undefined || !session.isAttached) return;
+    if (this.#clock.monotonic() - claimedAt > CLAIM_SETTLE_MS) return;
+    throw new InternalError("another connection is resuming this session", {
+      details: { reason: "resume_in_progress", retry: "after_capacity" },
+    });
+  }
+
+  #add(session: Session): void {
+    this.#sessions.set(session.id, session);
+    this.#perPrincipal.set(session.principal, (this.#perPrincipal.get(session.principal) ?? 0) + 1);
+  }
+
+  #remove(session: Session): void {
+    if (!this.#sessions.delete(session.id)) return;
+    this.#claimedAt.delete(session.id);
+    const left = (this.#perPrincipal.get(session.principal) ?? 1) - 1;
+    if (left > 0) this.#perPrincipal.set(session.principal, left);
+    else this.#perPrincipal.delete(session.principal);
+  }
+}
+
+/** 40 random bits in base 32: the part of a session's message ids that no other session has. */
+function newSalt(): string {
+  const bytes = globalThis.crypto.getRandomValues(new Uint8Array(5));
+  return crockford(
+    bytes.reduce((sum, byte) => sum * 256 + byte, 0),
+    8,
+  );
+}

@@ -1,0 +1,234 @@
+/**
+ * A session: who a client is, what was negotiated, and how far it has got. It outlives connections.
+ *
+ *   attached -> detached   the connection is gone; the resume window starts (§6.3)
+ *   detached -> attached   resume
+ *   detached -> (gone)     the window is over; the registry forgets it
+ */
+import type { Clock, JobId, Logger, SessionId, TraceId } from "@arcp/core";
+import { ENTRY, type EntryCode, type FeedRun, type SessionRecord, type Store } from "../store/store.ts";
+import { Delivery, type FeedSink } from "./delivery.ts";
+import { Feed } from "./feed.ts";
+import type { Job } from "./job.ts";
+import type { Journal } from "./journal.ts";
+
+/** The connection that a session is attached to. */
+export interface Link extends FeedSink {
+  /** The session goes on elsewhere: close this connection. */
+  displaced(): void;
+}
+
+type Attachment =
+  | { readonly phase: "attached"; readonly link: Link; readonly delivery: Delivery; hasAcked: boolean }
+  | { readonly phase: "detached"; readonly since: number };
+
+/** The shortest time that an acknowledgement may be overdue before its absence holds a job up. */
+const OVERDUE_MS = 1_000;
+/** The longest that one job is held up without any progress of its consumer. */
+const MAX_HOLD_MS = 30_000;
+
+/** Submissions of one session by message id, so that a frame that arrives twice runs one job (§7.2). */
+export class SeenSubmissions {
+  readonly #seen = new Map<string, Promise<Acceptance>>();
+
+  get(id: string): Promise<Acceptance> | undefined {
+    return this.#seen.get(id);
+  }
+
+  /** Remembers `id` until it fails, or so many others have come after it. */
+  add(id: string, acceptance: Promise<Acceptance>): void {
+    this.#seen.set(id, acceptance);
+    acceptance.catch(() => this.#seen.delete(id));
+    if (this.#seen.size <= MAX_SEEN) return;
+    const oldest = this.#seen.keys().next().value;
+    if (oldest !== undefined) this.#seen.delete(oldest);
+  }
+}
+
+/** What the submitter is told. */
+export interface Acceptance {
+  readonly jobId: JobId;
+  readonly traceId: TraceId;
+  /** The payload of `job.accepted`, JSON. */
+  readonly payload: string;
+}
+
+const MAX_SEEN = 256;
+
+export interface SessionTools {
+  readonly journal: Journal;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Events that a client may be behind before its jobs wait for it. */
+  readonly backPressureThreshold: number;
+}
+
+export class Session {
+  readonly #tools: SessionTools;
+  readonly feed: Feed;
+  readonly seen = new SeenSubmissions();
+  #record: SessionRecord;
+  #features: ReadonlySet<string>;
+  #attachment: Attachment;
+  #relief: { readonly gate: PromiseWithResolvers<void>; readonly stopTimer: () => void } | undefined;
+  /** Did the consumer make no progress for the longest hold? Then it holds nothing up until it does. */
+  #isGivenUp = false;
+
+  constructor(record: SessionRecord, lastRun: FeedRun | null, tools: SessionTools) {
+    this.#tools = tools;
+    this.#record = record;
+    this.#features = new Set(record.features);
+    this.#attachment = { phase: "detached", since: record.detachedAt ?? tools.clock.now() };
+    this.feed = new Feed({
+      sessionId: record.id,
+      journal: tools.journal,
+      lastRun,
+      shows: (code) => this.#shows(code),
+      onCommitted: (items) => {
+        if (this.#attachment.phase === "attached") this.#attachment.delivery.onCommitted(items);
+      },
+    });
+  }
+
+  get id(): SessionId {
+    return this.#record.id;
+  }
+
+  get principal(): string {
+    return this.#record.principal;
+  }
+
+  get features(): ReadonlySet<string> {
+    return this.#features;
+  }
+
+  get salt(): string {
+    return this.#record.salt;
+  }
+
+  get record(): SessionRecord {
+    return this.#record;
+  }
+
+  get isAttached(): boolean {
+    return this.#attachment.phase === "attached";
+  }
+
+  /** When the connection was lost, in milliseconds since the epoch; `undefined` while there is one. */
+  get detachedAt(): number | undefined {
+    return this.#attachment.phase === "detached" ? this.#attachment.since : undefined;
+  }
+
+  /** The highest number that the client has acknowledged (§6.5). Numbers up to it are not kept for it any more. */
+  get ackedSeq(): number {
+    return this.#record.ackedSeq;
+  }
+
+  /** Changes what is stored of the session, in the open batch. */
+  update(change: Partial<Pick<SessionRecord, "features" | "tokenHash" | "previousTokenHash" | "detachedAt">>): void {
+    this.#record = { ...this.#record, ...change };
+    if (change.features) this.#features = new Set(change.features);
+    this.#tools.journal.putSession(this.#record);
+  }
+
+  /** Sends everything after `afterSeq` through `link`, and goes on from there. Takes the place of another link. */
+  attach(link: Link, afterSeq: number): void {
+    if (this.#attachment.phase === "attached") {
+      this.#attachment.delivery.stop();
+      this.#attachment.link.displaced();
+    }
+    const { store, logger, clock } = this.#tools;
+    const delivery = new Delivery({
+      ...{ feed: this.feed, store, logger, sink: link, afterSeq },
+      now: () => clock.monotonic(),
+      onProgress: () => this.#relieve(),
+    });
+    this.#isGivenUp = false;
+    this.#attachment = { phase: "attached", link, delivery, hasAcked: false };
+    if (this.#record.detachedAt !== null) this.update({ detachedAt: null });
+  }
+
+  /** The connection of `link` is gone. Does nothing if another one has taken its place. */
+  detach(link: Link): void {
+    if (this.#attachment.phase !== "attached" || this.#attachment.link !== link) return;
+    this.#attachment.delivery.stop();
+    const since = this.#tools.clock.now();
+    this.#attachment = { phase: "detached", since };
+    this.#release();
+    this.update({ detachedAt: since });
+  }
+
+  /** Is `link` the connection that the session is attached to? */
+  isAttachedTo(link: Link): boolean {
+    return this.#attachment.phase === "attached" && this.#attachment.link === link;
+  }
+
+  /** The client has processed everything up to `seq`. Lower than before, or more than was sent: no effect. */
+  ack(seq: number): void {
+    if (this.#attachment.phase !== "attached") return;
+    this.#attachment.hasAcked = true;
+    this.#isGivenUp = false;
+    const upTo = Math.min(seq, this.#attachment.delivery.sentSeq);
+    if (upTo <= this.#record.ackedSeq) return;
+    // Advisory: written with the next batch that there is a reason for.
+    this.#record = { ...this.#record, ackedSeq: upTo };
+    this.#relieve();
+  }
+
+  /** The client said goodbye with everything up to the last acknowledgement: store that. */
+  persistAck(): void {
+    this.#tools.journal.putSession(this.#record);
+  }
+
+  /**
+   * What an emitter of one of this session's jobs waits for: nothing while the client keeps up, or is away. A client
+   * that is too far behind is told so once, by an event of `job`, and holds its jobs up until it is halfway back.
+   */
+  pace(job: Job): Promise<void> | undefined {
+    if (this.#relief) return this.#relief.gate.promise;
+    if (this.#attachment.phase !== "attached" || this.#isGivenUp || !this.#isBehind()) return undefined;
+    const gate = Promise.withResolvers<void>();
+    const stopTimer = this.#tools.clock.setTimer(() => {
+      this.#isGivenUp = true;
+      this.#release();
+    }, MAX_HOLD_MS);
+    this.#relief = { gate, stopTimer };
+    void job.emit(ENTRY.status, "status", {
+      phase: "back_pressure",
+      message: `the client is more than ${this.#tools.backPressureThreshold} events behind`,
+    });
+    return gate.promise;
+  }
+
+  #isBehind(): boolean {
+    if (this.#attachment.phase !== "attached") return false;
+    const { delivery, hasAcked } = this.#attachment;
+    const threshold = this.#tools.backPressureThreshold;
+    if (delivery.isHeldBack && delivery.backlog > threshold) return true;
+    if (!hasAcked || delivery.sentSeq - this.#record.ackedSeq <= threshold) return false;
+    const sentAt = delivery.sentAt(this.#record.ackedSeq);
+    return sentAt !== undefined && this.#tools.clock.monotonic() - sentAt > OVERDUE_MS;
+  }
+
+  #relieve(): void {
+    if (!this.#relief || this.#attachment.phase !== "attached") return;
+    const { delivery, hasAcked } = this.#attachment;
+    const half = this.#tools.backPressureThreshold / 2;
+    const unacked = hasAcked ? delivery.sentSeq - this.#record.ackedSeq : 0;
+    if (delivery.backlog <= half && unacked <= half) this.#release();
+  }
+
+  #release(): void {
+    const relief = this.#relief;
+    this.#relief = undefined;
+    relief?.stopTimer();
+    relief?.gate.resolve();
+  }
+
+  #shows(code: EntryCode): boolean {
+    if (code === ENTRY.progress) return this.#features.has("progress");
+    if (code === ENTRY.result_chunk) return this.#features.has("result_chunk");
+    return true;
+  }
+}

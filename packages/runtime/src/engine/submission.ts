@@ -1,0 +1,202 @@
+/** From `job.submit` to a job that runs (§7.1, §7.2). */
+import {
+  type Clock,
+  DuplicateKeyError,
+  InternalError,
+  type JobId,
+  type Lease,
+  type LeaseConstraints,
+  type Logger,
+  newJobId,
+  newTraceId,
+  type TraceContext,
+} from "@arcp/core";
+import type { IdempotencyRecord, Store } from "../store/store.ts";
+import type { Agent, AgentRegistry } from "./agents.ts";
+import { Budget } from "./budget.ts";
+import { digestOf } from "./canonical-json.ts";
+import { timestamp } from "./entry-text.ts";
+import { Job, type JobTools } from "./job.ts";
+import { AgentContext } from "./job-context.ts";
+import type { JobRegistry } from "./job-registry.ts";
+import type { Journal } from "./journal.ts";
+import { isLiteralPart, validateLeaseConstraints, validateLeaseShape } from "./lease.ts";
+import type { Acceptance, Session } from "./session.ts";
+
+export interface SubmitRequest {
+  /** As requested: `name` or `name@version`. */
+  readonly agent: string;
+  readonly input: unknown;
+  readonly leaseRequest: Lease | undefined;
+  readonly leaseConstraints: LeaseConstraints | undefined;
+  readonly idempotencyKey: string | undefined;
+  readonly maxRuntimeSec: number | undefined;
+  readonly trace: TraceContext | undefined;
+}
+
+export type OnAccepted = (acceptance: Acceptance, start: () => void) => void;
+
+/** Decides what a submitter is granted of what it asks for. It may take away, never add. */
+export type LeasePolicy = (request: Lease, submitter: { readonly principal: string; readonly agent: string }) => Lease;
+
+export interface SubmissionOptions {
+  readonly agents: AgentRegistry;
+  readonly jobs: JobRegistry;
+  readonly journal: Journal;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly jobTools: JobTools;
+  readonly leasePolicy: LeasePolicy;
+  readonly idempotencyTtlMs: number;
+  readonly max: { readonly session: number; readonly principal: number };
+}
+
+const MS_PER_SECOND = 1000;
+const FIRST_EPOCH = 1;
+
+export class Submission {
+  readonly #options: SubmissionOptions;
+  /** Keys whose first submission is on its way to the store. */
+  readonly #binding = new Map<string, { readonly digest: string; readonly isBound: Promise<void> }>();
+
+  constructor(options: SubmissionOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Accepts a job, or finds the one that the same key stands for. `onAccepted` is called when that is durable, before
+   * any event of the job is sent to this session. A new job runs once its `start` is called. Throws, and changes
+   * nothing, for every reason to refuse.
+   */
+  async submit(session: Session, request: SubmitRequest, onAccepted: OnAccepted): Promise<void> {
+    const { idempotencyKey } = request;
+    if (idempotencyKey === undefined) {
+      this.#accept(session, request, undefined, onAccepted);
+      return;
+    }
+    const digest = digestOf([
+      request.agent,
+      request.input,
+      request.leaseRequest,
+      request.leaseConstraints,
+      request.maxRuntimeSec,
+    ]);
+    const binding = JSON.stringify([session.principal, idempotencyKey]);
+    const earlier = await this.#earlier(binding, session.principal, idempotencyKey);
+    if (earlier !== undefined) {
+      if (earlier.digest !== digest) {
+        throw new DuplicateKeyError("the idempotency key stands for a submission with other parameters");
+      }
+      await this.#rejoin(session, earlier.jobId, onAccepted);
+      return;
+    }
+    this.#accept(session, request, { digest, key: idempotencyKey, binding }, onAccepted);
+  }
+
+  /** The record that a key is bound to; waits for one that is being bound. */
+  async #earlier(binding: string, principal: string, key: string): Promise<IdempotencyRecord | undefined> {
+    for (;;) {
+      const current = this.#binding.get(binding);
+      if (current === undefined) break;
+      await current.isBound;
+    }
+    const record = await this.#options.store.findIdempotency(principal, key);
+    // Somebody else may have begun to bind the key while the store was read.
+    if (this.#binding.has(binding)) return this.#earlier(binding, principal, key);
+    if (record === undefined) return undefined;
+    const isLive = this.#options.jobs.get(record.jobId) !== undefined;
+    return isLive || record.expiresAt > this.#options.clock.now() ? record : undefined;
+  }
+
+  #accept(
+    session: Session,
+    request: SubmitRequest,
+    idempotency: { readonly digest: string; readonly key: string; readonly binding: string } | undefined,
+    onAccepted: OnAccepted,
+  ): void {
+    const { jobs, journal, clock, jobTools, idempotencyTtlMs, max } = this.#options;
+    const agent = this.#options.agents.resolve(request.agent);
+    const now = clock.now();
+    const lease = this.#grant(session.principal, agent, request.leaseRequest ?? {});
+    const constraints = request.leaseConstraints && validateLeaseConstraints(request.leaseConstraints, now);
+    jobs.assertRoom(session.id, session.principal, max);
+
+    const job = new Job(
+      {
+        ...{ id: newJobId(), sessionId: session.id, principal: session.principal, agent, lease },
+        leaseConstraints: constraints?.expires_at === undefined ? null : constraints,
+        budget: Budget.fromLease(lease),
+        parentJobId: null,
+        trace: request.trace ?? { traceId: newTraceId() },
+        createdAt: now,
+        maxRuntimeMs: request.maxRuntimeSec === undefined ? undefined : request.maxRuntimeSec * MS_PER_SECOND,
+        epoch: FIRST_EPOCH,
+      },
+      jobTools,
+    );
+    const payload = acceptedPayload(job, now);
+    jobs.add(job);
+    job.follow(session.feed);
+    journal.addJob(job.record(payload));
+    if (idempotency) {
+      const { digest, key, binding } = idempotency;
+      const expiresAt = now + idempotencyTtlMs;
+      journal.addIdempotency({ principal: session.principal, key, digest, jobId: job.id, expiresAt });
+      this.#bind(binding, digest);
+    }
+    journal.afterCommit(() => {
+      const start = (): void => this.#start(job, agent, request.input);
+      onAccepted({ jobId: job.id, traceId: job.traceId, payload }, start);
+    });
+  }
+
+  #bind(binding: string, digest: string): void {
+    const isBound = this.#options.journal.flush().finally(() => this.#binding.delete(binding));
+    isBound.catch(() => {});
+    this.#binding.set(binding, { digest, isBound });
+  }
+
+  #grant(principal: string, agent: Agent, requested: Lease): Lease {
+    const request = validateLeaseShape(requested);
+    const granted = validateLeaseShape(this.#options.leasePolicy(request, { principal, agent: agent.name }));
+    if (!isLiteralPart(granted, request)) {
+      throw new InternalError("the lease policy of the runtime grants what was not asked for");
+    }
+    return granted;
+  }
+
+  #start(job: Job, agent: Agent, input: unknown): void {
+    const context = new AgentContext(job, this.#options.logger);
+    job.start(async () => context.complete(await agent.handler(input, context)));
+  }
+
+  /** Shows an accepted job to a session that submits it again (§7.2). */
+  async #rejoin(session: Session, jobId: JobId, onAccepted: OnAccepted): Promise<void> {
+    const { jobs, journal, store } = this.#options;
+    const record = await store.findJob(jobId);
+    if (record === undefined) throw new InternalError("the job of this idempotency key is gone");
+    const job = jobs.get(jobId);
+    if (job !== undefined && !job.isTerminal) {
+      if (!job.isFollowedBy(session.feed)) journal.putFollow(session.id, jobId, true);
+      job.follow(session.feed);
+    } else {
+      await journal.flush();
+      const ended = (await store.findJob(jobId)) ?? record;
+      session.feed.addHistory(jobId, ended.lastN, 1);
+    }
+    journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload: record.accepted }, () => {}));
+  }
+}
+
+function acceptedPayload(job: Job, now: number): string {
+  return JSON.stringify({
+    job_id: job.id,
+    agent: job.agentRef,
+    lease: job.lease,
+    ...(job.leaseConstraints && { lease_constraints: job.leaseConstraints }),
+    ...(job.lease["cost.budget"] && { budget: Object.fromEntries(job.budget) }),
+    accepted_at: timestamp(now),
+    trace_id: job.traceId,
+  });
+}

@@ -1,0 +1,36 @@
+/** `@arcp/runtime`: the server side of the Agent Runtime Control Protocol. */
+export { type BearerVerifier, type Identity, StaticBearerVerifier } from "@arcp/core";
+export type { AgentHandler, AgentOptions } from "./engine/agents.ts";
+export type { CancelAuthority } from "./engine/cancellation.ts";
+export {
+  DEFAULT_JOB_CAPS,
+  DEFAULT_PRINCIPAL_CAPS,
+  DEFAULT_SESSION_CAPS,
+  type JobCaps,
+  type PrincipalCaps,
+  type SessionCaps,
+} from "./engine/caps.ts";
+export type { Job } from "./engine/job.ts";
+export type { JobContext, ProgressOptions, ResultChunkInput } from "./engine/job-context.ts";
+export {
+  initialBudgetFromLease,
+  isReservedCapabilityName,
+  isValidCapabilityName,
+  validateLeaseConstraints,
+  validateLeaseShape,
+} from "./engine/lease.ts";
+export type { JobAuthorizationPolicy, JobView } from "./engine/observation.ts";
+export type { FinalizeOptions, ResultStream, WriteOptions } from "./engine/result-stream.ts";
+export type { LeasePolicy } from "./engine/submission.ts";
+export { ARCPServer, type ARCPServerOptions, type RuntimeIdentity } from "./server.ts";
+export { type JobManager, SessionContext } from "./session-context.ts";
+export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite.ts";
+export {
+  type Batch,
+  type Entry,
+  type JobRecord,
+  type SessionRecord,
+  StaleWriterError,
+  type Store,
+} from "./store/store.ts";
+export type { MessageHandler } from "./wire/v1.1/connection.ts";

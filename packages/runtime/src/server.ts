@@ -1,0 +1,227 @@
+import {
+  type BearerVerifier,
+  type Capabilities,
+  CLIENT_FRAME_LIMITS,
+  type Clock,
+  type JobId,
+  type Logger,
+  rootLogger,
+  systemClock,
+  type Transport,
+  V1_1_FEATURES,
+} from "@arcp/core";
+import type { AgentHandler, AgentOptions } from "./engine/agents.ts";
+import type { CancelAuthority } from "./engine/cancellation.ts";
+import {
+  DEFAULT_JOB_CAPS,
+  DEFAULT_PRINCIPAL_CAPS,
+  DEFAULT_SESSION_CAPS,
+  type JobCaps,
+  type PrincipalCaps,
+  type SessionCaps,
+} from "./engine/caps.ts";
+import { Engine } from "./engine/engine.ts";
+import type { JobAuthorizationPolicy } from "./engine/observation.ts";
+import type { LeasePolicy } from "./engine/submission.ts";
+import { SessionContext } from "./session-context.ts";
+import { sqliteStore } from "./store/sqlite.ts";
+import type { Store } from "./store/store.ts";
+
+export interface RuntimeIdentity {
+  readonly name: string;
+  readonly version: string;
+}
+
+export interface ARCPServerOptions {
+  /** Advertised in `session.welcome`. */
+  readonly runtime: RuntimeIdentity;
+  /**
+   * What to advertise. The agents are those that were registered; an entry here with a `default` chooses the version
+   * that a bare name means.
+   */
+  readonly capabilities: Capabilities;
+  /** Verifies bearer tokens. Without it nobody gets in, unless `anonymousPrincipal` is set. */
+  readonly bearer?: BearerVerifier;
+  /**
+   * The principal of clients that present no credentials (`auth.scheme: "none"`) on a connection that stays inside this
+   * machine: stdio, memory, loopback. Default: none are let in.
+   */
+  readonly anonymousPrincipal?: string;
+  /** Where the journal is kept. Default: in memory, gone with the process. */
+  readonly eventLog?: Store;
+  /** Default: {@link rootLogger}. */
+  readonly logger?: Logger;
+  /** Default: 30. */
+  readonly heartbeatIntervalSeconds?: number;
+  /** How long a session can be resumed after its connection was lost. Default: 600. */
+  readonly resumeWindowSeconds?: number;
+  /** How long a cancelled agent may take to stop. Default: 30,000. */
+  readonly cancelGraceMs?: number;
+  /** How long an idempotency key is remembered, from acceptance; longer while its job lives. Default: 24 hours. */
+  readonly idempotencyTtlMs?: number;
+  /** How long a job that has ended can be listed and replayed. Default: 24 hours. */
+  readonly jobRetentionMs?: number;
+  /** Per session. Default: {@link DEFAULT_SESSION_CAPS}. */
+  readonly caps?: Partial<SessionCaps>;
+  /** Per principal. Default: {@link DEFAULT_PRINCIPAL_CAPS}. */
+  readonly principalCaps?: Partial<PrincipalCaps>;
+  /** Per job. Default: {@link DEFAULT_JOB_CAPS}. */
+  readonly jobCaps?: Partial<JobCaps>;
+  /** The features to offer. Default: all that this runtime has. */
+  readonly features?: readonly string[];
+  /** May a principal observe another principal's job? Default: no. One's own jobs are always visible. */
+  readonly jobAuthorizationPolicy?: JobAuthorizationPolicy;
+  /** Answers about other principals' jobs as if there were none (`JOB_NOT_FOUND`). Default: false. */
+  readonly hideForeignJobs?: boolean;
+  /** Default: `"session"`, as §7.6 says. */
+  readonly cancelAuthority?: CancelAuthority;
+  /** Takes away from what a submitter asks for. Default: grants it as it is. */
+  readonly leasePolicy?: LeasePolicy;
+  /** Refuses `session.resume` without credentials: the token alone is not enough. Default: false. */
+  readonly requireAuthOnResume?: boolean;
+  /** Unacknowledged events after which a job waits for its client. Default: 1000. */
+  readonly backPressureThreshold?: number;
+  /** How long a new connection may take to say hello. Default: 10,000. */
+  readonly handshakeTimeoutMs?: number;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
+}
+
+const HOUR_MS = 3_600_000;
+
+/** Credentials are not provisioned here: what is not there is not offered (§14). */
+const OFFERED_FEATURES: readonly string[] = V1_1_FEATURES.filter((name) => name !== "provisioned_credentials");
+
+/** A runtime: agents, jobs and sessions over one store. It listens to nothing itself: transports are given to it. */
+export class ARCPServer {
+  readonly #options: ARCPServerOptions;
+  readonly #logger: Logger;
+  readonly #engine: Engine;
+  readonly #ownsStore: boolean;
+  readonly #contexts = new Set<SessionContext>();
+  /** The committed history, for replay tools and audits. */
+  readonly eventLog: Store;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ARCPServerOptions) {
+    this.#options = options;
+    this.#logger = options.logger ?? rootLogger;
+    this.#ownsStore = options.eventLog === undefined;
+    this.eventLog = options.eventLog ?? sqliteStore();
+    const resumeWindowMs = (options.resumeWindowSeconds ?? 600) * 1000;
+    const idempotencyTtlMs = options.idempotencyTtlMs ?? 24 * HOUR_MS;
+    this.#engine = new Engine({
+      store: this.eventLog,
+      clock: options.clock ?? systemClock,
+      logger: this.#logger,
+      sessionCaps: { ...DEFAULT_SESSION_CAPS, ...options.caps },
+      principalCaps: { ...DEFAULT_PRINCIPAL_CAPS, ...options.principalCaps },
+      jobCaps: { ...DEFAULT_JOB_CAPS, ...options.jobCaps },
+      resumeWindowMs,
+      cancelGraceMs: options.cancelGraceMs ?? 30_000,
+      idempotencyTtlMs,
+      // What can be resumed or asked for again must still be there.
+      jobRetentionMs: Math.max(options.jobRetentionMs ?? 24 * HOUR_MS, resumeWindowMs, idempotencyTtlMs),
+      backPressureThreshold: options.backPressureThreshold ?? 1000,
+      jobAuthorizationPolicy: options.jobAuthorizationPolicy,
+      hidesForeignJobs: options.hideForeignJobs ?? false,
+      cancelAuthority: options.cancelAuthority ?? "session",
+      leasePolicy: options.leasePolicy ?? ((request) => request),
+      onStoreFailure: (error) => this.#onStoreFailure(error),
+    });
+  }
+
+  /**
+   * Adds `name` or `name@version` (§7.5). Without a version it is listed as 0.0.0. The version registered last is the
+   * one that a bare name means, unless one was chosen.
+   */
+  registerAgent(reference: string, handler: AgentHandler, options: AgentOptions = {}): void {
+    this.#engine.agents.register(reference, handler, options);
+    for (const agent of this.#options.capabilities.agents ?? []) {
+      if (typeof agent === "object" && agent.default !== undefined) {
+        this.#engine.agents.pinDefault(agent.name, agent.default);
+      }
+    }
+  }
+
+  /**
+   * Serves a client on `transport`. Resolves at once, before the client has said anything, with what stands for this
+   * connection and, once it is welcomed, for its session.
+   */
+  async accept(transport: Transport): Promise<SessionContext> {
+    if (this.#closing !== undefined) {
+      transport.close(1001, "the runtime is shutting down");
+      throw new Error("the runtime is closed");
+    }
+    const options = this.#options;
+    const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
+    const offered = options.features ?? OFFERED_FEATURES;
+    const context = new SessionContext({
+      engine: this.#engine,
+      transport,
+      logger: this.#logger,
+      settings: {
+        runtime: { name: options.runtime.name, version: options.runtime.version },
+        bearer: options.bearer,
+        anonymousPrincipal: options.anonymousPrincipal,
+        features: offered.filter((name) => name !== "provisioned_credentials"),
+        extensions: options.capabilities.extensions,
+        heartbeatIntervalSeconds: options.heartbeatIntervalSeconds ?? 30,
+        resumeWindowSeconds: options.resumeWindowSeconds ?? 600,
+        requireAuthOnResume: options.requireAuthOnResume ?? false,
+        frameLimits: CLIENT_FRAME_LIMITS,
+        handshakeTimeoutMs: options.handshakeTimeoutMs ?? 10_000,
+        maxBufferedBytes: caps.maxBufferedBytes,
+        maxBufferedEvents: caps.maxBufferedEvents,
+        maxInlineResultBytes: options.jobCaps?.maxInlineResultBytes ?? DEFAULT_JOB_CAPS.maxInlineResultBytes,
+      },
+    });
+    this.#contexts.add(context);
+    void transport.closed.then(() => this.#contexts.delete(context));
+    return context;
+  }
+
+  /** The sessions that are attached to a job, per job: the submitter's and its observers'. A snapshot. */
+  get subscribers(): Map<JobId, Set<SessionContext>> {
+    const map = new Map<JobId, Set<SessionContext>>();
+    for (const job of this.#engine.jobs.all()) {
+      const watching = [...this.#contexts].filter(({ sessionId }) => {
+        const session = sessionId && this.#engine.sessions.get(sessionId);
+        return session !== undefined && job.isFollowedBy(session.feed);
+      });
+      map.set(job.id, new Set(watching));
+    }
+    return map;
+  }
+
+  /** The number of jobs that have not ended. */
+  get runningJobs(): number {
+    return this.#engine.jobs.size;
+  }
+
+  /**
+   * Says goodbye to every client, ends what is running with a retryable error, and resolves when that is on disk. A
+   * store that was passed in stays open. Idempotent.
+   */
+  close(reason = "the runtime is shutting down"): Promise<void> {
+    this.#closing ??= this.#close(reason);
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(reason: string): Promise<void> {
+    await this.#engine.ready;
+    await this.#engine.close("runtime_shutdown");
+    for (const context of this.#contexts) context.close(reason);
+    await this.#engine.journal.flush();
+    if (this.#ownsStore) await this.eventLog.close();
+  }
+
+  #onStoreFailure(error: unknown): void {
+    this.#logger.error({ err: error }, "the store failed: every connection is closed");
+    for (const context of this.#contexts) context.close("the store failed");
+  }
+}

@@ -1,0 +1,92 @@
+/** The tables of the embedded store, and how a file of an older version becomes one of this version. */
+
+/** Entries per segment: a segment's number and a position within it make one 53-bit key. */
+export const SEGMENT_SIZE = 2 ** 20;
+
+/**
+ * `entry` is the log: one row per entry under a compact integer key, no secondary index. A job owns segments of
+ * {@link SEGMENT_SIZE} keys, so its journal lies together. `feed` is run-length coded.
+ */
+const VERSION_1 = `
+CREATE TABLE job (
+  key INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  session_id TEXT NOT NULL,
+  principal TEXT NOT NULL,
+  agent TEXT NOT NULL,
+  agent_version TEXT NOT NULL,
+  status TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  lease TEXT NOT NULL,
+  lease_constraints TEXT,
+  parent_job_id TEXT,
+  trace_id TEXT NOT NULL,
+  accepted TEXT NOT NULL,
+  budget TEXT,
+  epoch INTEGER NOT NULL,
+  last_n INTEGER NOT NULL,
+  last_event_seq INTEGER NOT NULL
+) STRICT;
+CREATE INDEX job_by_principal ON job (principal, created_at, id);
+CREATE INDEX job_unfinished ON job (key) WHERE ended_at IS NULL;
+CREATE TABLE segment (
+  key INTEGER PRIMARY KEY,
+  job INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL,
+  UNIQUE (job, ordinal)
+) STRICT;
+CREATE TABLE entry (
+  key INTEGER PRIMARY KEY,
+  ts INTEGER NOT NULL,
+  code INTEGER NOT NULL,
+  payload TEXT NOT NULL
+) STRICT;
+CREATE TABLE session (
+  key INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  principal TEXT NOT NULL,
+  wire TEXT NOT NULL,
+  features TEXT NOT NULL,
+  token_hash TEXT NOT NULL,
+  previous_token_hash TEXT,
+  salt TEXT NOT NULL,
+  acked_seq INTEGER NOT NULL,
+  detached_at INTEGER,
+  created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX session_by_token ON session (token_hash);
+CREATE INDEX session_by_previous_token ON session (previous_token_hash) WHERE previous_token_hash IS NOT NULL;
+CREATE TABLE feed (
+  session INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  job INTEGER NOT NULL,
+  n INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (session, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX feed_by_job ON feed (job);
+CREATE TABLE follow (
+  job INTEGER NOT NULL,
+  session INTEGER NOT NULL,
+  PRIMARY KEY (job, session)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE idempotency (
+  principal TEXT NOT NULL,
+  key TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  job_id TEXT NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (principal, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (
+  key INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  action TEXT NOT NULL,
+  principal TEXT NOT NULL,
+  facts TEXT NOT NULL
+) STRICT;
+`;
+
+/** Each step takes a file from the version before it to the next. `user_version` counts the steps taken. */
+export const MIGRATIONS: readonly string[] = [VERSION_1];

@@ -1,0 +1,203 @@
+/**
+ * What the engine needs from a database: atomic batches, and reads from a position.
+ *
+ * Everything is named by protocol ids; a store keeps whatever compact keys it likes to itself. A batch commits whole or
+ * not at all, and is refused whole when one of its writers no longer owns its job ({@link StaleWriterError}). Nothing
+ * may assume that a commit is synchronous.
+ */
+import type { EventLog, JobId, JobStatus, Lease, LeaseConstraints, LoggedEntry, SessionId, TraceId } from "@arcp/core";
+
+/** What an entry is, as one small integer. Stored: never renumber. */
+export const ENTRY = {
+  log: 0,
+  thought: 1,
+  tool_call: 2,
+  tool_result: 3,
+  status: 4,
+  metric: 5,
+  artifact_ref: 6,
+  delegate: 7,
+  progress: 8,
+  result_chunk: 9,
+  vendor: 10,
+  result: 20,
+  error: 21,
+} as const;
+
+export type EntryCode = (typeof ENTRY)[keyof typeof ENTRY];
+
+/** Is this the entry that ends a journal? */
+export const isTerminalCode = (code: number): boolean => code >= ENTRY.result;
+
+/** The message that carries an entry. */
+export function messageTypeOf(code: EntryCode): LoggedEntry["type"] {
+  if (code === ENTRY.result) return "job.result";
+  return code === ENTRY.error ? "job.error" : "job.event";
+}
+
+/** One journal entry. `payload` is the JSON text of the wire 1.1 payload, made once and spliced from then on. */
+export interface Entry {
+  /** Position in the job's journal: 1, 2, 3, … */
+  readonly n: number;
+  /** Milliseconds since the epoch. */
+  readonly ts: number;
+  readonly code: EntryCode;
+  readonly payload: string;
+}
+
+/** A job as it is stored: the head of its journal. */
+export interface JobRecord {
+  readonly id: JobId;
+  /** The session that submitted it and may cancel it. */
+  readonly sessionId: SessionId;
+  readonly principal: string;
+  readonly agent: string;
+  readonly agentVersion: string;
+  readonly status: JobStatus;
+  readonly createdAt: number;
+  readonly endedAt: number | null;
+  readonly lease: Lease;
+  readonly leaseConstraints: LeaseConstraints | null;
+  readonly parentJobId: JobId | null;
+  readonly traceId: TraceId;
+  /** The payload of `job.accepted`, for resubmissions (§7.2). */
+  readonly accepted: string;
+  /** Counters per currency at the last write; `null` without `cost.budget`. */
+  readonly budget: Readonly<Record<string, number>> | null;
+  /** Raised by each take-over. A write with another value is refused. */
+  readonly epoch: number;
+  /** Entries in the journal. */
+  readonly lastN: number;
+  /** The number of the last entry in the submitting session's space. */
+  readonly lastEventSeq: number;
+}
+
+/** What changes about a job after it was created. */
+export interface JobChange {
+  readonly id: JobId;
+  readonly epoch: number;
+  readonly status: JobStatus;
+  readonly endedAt: number | null;
+  readonly budget: Readonly<Record<string, number>> | null;
+  readonly lastN: number;
+  readonly lastEventSeq: number;
+}
+
+export interface SessionRecord {
+  readonly id: SessionId;
+  readonly principal: string;
+  readonly wire: string;
+  readonly features: readonly string[];
+  /** SHA-256 of the current resume token, hexadecimal. Tokens themselves are never stored. */
+  readonly tokenHash: string;
+  /** The hash of the token before it, while the current one has not been seen in use. */
+  readonly previousTokenHash: string | null;
+  /** Goes into message ids, so that a replayed message has the id of the original. */
+  readonly salt: string;
+  readonly ackedSeq: number;
+  /** When the transport was lost; `null` while one is attached. Milliseconds since the epoch. */
+  readonly detachedAt: number | null;
+  readonly createdAt: number;
+}
+
+/** `count` entries of one job, from `n` on, carry the numbers from `seq` on in one session. */
+export interface FeedRun {
+  readonly seq: number;
+  readonly jobId: JobId;
+  readonly n: number;
+  readonly count: number;
+}
+
+export interface IdempotencyRecord {
+  readonly principal: string;
+  readonly key: string;
+  /** Of the canonical parameters. */
+  readonly digest: string;
+  readonly jobId: JobId;
+  /** Milliseconds since the epoch; the key of a live job does not expire. */
+  readonly expiresAt: number;
+}
+
+export interface AuditRecord {
+  readonly at: number;
+  readonly action: string;
+  readonly principal: string;
+  /** A JSON object. */
+  readonly facts: string;
+}
+
+/** Everything that one commit makes true. Applied in the order of the members. */
+export interface Batch {
+  readonly sessions: Iterable<SessionRecord>;
+  readonly jobs: readonly JobRecord[];
+  readonly idempotency: readonly IdempotencyRecord[];
+  /** Entries per job; each list continues the job's journal without a gap. */
+  readonly entries: ReadonlyMap<JobId, { readonly epoch: number; readonly list: readonly Entry[] }>;
+  readonly jobChanges: ReadonlyMap<JobId, JobChange>;
+  /** Runs per session. A run with the `seq` of a stored one replaces it: it has grown. */
+  readonly runs: ReadonlyMap<SessionId, readonly FeedRun[]>;
+  readonly follows: readonly { readonly sessionId: SessionId; readonly jobId: JobId; readonly isOn: boolean }[];
+  readonly audit: readonly AuditRecord[];
+}
+
+/** An entry as one session sees it. */
+export interface FeedItem {
+  readonly seq: number;
+  readonly jobId: JobId;
+  readonly traceId: TraceId;
+  readonly entry: Entry;
+}
+
+export interface JobQuery {
+  /** `null` asks for every principal's jobs. */
+  readonly principal: string | null;
+  readonly status?: readonly JobStatus[];
+  readonly agent?: string;
+  readonly agentVersion?: string;
+  /** Exclusive, milliseconds since the epoch. */
+  readonly createdAfter?: number;
+  /** Exclusive, milliseconds since the epoch. */
+  readonly createdBefore?: number;
+  /** The place of the last job of the page before. */
+  readonly after?: { readonly createdAt: number; readonly id: string };
+  readonly limit: number;
+}
+
+/** The writer no longer owns a job that the batch writes to. Nothing of the batch was stored. */
+export class StaleWriterError extends Error {
+  override readonly name = "StaleWriterError";
+}
+
+export interface Store extends EventLog {
+  /** Commits the batch atomically, or rejects and stores nothing of it. */
+  commit(batch: Batch): Promise<void>;
+  /** The job, live or ended; `undefined` if there is none of that id. */
+  findJob(id: JobId): Promise<JobRecord | undefined>;
+  /** Jobs by creation time and then id, ascending, at most `limit`. */
+  listJobs(query: JobQuery): Promise<readonly JobRecord[]>;
+  /** Entries `fromN` to `toN`, both included, in order. */
+  readJournal(id: JobId, fromN: number, toN: number): Promise<readonly Entry[]>;
+  /** The codes of entries `fromN` to `toN`, in order. */
+  readCodes(id: JobId, fromN: number, toN: number): Promise<readonly EntryCode[]>;
+  /** Items after `afterSeq`, in order, at most `limit`, and no more than fit `maxBytes` after the first. */
+  readFeed(id: SessionId, afterSeq: number, limit: number, maxBytes: number): Promise<readonly FeedItem[]>;
+  /** The position in `jobId`'s journal that the session had reached at `seq`; `undefined` when that is not known any more. */
+  feedPosition(id: SessionId, jobId: JobId, seq: number): Promise<number | undefined>;
+  findSession(id: SessionId): Promise<{ readonly record: SessionRecord; readonly lastRun: FeedRun | null } | undefined>;
+  /** The session that a token hash, current or previous, belongs to. */
+  findSessionByToken(hash: string): Promise<SessionId | undefined>;
+  findIdempotency(principal: string, key: string): Promise<IdempotencyRecord | undefined>;
+  /**
+   * Takes over every job that a dead writer left unfinished: raises its epoch and returns it with the sessions that
+   * follow it.
+   */
+  takeOver(): Promise<readonly { readonly job: JobRecord; readonly followers: readonly SessionId[] }[]>;
+  /** Deletes what nobody can ask for any more. Returns how much went. */
+  sweep(before: {
+    /** Sessions detached before this go, with their feeds. */
+    readonly detachedBefore: number;
+    /** Jobs that ended before this go, with their journals, unless a kept session still follows them. */
+    readonly endedBefore: number;
+    readonly now: number;
+  }): Promise<{ readonly sessions: number; readonly jobs: number }>;
+}

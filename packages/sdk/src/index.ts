@@ -1,0 +1,4 @@
+/** `@arcp/sdk`: client, runtime and wire primitives under one name. */
+export * from "@arcp/client";
+export * from "@arcp/core";
+export * from "@arcp/runtime";
