@@ -4,6 +4,8 @@ import type { Narrator } from "./narration.ts";
 
 const MAX_COMMITS = 5_000;
 const TIME_LIMIT_MS = 20_000;
+/** A commit that changes more files than this is a move or a reformatting: it does not say what belongs together. */
+const MAX_CHANGE_SET = 20;
 const COMMIT_START = "\u0001";
 const FIELD_END = "\u0002";
 
@@ -24,6 +26,8 @@ export interface History {
   readonly firstAt: number;
   readonly lastAt: number;
   readonly files: ReadonlyMap<string, FileHistory>;
+  /** Per commit of a handful of files: which. */
+  readonly changeSets: readonly (readonly string[])[];
   /** Why older commits are missing, if they are. */
   readonly cutShort?: string;
 }
@@ -62,6 +66,8 @@ class HistoryReading {
   commits = 0;
   readonly #authors = new Set<string>();
   readonly #files = new Map<string, FileHistory>();
+  readonly #changeSets: string[][] = [];
+  #changeSet: string[] = [];
   #commitAt = 0;
   #firstAt = 0;
   #lastAt = 0;
@@ -81,7 +87,8 @@ class HistoryReading {
 
   end(cutShort: string | undefined): History {
     const counted = { commits: this.commits, contributors: this.#authors.size, files: this.#files };
-    const history = { ...counted, firstAt: this.#firstAt, lastAt: this.#lastAt };
+    const changeSets = this.#changeSets.filter((set) => set.length > 1 && set.length <= MAX_CHANGE_SET);
+    const history = { ...counted, changeSets, firstAt: this.#firstAt, lastAt: this.#lastAt };
     return cutShort === undefined ? history : { ...history, cutShort };
   }
 
@@ -92,6 +99,8 @@ class HistoryReading {
     this.#firstAt = this.commits === 1 ? this.#commitAt : Math.min(this.#firstAt, this.#commitAt);
     this.#lastAt = Math.max(this.#lastAt, this.#commitAt);
     this.#authors.add(author.toLowerCase());
+    this.#changeSet = [];
+    this.#changeSets.push(this.#changeSet);
   }
 
   /** `added TAB removed TAB path`, with `-` for both numbers of a binary file. */
@@ -105,5 +114,6 @@ class HistoryReading {
     file.linesRemoved += Number(match?.[2]) || 0;
     file.lastChangedAt = Math.max(file.lastChangedAt, this.#commitAt);
     this.#files.set(path, file);
+    if (this.#changeSet.length <= MAX_CHANGE_SET) this.#changeSet.push(path);
   }
 }

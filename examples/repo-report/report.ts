@@ -1,5 +1,6 @@
 /** The report, section by section. A section with nothing to say says so in one sentence. */
 import type { Analysis } from "./analysis.ts";
+import { changeCouplings } from "./change-coupling.ts";
 import { WINDOW } from "./duplicates.ts";
 import { MAX_FILE_BYTES } from "./files.ts";
 import { type Finding, places, way } from "./findings.ts";
@@ -130,8 +131,15 @@ function changes(analysis: Analysis, history: History): string[] {
     dayOf(file.lastChangedAt),
     whole(file.commits),
   ]);
+  const coupled = changeCouplings(analysis, ROWS).map((pair) => [
+    code(pair.path),
+    code(pair.other),
+    whole(pair.together),
+    percent(pair.share, 1),
+  ]);
   return [
     titled("Hot spots, by commits × lines of code:", ["File", "Commits>", "Lines now>"], hot),
+    titled("Change together:", ["File", "File", "Commits in common>", "Of those of the rarer>"], coupled),
     titled("Most often changed:", ["File", "Commits>", "Lines>"], most),
     titled("Changed last:", ["File", "Day", "Commits>"], last),
   ];

@@ -189,6 +189,22 @@ describe("a report on other directories", () => {
     expect(section(report, "History")).toContain("Nothing has been committed here yet.");
   });
 
+  it("tells which files change together, and counts a reformatting of everything for nothing", async () => {
+    using repository = new DirectoryFixture();
+    repository.git("init", "--quiet");
+    const others = Array.from({ length: 20 }, (_, index) => `other${index}.ts`);
+    for (let turn = 0; turn < 5; turn++) {
+      const day = `2024-01-0${turn + 1}`;
+      repository.write({ "left.ts": `${turn}\n`, "right.ts": `${turn}\n` }).commit(day, "Ada");
+      repository.write({ "left.ts": `${turn}.5\n` }).commit(day, "Ada");
+      repository.write(Object.fromEntries(others.map((path) => [path, `${turn}\n`])));
+      repository.write({ "all.ts": `${turn}\n` }).commit(day, "Ada");
+    }
+    const { report } = await reportOn(repository.root);
+    const pairs = section(report, "History").split("Change together:")[1]?.split("Most often")[0]?.trim().split("\n");
+    expect(pairs?.slice(2)).toEqual(["| `left.ts` | `right.ts` | 5 | 100 % |"]);
+  });
+
   it("stops listing at maxFiles, and says so", async () => {
     using directory = new DirectoryFixture();
     directory.write({ "a.ts": "1\n", "b.ts": "2\n", "c/d.ts": "3\n" });
