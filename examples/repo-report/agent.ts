@@ -8,6 +8,7 @@ import type { JobContext } from "@arcp/sdk";
 import { type Analysis, analyse } from "./analysis.ts";
 import { type Finding, rankedFindings } from "./findings.ts";
 import { readRequest } from "./input.ts";
+import { count } from "./markdown.ts";
 import { Narrator } from "./narration.ts";
 import { reportSections, summaryOf } from "./report.ts";
 
@@ -28,7 +29,7 @@ export default async function repoReport(input: unknown, ctx: JobContext): Promi
 function thoughtOn(findings: readonly Finding[]): string {
   const [first] = findings;
   if (first === undefined) return "Nothing stands out.";
-  return `${findings.length} findings deserve a place at the top. First of all: ${first.title}.`;
+  return `Of ${count(findings.length, "finding")} I would start with this one: ${first.title}.`;
 }
 
 /** A section is a chunk: whoever watches reads the first while the last is being written. */
@@ -39,12 +40,10 @@ async function streamReport(
   narrator: Narrator,
 ): Promise<void> {
   const stream = ctx.streamResult({});
-  let resultSize = 0;
   for (const section of reportSections(analysis, findings)) {
     await narrator.breathe();
     await stream.write(section, { encoding: "utf8" });
-    resultSize += Buffer.byteLength(section);
     await narrator.pause();
   }
-  await stream.finalize(undefined, { summary: summaryOf(analysis, findings), resultSize });
+  await stream.finalize(undefined, { summary: summaryOf(analysis, findings) });
 }

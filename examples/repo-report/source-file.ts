@@ -30,7 +30,7 @@ const TEST_DIRECTORY = /(?:^|\/)(?:tests?|specs?|__tests__|e2e)\//;
 const TEST_NAME = /(?:^test_|[._-](?:test|spec)\.|_test\.|_spec\.|Tests?\.(?:java|kt|cs|swift)$)/;
 
 /** By the customs of the common test runners: a directory such as `tests/`, or a name such as `x.test.ts`. */
-export function isTestPath(path: string): boolean {
+function isTestPath(path: string): boolean {
   return TEST_DIRECTORY.test(path) || TEST_NAME.test(path.slice(path.lastIndexOf("/") + 1));
 }
 

@@ -4,6 +4,7 @@ import { FileReader } from "./files.ts";
 import { FunctionFinder } from "./functions.ts";
 import { ImportCollector } from "./imports.ts";
 import { LanguageTotals } from "./languages.ts";
+import { visible } from "./markdown.ts";
 import type { Narrator } from "./narration.ts";
 import { type SourceFile, sourceFile } from "./source-file.ts";
 import { MarkerFinder } from "./todos.ts";
@@ -54,7 +55,7 @@ export async function surveyFiles(root: string, paths: readonly string[], narrat
     } else {
       files.push({ ...{ path, bytes: content.bytes, content: content.kind }, ...NOT_READ });
     }
-    await narrator.progress(index + 1, { total: paths.length, units: "files", message: path });
+    await narrator.progress(index + 1, { total: paths.length, units: "files", message: visible(path) });
     await narrator.pause();
   }
   return { files, skipped, languages, ...collectors };

@@ -1,5 +1,6 @@
 /** Notes that authors left to themselves in comments, such as to-do notes, and how long they have stood there. */
 import { GitError, gitRecords } from "./git.ts";
+import { visible } from "./markdown.ts";
 import type { Narrator } from "./narration.ts";
 import { byText } from "./ranking.ts";
 import type { SourceFile } from "./source-file.ts";
@@ -79,7 +80,7 @@ export async function dateMarkers(
       const day = found.get(marker.line);
       if (day !== undefined) days.set(marker, day);
     }
-    await narrator.progress(index + 1, { total: byFile.length, units: "files", message: path });
+    await narrator.progress(index + 1, { total: byFile.length, units: "files", message: visible(path) });
   }
   return markers.map((marker) => {
     const since = days.get(marker);
