@@ -1,0 +1,140 @@
+/** A real server and real clients over any carrier, with a check that nothing was left behind. */
+import { PassThrough } from "node:stream";
+import { ARCPClient, type ClientOptions, type ConnectOptions } from "@arcp/client";
+import {
+  createLogger,
+  type MemoryTransportOptions,
+  pairMemoryTransports,
+  type RunningWebSocketServer,
+  StaticBearerVerifier,
+  StdioTransport,
+  silentLogger,
+  startWebSocketServer,
+  type Transport,
+  WebSocketTransport,
+} from "@arcp/core";
+import { type AgentHandler, ARCPServer, type ARCPServerOptions } from "@arcp/runtime";
+import { ALL_FEATURES, RawClient } from "./raw-client.ts";
+
+export type Carrier = "memory" | "websocket" | "stdio";
+export const CARRIERS: readonly Carrier[] = ["memory", "websocket", "stdio"];
+
+/** The tokens of every test: each is its principal's name. */
+export const TOKENS = ["alice", "bob", "mallory", "oscar"];
+
+export interface HarnessOptions {
+  /** Default: memory. */
+  readonly carrier?: Carrier;
+  readonly agents?: Readonly<Record<string, AgentHandler>>;
+  readonly server?: Partial<ARCPServerOptions>;
+  /** Faults of connections over memory: of the client's end, and of the server's. */
+  readonly faults?: () => { readonly left?: MemoryTransportOptions; readonly right?: MemoryTransportOptions };
+}
+
+export class Harness implements AsyncDisposable {
+  readonly server: ARCPServer;
+  /** Log records of level error, as JSON: `invariant` among them fails the test at disposal. */
+  readonly errors: string[] = [];
+  readonly #carrier: Carrier;
+  readonly #faults: HarnessOptions["faults"];
+  readonly #transports: Transport[] = [];
+  readonly #clients: ARCPClient[] = [];
+  #listener: RunningWebSocketServer | undefined;
+
+  constructor(options: HarnessOptions) {
+    this.#carrier = options.carrier ?? "memory";
+    this.#faults = options.faults;
+    this.server = new ARCPServer({
+      runtime: { name: "test-runtime", version: "1.2.3" },
+      capabilities: { encodings: ["json"], agents: [] },
+      bearer: new StaticBearerVerifier(new Map(TOKENS.map((name) => [name, { principal: name }]))),
+      logger: createLogger((line) => this.errors.push(line), "error"),
+      ...options.server,
+    });
+    for (const [name, handler] of Object.entries(options.agents ?? {})) this.server.registerAgent(name, handler);
+  }
+
+  /** The URL of the WebSocket listener, which is started on first use. */
+  async url(): Promise<string> {
+    this.#listener ??= await startWebSocketServer({ onTransport: (transport) => void this.server.accept(transport) });
+    return this.#listener.url;
+  }
+
+  /** A new connection to the server: the client's end. */
+  async transport(): Promise<Transport> {
+    const transport = await this.#connect();
+    this.#transports.push(transport);
+    return transport;
+  }
+
+  async #connect(): Promise<Transport> {
+    if (this.#carrier === "websocket") return WebSocketTransport.connect(await this.url());
+    const [left, right] = this.#carrier === "memory" ? pairMemoryTransports(this.#faults?.()) : pairStdio();
+    await this.server.accept(right);
+    return left;
+  }
+
+  /** A client of single frames, without a session. */
+  async raw(): Promise<RawClient> {
+    return new RawClient(await this.transport());
+  }
+
+  /** A client of single frames, welcomed. */
+  async rawSession(features: readonly string[] | undefined = ALL_FEATURES, token = "alice"): Promise<RawClient> {
+    const client = await this.raw();
+    const answer = await client.hello(features, token);
+    if (answer.type !== "session.welcome") throw new Error(`no welcome: ${JSON.stringify(answer.payload)}`);
+    return client;
+  }
+
+  /** The real client, connected once; it does not reconnect by itself. */
+  async client(options: ClientOptions = {}): Promise<ARCPClient> {
+    const client = new ARCPClient({ token: "alice", logger: silentLogger, ...options });
+    this.#clients.push(client);
+    await client.connect(await this.transport());
+    return client;
+  }
+
+  /** The real client, which reconnects and resumes by itself. */
+  async persistentClient(options: ConnectOptions = {}): Promise<ARCPClient> {
+    const client = await ARCPClient.connect(() => this.transport(), {
+      token: "alice",
+      logger: silentLogger,
+      reconnect: { initialDelayMs: 0, maxDelayMs: 1 },
+      ...options,
+    });
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** Cuts every connection that is open. */
+  cutAll(): void {
+    for (const transport of this.#transports.splice(0)) transport.abort("cut by the test");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) {
+      client.closed.catch(() => {});
+      await client.close();
+    }
+    for (const transport of this.#transports) transport.abort("the test is over");
+    await this.server.close();
+    await this.#listener?.close();
+    const broken = this.errors.filter((line) => line.includes('"invariant":true'));
+    if (broken.length > 0) throw new Error(`invariants were broken:\n${broken.join("\n")}`);
+    if (this.server.runningJobs !== 0) throw new Error(`${this.server.runningJobs} jobs were left`);
+  }
+}
+
+export const startHarness = (options: HarnessOptions = {}): Harness => new Harness(options);
+
+/** Two stdio transports joined by pipes inside this process: real lines, chunked as streams chunk them. */
+function pairStdio(): [Transport, Transport] {
+  const up = new PassThrough();
+  const down = new PassThrough();
+  const maxFrameBytes = 64 * 1024 * 1024;
+  return [
+    new StdioTransport({ input: down, output: up, maxFrameBytes }),
+    new StdioTransport({ input: up, output: down }),
+  ];
+}
