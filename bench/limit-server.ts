@@ -1,8 +1,8 @@
 /**
  * The limit server: the least that any server of this traffic must do, and nothing else.
  *
- * It reads frames with `ws`, builds the same envelopes by string concatenation, writes every numbered message to
- * SQLite on disk and then to the sockets. Once per turn of the event loop: one transaction (at most 200 rows), then one
+ * It reads frames with `ws`, builds the same envelopes by string concatenation, writes every acceptance and every
+ * numbered message to SQLite on disk and then to the sockets. Once per turn of the event loop: one transaction (at most 200 rows), then one
  * corked write per socket. It validates nothing, authenticates nobody, knows no leases and no idempotency, and resumes
  * only as far as the replay scenario needs. It is a yardstick, not an implementation.
  */
@@ -31,6 +31,8 @@ interface Session {
   readonly out: string[];
   /** The row that replay reads next, while this session replays. */
   replayFrom: number | undefined;
+  /** What the client has already. */
+  replayAfterSeq: number;
   /** The rows that hold this session's own messages begin here. */
   firstRow: number;
   waitsForDrain: boolean;
@@ -248,12 +250,15 @@ function onSubmit(session: Session, frame: ClientFrame): void {
   jobs.set(jobId, job);
   traceIds.set(job, traceId);
   const name = agent.split("@")[0] ?? "";
+  const accepted =
+    `{"job_id":"${jobId}","agent":"${name}@1.0.0","lease":{},` +
+    `"accepted_at":"${timestamp()}","trace_id":"${traceId}"}`;
+  // What was accepted is on disk before the client hears of it, as everything else is.
+  rows.push([++lastRow, session.number, 0, number, "job.accepted", accepted]);
   enqueue(
     session,
-    `${head("job.accepted", session)},"job_id":"${jobId}","trace_id":"${traceId}","payload":{"job_id":"${jobId}",` +
-      `"agent":"${name}@1.0.0","lease":{},"accepted_at":"${timestamp()}","trace_id":"${traceId}"}}`,
+    `${head("job.accepted", session)},"job_id":"${jobId}","trace_id":"${traceId}","payload":${accepted}}`,
   );
-  record(job, "job.event", event("status", '{"phase":"running"}'));
   if (name === "stream") {
     const stream = input as StreamInput;
     job.step = streamStep(job, stream);
@@ -362,8 +367,8 @@ function openSession(socket: WebSocket, frame: ClientFrame): Session {
       '{"name":"chunks","versions":["1.0.0"],"default":"1.0.0"}],"features":["ack","subscribe","result_chunk","agent_versions"]}}}',
   );
   if (resume !== undefined) {
-    // Numbers in a session count its own rows here, because only one job at a time is replayed.
-    session.replayFrom = session.firstRow + resume.last_event_seq;
+    session.replayFrom = session.firstRow;
+    session.replayAfterSeq = resume.last_event_seq;
     replaying.add(session);
   }
   return session;
@@ -379,6 +384,7 @@ function newSession(): Session {
     seq: 0,
     out: [],
     replayFrom: undefined,
+    replayAfterSeq: 0,
     firstRow: 0,
     waitsForDrain: false,
   };
@@ -391,7 +397,7 @@ function replaySlice(session: Session): void {
   if (session.replayFrom === undefined || isBlocked(session)) return;
   const found = select.all(session.replayFrom, ROWS_PER_TRANSACTION) as Row[];
   for (const [n, owner, seq, job, type, payload] of found) {
-    if (owner !== session.number) continue;
+    if (owner !== session.number || seq <= session.replayAfterSeq) continue;
     session.out.push(envelope(idText(n), type, jobHeads[job] ?? "", seq, payload));
   }
   dirty.add(session);

@@ -14,6 +14,8 @@ const server = new ARCPServer({
   bearer: new StaticBearerVerifier(new Map([[BENCH_TOKEN, { principal: "bench" }]])),
   eventLog: sqliteStore({ path: join(directory, "product.db"), synchronous }),
   logger: silentLogger,
+  // One bearer opens more sessions here than one principal usually may.
+  principalCaps: { maxSessions: 20_000 },
 });
 
 server.registerAgent("echo@1.0.0", async (input) => ({ echoed: input }));

@@ -175,7 +175,6 @@ async function manySubscribers(scene: Scene): Promise<Figures> {
     jobId = payload.job_id ?? job_id ?? "";
     return true;
   });
-  await owner.until(({ payload }) => payload.kind === "status");
   const subscribers = await openSessions(scene, 50);
   await Promise.all(
     subscribers.map(async (session) => {
