@@ -44,6 +44,8 @@ export class FakeRuntime {
   readonly received: Frame[] = [];
   readonly clientTransport: Transport;
   sessionId = "sess_1";
+  /** What a session.close is answered with. */
+  onClose: "closed" | "error" | "silence" = "closed";
   #read = 0;
   #waiting: (() => void)[] = [];
 
@@ -52,7 +54,9 @@ export class FakeRuntime {
     this.clientTransport = client;
     this.transport = server;
     server.onFrame((text) => {
-      this.received.push(JSON.parse(text) as Frame);
+      const frame = JSON.parse(text) as Frame;
+      this.received.push(frame);
+      if (frame.type === "session.close") this.#answerClose();
       for (const wake of this.#waiting.splice(0)) wake();
     });
   }
@@ -138,6 +142,13 @@ export class FakeRuntime {
       { job_id: jobId },
     );
     return submit;
+  }
+
+  #answerClose(): void {
+    if (this.onClose === "closed") this.send("session.closed", {});
+    if (this.onClose === "error") {
+      this.send("session.error", { code: "INVALID_REQUEST", message: "unknown type", retryable: false });
+    }
   }
 
   /** The connection breaks. */

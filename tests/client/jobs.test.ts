@@ -61,7 +61,6 @@ describe("a submitted job", () => {
     await expect(iterating).rejects.toBeInstanceOf(CancelledError);
     await expect(handle.done).rejects.toBeInstanceOf(CancelledError);
     await runtime.next("session.close");
-    runtime.send("session.closed", {});
     await closing;
     await client.closed;
     await settle();

@@ -1,5 +1,6 @@
 /** What the consumers of one client have not read yet, and whether that is reason to stop reading the connection. */
 import { EventQueue, type QueueBounds } from "./event-queue.ts";
+import { onAbort } from "./waiting.ts";
 
 /** Anything that came with a number. */
 interface Numbered {
@@ -17,19 +18,25 @@ export class Backlog {
     this.#apply = apply;
   }
 
-  /** Opens a queue for one consumer. `onLeave` runs when the consumer is done with it. */
-  open<Item extends Numbered>(bounds: QueueBounds<Item>, onLeave: (queue: EventQueue<Item>) => void): EventQueue<Item> {
+  /** Opens a queue for one consumer. `onLeave` runs when the consumer is done with it; `signal` fails it. */
+  open<Item extends Numbered>(
+    bounds: QueueBounds<Item>,
+    signal: AbortSignal | undefined,
+    onLeave: (queue: EventQueue<Item>) => void,
+  ): EventQueue<Item> {
     const queue: EventQueue<Item> = new EventQueue<Item>(
       {
         onPressure: (isOver) => this.#count(isOver ? 1 : -1),
         onLeave: () => {
           this.#queues.delete(queue);
+          release();
           onLeave(queue);
         },
       },
       bounds,
     );
     this.#queues.add(queue);
+    const release = onAbort(signal, (reason) => queue.fail(reason));
     return queue;
   }
 

@@ -1,7 +1,6 @@
 /** One transport and the session messages that keep it: handshake, heartbeat, decoding. */
 import {
   ARCPError,
-  CancelledError,
   type Clock,
   decodeFrame,
   decodeRuntimeMessage,
@@ -24,17 +23,24 @@ import {
 } from "@arcp/core";
 import { Heartbeat } from "./heartbeat.ts";
 import { withoutNulls } from "./job-events.ts";
+import { onAbort } from "./waiting.ts";
 import { readError } from "./wire-error.ts";
 
 /** Messages that the connection does not answer by itself. */
 export type SessionMessage = Exclude<RuntimeMessage, { type: "session.welcome" | "session.ping" | "session.pong" }>;
 
+/** What a connection has to know of the session that it carries. */
+interface OpenedSession {
+  readonly sessionId: SessionId;
+  /** How often to show signs of life; `undefined` without heartbeats. */
+  readonly heartbeatMs: number | undefined;
+  /** Called at once, when messages can be sent. */
+  readonly onOpen: () => void;
+}
+
 export interface ConnectionOwner {
-  /** The session is open. What this throws refuses the welcome. Returns what the connection has to know of it. */
-  readonly onWelcome: (welcome: MessageOf<"session.welcome">) => {
-    readonly sessionId: SessionId;
-    readonly heartbeatMs: number | undefined;
-  };
+  /** The session is open. What this throws refuses the welcome.  */
+  readonly onWelcome: (welcome: MessageOf<"session.welcome">) => OpenedSession;
   readonly onMessage: (message: SessionMessage, frame: JsonObject) => void;
   /** A message that cannot be understood. The connection goes on. */
   readonly onUnreadable: (frame: JsonObject | undefined, error: ARCPError) => void;
@@ -73,10 +79,6 @@ export class Connection {
     this.#clock = clock;
   }
 
-  get isConfidential(): boolean {
-    return this.#transport.peer.isConfidential;
-  }
-
   /** Messages of unknown types that were ignored (§5). */
   get ignoredMessages(): number {
     return this.#ignored;
@@ -95,26 +97,24 @@ export class Connection {
   ): Promise<MessageOf<"session.welcome">> {
     const { promise, resolve, reject } = Promise.withResolvers<MessageOf<"session.welcome">>();
     this.#greeting = { resolve, reject };
-    const onAbort = (): void => reject(signal?.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    this.#state.enter({ phase: "awaiting-welcome" });
+    const release = onAbort(signal, (reason) => this.#refuse(reason));
     const cancelTimer = this.#clock.setTimer(
-      () => reject(new TimeoutError("the runtime did not welcome the session in time")),
+      () => this.#refuse(new TimeoutError("the runtime did not welcome the session in time")),
       timeoutMs,
     );
-    this.#state.enter({ phase: "awaiting-welcome" });
     this.#transport.onFrame((text) => this.#onFrame(text));
     this.#transport.onMalformed((problem) => this.#owner.onUnreadable(undefined, new InvalidRequestError(problem)));
     void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
     try {
-      signal?.throwIfAborted();
-      this.send(type, payload, fields);
+      if (signal?.aborted !== true) this.send(type, payload, fields);
       return await promise;
     } catch (thrown) {
       this.close(CLOSE_GOING_AWAY, "the session was not opened");
       throw thrown;
     } finally {
       cancelTimer();
-      signal?.removeEventListener("abort", onAbort);
+      release();
       this.#greeting = undefined;
     }
   }
@@ -207,8 +207,8 @@ export class Connection {
       case "session.pong":
         return;
       case "session.error":
-        if (this.#greeting && this.#state.phase === "awaiting-welcome") {
-          this.#greeting.reject(readError(message.payload));
+        if (this.#state.phase === "awaiting-welcome") {
+          this.#refuse(readError(message.payload));
           return;
         }
         break;
@@ -221,14 +221,25 @@ export class Connection {
       this.#owner.onUnreadable(undefined, new InvalidRequestError("a second session.welcome"));
       return;
     }
+    let opened: OpenedSession;
     try {
-      const { sessionId, heartbeatMs } = this.#owner.onWelcome(message);
-      this.#state.enter({ phase: "accepted", sessionId, features: new Set() });
-      if (heartbeatMs !== undefined) this.#startHeartbeat(heartbeatMs);
-      this.#greeting?.resolve(message);
+      opened = this.#owner.onWelcome(message);
     } catch (thrown) {
-      this.#greeting?.reject(thrown);
+      this.#refuse(thrown);
+      return;
     }
+    const { sessionId, heartbeatMs, onOpen } = opened;
+    this.#state.enter({ phase: "accepted", sessionId, features: new Set() });
+    if (heartbeatMs !== undefined) this.#startHeartbeat(heartbeatMs);
+    this.#greeting?.resolve(message);
+    onOpen();
+  }
+
+  /** No session comes of this connection. */
+  #refuse(error: unknown): void {
+    if (this.#state.phase !== "awaiting-welcome") return;
+    this.#leave();
+    this.#greeting?.reject(error);
   }
 
   #startHeartbeat(intervalMs: number): void {
@@ -268,9 +279,3 @@ function repair(frame: JsonObject): JsonObject | undefined {
   const isBodiless = envelope["type"] === "job.event" && members["body"] === undefined;
   return { ...envelope, payload: isBodiless ? { ...members, body: {} } : members };
 }
-
-/** The reason that a signal gives, as an error. */
-export const abortReason = (signal: AbortSignal): unknown =>
-  signal.reason instanceof Error
-    ? signal.reason
-    : new CancelledError("aborted by the caller", { cause: signal.reason });

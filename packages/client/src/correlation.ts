@@ -7,13 +7,14 @@ import {
   type ARCPError,
   type Clock,
   InvalidRequestError,
+  type JobId,
   type JsonObject,
   type MessageId,
   PendingRegistry,
   TimeoutError,
   TransportError,
 } from "@arcp/core";
-import type { Job } from "./job.ts";
+import type { KnownJob } from "./job-book.ts";
 import type { JobPage } from "./job-list.ts";
 import type { SubscribedJob } from "./job-subscription.ts";
 
@@ -217,7 +218,7 @@ const SUBMIT_ONLY_CODES: ReadonlySet<string> = new Set([
 
 /** All requests of a client. */
 export class Correlation {
-  readonly submits: Lane<Job>;
+  readonly submits: Lane<KnownJob>;
   readonly subscribes: Lane<SubscribedJob>;
   readonly cancels: Lane<void>;
   readonly lists: Lane<JobPage>;
@@ -240,18 +241,35 @@ export class Correlation {
 
   /** Fails the request that `session.error` answers. Returns whether there was one. */
   refuse(reply: Correlators, error: ARCPError): boolean {
+    if (this.refuseExactly(reply, error)) return true;
+    return reply.named.length === 0 && reject(this.#guess(reply, error.code), reply, error);
+  }
+
+  /** Fails the request that the reply names outright. */
+  refuseExactly(reply: Correlators, error: ARCPError): boolean {
     for (const lane of this.#lanes) {
-      const exact = lane.matchExactly(reply);
-      if (exact) {
-        lane.reject(exact, error);
+      const request = lane.matchExactly(reply);
+      if (request) {
+        lane.reject(request, error);
         return true;
       }
     }
-    if (reply.named.length > 0) return false;
-    const lane = this.#guess(reply, error.code);
-    const request = lane?.match(reply);
-    if (request) lane?.reject(request, error);
-    return request !== undefined;
+    return false;
+  }
+
+  /** Fails the request about `jobId` that an error with this code can mean. `isOwn`: nobody would refuse to show it. */
+  refuseAbout(jobId: JobId | undefined, isOwn: boolean, error: ARCPError): boolean {
+    const subscribe = isOwn ? undefined : this.subscribes.matchJob(jobId);
+    if (subscribe) this.subscribes.reject(subscribe, error);
+    const mayRefuseCancel = error.code === "JOB_NOT_FOUND" || !isOwn;
+    const cancel = subscribe === undefined && mayRefuseCancel ? this.cancels.matchJob(jobId) : undefined;
+    if (cancel) this.cancels.reject(cancel, error);
+    return subscribe !== undefined || cancel !== undefined;
+  }
+
+  /** Fails the submit that the reply means, or the oldest one. */
+  refuseSubmit(reply: Correlators, error: ARCPError): boolean {
+    return reject(this.submits, reply, error);
   }
 
   rejectAll(error: unknown): void {
@@ -284,6 +302,16 @@ export class Correlation {
     const candidates = this.#lanes.filter((lane) => lane.size > 0);
     return candidates.length === 1 ? candidates[0] : undefined;
   }
+}
+
+function reject(
+  lane: Pick<Lane<never>, "match" | "reject"> | undefined,
+  reply: Correlators,
+  error: ARCPError,
+): boolean {
+  const request = lane?.match(reply);
+  if (request) lane?.reject(request, error);
+  return request !== undefined;
 }
 
 /** Refuses, before anything is sent, what was not negotiated (§6.2). */

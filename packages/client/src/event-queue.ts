@@ -52,9 +52,9 @@ export class EventQueue<Item> implements AsyncIterableIterator<Item, undefined> 
     this.#weigh = bounds.weigh ?? (() => 1);
   }
 
-  /** The oldest item that the consumer has not taken. */
+  /** The oldest item that the consumer has not taken; `undefined` once the source has ended. */
   get head(): Item | undefined {
-    return this.#items[this.#readItems];
+    return this.#ending.kind === "open" ? this.#items[this.#readItems] : undefined;
   }
 
   push(item: Item): void {

@@ -3,6 +3,7 @@ import type { JobId } from "@arcp/core";
 import type { Backlog } from "./backlog.ts";
 import { Job, type JobBounds } from "./job.ts";
 import { type CancelOptions, JobHandle } from "./job-handle.ts";
+import { RecentIds } from "./recent-ids.ts";
 
 /**
  * What the session has to do with a job.
@@ -29,6 +30,8 @@ export interface KnownJob {
   position: SubscriptionPosition | undefined;
   /** Settles the job if the history passes this position without an ending. */
   endsAt: { readonly seq: number; readonly status: string } | undefined;
+  /** Ids of its messages, where a runtime may send each of them twice: to the submitter and to the subscriber. */
+  readonly seenIds: RecentIds;
   /** The last number seen, where another session numbered the messages. */
   foreignSeq: number;
 }
@@ -42,7 +45,8 @@ export class JobBook {
   readonly #live = new Map<JobId, KnownJob>();
   readonly #unknown = new Set<JobId>();
   /** Ended jobs; weakly, because a result may be large and the caller may not want it any more. */
-  readonly #past = new Map<JobId, WeakRef<KnownJob> | undefined>();
+  readonly #past = new Map<JobId, WeakRef<JobHandle> | undefined>();
+  readonly #byHandle = new WeakMap<JobHandle, KnownJob>();
   readonly #backlog: Backlog;
   readonly #bounds: JobBounds;
   readonly #cancel: (jobId: JobId, options: CancelOptions) => Promise<void>;
@@ -75,12 +79,15 @@ export class JobBook {
       known.role = role;
       this.#unknown.delete(jobId);
     } else if (role === "own") known.role = role;
+    // An ending that came before any word of the job was kept until now.
+    if (known.job.isOver && known.role !== "unknown") this.retire(jobId);
     return known;
   }
 
   /** As {@link ensure}, or the job as it ended if the caller still holds it. */
   recall(jobId: JobId, role: JobRole): KnownJob {
-    const past = this.#past.get(jobId)?.deref();
+    const handle = this.#past.get(jobId)?.deref();
+    const past = handle && this.#byHandle.get(handle);
     if (past) return past;
     this.#past.delete(jobId);
     return this.ensure(jobId, role);
@@ -91,7 +98,7 @@ export class JobBook {
     const known = this.#live.get(jobId);
     this.#live.delete(jobId);
     this.#unknown.delete(jobId);
-    this.#past.set(jobId, known?.job.isOver ? new WeakRef(known) : undefined);
+    this.#past.set(jobId, known?.job.isOver ? new WeakRef(known.handle) : undefined);
     if (this.#past.size > MAX_REMEMBERED) this.#past.delete(this.#past.keys().next().value as JobId);
   }
 
@@ -105,9 +112,11 @@ export class JobBook {
       subscriptions: 0,
       position: undefined,
       endsAt: undefined,
+      seenIds: new RecentIds(),
       foreignSeq: 0,
     };
     this.#live.set(jobId, known);
+    this.#byHandle.set(handle, known);
     this.#unknown.add(jobId);
     if (this.#unknown.size > MAX_UNKNOWN_JOBS) this.retire(this.#unknown.values().next().value as JobId);
     return known;

@@ -6,7 +6,7 @@ import type { ResultPiece } from "./result-assembly.ts";
 
 /** Options of every call that waits for an answer. */
 export interface WaitOptions {
-  /** Stops waiting. What was sent is not taken back. */
+  /** Ends the wait, which then throws the signal's reason. What was sent is not taken back. */
   readonly signal?: AbortSignal;
 }
 
@@ -63,8 +63,8 @@ export class JobHandle implements AsyncIterable<JobEvent, undefined> {
    * kept ({@link ClientOptions.maxKeptEvents}); a later one begins with what comes next. An iterator that is not read
    * stops the whole connection once {@link ClientOptions.maxUnreadEvents} wait in it: read it, or leave it.
    */
-  events(): AsyncIterableIterator<JobEvent, undefined> {
-    return this.#job.events();
+  events(options: WaitOptions = {}): AsyncIterableIterator<JobEvent, undefined> {
+    return this.#job.events(options.signal);
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<JobEvent, undefined> {
@@ -75,8 +75,8 @@ export class JobHandle implements AsyncIterable<JobEvent, undefined> {
    * The decoded pieces of a streamed result in order (§8.4), for results that should not be collected: `done` then
    * resolves without `result`. Call it before the chunks come. Throws what `done` rejects with.
    */
-  resultStream(): AsyncIterable<ResultPiece, void> {
-    return this.#job.resultPieces();
+  resultStream(options: WaitOptions = {}): AsyncIterable<ResultPiece, void> {
+    return this.#job.resultPieces(options.signal);
   }
 
   /** Asks for the job's cancellation (§7.4). Resolves when the runtime has agreed to it, or the job is over. */

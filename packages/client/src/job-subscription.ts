@@ -2,6 +2,7 @@ import { CancelledError, type JobId, type Lease, type MessageOf } from "@arcp/co
 import { type ProvisionedCredential, readCredentials } from "./credentials.ts";
 import { type FinalStatus, type Job, type JobResult, readConstraints, readLease } from "./job.ts";
 import type { JobEvent } from "./job-events.ts";
+import type { WaitOptions } from "./job-handle.ts";
 import type { ResultPiece } from "./result-assembly.ts";
 
 /** What `job.subscribed` said (§7.6): the observer's view of the job's authority. */
@@ -86,8 +87,8 @@ export class JobSubscription implements AsyncIterable<JobEvent, undefined> {
   }
 
   /** A new iterator over the events; see {@link JobHandle.events}. It ends with the job or the subscription. */
-  events(): AsyncIterableIterator<JobEvent, undefined> {
-    const iterator: AsyncIterableIterator<JobEvent, undefined> = this.#job.events(() =>
+  events(options: WaitOptions = {}): AsyncIterableIterator<JobEvent, undefined> {
+    const iterator: AsyncIterableIterator<JobEvent, undefined> = this.#job.events(options.signal, () =>
       this.#iterators.delete(iterator),
     );
     this.#iterators.add(iterator);
@@ -100,8 +101,8 @@ export class JobSubscription implements AsyncIterable<JobEvent, undefined> {
   }
 
   /** The decoded pieces of a streamed result; see {@link JobHandle.resultStream}. */
-  resultStream(): AsyncIterable<ResultPiece, void> {
-    return this.#job.resultPieces();
+  resultStream(options: WaitOptions = {}): AsyncIterable<ResultPiece, void> {
+    return this.#job.resultPieces(options.signal);
   }
 
   /** Ends the subscription and its iterators. Idempotent; the job goes on. */

@@ -82,6 +82,7 @@ export class Job {
   readonly #settle: { readonly resolve: (result: JobResult) => void; readonly reject: (error: unknown) => void };
   #state: State = LIVE;
   #accepted: AcceptedJob;
+  readonly #credentials = new Set<ProvisionedCredential>();
   #kept: JobEvent[] = [];
   #keptCharacters = 0;
   #isRead = false;
@@ -126,8 +127,14 @@ export class Job {
 
   /** Takes the facts of `job.accepted`. */
   accept(payload: MessageOf<"job.accepted">["payload"]): void {
-    for (const credential of this.#accepted.credentials) credential.wipe();
+    this.#wipeCredentials();
     this.#accepted = readAccepted(this.jobId, payload);
+    this.hold(this.#accepted.credentials);
+  }
+
+  /** Takes further credentials into custody: they are rotated, and wiped at the ending, with the job's own. */
+  hold(credentials: readonly ProvisionedCredential[]): void {
+    for (const credential of credentials) this.#credentials.add(credential);
     if (this.isOver) this.#wipeCredentials();
   }
 
@@ -190,8 +197,8 @@ export class Job {
   }
 
   /** A new reader of the events. The first one also gets those that were kept for it. */
-  events(onLeave: () => void = () => {}): EventQueue<JobEvent> {
-    const reader = this.#backlog.open<JobEvent>({ highWater: this.#bounds.maxUnreadEvents }, (queue) => {
+  events(signal: AbortSignal | undefined, onLeave: () => void = () => {}): EventQueue<JobEvent> {
+    const reader = this.#backlog.open<JobEvent>({ highWater: this.#bounds.maxUnreadEvents }, signal, (queue) => {
       this.#readers.delete(queue);
       onLeave();
     });
@@ -206,14 +213,15 @@ export class Job {
   }
 
   /** The decoded pieces of a streamed result, which is then not collected for `done`. */
-  resultPieces(): AsyncGenerator<ResultPiece, void, undefined> {
-    return piecesOf(this.#openPieces());
+  resultPieces(signal: AbortSignal | undefined): AsyncGenerator<ResultPiece, void, undefined> {
+    return piecesOf(this.#openPieces(signal));
   }
 
-  #openPieces(): EventQueue<NumberedPiece> {
+  #openPieces(signal: AbortSignal | undefined): EventQueue<NumberedPiece> {
     this.#isResultStreamed = true;
     const reader = this.#backlog.open<NumberedPiece>(
       { highWater: MAX_UNREAD_RESULT_BYTES, weigh: ({ piece }) => piece.length },
+      signal,
       (queue) => void this.#pieceReaders.delete(queue),
     );
     for (const assembly of this.#assemblies.values()) {
@@ -271,7 +279,9 @@ export class Job {
   /** The event without the new secret, which goes to the credential alone (§9.8.2). */
   #rotate(event: JobEvent & { readonly kind: "status" }): JobEvent {
     const { id, value, publicBody } = readRotation(event.body);
-    if (value !== undefined) this.#accepted.credentials.find((credential) => credential.id === id)?.rotate(value);
+    for (const credential of this.#credentials) {
+      if (value !== undefined && credential.id === id) credential.rotate(value);
+    }
     return { ...event, body: publicBody };
   }
 
@@ -292,7 +302,8 @@ export class Job {
   }
 
   #wipeCredentials(): void {
-    for (const credential of this.#accepted.credentials) credential.wipe();
+    for (const credential of this.#credentials) credential.wipe();
+    this.#credentials.clear();
   }
 }
 

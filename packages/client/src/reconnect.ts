@@ -1,6 +1,8 @@
 /** When and how long to try again after a connection was lost. */
-import type { Clock } from "@arcp/core";
-import { abortReason } from "./connection.ts";
+import type { Transport } from "@arcp/core";
+
+/** Opens one connection. `signal` aborts when it is no longer wanted. */
+export type TransportFactory = (signal: AbortSignal) => Promise<Transport>;
 
 export interface ReconnectOptions {
   /** The longest first wait. Each further one may be twice as long. Default: 250 ms. */
@@ -28,25 +30,6 @@ const MAX_DELAY_MS = 15_000;
 export function backOffMs(attempt: number, options: ReconnectOptions): number {
   const { initialDelayMs = INITIAL_DELAY_MS, maxDelayMs = MAX_DELAY_MS, random = Math.random } = options;
   return random() * Math.min(maxDelayMs, initialDelayMs * 2 ** Math.min(attempt - 1, 30));
-}
-
-/** Resolves after `delayMs`; rejects with the signal's reason when it aborts. */
-export function sleep(clock: Clock, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(abortReason(signal));
-      return;
-    }
-    const onAbort = (): void => {
-      cancelTimer();
-      reject(signal && abortReason(signal));
-    };
-    const cancelTimer = clock.setTimer(() => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    }, delayMs);
-    signal?.addEventListener("abort", onAbort, { once: true });
-  });
 }
 
 const FOREVER_MS = 2 ** 31 - 1;

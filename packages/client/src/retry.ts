@@ -1,6 +1,7 @@
 /** Trying a request again (§12: clients respect `retryable`). */
 import { ARCPError, type Clock } from "@arcp/core";
-import { backOffMs, sleep } from "./reconnect.ts";
+import { backOffMs } from "./reconnect.ts";
+import { sleep } from "./waiting.ts";
 
 export interface RetryOptions {
   /** How often to try in all. */

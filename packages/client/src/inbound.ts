@@ -1,0 +1,178 @@
+/** What a runtime's messages mean for the jobs and requests of a client. */
+import { type ARCPError, InvalidRequestError, type JobId, type JsonObject, type MessageOf } from "@arcp/core";
+import type { SessionMessage } from "./connection.ts";
+import { type Correlation, type Correlators, readCorrelators } from "./correlation.ts";
+import type { JobBook, KnownJob } from "./job-book.ts";
+import { type JobEvent, toJobEvent } from "./job-events.ts";
+import { readJobPage } from "./job-list.ts";
+import { type NumberedMessage, type Numbering, seqOf } from "./numbering.ts";
+import { RecentIds } from "./recent-ids.ts";
+import type { Session } from "./session.ts";
+import type { Subscriptions } from "./subscriptions.ts";
+import { readError } from "./wire-error.ts";
+
+export interface InboundOwner {
+  readonly jobs: JobBook;
+  readonly correlation: Correlation;
+  readonly numbering: Numbering;
+  readonly subscriptions: Subscriptions;
+  readonly onEvent: (event: JobEvent) => void;
+  readonly onDelegated: (known: KnownJob) => void;
+  /** A job was accepted that its submitter no longer waits for, and that no key leads back to. */
+  readonly onUnwanted: (known: KnownJob) => void;
+  readonly onProblem: (error: ARCPError) => void;
+}
+
+/** Codes with which one SDK's `job.error` refuses a request about a job that goes on. */
+const REFUSALS: ReadonlySet<string> = new Set(["JOB_NOT_FOUND", "PERMISSION_DENIED", "INVALID_REQUEST"]);
+
+export class Inbound {
+  readonly #owner: InboundOwner;
+  readonly #recentIds = new RecentIds();
+
+  constructor(owner: InboundOwner) {
+    this.#owner = owner;
+  }
+
+  receive(session: Session, message: SessionMessage, frame: JsonObject): void {
+    switch (message.type) {
+      case "job.event":
+        this.#onJobEvent(session, message);
+        return;
+      case "job.result":
+      case "job.error":
+        this.#onJobEnd(session, message, frame);
+        return;
+      case "job.accepted":
+        if (this.#recentIds.add(message.id)) this.#onAccepted(message, frame);
+        return;
+      case "job.cancelled":
+        // One SDK numbers it.
+        this.#owner.numbering.count(session, frame["event_seq"]);
+        if (this.#recentIds.add(message.id)) this.#onCancelled(frame);
+        return;
+      case "job.subscribed":
+        if (this.#recentIds.add(message.id)) this.#owner.subscriptions.onSubscribed(session, message, frame);
+        return;
+      case "session.jobs":
+        if (this.#recentIds.add(message.id)) this.#onJobs(message, frame);
+        return;
+      case "session.error":
+        if (this.#recentIds.add(message.id)) this.#onError(readError(message.payload), frame);
+        return;
+      case "session.closed":
+      case "session.bye":
+        return;
+    }
+  }
+
+  #onJobEvent(session: Session, message: MessageOf<"job.event">): void {
+    const jobId = message.job_id;
+    if (jobId === undefined) {
+      this.#owner.onProblem(new InvalidRequestError("a job.event names no job"));
+      return;
+    }
+    const { jobs, numbering } = this.#owner;
+    const found = jobs.find(jobId);
+    if (!numbering.admit(session, message, found) || this.#isRedelivered(message, found)) return;
+    if (found === undefined && jobs.isPast(jobId)) return;
+    const known = found ?? jobs.ensure(jobId, "unknown");
+    const event = known.job.receive(toJobEvent(jobId, seqOf(message), message.payload));
+    if (event !== undefined) this.#owner.onEvent(event);
+    if (known.endsAt) this.#owner.subscriptions.settleByStatus(session, known);
+  }
+
+  /** A number tells most; this is for messages without one, and for runtimes that send the submitter's twice. */
+  #isRedelivered(message: NumberedMessage & { readonly id: string }, known: KnownJob | undefined): boolean {
+    if (seqOf(message) === undefined) return !this.#recentIds.add(message.id);
+    return known !== undefined && known.role === "own" && known.subscriptions > 0 && !known.seenIds.add(message.id);
+  }
+
+  #onJobEnd(session: Session, message: MessageOf<"job.result"> | MessageOf<"job.error">, frame: JsonObject): void {
+    const { jobs, numbering } = this.#owner;
+    const jobId = message.job_id ?? message.payload.job_id;
+    const found = jobId === undefined ? undefined : jobs.find(jobId);
+    if (!numbering.admit(session, message, found) || this.#isRedelivered(message, found)) return;
+    if (message.type === "job.error" && this.#isRefusal(message, jobId, found, readCorrelators(frame))) return;
+    if (jobId === undefined || (found === undefined && jobs.isPast(jobId))) return;
+    const known = found ?? jobs.ensure(jobId, "unknown");
+    if (message.type === "job.result") known.job.finish(message.payload);
+    else known.job.fail(readError(message.payload), message.payload.final_status);
+    this.onOver(known);
+  }
+
+  /** Does this `job.error` refuse a request, as some SDKs' do, instead of ending a job? Then it is dealt with here. */
+  #isRefusal(
+    message: MessageOf<"job.error">,
+    jobId: JobId | undefined,
+    known: KnownJob | undefined,
+    reply: Correlators,
+  ): boolean {
+    const { correlation, jobs } = this.#owner;
+    const error = readError(message.payload);
+    if (error.code === "CANCELLED") return false;
+    if (correlation.refuseExactly(reply, error)) return true;
+    if (REFUSALS.has(error.code) && correlation.refuseAbout(jobId, known?.role === "own", error)) return true;
+    // An ending that overtakes the acceptance comes from an SDK that names the job in the payload and does not number it.
+    const isEarlyEnd = message.payload.job_id !== undefined && seqOf(message) === undefined;
+    const isUnheardOf = known === undefined && !isEarlyEnd && !(jobId !== undefined && jobs.isPast(jobId));
+    if (error.code !== "DUPLICATE_KEY" && !isUnheardOf) return false;
+    return correlation.refuseSubmit(reply, error) || error.code === "DUPLICATE_KEY";
+  }
+
+  #onAccepted(message: MessageOf<"job.accepted">, frame: JsonObject): void {
+    const { jobs, correlation } = this.#owner;
+    const { payload } = message;
+    const jobId = payload.job_id ?? message.job_id;
+    if (jobId === undefined) {
+      this.#owner.onProblem(new InvalidRequestError("a job.accepted names no job"));
+      return;
+    }
+    if (payload.parent_job_id !== undefined) {
+      const child = jobs.recall(jobId, "delegated");
+      child.job.accept(payload);
+      this.#owner.onDelegated(child);
+      return;
+    }
+    const request = correlation.submits.match(readCorrelators(frame));
+    if (request === undefined) return;
+    const known = jobs.recall(jobId, "own");
+    known.job.accept(payload);
+    const isWanted = correlation.submits.resolve(request, known);
+    if (!isWanted && !request.isRepeatable && !known.job.isOver) this.#owner.onUnwanted(known);
+  }
+
+  #onCancelled(frame: JsonObject): void {
+    const { cancels } = this.#owner.correlation;
+    const request = cancels.match(readCorrelators(frame));
+    if (request) cancels.resolve(request, undefined);
+  }
+
+  #onJobs(message: MessageOf<"session.jobs">, frame: JsonObject): void {
+    const { lists } = this.#owner.correlation;
+    const request = lists.match(readCorrelators(frame));
+    if (request) lists.resolve(request, readJobPage(message.payload));
+  }
+
+  #onError(error: ARCPError, frame: JsonObject): void {
+    if (!this.#owner.correlation.refuse(readCorrelators(frame), error)) this.#owner.onProblem(error);
+  }
+
+  /** A message that could not be decoded. It was received all the same: asking for it again would bring it again. */
+  onUnreadable(session: Session | undefined, frame: JsonObject | undefined, error: ARCPError): void {
+    if (session) this.#owner.numbering.count(session, frame?.["event_seq"]);
+    this.#owner.onProblem(error);
+  }
+
+  /** The job has ended: what waits for its cancellation settles, and it moves out of the way. */
+  onOver(known: KnownJob): void {
+    // Kept until there is word of what it is.
+    if (known.role === "unknown") return;
+    const { jobId } = known.job;
+    const { cancels } = this.#owner.correlation;
+    for (let request = cancels.matchJob(jobId); request; request = cancels.matchJob(jobId)) {
+      cancels.resolve(request, undefined);
+    }
+    this.#owner.jobs.retire(jobId);
+  }
+}
