@@ -81,7 +81,9 @@ export interface JobFacts {
 export class Job {
   readonly #facts: JobFacts;
   readonly #tools: JobTools;
-  readonly #stop = new AbortController();
+  /** Made when somebody asks for the signal: most jobs end before that. */
+  #stop: AbortController | undefined;
+  #stopReason: ARCPError | undefined;
   #life: Life = { phase: "pending" };
   #followers: readonly Feed[] = [];
   #ownFeed: Feed | undefined;
@@ -167,6 +169,11 @@ export class Job {
 
   /** Aborts when the job is cancelled, has run too long, or the runtime stops. */
   get signal(): AbortSignal {
+    if (this.#stop === undefined) {
+      this.#stop = new AbortController();
+      if (this.#life.phase === "ended") this.#stop.abort(this.#lateError());
+      else if (this.#stopReason !== undefined) this.#stop.abort(this.#stopReason);
+    }
     return this.#stop.signal;
   }
 
@@ -253,7 +260,8 @@ export class Job {
     this.#life.stopTimer();
     const stopTimer = this.#tools.clock.setTimer(() => this.end({ status: "cancelled", error }), graceMs);
     this.#life = { phase: "cancelling", stopTimer };
-    this.#stop.abort(error);
+    this.#stopReason = error;
+    this.#stop?.abort(error);
     return true;
   }
 
@@ -313,7 +321,7 @@ export class Job {
     );
     this.#putChange();
     this.#followers = [];
-    if (!this.#stop.signal.aborted) this.#stop.abort(error ?? new CancelledError("the job has ended"));
+    if (this.#stop?.signal.aborted === false) this.#stop.abort(this.#lateError());
     if (error?.cause !== undefined) this.#tools.logger.warn({ jobId: this.id, err: error.cause }, "an agent failed");
     this.#tools.onEnded(this);
     return true;
@@ -321,7 +329,7 @@ export class Job {
 
   #returned(value: unknown): void {
     if (this.#life.phase === "cancelling") {
-      this.end({ status: "cancelled", error: this.#stop.signal.reason });
+      this.#endCancelled();
       return;
     }
     let size: number;
@@ -338,8 +346,12 @@ export class Job {
 
   #threw(thrown: unknown): void {
     if (this.#life.phase === "cancelling") {
-      this.end({ status: "cancelled", error: this.#stop.signal.reason });
+      this.#endCancelled();
     } else this.end({ status: "error", error: agentError(thrown) });
+  }
+
+  #endCancelled(): void {
+    this.end({ status: "cancelled", error: this.#stopReason ?? new CancelledError("cancelled") });
   }
 
   #timeOut(): void {

@@ -34,7 +34,7 @@ export interface SubmitRequest {
   readonly trace: TraceContext | undefined;
 }
 
-export type OnAccepted = (acceptance: Acceptance, start: () => void) => void;
+export type OnAccepted = (acceptance: Acceptance) => void;
 
 /** Decides what a submitter is granted of what it asks for. It may take away, never add. */
 export type LeasePolicy = (request: Lease, submitter: { readonly principal: string; readonly agent: string }) => Lease;
@@ -66,8 +66,8 @@ export class Submission {
 
   /**
    * Accepts a job, or finds the one that the same key stands for. `onAccepted` is called when that is durable, before
-   * any event of the job is sent to this session. A new job runs once its `start` is called. Throws, and changes
-   * nothing, for every reason to refuse.
+   * any event of the job is sent to this session. The agent is called in the same turn: it may think before its
+   * acceptance is on disk, but nobody hears of it before. Throws, and changes nothing, for every reason to refuse.
    */
   async submit(session: Session, request: SubmitRequest, onAccepted: OnAccepted): Promise<void> {
     const { idempotencyKey } = request;
@@ -145,10 +145,8 @@ export class Submission {
       journal.addIdempotency({ principal: session.principal, key, digest, jobId: job.id, expiresAt });
       this.#bind(binding, digest);
     }
-    journal.afterCommit(() => {
-      const start = (): void => this.#start(job, agent, request.input);
-      onAccepted({ jobId: job.id, traceId: job.traceId, payload }, start);
-    });
+    journal.afterCommit(() => onAccepted({ jobId: job.id, traceId: job.traceId, payload }));
+    this.#start(job, agent, request.input);
   }
 
   #bind(binding: string, digest: string): void {
@@ -185,7 +183,7 @@ export class Submission {
       const ended = (await store.findJob(jobId)) ?? record;
       session.feed.addHistory(jobId, ended.lastN, 1);
     }
-    journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload: record.accepted }, () => {}));
+    journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload: record.accepted }));
   }
 }
 

@@ -65,7 +65,6 @@ CREATE TABLE feed (
   count INTEGER NOT NULL,
   PRIMARY KEY (session, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX feed_by_job ON feed (job);
 CREATE TABLE follow (
   job INTEGER NOT NULL,
   session INTEGER NOT NULL,

@@ -74,6 +74,8 @@ interface OpenJob {
   readonly epoch: number;
   /** The segments of the journal, in order; the first is made with the job. */
   readonly segments: number[];
+  /** The batch in which the epoch was last compared. */
+  checkedIn: number;
 }
 
 const PAGE_ROWS = 512;
@@ -83,6 +85,7 @@ class SqliteStore implements Store {
   readonly #sql: ReturnType<typeof prepare>;
   readonly #jobs = new Map<JobId, OpenJob>();
   readonly #sessionKeys = new Map<SessionId, number>();
+  #batchNumber = 0;
 
   constructor({ path = ":memory:", synchronous = "FULL", readOnly = false }: SqliteStoreOptions) {
     this.#db = new Database(path, { readonly: readOnly, fileMustExist: readOnly, timeout: 5_000 });
@@ -96,6 +99,7 @@ class SqliteStore implements Store {
   }
 
   async commit(batch: Batch): Promise<void> {
+    this.#batchNumber += 1;
     this.#sql.begin.run();
     try {
       this.#apply(batch);
@@ -111,12 +115,15 @@ class SqliteStore implements Store {
   #apply(batch: Batch): void {
     const sql = this.#sql;
     for (const session of batch.sessions) this.#putSession(session);
-    for (const job of batch.jobs) this.#insertJob(job);
+    // A job that was made and changed in one batch is written once, as it has become.
+    for (const job of batch.jobs) this.#insertJob({ ...job, ...batch.jobChanges.get(job.id) });
+    const isNew = new Set(batch.jobs.map(({ id }) => id));
     for (const { principal, key, digest, jobId, expiresAt } of batch.idempotency) {
       sql.putIdempotency.run(principal, key, digest, jobId, expiresAt);
     }
     for (const [id, { epoch, list }] of batch.entries) this.#append(this.#openJob(id, epoch), list);
     for (const change of batch.jobChanges.values()) {
+      if (isNew.has(change.id)) continue;
       const { key, epoch } = this.#openJob(change.id, change.epoch);
       const budget = change.budget === null ? null : JSON.stringify(change.budget);
       const { status, endedAt, lastN, lastEventSeq } = change;
@@ -137,20 +144,18 @@ class SqliteStore implements Store {
   #putSession(session: SessionRecord): void {
     const { id, principal, wire, tokenHash, previousTokenHash, salt, ackedSeq, detachedAt, createdAt } = session;
     const features = session.features.join(" ");
-    const key = this.#sql.putSession
-      .pluck()
-      .get(
-        id,
-        principal,
-        wire,
-        features,
-        tokenHash,
-        previousTokenHash,
-        salt,
-        ackedSeq,
-        detachedAt,
-        createdAt,
-      ) as number;
+    const key = this.#sql.putSession.get(
+      id,
+      principal,
+      wire,
+      features,
+      tokenHash,
+      previousTokenHash,
+      salt,
+      ackedSeq,
+      detachedAt,
+      createdAt,
+    ) as number;
     this.#sessionKeys.set(id, key);
   }
 
@@ -176,7 +181,7 @@ class SqliteStore implements Store {
     );
     const key = Number(lastInsertRowid);
     // A job's first segment has the job's own key, doubled: further segments take the odd numbers.
-    this.#jobs.set(job.id, { key, epoch: job.epoch, segments: [key * 2] });
+    this.#jobs.set(job.id, { key, epoch: job.epoch, segments: [key * 2], checkedIn: this.#batchNumber });
   }
 
   /** The job as a writer with `epoch` may write to it. Throws {@link StaleWriterError} if it may not. */
@@ -185,18 +190,21 @@ class SqliteStore implements Store {
     if (job === undefined) {
       const row = this.#sql.jobKeyAndEpoch.get(id) as { key: number; epoch: number } | undefined;
       if (row === undefined) throw new StaleWriterError(`job ${id} does not exist`);
-      job = { key: row.key, epoch: row.epoch, segments: this.#segments(row.key) };
+      job = { key: row.key, epoch: row.epoch, segments: this.#segments(row.key), checkedIn: 0 };
       this.#jobs.set(id, job);
     }
-    if (job.epoch !== epoch || this.#sql.epoch.pluck().get(job.key) !== epoch) {
-      this.#jobs.delete(id);
-      throw new StaleWriterError(`job ${id} belongs to another writer`);
+    if (job.checkedIn !== this.#batchNumber) {
+      if (job.epoch !== epoch || this.#sql.epoch.get(job.key) !== epoch) {
+        this.#jobs.delete(id);
+        throw new StaleWriterError(`job ${id} belongs to another writer`);
+      }
+      job.checkedIn = this.#batchNumber;
     }
     return job;
   }
 
   #segments(jobKey: number): number[] {
-    const further = this.#sql.segments.pluck().all(jobKey) as number[];
+    const further = this.#sql.segments.all(jobKey) as number[];
     return [jobKey * 2, ...further.map((key) => key * 2 + 1)];
   }
 
@@ -223,7 +231,7 @@ class SqliteStore implements Store {
   #sessionKey(id: SessionId): number {
     const known = this.#sessionKeys.get(id);
     if (known !== undefined) return known;
-    const key = this.#sql.sessionKey.pluck().get(id) as number | undefined;
+    const key = this.#sql.sessionKey.get(id) as number | undefined;
     if (key === undefined) throw new Error(`no session ${id}`);
     this.#sessionKeys.set(id, key);
     return key;
@@ -259,13 +267,13 @@ class SqliteStore implements Store {
 
   async readCodes(id: JobId, fromN: number, toN: number): Promise<readonly EntryCode[]> {
     const segments = this.#segments(this.#jobKey(id));
-    return spans(segments, fromN, toN).flatMap(({ from, to }) => this.#sql.codes.pluck().all(from, to) as EntryCode[]);
+    return spans(segments, fromN, toN).flatMap(({ from, to }) => this.#sql.codes.all(from, to) as EntryCode[]);
   }
 
   #entries(jobKey: number, fromN: number, toN: number): Entry[] {
     const list: Entry[] = [];
     for (const { from, to, firstN } of spans(this.#segments(jobKey), fromN, toN)) {
-      for (const row of this.#sql.entries.raw().iterate(from, to) as Iterable<[number, number, EntryCode, string]>) {
+      for (const row of this.#sql.entries.iterate(from, to) as Iterable<[number, number, EntryCode, string]>) {
         list.push({ n: firstN + (row[0] - from), ts: row[1], code: row[2], payload: row[3] });
       }
     }
@@ -275,7 +283,7 @@ class SqliteStore implements Store {
   async readFeed(id: SessionId, afterSeq: number, limit: number, maxBytes: number): Promise<readonly FeedItem[]> {
     const items: FeedItem[] = [];
     let bytes = 0;
-    const session = this.#sql.sessionKey.pluck().get(id) as number | undefined;
+    const session = this.#sql.sessionKey.get(id) as number | undefined;
     if (session === undefined) return items;
     const runs = this.#sql.runsAfter.all(session, afterSeq, session, afterSeq, limit) as RunRow[];
     for (const run of runs) {
@@ -293,7 +301,7 @@ class SqliteStore implements Store {
   }
 
   async feedPosition(id: SessionId, jobId: JobId, seq: number): Promise<number | undefined> {
-    const session = this.#sql.sessionKey.pluck().get(id) as number | undefined;
+    const session = this.#sql.sessionKey.get(id) as number | undefined;
     if (session === undefined) return undefined;
     const run = this.#sql.lastRunOfJob.get(session, this.#jobKey(jobId), seq) as RunRow | undefined;
     return run === undefined ? 0 : run.n + Math.min(seq - run.seq, run.count - 1);
@@ -312,7 +320,7 @@ class SqliteStore implements Store {
   }
 
   async findSessionByToken(hash: string): Promise<SessionId | undefined> {
-    return this.#sql.sessionByToken.pluck().get(hash, hash) as SessionId | undefined;
+    return this.#sql.sessionByToken.get(hash, hash) as SessionId | undefined;
   }
 
   async findIdempotency(principal: string, key: string): Promise<IdempotencyRecord | undefined> {
@@ -328,9 +336,7 @@ class SqliteStore implements Store {
         this.#sql.raiseEpochs.run();
         return (this.#sql.unfinished.all() as JobRow[]).map((row) => ({
           job: jobRecord(row),
-          followers: [
-            ...new Set([row.session_id as SessionId, ...(this.#sql.followers.pluck().all(row.key) as SessionId[])]),
-          ],
+          followers: [...new Set([row.session_id as SessionId, ...(this.#sql.followers.all(row.key) as SessionId[])])],
         }));
       })
       .immediate();
@@ -344,7 +350,7 @@ class SqliteStore implements Store {
     return this.#db
       .transaction(() => {
         const sql = this.#sql;
-        const sessions = sql.expiredSessions.pluck().all(before.detachedBefore) as number[];
+        const sessions = sql.expiredSessions.all(before.detachedBefore) as number[];
         for (const key of sessions) {
           sql.deleteFeed.run(key);
           sql.deleteFollows.run(key);
@@ -482,6 +488,8 @@ function migrate(db: Database.Database): void {
 }
 
 function prepare(db: Database.Database) {
+  /** A statement that returns the first column alone. */
+  const value = (sql: string): Database.Statement => db.prepare(sql).pluck();
   const run = "feed.seq, feed.job, job.id AS jobId, job.trace_id AS traceId, feed.n, feed.count";
   const runs = `SELECT ${run} FROM feed JOIN job ON job.key = feed.job`;
   return {
@@ -499,22 +507,24 @@ function prepare(db: Database.Database) {
     job: db.prepare("SELECT * FROM job WHERE id = ?"),
     jobsAfter: db.prepare("SELECT * FROM job WHERE key > ? ORDER BY key LIMIT ?"),
     jobKeyAndEpoch: db.prepare("SELECT key, epoch FROM job WHERE id = ?"),
-    epoch: db.prepare("SELECT epoch FROM job WHERE key = ?"),
+    epoch: value("SELECT epoch FROM job WHERE key = ?"),
     raiseEpochs: db.prepare("UPDATE job SET epoch = epoch + 1 WHERE ended_at IS NULL"),
     unfinished: db.prepare("SELECT * FROM job WHERE ended_at IS NULL ORDER BY key"),
+    // One pass over the feeds, and only if there is a job to ask for.
     expiredJobs: db.prepare(
-      `SELECT key, id, last_n FROM job WHERE ended_at IS NOT NULL AND ended_at < ?
-        AND NOT EXISTS (SELECT 1 FROM feed WHERE feed.job = job.key)`,
+      `WITH expired AS MATERIALIZED (SELECT key, id, last_n FROM job WHERE ended_at < ? LIMIT 1000)
+       SELECT key, id, last_n FROM expired WHERE key NOT IN (
+         SELECT DISTINCT job FROM feed WHERE EXISTS (SELECT 1 FROM expired))`,
     ),
     deleteJob: db.prepare("DELETE FROM job WHERE key = ?"),
     insertSegment: db.prepare("INSERT INTO segment (job, ordinal) VALUES (?, ?)"),
-    segments: db.prepare("SELECT key FROM segment WHERE job = ? ORDER BY ordinal"),
+    segments: value("SELECT key FROM segment WHERE job = ? ORDER BY ordinal"),
     deleteSegments: db.prepare("DELETE FROM segment WHERE job = ?"),
     insertEntry: db.prepare("INSERT INTO entry (key, ts, code, payload) VALUES (?, ?, ?, ?)"),
-    entries: db.prepare("SELECT key, ts, code, payload FROM entry WHERE key BETWEEN ? AND ? ORDER BY key"),
-    codes: db.prepare("SELECT code FROM entry WHERE key BETWEEN ? AND ? ORDER BY key"),
+    entries: db.prepare("SELECT key, ts, code, payload FROM entry WHERE key BETWEEN ? AND ? ORDER BY key").raw(),
+    codes: value("SELECT code FROM entry WHERE key BETWEEN ? AND ? ORDER BY key"),
     deleteEntries: db.prepare("DELETE FROM entry WHERE key BETWEEN ? AND ?"),
-    putSession: db.prepare(
+    putSession: value(
       `INSERT INTO session (id, principal, wire, features, token_hash, previous_token_hash, salt, acked_seq,
         detached_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET features = excluded.features, token_hash = excluded.token_hash,
@@ -523,9 +533,9 @@ function prepare(db: Database.Database) {
        RETURNING key`,
     ),
     session: db.prepare("SELECT * FROM session WHERE id = ?"),
-    sessionKey: db.prepare("SELECT key FROM session WHERE id = ?"),
-    sessionByToken: db.prepare("SELECT id FROM session WHERE token_hash = ? OR previous_token_hash = ?"),
-    expiredSessions: db.prepare("SELECT key FROM session WHERE detached_at IS NOT NULL AND detached_at < ?"),
+    sessionKey: value("SELECT key FROM session WHERE id = ?"),
+    sessionByToken: value("SELECT id FROM session WHERE token_hash = ? OR previous_token_hash = ?"),
+    expiredSessions: value("SELECT key FROM session WHERE detached_at IS NOT NULL AND detached_at < ?"),
     deleteSession: db.prepare("DELETE FROM session WHERE key = ?"),
     putRun: db.prepare(
       `INSERT INTO feed (session, seq, job, n, count) VALUES (?, ?, ?, ?, ?)
@@ -543,9 +553,7 @@ function prepare(db: Database.Database) {
     deleteFeed: db.prepare("DELETE FROM feed WHERE session = ?"),
     follow: db.prepare("INSERT OR IGNORE INTO follow (job, session) VALUES (?, ?)"),
     unfollow: db.prepare("DELETE FROM follow WHERE job = ? AND session = ?"),
-    followers: db.prepare(
-      "SELECT session.id FROM follow JOIN session ON session.key = follow.session WHERE follow.job = ?",
-    ),
+    followers: value("SELECT session.id FROM follow JOIN session ON session.key = follow.session WHERE follow.job = ?"),
     deleteFollows: db.prepare("DELETE FROM follow WHERE session = ?"),
     deleteJobFollows: db.prepare("DELETE FROM follow WHERE job = ?"),
     putIdempotency: db.prepare(

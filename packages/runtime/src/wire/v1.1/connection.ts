@@ -101,6 +101,8 @@ export class Connection implements Link {
   #stopHandshakeTimer: () => void = () => {};
   #lane: Promise<void> = Promise.resolve();
   #waitingRequests = 0;
+  #isReading = true;
+  #isDraining = false;
   #malformed = 0;
   #isConfirmed = false;
   #queuedFrames = 0;
@@ -154,16 +156,12 @@ export class Connection implements Link {
 
   /** Sends a message of the runtime's own. Before the welcome nothing but errors makes sense. */
   send(type: string, payload: object, members: object = {}): void {
-    this.#write(
-      JSON.stringify({
-        arcp: this.#arcp,
-        id: newMessageId(),
-        type,
-        ...(this.#session && { session_id: this.#session.id }),
-        ...members,
-        payload,
-      }),
-    );
+    this.#write(JSON.stringify({ ...this.#envelope(type, members), payload }));
+  }
+
+  #envelope(type: string, members: object): object {
+    const session = this.#session && { session_id: this.#session.id };
+    return { arcp: this.#arcp, id: newMessageId(), type, ...session, ...members };
   }
 
   /** Ends the connection with an error that is not the answer to a request. */
@@ -325,22 +323,32 @@ export class Connection implements Link {
   /** Requests run one after another; what is read from the peer waits when they pile up. */
   #enqueue(task: () => Promise<void>): void {
     this.#waitingRequests += 1;
-    if (this.#waitingRequests === MAX_WAITING_REQUESTS) this.#transport.pause();
+    this.#updateReading();
     this.#lane = this.#lane
       .then(() => (this.#state.phase === "accepted" ? task() : undefined))
       .catch((error) => this.#logger.error({ err: error }, "a handler failed"))
       .then(() => {
         this.#waitingRequests -= 1;
-        if (this.#waitingRequests === MAX_WAITING_REQUESTS / 2) this.#transport.resume();
-        return this.isCongested ? this.#drainBeforeMore() : undefined;
+        return this.isCongested ? this.#drainBeforeMore() : this.#updateReading();
       });
   }
 
   /** A peer that asks and does not read what it is told is not read from either. */
   async #drainBeforeMore(): Promise<void> {
-    this.#transport.pause();
+    this.#isDraining = true;
+    this.#updateReading();
     await this.drained();
-    this.#transport.resume();
+    this.#isDraining = false;
+    this.#updateReading();
+  }
+
+  #updateReading(): void {
+    const limit = this.#isReading ? MAX_WAITING_REQUESTS : MAX_WAITING_REQUESTS / 2;
+    const reads = !this.#isDraining && this.#waitingRequests < limit;
+    if (reads === this.#isReading) return;
+    this.#isReading = reads;
+    if (reads) this.#transport.resume();
+    else this.#transport.pause();
   }
 
   #onBadFrame(error: ARCPError, frame: JsonObject | undefined): void {
@@ -513,11 +521,7 @@ export class Connection implements Link {
   async #submit(message: MessageOf<"job.submit">, reply: (send: () => void) => void): Promise<void> {
     const session = this.#sessionOrThrow();
     const { payload } = message;
-    const accepted = (acceptance: Acceptance): void =>
-      this.#reply(message, "job.accepted", this.#acceptedPayload(acceptance), {
-        job_id: acceptance.jobId,
-        trace_id: acceptance.traceId,
-      });
+    const accepted = (acceptance: Acceptance): void => this.#replyAccepted(message, acceptance);
     const repeated = session.seen.get(message.id);
     if (repeated !== undefined) {
       const acceptance = await repeated;
@@ -529,12 +533,9 @@ export class Connection implements Link {
     session.seen.add(message.id, outcome.promise);
     const request = submitRequest(message);
     try {
-      await this.#engine.submission.submit(session, request, (acceptance, start) => {
+      await this.#engine.submission.submit(session, request, (acceptance) => {
         outcome.resolve(acceptance);
-        reply(() => {
-          accepted(acceptance);
-          start();
-        });
+        reply(() => accepted(acceptance));
       });
     } catch (error) {
       outcome.reject(error);
@@ -542,14 +543,22 @@ export class Connection implements Link {
     }
   }
 
-  #acceptedPayload(acceptance: Acceptance): object {
-    const payload = JSON.parse(acceptance.payload) as { agent: string; lease: Record<string, readonly string[]> };
+  #replyAccepted(message: MessageOf<"job.submit">, { jobId, traceId, payload }: Acceptance): void {
+    const members = { job_id: jobId, trace_id: traceId };
+    const isFlat = this.#profile?.isFlat ?? false;
     const hasVersions = this.#session?.features.has("agent_versions") ?? false;
-    const agent = hasVersions ? payload.agent : (payload.agent.split("@")[0] as string);
-    if (!this.#profile?.isFlat) return { ...payload, agent };
-    const { lease } = payload;
-    const shape = { id: `lse_${acceptance.jobId}`, capabilities: Object.keys(lease), ...lease };
-    return { ...payload, agent, lease: shape };
+    if (hasVersions && !isFlat) {
+      const head = JSON.stringify(this.#envelope("job.accepted", this.#replyMembers(message.id, traceId, members)));
+      // The payload is JSON already: its closing brace makes room for the request it answers.
+      this.#write(
+        `${head.slice(0, -1)},"payload":${payload.slice(0, -1)},"request_id":${JSON.stringify(message.id)}}}`,
+      );
+      return;
+    }
+    const facts = JSON.parse(payload) as { agent: string; lease: Record<string, readonly string[]> };
+    const agent = hasVersions ? facts.agent : (facts.agent.split("@")[0] as string);
+    const flatLease = { id: `lse_${jobId}`, capabilities: Object.keys(facts.lease), ...facts.lease };
+    this.#reply(message, "job.accepted", { ...facts, agent, ...(isFlat && { lease: flatLease }) }, members);
   }
 
   async #cancel(message: MessageOf<"job.cancel">, reply: (send: () => void) => void): Promise<void> {
@@ -625,17 +634,17 @@ export class Connection implements Link {
       this.send(type, payload, members);
       return;
     }
-    const profile = this.#profile;
-    this.send(
-      type,
-      { ...payload, request_id: requestId, ...(profile?.isFlat && { reply_to: requestId }) },
-      {
-        ...(profile?.repliesReuseId && { id: requestId }),
-        correlation_id: requestId,
-        ...(traceId !== undefined && { trace_id: traceId }),
-        ...members,
-      },
-    );
+    const replyTo = this.#profile?.isFlat && { reply_to: requestId };
+    this.send(type, { ...payload, request_id: requestId, ...replyTo }, this.#replyMembers(requestId, traceId, members));
+  }
+
+  #replyMembers(requestId: string, traceId: string | undefined, members: object): object {
+    return {
+      ...(this.#profile?.repliesReuseId && { id: requestId }),
+      correlation_id: requestId,
+      ...(traceId !== undefined && { trace_id: traceId }),
+      ...members,
+    };
   }
 
   #writeItem(seq: number, job: { readonly id: JobId; readonly traceId: string }, entry: LiveItem["entry"]): void {
