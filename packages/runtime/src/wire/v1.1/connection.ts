@@ -40,9 +40,9 @@ import type { LiveItem } from "../../engine/feed.ts";
 import type { ListedJob, Subscribed } from "../../engine/observation.ts";
 import type { Acceptance, Link, Session } from "../../engine/session.ts";
 import type { SubmitRequest } from "../../engine/submission.ts";
-import { ENTRY, type FeedItem } from "../../store/store.ts";
+import { ENTRY, type FeedItem, messageTypeOf } from "../../store/store.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { type Profile, profileOf } from "./profiles.ts";
+import { asSpecified, type Profile, profileOf } from "./profiles.ts";
 import { ReplyOrder } from "./reply-order.ts";
 import { Spelling } from "./spelling.ts";
 import { inlineTerminal } from "./streamed-result.ts";
@@ -156,7 +156,9 @@ export class Connection implements Link {
 
   /** Sends a message of the runtime's own. Before the welcome nothing but errors makes sense. */
   send(type: string, payload: object, members: object = {}): void {
-    this.#write(JSON.stringify({ ...this.#envelope(type, members), payload }));
+    const reshape = this.#profile?.reshape[type];
+    const shaped = reshape?.({ ...payload }, { sessionId: this.#session?.id, timestamp: this.#timestamp() });
+    this.#write(JSON.stringify({ ...this.#envelope(type, members), payload: shaped ?? payload }));
   }
 
   #envelope(type: string, members: object): object {
@@ -191,7 +193,7 @@ export class Connection implements Link {
       else {
         const chunks = await this.#engine.store.readJournal(jobId, 1, entry.n - 1);
         const { type, payload } = inlineTerminal(entry, chunks, this.#settings.maxInlineResultBytes);
-        this.#write(this.#spellingOrThrow().frameOf(type, seq, job, entry.ts, payload));
+        this.#write(this.#spellingOrThrow().frameOf(type, seq, job, entry.ts, this.#reshaped(type, entry.ts, payload)));
       }
     }
   }
@@ -251,7 +253,7 @@ export class Connection implements Link {
     this.#confirm();
     const handler = this.#handlers.get(type);
     if (handler) this.#enqueue(async () => handler(frame));
-    else if (CLIENT_MESSAGE_TYPES.has(type)) this.#dispatch(decodeClientMessage(frame));
+    else if (CLIENT_MESSAGE_TYPES.has(type)) this.#dispatch(decodeClientMessage(asSpecified(this.#profile, frame)));
     else if (isVendorName(type) && (frame["extensions"] as JsonObject | undefined)?.["optional"] === true) return;
     else
       throw new InvalidRequestError(`unknown message type ${JSON.stringify(type.slice(0, 128))}`, {
@@ -547,7 +549,7 @@ export class Connection implements Link {
     const members = { job_id: jobId, trace_id: traceId };
     const isFlat = this.#profile?.isFlat ?? false;
     const hasVersions = this.#session?.features.has("agent_versions") ?? false;
-    if (hasVersions && !isFlat) {
+    if (hasVersions && !isFlat && this.#profile?.reshape["job.accepted"] === undefined) {
       const head = JSON.stringify(this.#envelope("job.accepted", this.#replyMembers(message.id, traceId, members)));
       // The payload is JSON already: its closing brace makes room for the request it answers.
       this.#write(
@@ -649,12 +651,18 @@ export class Connection implements Link {
 
   #writeItem(seq: number, job: { readonly id: JobId; readonly traceId: string }, entry: LiveItem["entry"]): void {
     const spelling = this.#spellingOrThrow();
-    if (entry.code === ENTRY.result && this.#profile?.mirrorsOutput) {
-      const payload = JSON.parse(entry.payload) as { result?: unknown };
-      const mirrored = JSON.stringify({ ...payload, output: payload.result });
-      this.#write(spelling.frameOf("job.result", seq, job, entry.ts, mirrored));
-    } else this.#write(spelling.frame(seq, job, entry));
+    const type = messageTypeOf(entry.code);
+    if (this.#profile?.reshape[type] === undefined) this.#write(spelling.frame(seq, job, entry));
+    else this.#write(spelling.frameOf(type, seq, job, entry.ts, this.#reshaped(type, entry.ts, entry.payload)));
     this.#queuedFrames += 1;
+  }
+
+  /** The stored payload as this client wants it. */
+  #reshaped(type: string, ts: number, payload: string): string {
+    const reshape = this.#profile?.reshape[type];
+    if (reshape === undefined) return payload;
+    const facts = { sessionId: this.#session?.id, timestamp: new Date(ts).toISOString() };
+    return JSON.stringify(reshape(JSON.parse(payload) as JsonObject, facts));
   }
 
   #write(frame: string): void {

@@ -10,19 +10,56 @@ export interface Profile {
   readonly repliesReuseId: boolean;
   /** The client finds a reply by `payload.reply_to`, and reads flat names in the welcome. */
   readonly isFlat: boolean;
-  /** The client reads an inline result under `output` as well. */
-  readonly mirrorsOutput: boolean;
   /** The client takes the id that it put on its hello for the session's, and its lease has another shape. */
   readonly namesSession: boolean;
+  /** Payloads that the client wants otherwise, by message type. */
+  readonly reshape: Readonly<Record<string, Reshape>>;
 }
+
+/** What a payload may have to repeat of its message. */
+export interface MessageFacts {
+  readonly sessionId: string | undefined;
+  /** When what the message tells of happened. RFC 3339. */
+  readonly timestamp: string;
+}
+
+type Reshape = (payload: JsonObject, facts: MessageFacts) => JsonObject;
 
 const STANDARD: Profile = {
   name: "standard",
   repliesReuseId: false,
   isFlat: false,
-  mirrorsOutput: false,
   namesSession: false,
+  reshape: {},
 };
+
+/** Go: an inline result is read as `output`. */
+const GO_SHAPES: Profile["reshape"] = {
+  "job.result": (payload) => ({ ...payload, output: payload["result"] }),
+};
+
+/**
+ * Python: its models require members that the specification does not have, a budget of `CUR:amount` strings, and
+ * `final_status: "error"` on every `job.error`; a payload that does not fit ends the client's reader.
+ */
+const PYTHON_SHAPES: Profile["reshape"] = {
+  "session.welcome": (payload, { sessionId, timestamp }) => ({
+    ...payload,
+    session_id: sessionId,
+    accepted_at: timestamp,
+  }),
+  "job.accepted": ({ budget, ...payload }) =>
+    budget === undefined ? payload : { ...payload, budget: amountsOf(budget as JsonObject) },
+  "session.jobs": (payload) => ({
+    ...payload,
+    jobs: (payload["jobs"] as JsonObject[]).map((job) => ({ ...job, submitted_at: job["created_at"] })),
+  }),
+  "job.result": (payload, { timestamp }) => ({ ...payload, completed_at: timestamp }),
+  "job.error": (payload, { timestamp }) => ({ ...payload, final_status: "error", completed_at: timestamp }),
+};
+
+const amountsOf = (budget: JsonObject): JsonObject =>
+  Object.fromEntries(Object.entries(budget).map(([currency, amount]) => [currency, `${currency}:${amount}`]));
 
 const BARE_ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -42,11 +79,18 @@ const TABLE: readonly Row[] = [
     matches: ({ payload }) => typeof payload["client_name"] === "string" && payload["client"] === undefined,
   },
   {
+    profile: { ...STANDARD, name: "python", reshape: PYTHON_SHAPES },
+    matches: ({ id, payload, sessionId }) =>
+      BARE_ULID.test(id) &&
+      sessionId === undefined &&
+      Array.isArray((payload["capabilities"] as JsonObject | undefined)?.["agents"]),
+  },
+  {
     profile: { ...STANDARD, name: "fsharp", repliesReuseId: true },
     matches: ({ id, sessionId }) => BARE_ULID.test(id) && sessionId === undefined,
   },
   {
-    profile: { ...STANDARD, name: "go", mirrorsOutput: true },
+    profile: { ...STANDARD, name: "go", reshape: GO_SHAPES },
     matches: ({ id, sessionId }) => UUID_V7.test(id) && sessionId === undefined,
   },
 ];
@@ -56,4 +100,27 @@ export function profileOf(first: JsonObject): Profile {
   const payload = (first["payload"] ?? {}) as JsonObject;
   const shape = { id: String(first["id"] ?? ""), payload, sessionId: first["session_id"] };
   return TABLE.find((row) => row.matches(shape))?.profile ?? STANDARD;
+}
+
+/** A frame of the client in the specification's form. */
+export function asSpecified(profile: Profile | undefined, frame: JsonObject): JsonObject {
+  return profile?.isFlat && frame["type"] === "job.submit"
+    ? { ...frame, payload: withLeaseMap(frame["payload"]) }
+    : frame;
+}
+
+/** Ruby: a lease is a list of capability names, each meant as a whole, with two namespaces and the expiry beside it. */
+function withLeaseMap(payload: unknown): unknown {
+  const { lease_request: lease, ...submit } = (payload ?? {}) as JsonObject;
+  if (typeof lease !== "object" || lease === null || !Array.isArray((lease as JsonObject)["capabilities"]))
+    return payload;
+  const { capabilities, expires_at, id: _id, issued_at: _issuedAt, ...patterns } = lease as JsonObject;
+  const whole = Object.fromEntries((capabilities as unknown[]).map((name) => [String(name), ["**"]]));
+  const constraints = submit["lease_constraints"] as JsonObject | undefined;
+  const expiry = constraints?.["expires_at"] ?? expires_at;
+  return {
+    ...submit,
+    lease_request: { ...whole, ...patterns },
+    ...(expiry !== undefined && { lease_constraints: { ...constraints, expires_at: expiry } }),
+  };
 }
