@@ -40,6 +40,9 @@ export class Harness implements AsyncDisposable {
   readonly #transports: Transport[] = [];
   readonly #clients: ARCPClient[] = [];
   #listener: RunningWebSocketServer | undefined;
+  /** The server's end by the client's. */
+  readonly #serverEnds = new Map<Transport, Transport>();
+  #accepted: Transport | undefined;
 
   constructor(options: HarnessOptions) {
     this.#carrier = options.carrier ?? "memory";
@@ -56,7 +59,7 @@ export class Harness implements AsyncDisposable {
 
   /** The URL of the WebSocket listener, which is started on first use. */
   async url(): Promise<string> {
-    this.#listener ??= await startWebSocketServer({ onTransport: (transport) => void this.server.accept(transport) });
+    this.#listener ??= await startWebSocketServer({ onTransport: (transport) => void this.#accept(transport) });
     return this.#listener.url;
   }
 
@@ -64,13 +67,19 @@ export class Harness implements AsyncDisposable {
   async transport(): Promise<Transport> {
     const transport = await this.#connect();
     this.#transports.push(transport);
+    if (this.#accepted) this.#serverEnds.set(transport, this.#accepted);
     return transport;
+  }
+
+  async #accept(transport: Transport): Promise<void> {
+    this.#accepted = transport;
+    await this.server.accept(transport);
   }
 
   async #connect(): Promise<Transport> {
     if (this.#carrier === "websocket") return WebSocketTransport.connect(await this.url());
     const [left, right] = this.#carrier === "memory" ? pairMemoryTransports(this.#faults?.()) : pairStdio();
-    await this.server.accept(right);
+    await this.#accept(right);
     return left;
   }
 
@@ -105,6 +114,12 @@ export class Harness implements AsyncDisposable {
     });
     this.#clients.push(client);
     return client;
+  }
+
+  /** Pulls the cable of one connection, and resolves when the server knows. */
+  async disconnect({ transport }: { readonly transport: Transport }): Promise<void> {
+    transport.abort("cut by the test");
+    await this.#serverEnds.get(transport)?.closed;
   }
 
   /** Cuts every connection that is open. */

@@ -128,6 +128,22 @@ export class RawClient {
     return this.nextWhere(isEnd, `the end of ${jobId}`);
   }
 
+  /** The first frame, read or not, that `matches`, now or later. Leaves {@link next} where it is. */
+  async sees(matches: (frame: Frame) => boolean, what = "such a frame"): Promise<Frame> {
+    for (;;) {
+      const found = this.frames.find(matches);
+      if (found !== undefined) return found;
+      if (this.transport.isClosed) throw new Error(`the connection ended without ${what}`);
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    }
+  }
+
+  /** Resolves when what the runtime had sent before it read this has arrived. Leaves {@link next} where it is. */
+  async fence(): Promise<void> {
+    const id = this.send("session.ping", { nonce: "fence", sent_at: new Date(0).toISOString() });
+    await this.sees((frame) => frame.correlation_id === id, "a pong");
+  }
+
   /** What was received with a number, in order. */
   get numbered(): readonly Frame[] {
     return this.frames.filter((frame) => frame.event_seq !== undefined);
