@@ -211,7 +211,8 @@ export class ARCPClient {
     this.#link.requireOpen();
     const id = toJobId(jobId);
     if (this.#jobs.isPast(id)) return;
-    const payload = options.reason === undefined ? { job_id: id } : { job_id: id, reason: options.reason };
+    // One SDK's runtime demands a reason.
+    const payload = { job_id: id, reason: options.reason ?? "client_cancel" };
     await this.#correlation.cancels.ask(
       {
         type: "job.cancel",

@@ -270,12 +270,17 @@ export class Connection {
 const lostTransport = (code: number, reason: string): ARCPError =>
   new TransportError(`the connection ended (${code}${reason === "" ? "" : `: ${reason}`})`, { retryable: true });
 
-/** What some peers write and mean: `null` for absent members of the envelope, an event without a body. */
+/**
+ * What some peers write and mean: `null` for absent members of the envelope, an event without a body, the number of
+ * replayed events for whether there were any.
+ */
 function repair(frame: JsonObject): JsonObject | undefined {
   const envelope = withoutNulls(frame) as JsonObject;
   const payload = envelope["payload"] ?? {};
   if (typeof payload !== "object" || Array.isArray(payload)) return undefined;
   const members = payload as JsonObject;
   const isBodiless = envelope["type"] === "job.event" && members["body"] === undefined;
-  return { ...envelope, payload: isBodiless ? { ...members, body: {} } : members };
+  if (isBodiless) return { ...envelope, payload: { ...members, body: {} } };
+  const isCounted = envelope["type"] === "job.subscribed" && typeof members["replayed"] === "number";
+  return { ...envelope, payload: isCounted ? { ...members, replayed: members["replayed"] !== 0 } : members };
 }

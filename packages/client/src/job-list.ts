@@ -46,12 +46,18 @@ export function readJobPage(payload: MessageOf<"session.jobs">["payload"]): JobP
       status: job.status,
       lease: readLease(job.lease),
       parentJobId: job.parent_job_id as JobId | undefined,
-      createdAt: job.created_at,
+      createdAt: job.created_at ?? submittedAt(job),
       traceId: job.trace_id,
       lastEventSeq: job.last_event_seq,
     })),
     nextCursor: payload.next_cursor ?? undefined,
   };
+}
+
+/** One SDK's name for the time of creation. */
+function submittedAt(job: JsonObject): string | undefined {
+  const value = job["submitted_at"];
+  return typeof value === "string" ? value : undefined;
 }
 
 /** The payload of `session.list_jobs`. */

@@ -1,10 +1,11 @@
 /** One job as this client knows it: its events, its result and its one ending. */
-import { ARCPError, InternalError, type JobId, type JobStatus, type Lease, type MessageOf } from "@arcp/core";
+import { ARCPError, type JobId, type JobStatus, type Lease, type MessageOf } from "@arcp/core";
 import type { Backlog } from "./backlog.ts";
 import { type ProvisionedCredential, readCredentials, readRotation } from "./credentials.ts";
 import type { EventQueue } from "./event-queue.ts";
 import type { JobEvent } from "./job-events.ts";
 import { ResultAssembly, type ResultPiece } from "./result-assembly.ts";
+import { errorOfStatus } from "./wire-error.ts";
 
 /** What `job.accepted` said (§7.1). Members that the runtime left out are `undefined`. */
 export interface AcceptedJob {
@@ -161,7 +162,8 @@ export class Job {
   finish(payload: MessageOf<"job.result">["payload"]): void {
     if (this.#state.phase !== "live") return;
     if (payload.final_status !== undefined && payload.final_status !== "success") {
-      this.fail(new InternalError(`the job ended as ${payload.final_status} without saying why`), payload.final_status);
+      // One SDK tells of cancellation and time-out like this.
+      this.fail(errorOfStatus(payload.final_status), payload.final_status);
       return;
     }
     try {

@@ -14,5 +14,5 @@ export const readError = ({ code, message, retryable, details }: DecodedError): 
 /** The ending of a job of which only the status is known. */
 export function errorOfStatus(status: string): ARCPError {
   const code = status === "cancelled" ? "CANCELLED" : status === "timed_out" ? "TIMEOUT" : "INTERNAL_ERROR";
-  return errorFromWire({ code, message: `the job had already ended as ${status}`, retryable: false });
+  return errorFromWire({ code, message: `the job ended as ${status}`, retryable: false });
 }
