@@ -16,6 +16,8 @@ export interface Frame {
 }
 
 export const ALL_FEATURES: readonly string[] = V1_1_FEATURES;
+/** Everything but heartbeats, for tests that move the clock further than a peer may be silent. */
+export const QUIET_FEATURES: readonly string[] = V1_1_FEATURES.filter((name) => name !== "heartbeat");
 
 let made = 0;
 const nextId = (): string => {
@@ -108,6 +110,36 @@ export class RawClient {
       if (this.transport.isClosed) throw new Error(`the connection ended without ${what || "a frame"}`);
       await new Promise<void>((resolve) => this.#wake.push(resolve));
     }
+  }
+
+  /** The first frame of all, received already or still to come, that `matches`. Nothing is skipped by it. */
+  async find(matches: (frame: Frame) => boolean, what = "such a frame"): Promise<Frame> {
+    for (let from = 0; ; ) {
+      for (; from < this.frames.length; from += 1) {
+        const frame = this.frames[from] as Frame;
+        if (matches(frame)) return frame;
+      }
+      if (this.transport.isClosed) throw new Error(`the connection ended without ${what}`);
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    }
+  }
+
+  /** Sends a request and resolves with its reply. Nothing is skipped by it. */
+  ask(type: string, payload: unknown = {}, members: object = {}): Promise<Frame> {
+    const id = this.send(type, payload, members);
+    return this.find((frame) => frame.payload?.request_id === id, `a reply to ${type}`);
+  }
+
+  /** The jobs that `session.list_jobs` shows. Everything emitted before is committed, and sent to a live session. */
+  async listJobs(payload: object = {}): Promise<readonly Frame["payload"][]> {
+    return (await this.ask("session.list_jobs", payload)).payload.jobs;
+  }
+
+  /** The end of a job, received already or still to come. */
+  end(jobId: string): Promise<Frame> {
+    const isEnd = (frame: Frame): boolean =>
+      frame.job_id === jobId && (frame.type === "job.result" || frame.type === "job.error");
+    return this.find(isEnd, `the end of ${jobId}`);
   }
 
   /** The reply to the request with `id`. */
