@@ -1,3 +1,4 @@
+import { Console } from "node:console";
 import type { Readable, Writable } from "node:stream";
 import { CLIENT_FRAME_LIMITS } from "../limits.ts";
 import {
@@ -13,7 +14,7 @@ import {
 export interface StdioTransportOptions {
   /** Where frames come from. Default: the process's standard input. */
   readonly input?: Readable;
-  /** Where frames go. Default: the process's standard output. */
+  /** Where frames go. Default: the process's standard output; `console` then writes to standard error (§4.2). */
   readonly output?: Writable;
   /** Bytes of one line. A longer line ends the connection. Default: 1 MiB. */
   readonly maxFrameBytes?: number;
@@ -39,6 +40,7 @@ export class StdioTransport implements Transport {
 
   constructor(options: StdioTransportOptions = {}) {
     this.#input = options.input ?? process.stdin;
+    if (options.output === undefined) globalThis.console = new Console(process.stderr);
     this.#output = options.output ?? process.stdout;
     this.#maxFrameBytes = options.maxFrameBytes ?? CLIENT_FRAME_LIMITS.maxFrameBytes;
     this.#input.on("data", (chunk: Buffer | string) => this.#take(Buffer.from(chunk)));
