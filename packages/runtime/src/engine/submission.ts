@@ -83,7 +83,11 @@ export class Submission {
       request.maxRuntimeSec,
     ]);
     const binding = JSON.stringify([session.principal, idempotencyKey]);
-    const earlier = await this.#earlier(binding, session.principal, idempotencyKey);
+    let earlier = await this.#earlier(binding, session.principal, idempotencyKey);
+    // Between that answer and this line somebody else may have begun to bind the key; from here on nobody waits.
+    while (earlier === undefined && this.#binding.has(binding)) {
+      earlier = await this.#earlier(binding, session.principal, idempotencyKey);
+    }
     if (earlier !== undefined) {
       if (earlier.digest !== digest) {
         throw new DuplicateKeyError("the idempotency key stands for a submission with other parameters");
@@ -102,8 +106,6 @@ export class Submission {
       await current.isBound;
     }
     const record = await this.#options.store.findIdempotency(principal, key);
-    // Somebody else may have begun to bind the key while the store was read.
-    if (this.#binding.has(binding)) return this.#earlier(binding, principal, key);
     if (record === undefined) return undefined;
     const isLive = this.#options.jobs.get(record.jobId) !== undefined;
     return isLive || record.expiresAt > this.#options.clock.now() ? record : undefined;
