@@ -14,7 +14,8 @@ export interface FrameLimits {
 export const CLIENT_FRAME_LIMITS: FrameLimits = {
   maxFrameBytes: 1024 * 1024,
   maxDepth: 64,
-  maxKeys: 1000,
+  // A thousand unknown members of an envelope are ignored (§5.1), beside those that it has.
+  maxKeys: 1024,
   unstorableText: "refuse",
 };
 

@@ -86,13 +86,17 @@ export const decodeClientMessage = (frame: JsonObject): ClientMessage => decodeA
 /** `frame` as a message that a runtime may send. Throws {@link InvalidRequestError} that names the first wrong member. */
 export const decodeRuntimeMessage = (frame: JsonObject): RuntimeMessage => decodeAs(runtimeMessage, frame);
 
+/** Characters of the sender's own text that a refusal repeats: paths and problems name members, which may be long. */
+const MAX_REPEATED = 256;
+
 function decodeAs<Schema extends z.ZodType>(schema: Schema, frame: JsonObject): z.infer<Schema> {
   const parsed = schema.safeParse(frame);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  const path = (issue?.path ?? []).map(String).join(".");
+  const path = (issue?.path ?? []).map(String).join(".").slice(0, MAX_REPEATED);
   const type = typeof frame["type"] === "string" ? frame["type"].slice(0, 128) : undefined;
-  throw new InvalidRequestError(`${path === "" ? "the message" : path}: ${issue?.message ?? "not valid"}`, {
+  const problem = (issue?.message ?? "not valid").slice(0, MAX_REPEATED);
+  throw new InvalidRequestError(`${path === "" ? "the message" : path}: ${problem}`, {
     details: { ...(type === undefined ? {} : { type }), ...(path === "" ? {} : { path }) },
   });
 }
