@@ -3,7 +3,7 @@ import { StdioTransport } from "@arcp/core";
 import { describe, expect, test } from "vitest";
 import { ChildRuntime } from "../support/child-runtime.ts";
 import { covers } from "../support/covers.ts";
-import { turns } from "../support/turns.ts";
+import { settle } from "../support/puppet.ts";
 
 const line = (id: string, type: string, payload: object): string =>
   `${JSON.stringify({ arcp: "1.1", id, type, payload })}\n`;
@@ -41,7 +41,7 @@ describe("a runtime in a child process", () => {
     const third = ping("three");
     for (const part of [third.slice(0, 10), third.slice(10, 40), third.slice(40)]) {
       await child.write(part);
-      await turns();
+      await settle();
     }
     await child.sees(({ payload }) => payload.ping_nonce === "three");
     const answers = child.lines.map((text) => JSON.parse(text)).filter(({ type }) => type !== "session.welcome");
@@ -110,7 +110,7 @@ describe("a stdio transport", () => {
     const sent = ['{"a":"é"}', '{"b":"😀"}', '{"c":"\\n"}'];
     for (const byte of Buffer.from(`${sent.join("\n")}\n`)) {
       input.write(Buffer.from([byte]));
-      await turns(1);
+      await settle(1);
     }
     expect(frames).toEqual(sent);
     transport.abort();

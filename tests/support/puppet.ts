@@ -40,3 +40,9 @@ export class Puppet {
 export async function settle(turns = 12): Promise<void> {
   for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
+
+/** Emits `count` logs, the numbers from `first` on as their text, and resolves when they are on disk. */
+export async function emitLogs({ context }: Run, count: number, first = 1): Promise<void> {
+  for (let n = first; n < first + count; n += 1) await context.log("info", String(n));
+  await context.flush();
+}
