@@ -20,6 +20,8 @@ const CLOSE_POLICY = 1008;
 const CLOSE_UNSUPPORTED = 1003;
 /** Answers to pings that may wait to be written before the peer is taken for hostile. */
 const MAX_BUFFERED_PONG_BYTES = 64 * 1024;
+/** What one answer takes beside what it repeats. */
+const PONG_BYTES = 64;
 
 /** Frames over a WebSocket (§4.1): one envelope per text frame. All frames sent in one task leave in one write. */
 export class WebSocketTransport implements Transport {
@@ -30,6 +32,8 @@ export class WebSocketTransport implements Transport {
   readonly #close = new CloseSignal();
   #isCorked = false;
   #onMalformed: (problem: string) => void = () => {};
+  /** What the answers to pings take that have not left yet. */
+  #pongBytes = 0;
 
   constructor(socket: WebSocket, peer: TransportPeer) {
     this.#socket = socket;
@@ -43,11 +47,7 @@ export class WebSocketTransport implements Transport {
         this.close(CLOSE_UNSUPPORTED, "text frames only");
       }
     });
-    socket.on("ping", (data) => {
-      if (this.bufferedBytes > MAX_BUFFERED_PONG_BYTES && !this.#inbox.isPaused) {
-        this.close(CLOSE_POLICY, "too many pings");
-      } else if (socket.readyState === WebSocket.OPEN) socket.pong(data);
-    });
+    socket.on("ping", (data) => this.#pong(data));
     socket.on("close", (code, reason) => this.#close.close(code, reason.toString()));
     // ws closes the socket after an error with the code that fits; "close" follows.
     socket.on("error", (error) => this.#onMalformed(error.message));
@@ -154,6 +154,20 @@ export class WebSocketTransport implements Transport {
   abort(reason = "aborted"): void {
     this.#close.close(CLOSE_ABNORMAL, reason);
     this.#socket.terminate();
+  }
+
+  /** Frames that wait to be read say nothing of pings: only the answers themselves count. */
+  #pong(data: Buffer): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#pongBytes > MAX_BUFFERED_PONG_BYTES) {
+      this.close(CLOSE_POLICY, "too many pings");
+      return;
+    }
+    const bytes = data.length + PONG_BYTES;
+    this.#pongBytes += bytes;
+    this.#socket.pong(data, undefined, () => {
+      this.#pongBytes -= bytes;
+    });
   }
 
   #uncork(): void {
