@@ -140,6 +140,8 @@ interface Rules {
 function refuse(request: IncomingMessage, rules: Rules): string | undefined {
   const target = request.url ?? "/";
   if (target.split("?")[0] !== rules.path) return "404 Not Found";
+  // One of two would be checked here and the other, perhaps, by what stands in front.
+  if ((request.headersDistinct["host"]?.length ?? 0) > 1) return "400 Bad Request";
   const hostHeader = request.headers.host ?? "";
   const hostname = hostHeader.replace(/:\d+$/, "").toLowerCase();
   if (rules.allowedHosts && !rules.allowedHosts.includes(hostname)) return "421 Misdirected Request";
