@@ -165,18 +165,19 @@ describe("the handshake", () => {
     expect(clock.pending).toBe(0);
   });
 
-  it("ignores a welcome of another protocol", async () => {
-    const clock = new ManualClock();
-    const client = new ARCPClient({ token: "t", clock, logger: silentLogger });
-    const problems: string[] = [];
-    client.on("error", (error) => problems.push(error.code));
-    const runtime = new FakeRuntime();
-    const connecting = client.connect(runtime.clientTransport);
-    await runtime.welcome({}, { arcp: "2.0" });
-    await settle();
-    expect(problems).toEqual(["INVALID_REQUEST"]);
-    clock.advance(10_000);
-    await expect(connecting).rejects.toBeInstanceOf(TimeoutError);
+  it("ends at once with an answer that cannot be read", async () => {
+    for (const [payload, fields] of [
+      [{}, { arcp: "2.0" }],
+      [{ capabilities: { agents: 7 } }, {}],
+      [{ resume_token: 7 }, { session_id: null }],
+    ] as const) {
+      const client = new ARCPClient({ token: "t", logger: silentLogger });
+      const runtime = new FakeRuntime();
+      const connecting = client.connect(runtime.clientTransport);
+      await runtime.welcome(payload, fields);
+      await expect(connecting).rejects.toBeInstanceOf(InvalidRequestError);
+      expect(client.state).toEqual({ phase: "idle" });
+    }
   });
 
   it("never sends a token where others can read it", async () => {

@@ -29,8 +29,9 @@ export class Acknowledgement {
     return this.#acked;
   }
 
-  /** A numbered message arrived. */
+  /** There may be something to say. */
   arm(): void {
+    if (this.#acked >= this.#options.received()) return;
     this.#cancelTimer ??= this.#options.clock.setTimer(() => this.#fire(), ACK_INTERVAL_MS);
   }
 

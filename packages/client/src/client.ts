@@ -2,9 +2,9 @@ import {
   ARCPError,
   CancelledError,
   InvalidRequestError,
-  newMessageId,
   type Transport,
   toJobId,
+  ulid,
   WebSocketTransport,
 } from "@arcp/core";
 import { Backlog } from "./backlog.ts";
@@ -39,6 +39,8 @@ export interface ClientSignals {
 
 export interface ConnectOptions extends ClientOptions {
   readonly reconnect?: ReconnectOptions;
+  /** Takes this session up instead of opening one, as {@link ARCPClient.resume} does. */
+  readonly resume?: ResumeInfo;
   /** Gives up the first connection. */
   readonly signal?: AbortSignal;
 }
@@ -96,7 +98,7 @@ export class ARCPClient {
    * first connection fails.
    */
   static async connect(target: string | URL | TransportFactory, options: ConnectOptions = {}): Promise<ARCPClient> {
-    const { reconnect = {}, signal, ...clientOptions } = options;
+    const { reconnect = {}, resume, signal, ...clientOptions } = options;
     const allowInsecure = options.allowInsecure === true;
     const factory: TransportFactory =
       typeof target === "function"
@@ -104,12 +106,17 @@ export class ARCPClient {
         : (abort) => WebSocketTransport.connect(String(target), { signal: abort, allowInsecure });
     const client = new ARCPClient(clientOptions, { factory, options: reconnect });
     try {
-      await client.#link.start(signal);
+      await client.#link.start(resume, signal);
       return client;
     } catch (thrown) {
       client.#link.end(ARCPError.from(thrown));
       throw thrown;
     }
+  }
+
+  /** What the connection is doing. */
+  get state(): ConnectionState {
+    return this.#link.state;
   }
 
   /** What the session agreed on; `undefined` before the first welcome and after the end. */
@@ -159,7 +166,7 @@ export class ARCPClient {
   async submit(options: SubmitOptions): Promise<JobHandle> {
     const { retry, signal } = options;
     const needsKey = options.idempotencyKey === undefined && (retry !== undefined || this.#reconnection !== undefined);
-    const keyed = needsKey ? { ...options, idempotencyKey: newMessageId() } : options;
+    const keyed = needsKey ? { ...options, idempotencyKey: ulid() } : options;
     if (retry === undefined) return this.#submitOnce(keyed);
     const random = this.#reconnection?.options.random ?? Math.random;
     return withRetry(() => this.#submitOnce(keyed), retry, this.#options.clock, random, signal);
@@ -237,7 +244,10 @@ export class ARCPClient {
     session.acknowledgement.send(seq);
   }
 
-  /** Every event of the session from now on, of whatever job. Ends when the client is closed; leaving it frees it. */
+  /**
+   * Every event of the session from now on, of whatever job. Ends when the client is closed. Like any iterator that is not
+   * read, it stops the connection when {@link ClientOptions.maxUnreadEvents} wait in it: read it, or leave it.
+   */
   events(options: WaitOptions = {}): AsyncIterableIterator<JobEvent, undefined> {
     const queue = this.#backlog.open<JobEvent>(
       { highWater: this.#options.maxUnreadEvents },

@@ -21,6 +21,7 @@ import {
   TransportError,
   WIRE_VERSION,
 } from "@arcp/core";
+import type { Greeting } from "./greeting.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { withoutNulls } from "./job-events.ts";
 import { onAbort } from "./waiting.ts";
@@ -56,7 +57,7 @@ export interface MessageFields {
   readonly sessionId?: string;
 }
 
-interface Greeting {
+interface Answer {
   readonly resolve: (welcome: MessageOf<"session.welcome">) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -68,7 +69,7 @@ export class Connection {
   readonly #owner: ConnectionOwner;
   readonly #clock: Clock;
   readonly #state = new SessionState();
-  #greeting: Greeting | undefined;
+  #answer: Answer | undefined;
   #heartbeat: Heartbeat | undefined;
   #isReading = true;
   #ignored = 0;
@@ -89,14 +90,13 @@ export class Connection {
    * {@link TransportError} when the connection ends first, or the signal's reason. The transport is then closed.
    */
   async greet(
-    type: "session.hello" | "session.resume",
-    payload: JsonObject,
-    fields: MessageFields,
+    greeting: Greeting,
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): Promise<MessageOf<"session.welcome">> {
     const { promise, resolve, reject } = Promise.withResolvers<MessageOf<"session.welcome">>();
-    this.#greeting = { resolve, reject };
+    const { type, payload, sessionId } = greeting;
+    this.#answer = { resolve, reject };
     this.#state.enter({ phase: "awaiting-welcome" });
     const release = onAbort(signal, (reason) => this.#refuse(reason));
     const cancelTimer = this.#clock.setTimer(
@@ -107,7 +107,7 @@ export class Connection {
     this.#transport.onMalformed((problem) => this.#owner.onUnreadable(undefined, new InvalidRequestError(problem)));
     void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
     try {
-      if (signal?.aborted !== true) this.send(type, payload, fields);
+      if (signal?.aborted !== true) this.send(type, payload, sessionId === undefined ? {} : { sessionId });
       return await promise;
     } catch (thrown) {
       this.close(CLOSE_GOING_AWAY, "the session was not opened");
@@ -115,7 +115,7 @@ export class Connection {
     } finally {
       cancelTimer();
       release();
-      this.#greeting = undefined;
+      this.#answer = undefined;
     }
   }
 
@@ -170,8 +170,15 @@ export class Connection {
       const message = this.#decode(frame);
       if (message) this.#dispatch(message, frame);
     } catch (thrown) {
-      this.#owner.onUnreadable(frame, ARCPError.from(thrown));
+      this.#onUnreadable(frame, ARCPError.from(thrown));
     }
+  }
+
+  #onUnreadable(frame: JsonObject | undefined, error: ARCPError): void {
+    const type = frame?.["type"];
+    // There will be no other answer.
+    if (type === "session.welcome" || type === "session.error") this.#refuse(error);
+    this.#owner.onUnreadable(frame, error);
   }
 
   #decode(frame: JsonObject): RuntimeMessage | undefined {
@@ -231,7 +238,7 @@ export class Connection {
     const { sessionId, heartbeatMs, onOpen } = opened;
     this.#state.enter({ phase: "accepted", sessionId, features: new Set() });
     if (heartbeatMs !== undefined) this.#startHeartbeat(heartbeatMs);
-    this.#greeting?.resolve(message);
+    this.#answer?.resolve(message);
     onOpen();
   }
 
@@ -239,7 +246,7 @@ export class Connection {
   #refuse(error: unknown): void {
     if (this.#state.phase !== "awaiting-welcome") return;
     this.#leave();
-    this.#greeting?.reject(error);
+    this.#answer?.reject(error);
   }
 
   #startHeartbeat(intervalMs: number): void {
@@ -257,7 +264,7 @@ export class Connection {
     const { phase } = this.#state;
     if (phase === "closed") return;
     this.#leave();
-    this.#greeting?.reject(cause);
+    this.#answer?.reject(cause);
     if (phase === "accepted") this.#owner.onEnd(cause);
   }
 

@@ -209,6 +209,8 @@ interface LaneOwner {
   readonly onChange: () => void;
 }
 
+/** What these say is about the session. */
+const SESSION_CODES: ReadonlySet<string> = new Set(["UNAUTHENTICATED", "HEARTBEAT_LOST", "RESUME_WINDOW_EXPIRED"]);
 const SUBMIT_ONLY_CODES: ReadonlySet<string> = new Set([
   "AGENT_NOT_AVAILABLE",
   "AGENT_VERSION_NOT_AVAILABLE",
@@ -299,6 +301,7 @@ export class Correlation {
     if (SUBMIT_ONLY_CODES.has(code)) return this.submits;
     if (this.subscribes.matchJob(reply.jobId)) return this.subscribes;
     if (this.cancels.matchJob(reply.jobId)) return this.cancels;
+    if (SESSION_CODES.has(code)) return undefined;
     const candidates = this.#lanes.filter((lane) => lane.size > 0);
     return candidates.length === 1 ? candidates[0] : undefined;
   }

@@ -237,14 +237,18 @@ export class Job {
   }
 
   #keep(event: JobEvent): void {
+    const { maxKeptEvents } = this.#bounds;
     this.#kept.push(event);
-    if (event.kind === "result_chunk") this.#keptCharacters += event.body.data.length;
-    if (this.#kept.length >= 2 * this.#bounds.maxKeptEvents) this.#kept = this.#kept.slice(-this.#bounds.maxKeptEvents);
-    while (this.#keptCharacters > MAX_KEPT_CHUNK_CHARACTERS) {
-      const dropped = this.#kept.shift();
-      if (dropped === undefined) this.#keptCharacters = 0;
-      else if (dropped.kind === "result_chunk") this.#keptCharacters -= dropped.body.data.length;
+    this.#keptCharacters += chunkCharacters(event);
+    // Cut in batches, so that keeping one event costs the same however many there are.
+    let surplus = this.#kept.length >= 2 * maxKeptEvents ? this.#kept.length - maxKeptEvents : 0;
+    let characters = this.#keptCharacters;
+    for (let at = 0; at < surplus || characters > MAX_KEPT_CHUNK_CHARACTERS; at += 1) {
+      characters -= chunkCharacters(this.#kept[at] as JobEvent);
+      surplus = Math.max(surplus, at + 1);
     }
+    if (surplus > 0) this.#kept.splice(0, surplus);
+    this.#keptCharacters = characters;
   }
 
   #addChunk(event: JobEvent & { readonly kind: "result_chunk" }): void {
@@ -308,6 +312,8 @@ export class Job {
     this.#credentials.clear();
   }
 }
+
+const chunkCharacters = (event: JobEvent): number => (event.kind === "result_chunk" ? event.body.data.length : 0);
 
 async function* piecesOf(queue: EventQueue<NumberedPiece>): AsyncGenerator<ResultPiece, void, undefined> {
   for await (const { piece } of queue) yield piece;

@@ -7,7 +7,6 @@ import {
   type JsonObject,
   type MessageId,
   type MessageOf,
-  newSessionId,
   ResumeWindowExpiredError,
   TimeoutError,
   type Transport,
@@ -15,8 +14,9 @@ import {
 } from "@arcp/core";
 import { Acknowledgement } from "./acknowledgement.ts";
 import { Connection, type ConnectionOwner, type MessageFields, type SessionMessage } from "./connection.ts";
-import type { ResolvedOptions, TokenSource } from "./options.ts";
-import { backOffMs, keepProcessAlive, type ReconnectOptions, type TransportFactory } from "./reconnect.ts";
+import { toAuth, toGreeting } from "./greeting.ts";
+import type { ResolvedOptions } from "./options.ts";
+import { keepProcessAlive, type ReconnectOptions, reconnect, type TransportFactory } from "./reconnect.ts";
 import { SequenceTracker } from "./sequence.ts";
 import {
   type ResumeInfo,
@@ -26,7 +26,7 @@ import {
   type SessionFacts,
   type WelcomePayload,
 } from "./session.ts";
-import { linkedAbort, sleep, untilAbort } from "./waiting.ts";
+import { linkedAbort, untilAbort } from "./waiting.ts";
 
 /** What the connection of a client is doing. */
 export type ConnectionState =
@@ -90,6 +90,7 @@ export class Link {
   readonly #owner: LinkOwner;
   readonly #closed = Promise.withResolvers<void>();
   #state: State = IDLE;
+  #reported: ConnectionState = { phase: "idle" };
   #closing: Promise<void> | undefined;
 
   constructor(options: ResolvedOptions, reconnection: Reconnection | undefined, owner: LinkOwner) {
@@ -112,6 +113,11 @@ export class Link {
 
   get isClosed(): boolean {
     return this.#state.phase === "closed" || this.#state.phase === "closing";
+  }
+
+  /** As last reported. */
+  get state(): ConnectionState {
+    return this.#reported;
   }
 
   /** The session, connected or not. */
@@ -153,9 +159,14 @@ export class Link {
     return this.#connecting(signal, (stop) => this.#greet(transport, resume, stop));
   }
 
-  /** Opens a session over a transport from the factory. */
-  async start(signal: AbortSignal | undefined): Promise<void> {
-    await this.#connecting(signal, (stop) => this.#attempt(undefined, stop));
+  /** Opens or resumes a session over a transport from the factory. */
+  async start(resume: ResumeInfo | undefined, signal: AbortSignal | undefined): Promise<void> {
+    await this.#connecting(signal, (stop) => this.#attempt(resume, stop));
+  }
+
+  #report(state: ConnectionState): void {
+    this.#reported = state;
+    this.#owner.onState(state);
   }
 
   /** Ends the session with the runtime's agreement if it can be had in time, and then the connection. Idempotent. */
@@ -177,7 +188,7 @@ export class Link {
     if (state.phase === "connected" || state.phase === "closing") state.connection.close();
     session?.acknowledgement.stop();
     this.#owner.onEnd(cause);
-    this.#owner.onState(error === undefined ? { phase: "closed" } : { phase: "closed", error });
+    this.#report(error === undefined ? { phase: "closed" } : { phase: "closed", error });
     if (error === undefined) this.#closed.resolve();
     else this.#closed.reject(error);
   }
@@ -194,14 +205,14 @@ export class Link {
     }
     const { controller: stop, release } = linkedAbort(signal);
     this.#state = { phase: "connecting", from, stop };
-    this.#owner.onState({ phase: "connecting" });
+    this.#report({ phase: "connecting" });
     try {
       return await work(stop.signal);
     } catch (thrown) {
       if (this.#state.phase === "connecting") {
         this.#state = from;
         const cause = ARCPError.from(thrown);
-        this.#owner.onState(from.phase === "idle" ? { phase: "idle" } : { phase: "disconnected", cause });
+        this.#report(from.phase === "idle" ? { phase: "idle" } : { phase: "disconnected", cause });
       }
       throw thrown;
     } finally {
@@ -229,7 +240,7 @@ export class Link {
 
   /** Sends the hello and waits for the welcome, which {@link #onWelcome} takes in. */
   async #greet(transport: Transport, resume: ResumeInfo | undefined, signal: AbortSignal): Promise<WelcomePayload> {
-    const { clock, handshakeTimeoutMs, token, allowInsecure, compat } = this.#options;
+    const { clock, handshakeTimeoutMs, token, allowInsecure } = this.#options;
     const owner: ConnectionOwner = {
       onWelcome: (welcome) => this.#onWelcome(connection, welcome, resume),
       onMessage: (message, frame) => this.#onMessage(message, frame),
@@ -241,36 +252,15 @@ export class Link {
       if (token !== undefined && !transport.peer.isConfidential && !allowInsecure) {
         throw new InvalidRequestError("refused to send a token over a connection that others can read");
       }
-      const auth = await untilAbort(readAuth(token), signal);
-      const isMessage = resume !== undefined && this.#reconnection?.options.resumeForm === "resume";
-      const isRuby = compat.dialect === "ruby";
-      const sessionId = isMessage || isRuby ? (resume?.sessionId ?? newSessionId()) : undefined;
-      const welcome = await connection.greet(
-        isMessage ? "session.resume" : "session.hello",
-        isMessage ? { ...resumePosition(resume), auth } : this.#hello(resume, auth),
-        sessionId === undefined ? {} : { sessionId },
-        handshakeTimeoutMs,
-        signal,
-      );
+      const auth = await untilAbort(toAuth(token), signal);
+      const resumeForm = this.#reconnection?.options.resumeForm ?? "hello";
+      const greeting = toGreeting(this.#options, auth, resume, resumeForm);
+      const welcome = await connection.greet(greeting, handshakeTimeoutMs, signal);
       return welcome.payload;
     } catch (thrown) {
       transport.close();
       throw thrown;
     }
-  }
-
-  #hello(resume: ResumeInfo | undefined, auth: JsonObject): JsonObject {
-    const { client, features, compat } = this.#options;
-    const isRuby = compat.dialect === "ruby";
-    return {
-      client,
-      ...(isRuby ? { client_name: client.name, client_version: client.version } : {}),
-      auth,
-      capabilities: { encodings: ["json"], features },
-      ...(resume === undefined
-        ? {}
-        : { resume: { ...resumePosition(resume), ...(isRuby ? { token: resume.resumeToken } : {}) } }),
-    };
   }
 
   /** Runs while the welcome is being read, before any message after it. */
@@ -301,8 +291,9 @@ export class Link {
       heartbeatMs: interval === undefined ? undefined : interval * 1000,
       onOpen: () => {
         this.#state = { phase: "connected", connection, session };
+        if (this.#options.autoAck && session.facts.features.has("ack")) session.acknowledgement.arm();
         this.#owner.onOpen(isSame ? undefined : before);
-        this.#owner.onState({ phase: "connected", sessionId: facts.sessionId, isResumed });
+        this.#report({ phase: "connected", sessionId: facts.sessionId, isResumed });
       },
     };
   }
@@ -370,44 +361,21 @@ export class Link {
     };
     this.#state = { phase: "disconnected", session, stopHolding };
     this.#owner.onLost(cause);
-    this.#owner.onState({ phase: "disconnected", cause });
+    this.#report({ phase: "disconnected", cause });
   }
 
-  /** Connects again until it works, may not be tried any more, or is called off. */
-  async #reconnect(
-    options: ReconnectOptions,
-    session: Session,
-    lossCause: ARCPError,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { clock } = this.#options;
+  async #reconnect(options: ReconnectOptions, session: Session, cause: ARCPError, signal: AbortSignal): Promise<void> {
     const release = keepProcessAlive();
-    const expiresAt = clock.monotonic() + resumeWindowMs(session.facts);
-    const mayReplace = options.onExpired === "reattach";
-    let cause = lossCause;
-    let isExpired = session.resumeToken === undefined;
     try {
-      for (let attempt = 1; ; attempt += 1) {
-        isExpired ||= clock.monotonic() >= expiresAt;
-        if (isExpired && !mayReplace) {
-          throw new ResumeWindowExpiredError("the session could not be resumed in time", { cause });
-        }
-        if (options.maxAttempts !== undefined && attempt > options.maxAttempts) throw cause;
-        const delayMs = backOffMs(attempt, options);
-        this.#owner.onState({ phase: "reconnecting", attempt, delayMs, cause });
-        await sleep(clock, delayMs, signal);
-        try {
-          await this.#attempt(isExpired ? undefined : resumePoint(session), signal);
-          return;
-        } catch (thrown) {
-          signal.throwIfAborted();
-          cause = toConnectError(thrown);
-          // Some runtimes answer a token that they no longer know with UNAUTHENTICATED.
-          const isGone = cause.code === "RESUME_WINDOW_EXPIRED" || (cause.code === "UNAUTHENTICATED" && !isExpired);
-          if (isGone && mayReplace) isExpired = true;
-          else if (!cause.retryable) throw cause;
-        }
-      }
+      await reconnect({
+        options,
+        cause,
+        signal,
+        clock: this.#options.clock,
+        windowMs: session.resumeToken === undefined ? 0 : resumeWindowMs(session.facts),
+        attempt: (which) => this.#attempt(which === "resume" ? resumePoint(session) : undefined, signal),
+        onWait: (attempt, delayMs, why) => this.#report({ phase: "reconnecting", attempt, delayMs, cause: why }),
+      });
     } catch (thrown) {
       if (!signal.aborted) this.end(ARCPError.from(thrown));
     } finally {
@@ -447,26 +415,9 @@ export class Link {
 
 const closedByCaller = (): ARCPError => new CancelledError("the client was closed");
 
-/** Whatever a factory throws is a connection that could not be made, and worth another try. */
-const toConnectError = (thrown: unknown): ARCPError =>
-  thrown instanceof ARCPError
-    ? thrown
-    : new TransportError("the connection could not be made", { cause: thrown, retryable: true });
-
 /** Where the connection broke: everything up to there is in this process. */
 const resumePoint = (session: Session): ResumeInfo => ({
   sessionId: session.facts.sessionId,
   resumeToken: session.resumeToken ?? "",
   lastEventSeq: session.sequence.last,
 });
-
-const resumePosition = (resume: ResumeInfo): JsonObject => ({
-  session_id: resume.sessionId,
-  resume_token: resume.resumeToken,
-  last_event_seq: resume.lastEventSeq,
-});
-
-async function readAuth(token: TokenSource | undefined): Promise<JsonObject> {
-  if (token === undefined) return { scheme: "none" };
-  return { scheme: "bearer", token: typeof token === "string" ? token : await token() };
-}

@@ -1,5 +1,6 @@
 /** When and how long to try again after a connection was lost. */
-import type { Transport } from "@arcp/core";
+import { ARCPError, type Clock, ResumeWindowExpiredError, type Transport, TransportError } from "@arcp/core";
+import { sleep } from "./waiting.ts";
 
 /** Opens one connection. `signal` aborts when it is no longer wanted. */
 export type TransportFactory = (signal: AbortSignal) => Promise<Transport>;
@@ -42,3 +43,55 @@ export function keepProcessAlive(): () => void {
   const timer = setInterval(() => {}, FOREVER_MS);
   return () => clearInterval(timer);
 }
+
+export interface ReconnectTask {
+  readonly options: ReconnectOptions;
+  readonly clock: Clock;
+  /** How long the session can be resumed; 0 if it cannot. */
+  readonly windowMs: number;
+  /** Why the connection was lost. */
+  readonly cause: ARCPError;
+  /** Tries once, with the session of before or with a new one. */
+  readonly attempt: (session: "resume" | "new") => Promise<void>;
+  readonly onWait: (attempt: number, delayMs: number, cause: ARCPError) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Connects again until it works. Rejects when it must not be tried any more: with {@link ResumeWindowExpiredError}, with
+ * what the runtime refused for good, with the last cause after the last attempt, or with the signal's reason.
+ */
+export async function reconnect(task: ReconnectTask): Promise<void> {
+  const { options, clock, signal } = task;
+  const expiresAt = clock.monotonic() + task.windowMs;
+  const mayReplace = options.onExpired === "reattach";
+  let { cause } = task;
+  let isExpired = false;
+  for (let attempt = 1; ; attempt += 1) {
+    isExpired ||= clock.monotonic() >= expiresAt;
+    if (isExpired && !mayReplace) {
+      throw new ResumeWindowExpiredError("the session could not be resumed in time", { cause });
+    }
+    if (options.maxAttempts !== undefined && attempt > options.maxAttempts) throw cause;
+    const delayMs = backOffMs(attempt, options);
+    task.onWait(attempt, delayMs, cause);
+    await sleep(clock, delayMs, signal);
+    try {
+      await task.attempt(isExpired ? "new" : "resume");
+      return;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      cause = toConnectError(thrown);
+      // Some runtimes answer a token that they no longer know with UNAUTHENTICATED.
+      const isGone = cause.code === "RESUME_WINDOW_EXPIRED" || (cause.code === "UNAUTHENTICATED" && !isExpired);
+      if (isGone && mayReplace) isExpired = true;
+      else if (!cause.retryable) throw cause;
+    }
+  }
+}
+
+/** Whatever a factory throws is a connection that could not be made, and worth another try. */
+const toConnectError = (thrown: unknown): ARCPError =>
+  thrown instanceof ARCPError
+    ? thrown
+    : new TransportError("the connection could not be made", { cause: thrown, retryable: true });
