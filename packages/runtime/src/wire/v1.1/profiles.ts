@@ -12,6 +12,8 @@ export interface Profile {
   readonly isFlat: boolean;
   /** The client takes the id that it put on its hello for the session's, and its lease has another shape. */
   readonly namesSession: boolean;
+  /** The client writes UTC as an offset of zero. */
+  readonly writesOffsets: boolean;
   /** Payloads that the client wants otherwise, by message type. */
   readonly reshape: Readonly<Record<string, Reshape>>;
 }
@@ -30,6 +32,7 @@ const STANDARD: Profile = {
   repliesReuseId: false,
   isFlat: false,
   namesSession: false,
+  writesOffsets: false,
   reshape: {},
 };
 
@@ -80,14 +83,12 @@ const TABLE: readonly Row[] = [
   },
   {
     profile: { ...STANDARD, name: "python", reshape: PYTHON_SHAPES },
-    matches: ({ id, payload, sessionId }) =>
-      BARE_ULID.test(id) &&
-      sessionId === undefined &&
-      Array.isArray((payload["capabilities"] as JsonObject | undefined)?.["agents"]),
+    matches: ({ id, payload }) =>
+      BARE_ULID.test(id) && Array.isArray((payload["capabilities"] as JsonObject | undefined)?.["agents"]),
   },
   {
-    profile: { ...STANDARD, name: "fsharp", repliesReuseId: true },
-    matches: ({ id, sessionId }) => BARE_ULID.test(id) && sessionId === undefined,
+    profile: { ...STANDARD, name: "fsharp", repliesReuseId: true, writesOffsets: true },
+    matches: ({ id }) => BARE_ULID.test(id),
   },
   {
     profile: { ...STANDARD, name: "go", reshape: GO_SHAPES },
@@ -104,9 +105,18 @@ export function profileOf(first: JsonObject): Profile {
 
 /** A frame of the client in the specification's form. */
 export function asSpecified(profile: Profile | undefined, frame: JsonObject): JsonObject {
-  return profile?.isFlat && frame["type"] === "job.submit"
-    ? { ...frame, payload: withLeaseMap(frame["payload"]) }
-    : frame;
+  if (!profile || frame["type"] !== "job.submit") return frame;
+  if (profile.isFlat) return { ...frame, payload: withLeaseMap(frame["payload"]) };
+  return profile.writesOffsets ? { ...frame, payload: withZ(frame["payload"]) } : frame;
+}
+
+/** F#: an instant in UTC ends in an offset of zero. */
+function withZ(payload: unknown): unknown {
+  const submit = (payload ?? {}) as JsonObject;
+  const constraints = submit["lease_constraints"] as JsonObject | undefined;
+  const expiry = constraints?.["expires_at"];
+  if (typeof expiry !== "string" || !expiry.endsWith("+00:00")) return payload;
+  return { ...submit, lease_constraints: { ...constraints, expires_at: `${expiry.slice(0, -"+00:00".length)}Z` } };
 }
 
 /** Ruby: a lease is a list of capability names, each meant as a whole, with two namespaces and the expiry beside it. */
