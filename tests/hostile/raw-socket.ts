@@ -92,8 +92,12 @@ export class RawSocket implements Disposable {
   readonly #ended: Promise<void>;
   #wake: (() => void)[] = [];
 
-  private constructor(socket: Socket, rest: Buffer) {
+  /** The answer to the upgrade: status line and headers. */
+  readonly head: string;
+
+  private constructor(socket: Socket, head: string, rest: Buffer) {
     this.socket = socket;
+    this.head = head;
     this.#buffer = rest;
     this.#ended = new Promise((resolve) => socket.once("close", () => resolve()));
     void this.#ended.then(() => this.#notify());
@@ -102,12 +106,12 @@ export class RawSocket implements Disposable {
     socket.resume();
   }
 
-  static async open(url: string): Promise<RawSocket> {
+  static async open(url: string, request: RequestShape = {}): Promise<RawSocket> {
     const socket = await connect(url);
-    socket.write(upgradeRequest(url));
+    socket.write(upgradeRequest(url, request));
     const { head, rest } = await readHead(socket);
     if (!head.startsWith("HTTP/1.1 101")) throw new Error(`not upgraded: ${head.split("\r\n")[0]}`);
-    return new RawSocket(socket, rest);
+    return new RawSocket(socket, head, rest);
   }
 
   /** Says hello and resolves once welcomed. */
