@@ -2,3 +2,4 @@
 export * from "@arcp/client";
 export * from "@arcp/core";
 export * from "@arcp/runtime";
+export { type ARCPConfig, defineConfig } from "./config.ts";

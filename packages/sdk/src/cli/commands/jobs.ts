@@ -1,0 +1,95 @@
+import type { JobFilter, JobSummary } from "@arcp/client";
+import { JOB_STATUSES, type JobStatus } from "@arcp/core";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { escapeLine } from "../escape.ts";
+import { EXIT, type ExitCode } from "../exit-code.ts";
+import { duration } from "../gauge.ts";
+import { printJson } from "../json-view.ts";
+import { connectTo, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
+import { table } from "../table.ts";
+import { Terminal } from "../terminal.ts";
+
+interface Options extends RuntimeAddress {
+  readonly status?: readonly JobStatus[];
+  readonly agent?: string;
+  readonly all?: boolean;
+  readonly limit: number;
+  readonly json?: boolean;
+}
+
+const DEFAULT_LIMIT = 20;
+const PAGE = 500;
+
+const EXAMPLES = `
+Examples:
+  arcp jobs                            the latest ${DEFAULT_LIMIT}
+  arcp jobs --status running pending   those that have not ended
+  arcp jobs --agent repo-report --all
+  arcp jobs --json | jq -r 'select(.status == "error").job_id'`;
+
+export function addJobs(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
+  const command = program
+    .command("jobs")
+    .description("List jobs, the oldest first")
+    .addOption(new Option("--status <status...>", "only these").choices(JOB_STATUSES))
+    .option("--agent <name>", "only this agent's: name, or name@version")
+    .option("--limit <count>", "the latest so many", parseCount, DEFAULT_LIMIT)
+    .option("--all", "without a limit")
+    .option("--json", "lines of JSON (default where the output is not a terminal)")
+    .option("--no-json", "text for people, wherever the output goes")
+    .addHelpText("after", EXAMPLES);
+  withRuntimeAddress(command).action((options: Options) => run(() => jobs(options)));
+}
+
+async function jobs(options: Options): Promise<ExitCode> {
+  const { status, agent } = options;
+  const filter: JobFilter = { ...(status === undefined ? {} : { status }), ...(agent === undefined ? {} : { agent }) };
+  await using client = await connectTo(options);
+  const limit = options.all === true ? Number.POSITIVE_INFINITY : options.limit;
+  const found: JobSummary[] = [];
+  for await (const job of client.jobs(filter, { limit: PAGE })) {
+    found.push(job);
+    if (found.length > 2 * limit) found.splice(0, found.length - limit);
+  }
+  const shown = Number.isFinite(limit) ? found.slice(-limit) : found;
+  if (options.json ?? !process.stdout.isTTY) for (const job of shown) await printJson(process.stdout, wireForm(job));
+  else await printTable(shown);
+  return EXIT.success;
+}
+
+const wireForm = (job: JobSummary): object => ({
+  job_id: job.jobId,
+  agent: job.agent,
+  status: job.status,
+  created_at: job.createdAt,
+  last_event_seq: job.lastEventSeq,
+  lease: job.lease,
+  parent_job_id: job.parentJobId ?? null,
+  trace_id: job.traceId,
+});
+
+const STATUS_STYLES: Readonly<Record<string, Parameters<Terminal["style"]>[0]>> = {
+  pending: "gray",
+  running: "cyan",
+  success: "green",
+  error: "red",
+  cancelled: "yellow",
+  timed_out: "red",
+};
+
+async function printTable(shown: readonly JobSummary[]): Promise<void> {
+  const terminal = new Terminal(process.stdout);
+  if (shown.length === 0) return terminal.print("no jobs");
+  const rows = shown.map(({ jobId, agent, status, createdAt }) => [
+    escapeLine(jobId),
+    escapeLine(agent),
+    terminal.style(STATUS_STYLES[status] ?? "white", escapeLine(status)),
+    createdAt === undefined ? "" : `${duration(Date.now() - Date.parse(createdAt))} ago`,
+  ]);
+  return terminal.print(table(terminal, ["JOB", "AGENT", "STATUS", "SUBMITTED"], rows));
+}
+
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("Expected a positive whole number.");
+  return Number(text);
+}

@@ -1,0 +1,51 @@
+import type { Command } from "commander";
+import { Option } from "commander";
+import type { ExitCode } from "../exit-code.ts";
+import { type ServeOptions, serve } from "../serve.ts";
+
+const EXAMPLES = `
+Examples:
+  arcp serve                                           try it out: serves a built-in echo agent on this machine
+  arcp serve --agent echo=./echo.ts --agent sum@2.0.0=./sum.ts
+  ARCP_TOKEN=s3cret=alice,0ther=bob arcp serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+  arcp serve --stdio --agent echo=./echo.ts            as the child of another program, one message per line
+
+Without a token it serves this machine only, and makes one that commands in the same directory find by themselves.`;
+
+export function addServe(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
+  program
+    .command("serve")
+    .description("Run agents, and let clients submit jobs to them")
+    .option("--config <file>", "default: arcp.config.ts, .js, .mjs or .json in this directory")
+    .option("--agent <name=file>", "an agent: name=file or name@version=file; repeatable", collect)
+    .option("--stdio", "serve the parent process over standard input and output")
+    .option("--bind <host:port>", "--host and --port in one")
+    .option("--host <host>", "address to listen on (default: 127.0.0.1)")
+    .option("--port <port>", "port to listen on; 0: any free one (default: 7777)")
+    .option("--path <path>", "path of the WebSocket endpoint (default: /arcp)")
+    .option("--db <file>", "database file, or :memory: (default: .arcp/runtime.db)")
+    .addOption(new Option("--sync <mode>", "when commits are synced to disk").choices(["full", "normal"]))
+    .option(
+      "--token <token[=principal]>",
+      "let this token in; repeatable; others can see it: prefer ARCP_TOKEN",
+      collect,
+    )
+    .option("--token-file <file>", "file with one TOKEN[=PRINCIPAL] per line, mode 600")
+    .option("--tls-cert <file>", "certificate, PEM")
+    .option("--tls-key <file>", "private key, PEM")
+    .option("--allow-insecure", "allow plain ws:// beyond this machine")
+    .addOption(
+      new Option("--log-level <level>", "what to log (default: info)").choices([
+        "debug",
+        "info",
+        "warn",
+        "error",
+        "silent",
+      ]),
+    )
+    .option("--json", 'print one line of JSON when ready: {"type":"ready","url":…}')
+    .addHelpText("after", EXAMPLES)
+    .action((options: ServeOptions) => run(() => serve(options)));
+}
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];

@@ -1,0 +1,154 @@
+import { readFile } from "node:fs/promises";
+import { text as readAll } from "node:stream/consumers";
+import type { SubmitOptions } from "@arcp/client";
+import { AGENT_REFERENCE, type Lease } from "@arcp/core";
+import { validateLeaseShape } from "@arcp/runtime";
+import { type Command, InvalidArgumentError } from "commander";
+import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
+import { printJson } from "../json-view.ts";
+import { ResultFile } from "../result-file.ts";
+import { connectTo, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
+import { openScreen, watchJob } from "../watch.ts";
+
+interface Options extends RuntimeAddress {
+  readonly input?: string;
+  readonly inputFile?: string;
+  readonly lease?: string;
+  readonly expiresAt?: string;
+  readonly idempotencyKey?: string;
+  readonly maxRuntime?: number;
+  readonly detach?: boolean;
+  readonly json?: boolean;
+  readonly output?: string;
+}
+
+const EXAMPLES = `
+Examples:
+  arcp submit echo --input '{"hello":"world"}'
+  arcp submit repo-report --input '{"directory":"."}' --output report.md
+  arcp submit research@2.0.0 --input-file question.json --lease '{"cost.budget":["USD:5.00"]}' --expires-at 2h
+  generate | arcp submit summarize --input-file - --json | jq -r 'select(.type == "job.result").result'
+  JOB=$(arcp submit nightly --detach)        # prints the job's id; follow it with: arcp tail "$JOB"
+
+Exit codes: 0 success, 1 not submitted or lost, 2 the job failed, 64 wrong arguments, 130 detached by Ctrl-C.`;
+
+export function addSubmit(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
+  const command = program
+    .command("submit")
+    .description("Submit a job and watch it until it ends")
+    .argument("<agent>", "name, or name@version")
+    .option("--input <json>", "the input, as JSON (default: null)")
+    .option("--input-file <file>", "a file with the input, as JSON; - reads standard input")
+    .option("--lease <json>", 'what the job may do, e.g. \'{"fs.read":["/data/**"],"cost.budget":["USD:1"]}\'')
+    .option("--expires-at <time>", "when the lease ends: RFC 3339, or from now: 90s, 30m, 2h, 1d")
+    .option("--idempotency-key <key>", "submitting again with the same key gives the same job")
+    .option("--max-runtime <seconds>", "end the job after so many seconds", parseSeconds)
+    .option("--detach", "print the job's id and leave; the job goes on")
+    .option("--output <file>", "save the result to a file")
+    .option("--json", "lines of JSON (default where the output is not a terminal)")
+    .option("--no-json", "text for people, wherever the output goes")
+    .addHelpText("after", EXAMPLES);
+  withRuntimeAddress(command).action((agent: string, options: Options) => run(() => submit(agent, options)));
+}
+
+async function submit(agent: string, options: Options): Promise<ExitCode> {
+  const request = await readRequest(agent, options);
+  if (options.detach === true && options.output !== undefined) {
+    throw new UsageError("--output needs the job's end, which --detach does not wait for");
+  }
+  const output = options.output === undefined ? undefined : await ResultFile.open(options.output);
+  const giveUp = new AbortController();
+  const onInterrupt = (): void => giveUp.abort(new Error("interrupted before the job was accepted"));
+  process.once("SIGINT", onInterrupt);
+  try {
+    await using client = await connectTo(options, giveUp.signal);
+    const job = await client.submit({ ...request, signal: giveUp.signal });
+    process.off("SIGINT", onInterrupt);
+    if (options.detach === true) {
+      if (options.json === true) await printJson(process.stdout, { type: "job.accepted", job_id: job.jobId });
+      else process.stdout.write(`${job.jobId}\n`);
+      return EXIT.success;
+    }
+    const { accepted } = job;
+    return await watchJob({
+      ...openScreen(options.json),
+      client,
+      job,
+      facts: {
+        jobId: job.jobId,
+        agent: accepted.agent ?? agent,
+        lease: accepted.lease,
+        expiresAt: accepted.leaseConstraints?.expiresAt,
+        budget: accepted.budget,
+        traceId: accepted.traceId,
+        relation: "submitted",
+      },
+      output,
+    });
+  } finally {
+    process.off("SIGINT", onInterrupt);
+    await output?.discard();
+  }
+}
+
+async function readRequest(agent: string, options: Options): Promise<SubmitOptions> {
+  if (!AGENT_REFERENCE.test(agent)) throw new UsageError(`not an agent: "${agent}"; expected name or name@version`);
+  const { idempotencyKey, maxRuntime, expiresAt } = options;
+  const lease = options.lease === undefined ? undefined : readLease(options.lease);
+  return {
+    agent,
+    input: await readInput(options),
+    ...(lease === undefined ? {} : { leaseRequest: lease }),
+    ...(expiresAt === undefined ? {} : { leaseConstraints: { expiresAt: readInstant(expiresAt) } }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...(maxRuntime === undefined ? {} : { maxRuntimeSec: maxRuntime }),
+  };
+}
+
+async function readInput({ input, inputFile }: Options): Promise<unknown> {
+  if (input !== undefined && inputFile !== undefined) {
+    throw new UsageError("--input and --input-file exclude each other");
+  }
+  if (input !== undefined) return parseJson(input, "--input");
+  if (inputFile === undefined) return null;
+  if (inputFile === "-") return parseJson(await readAll(process.stdin), "standard input");
+  const content = await readFile(inputFile, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`--input-file ${inputFile}: ${error.code ?? error.message}`);
+  });
+  return parseJson(content, inputFile);
+}
+
+function readLease(text: string): Lease {
+  try {
+    return validateLeaseShape(parseJson(text, "--lease") as Lease);
+  } catch (thrown) {
+    if (thrown instanceof UsageError) throw thrown;
+    throw new UsageError(`--lease: ${(thrown as Error).message}`);
+  }
+}
+
+function parseJson(text: string, origin: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const example = origin === "--input" ? `; a plain text needs quotes of its own: --input '"text"'` : "";
+    throw new UsageError(`${origin} is not JSON: ${(error as Error).message}${example}`);
+  }
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function readInstant(text: string): Date {
+  const [, count, unit = ""] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const at = count === undefined ? new Date(text) : new Date(Date.now() + Number(count) * (UNIT_MS[unit] ?? 0));
+  if (Number.isNaN(at.getTime())) {
+    throw new UsageError(`--expires-at: expected RFC 3339 or a time from now such as 30m, got "${text}"`);
+  }
+  return at;
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0)) throw new InvalidArgumentError("Expected a positive number of seconds.");
+  return seconds;
+}

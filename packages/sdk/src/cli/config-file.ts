@@ -1,0 +1,81 @@
+/** Finding and reading the configuration of `arcp serve`. */
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import type { ARCPConfig } from "../config.ts";
+import { UsageError } from "./exit-code.ts";
+import { importModule } from "./module.ts";
+import { requirePrivate } from "./tokens.ts";
+
+const NAMES = ["arcp.config.ts", "arcp.config.js", "arcp.config.mjs", "arcp.config.json"];
+
+export interface LoadedConfig {
+  readonly config: ARCPConfig;
+  /** Relative paths in the configuration start here. */
+  readonly directory: string;
+  /** `undefined` when there is none. */
+  readonly file: string | undefined;
+}
+
+/** The configuration in `path`, or in the working directory, or an empty one. */
+export async function loadConfig(path: string | undefined): Promise<LoadedConfig> {
+  const found = path ?? NAMES.find((name) => existsSync(name));
+  if (found === undefined) return { config: {}, directory: process.cwd(), file: undefined };
+  const file = resolve(found);
+  if (!existsSync(file)) throw new UsageError(`there is no configuration ${found}`);
+  const value = file.endsWith(".json") ? await readJson(file, found) : (await importModule(file)).default;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new UsageError(`${found}: the default export must be an object; defineConfig({ … }) makes one`);
+  }
+  checkNames(value, found);
+  if (file.endsWith(".json") && "tokens" in value) await requirePrivate(file);
+  return { config: value, directory: dirname(file), file: found };
+}
+
+async function readJson(file: string, name: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, "utf8"));
+  } catch (error) {
+    throw new UsageError(`${name} is not JSON: ${(error as Error).message}`);
+  }
+}
+
+/** Every member that a configuration may have. */
+const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
+  runtime: true,
+  agents: true,
+  host: true,
+  port: true,
+  path: true,
+  db: true,
+  sync: true,
+  tokens: true,
+  tokenFile: true,
+  tls: true,
+  allowInsecure: true,
+  allowedHosts: true,
+  allowedOrigins: true,
+  cancelAuthority: true,
+  logLevel: true,
+  heartbeatIntervalSeconds: true,
+  resumeWindowSeconds: true,
+  cancelGraceMs: true,
+  idempotencyTtlMs: true,
+  jobRetentionMs: true,
+  caps: true,
+  principalCaps: true,
+  jobCaps: true,
+  jobAuthorizationPolicy: true,
+  hideForeignJobs: true,
+  leasePolicy: true,
+  requireAuthOnResume: true,
+  backPressureThreshold: true,
+};
+
+/** A misspelt limit or policy that is silently not applied is worse than no start. */
+function checkNames(value: object, name: string): void {
+  const unknown = Object.keys(value).find((member) => member !== "$schema" && !Object.hasOwn(MEMBERS, member));
+  if (unknown !== undefined) {
+    throw new UsageError(`${name}: there is no setting "${unknown}"; there are ${Object.keys(MEMBERS).join(", ")}`);
+  }
+}

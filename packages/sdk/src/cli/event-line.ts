@@ -1,0 +1,119 @@
+/** One line, or a few, for each event of a job: the readable form that `submit`, `tail` and `replay` share. */
+import type { JobEvent } from "@arcp/client";
+import { escapeLine, escapeText } from "./escape.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Characters of one event that are shown. */
+const MAX_TEXT = 4_000;
+const MAX_DETAILS = 400;
+const LABEL_COLUMNS = 8;
+
+type Style = Parameters<Terminal["style"]>[0];
+type Styler = Pick<Terminal, "style">;
+
+const LEVEL_STYLES: Readonly<Record<string, Style>> = {
+  debug: "gray",
+  info: "cyan",
+  warn: "yellow",
+  error: "red",
+};
+
+/** What an event says, before it is laid out. */
+interface Line {
+  readonly label: string;
+  readonly style: Style;
+  readonly text: string;
+  readonly details?: unknown;
+}
+
+/** The event laid out: time, label, text, and what follows a line break indented below the text. */
+export function eventLine(event: JobEvent, terminal: Styler): string {
+  const { label, style, text, details } = lineOf(event);
+  const shown = cut(escapeText(text), MAX_TEXT).replaceAll("\n", `\n${" ".repeat(LABEL_COLUMNS + 13)}`);
+  const extra = details === undefined ? "" : ` ${terminal.style("gray", cut(compact(details), MAX_DETAILS))}`;
+  const labelled = escapeLine(label).padEnd(LABEL_COLUMNS);
+  return `  ${terminal.style("gray", timeOf(event.ts))} ${terminal.style(style, labelled)} ${shown}${extra}`;
+}
+
+function lineOf(event: JobEvent): Line {
+  switch (event.kind) {
+    case "log": {
+      const { level, message, attributes } = event.body;
+      const isEmpty = attributes === undefined || Object.keys(attributes).length === 0;
+      const line = { label: level, style: LEVEL_STYLES[level] ?? "white", text: message };
+      return isEmpty ? line : { ...line, details: attributes };
+    }
+    case "thought":
+      return { label: "thought", style: ["magenta", "italic"], text: event.body.text };
+    case "status": {
+      const { phase, message } = event.body;
+      return { label: "status", style: "blue", text: message === undefined ? phase : `${phase}: ${message}` };
+    }
+    case "metric":
+      return { label: "metric", style: "green", text: metricText(event.body) };
+    case "progress":
+      return { label: "progress", style: "green", text: progressText(event.body) };
+    case "tool_call":
+      return { label: "tool", style: "yellow", text: `→ ${event.body.tool}`, details: event.body.args };
+    case "tool_result": {
+      const { call_id: callId, error, result } = event.body;
+      return error === undefined
+        ? { label: "tool", style: "yellow", text: `← ${callId}`, details: result }
+        : { label: "tool", style: "red", text: `← ${callId} ${error.code}: ${error.message}` };
+    }
+    case "artifact_ref": {
+      const { uri, content_type: type, byte_size: size } = event.body;
+      return { label: "artifact", style: "blue", text: `${uri} ${type}${size === undefined ? "" : ` ${bytes(size)}`}` };
+    }
+    case "delegate":
+      return { label: "delegate", style: "blue", text: String(event.body.agent), details: event.body.input };
+    case "result_chunk": {
+      const { chunk_seq: number, data, more } = event.body;
+      return {
+        label: "result",
+        style: "green",
+        text: `chunk ${number}, ${bytes(data.length)}${more ? "" : ", the last"}`,
+      };
+    }
+    case "vendor":
+      return { label: "event", style: "gray", text: event.name, details: event.body };
+  }
+}
+
+export function metricText({ name, value, unit }: { name: string; value: number; unit?: string | undefined }): string {
+  return `${name} ${amount(value)}${unit === undefined ? "" : ` ${unit}`}`;
+}
+
+export function progressText(body: {
+  current: number;
+  total?: number | undefined;
+  units?: string | undefined;
+  message?: string | undefined;
+}): string {
+  const { current, total, units, message } = body;
+  const share = total === undefined || total === 0 ? "" : `${Math.floor((current / total) * 100)}% `;
+  const done = `${share}${amount(current)}${total === undefined ? "" : `/${amount(total)}`}`;
+  return `${done}${units === undefined ? "" : ` ${units}`}${message === undefined ? "" : ` · ${message}`}`;
+}
+
+/** A number for people: grouped thousands, at most six decimals. */
+export const amount = (value: number): string => value.toLocaleString("en-US", { maximumFractionDigits: 6 });
+
+export function bytes(count: number): string {
+  if (count < 1_000) return `${count} B`;
+  const power = Math.min(Math.floor(Math.log10(count) / 3), 3);
+  return `${(count / 1_000 ** power).toFixed(1)} ${["B", "kB", "MB", "GB"][power]}`;
+}
+
+/** `12:34:56` of this machine's day, from RFC 3339. */
+function timeOf(ts: string | undefined): string {
+  const time = ts === undefined ? Number.NaN : Date.parse(ts);
+  return Number.isNaN(time) ? "        " : new Date(time).toLocaleTimeString("en-GB", { hour12: false });
+}
+
+function compact(value: unknown): string {
+  return escapeLine(typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
+}
+
+const cut = (text: string, length: number): string =>
+  text.length <= length ? text : `${text.slice(0, length)}… (${amount(text.length - length)} more characters)`;

@@ -1,0 +1,31 @@
+/** How a command that cannot do its work says so: one line, and never a stack unless it is asked for. */
+import { ARCPError, TransportError } from "@arcp/core";
+import { CommanderError } from "commander";
+import { escapeLine } from "./escape.ts";
+import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
+
+/** Reports on standard error, and returns what to exit with. */
+export function reportFailure(thrown: unknown): ExitCode {
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.success : EXIT.usage;
+  process.stderr.write(`arcp: ${escapeLine(describe(thrown))}\n`);
+  if (process.env["ARCP_DEBUG"] && thrown instanceof Error) process.stderr.write(`${thrown.stack}\n`);
+  return thrown instanceof UsageError ? EXIT.usage : EXIT.failure;
+}
+
+function describe(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const hint = hintFor(thrown);
+  // A connection that could not be made is no answer of the runtime: there is no code to look up.
+  const code = thrown instanceof ARCPError && !(thrown instanceof TransportError) ? `${thrown.code}: ` : "";
+  return `${code}${thrown.message}${hint === undefined ? "" : ` (${hint})`}`;
+}
+
+/** What to do about the failures that people meet first. */
+function hintFor(error: Error): string | undefined {
+  if (error.message.includes("ECONNREFUSED")) return "is `arcp serve` running there? --url or ARCP_URL says where";
+  if (error instanceof ARCPError && error.code === "UNAUTHENTICATED") {
+    return "set ARCP_TOKEN or --token-file, or run this where `arcp serve` was started";
+  }
+  if (error instanceof ARCPError && error.code === "AGENT_NOT_AVAILABLE") return "`arcp agents` lists what there is";
+  return undefined;
+}

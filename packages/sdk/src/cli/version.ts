@@ -1,0 +1,10 @@
+import { readFileSync } from "node:fs";
+
+const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  readonly version: string;
+};
+
+/** The version of this package. */
+export const { version } = manifest;
+/** The revision of the protocol that it speaks. */
+export const WIRE_VERSION = "1.1";

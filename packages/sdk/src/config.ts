@@ -1,0 +1,60 @@
+/** `arcp.config.ts`: what `arcp serve` reads. */
+import type { AgentHandler, ARCPServerOptions } from "@arcp/runtime";
+
+/** The server options that a configuration may set as they are. */
+type ServerSettings = Pick<
+  ARCPServerOptions,
+  | "heartbeatIntervalSeconds"
+  | "resumeWindowSeconds"
+  | "cancelGraceMs"
+  | "idempotencyTtlMs"
+  | "jobRetentionMs"
+  | "caps"
+  | "principalCaps"
+  | "jobCaps"
+  | "jobAuthorizationPolicy"
+  | "hideForeignJobs"
+  | "leasePolicy"
+  | "requireAuthOnResume"
+  | "backPressureThreshold"
+>;
+
+/** Everything is optional. What the command line says comes first; paths are relative to the file. */
+export interface ARCPConfig extends ServerSettings {
+  /** How the runtime names itself. Default: the name and version of this package. */
+  readonly runtime?: { readonly name: string; readonly version: string };
+  /** `name` or `name@version`, each with its handler or the path of a module that has it as default export. */
+  readonly agents?: Readonly<Record<string, AgentHandler | string>>;
+  /** Default: 127.0.0.1. Another address needs tokens, and `tls` or `allowInsecure`. */
+  readonly host?: string;
+  /** Default: 7777. 0: any free port. */
+  readonly port?: number;
+  /** Default: /arcp. */
+  readonly path?: string;
+  /** The database file, or `:memory:`. Default: `.arcp/runtime.db` in the working directory. */
+  readonly db?: string;
+  /** `full`: what was acknowledged survives a power cut. Default: `full`. */
+  readonly sync?: "full" | "normal";
+  /** Tokens with their principals. Better kept in the environment or in `tokenFile`. */
+  readonly tokens?: Readonly<Record<string, string>>;
+  /** A file with one `TOKEN[=PRINCIPAL]` per line, which nobody else can read. */
+  readonly tokenFile?: string;
+  /** Paths of PEM files. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** Allows plain `ws://` beyond this machine. Default: false. */
+  readonly allowInsecure?: boolean;
+  /** Host names that a request may name. Default on loopback: its own names; otherwise any. */
+  readonly allowedHosts?: readonly string[];
+  /** Origins that browsers may come from. Default: only pages served by this very host. */
+  readonly allowedOrigins?: readonly string[];
+  /**
+   * Default: `principal`, so that `arcp cancel` can end what another process of the same user submitted. The protocol's
+   * own default is `session` (§7.6).
+   */
+  readonly cancelAuthority?: NonNullable<ARCPServerOptions["cancelAuthority"]>;
+  /** Default: `info`. */
+  readonly logLevel?: "debug" | "info" | "warn" | "error" | "silent";
+}
+
+/** Returns `config` as it is; for its type. */
+export const defineConfig = (config: ARCPConfig): ARCPConfig => config;
