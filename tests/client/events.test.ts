@@ -180,6 +180,46 @@ describe("events", () => {
     await client.close();
   });
 
+  it("of too many unknown jobs are forgotten, the oldest first", async () => {
+    const { client, runtime } = await connected();
+    for (let n = 1; n <= 300; n += 1) runtime.log(`job_${n}`, n);
+    await settle();
+    const [forgotten, kept] = [client.job("job_1").events(), client.job("job_300").events()];
+    expect((await kept.next()).value?.seq).toBe(300);
+    await client.close();
+    await expect(forgotten.next()).rejects.toThrow("closed");
+  });
+
+  it("leave no listener on a signal behind", async () => {
+    const { client, runtime, handle } = await running();
+    const signal = new AbortController().signal;
+    const listeners = new Set<unknown>();
+    const { addEventListener, removeEventListener } = signal;
+    signal.addEventListener = (...args: Parameters<typeof addEventListener>): void => {
+      listeners.add(args[1]);
+      addEventListener.apply(signal, args);
+    };
+    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>): void => {
+      listeners.delete(args[1]);
+      removeEventListener.apply(signal, args);
+    };
+    const reading = [collect(handle.events({ signal })), collect(client.events({ signal }))];
+    const pieces = collect(handle.resultStream({ signal }));
+    const cancelling = handle.cancel({ signal });
+    const subscribing = client.subscribe("job_2", { signal });
+    await runtime.next("job.subscribe");
+    expect(listeners.size).toBe(5);
+    runtime.send("job.cancelled", {}, { job_id: "job_1" });
+    runtime.send("job.subscribed", { job_id: "job_2", current_status: "running" });
+    await cancelling;
+    (await subscribing).unsubscribe();
+    runtime.result("job_1", 1);
+    await pieces;
+    await client.close();
+    await Promise.all(reading);
+    expect(listeners.size).toBe(0);
+  });
+
   it("of a job of which nothing is known wait for a handle", async () => {
     const { client, runtime } = await connected();
     runtime.log("job_5", 1);

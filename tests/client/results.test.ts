@@ -123,7 +123,14 @@ describe("a streamed result", () => {
   });
 
   it("that is incomplete, not base64 or too large fails with a typed error", async () => {
-    const cases: { chunks: Chunk[]; result?: object; options?: ClientOptions; message: RegExp }[] = [
+    const cases: {
+      chunks: Chunk[];
+      result?: object;
+      /** Begins with a chunk that says that more follow. */
+      prefix?: boolean;
+      options?: ClientOptions;
+      message: RegExp;
+    }[] = [
       { chunks: [{ data: "a", encoding: "utf8", seq: 1 }], message: /incomplete/ },
       {
         chunks: [
@@ -132,11 +139,16 @@ describe("a streamed result", () => {
         ],
         message: /incomplete/,
       },
+      { chunks: [], result: { result_size: 3 }, prefix: true, message: /incomplete/ },
       { chunks: [{ data: "**", encoding: "base64" }], message: /base64/ },
       { chunks: [{ data: "12345", encoding: "utf8" }], options: { maxResultBytes: 4 }, message: /larger than 4/ },
     ];
-    for (const { chunks, result, options, message } of cases) {
+    for (const { chunks, result, prefix, options, message } of cases) {
       const { runtime, handle, close } = await running(options);
+      if (prefix === true) {
+        const body = { result_id: "res_1", chunk_seq: 0, data: "a", encoding: "utf8", more: true };
+        runtime.event("job_1", undefined, "result_chunk", body);
+      }
       stream(runtime, chunks, result);
       const error = (await handle.done.catch((thrown: unknown) => thrown)) as InternalError;
       expect(error).toBeInstanceOf(InternalError);

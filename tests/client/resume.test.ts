@@ -432,6 +432,26 @@ describe("heartbeats", () => {
     expect(clock.pending).toBe(0);
   });
 
+  it("do not count the silence of a connection that is not being read", async () => {
+    const clock = new ManualClock();
+    const { client, runtime } = await connected({ clock, maxUnreadEvents: 2, autoAck: false });
+    const submitting = client.submit({ agent: "echo" });
+    await runtime.accept("job_1");
+    const iterator = (await submitting).events();
+    for (let seq = 1; seq <= 10; seq += 1) runtime.log("job_1", seq);
+    await settle();
+    clock.advance(300_000);
+    await settle();
+    expect(client.state.phase).toBe("connected");
+    expect(runtime.ofType("session.ping").length).toBeGreaterThan(5);
+    for (let taken = 1; taken <= 10; taken += 1) await iterator.next();
+    clock.advance(59_000);
+    expect(client.state.phase).toBe("connected");
+    clock.advance(1_000);
+    expect(client.state.phase).toBe("disconnected");
+    await client.close();
+  });
+
   it("do not run when they were not negotiated", async () => {
     const clock = new ManualClock();
     const { client, runtime } = await connected({ clock, features: ["ack"] });

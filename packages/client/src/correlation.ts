@@ -12,7 +12,6 @@ import {
   type MessageId,
   PendingRegistry,
   TimeoutError,
-  TransportError,
 } from "@arcp/core";
 import type { KnownJob } from "./job-book.ts";
 import type { JobPage } from "./job-list.ts";
@@ -52,7 +51,7 @@ export interface Request {
   readonly type: "job.submit" | "job.subscribe" | "job.cancel" | "session.list_jobs";
   /** Sends it, for the first time or again after the connection was lost. Returns the id of the message. */
   readonly send: () => MessageId;
-  /** May it be sent again when it is not known whether it arrived? */
+  /** Has sending it twice the effect of sending it once? */
   readonly isRepeatable: boolean;
   readonly traceId?: string;
   readonly jobId?: string;
@@ -161,12 +160,9 @@ export class Lane<Reply> {
     }
   }
 
-  /** Sends what is open, again where that is safe. */
+  /** There is a connection: sends what is open, again if need be. */
   resend(): void {
-    for (const request of [...this.#requests]) {
-      if (request.wireId === undefined || request.isRepeatable) this.#send(request);
-      else this.reject(request, lostRequest());
-    }
+    for (const request of [...this.#requests]) this.#send(request);
   }
 
   #send(request: OpenRequest): void {
@@ -195,11 +191,6 @@ export class Lane<Reply> {
     this.#requests.delete(request);
   }
 }
-
-const lostRequest = (): ARCPError =>
-  new TransportError("the connection was lost before the reply; it is not known whether the request was carried out", {
-    retryable: true,
-  });
 
 interface LaneOwner {
   readonly clock: Clock;

@@ -17,11 +17,11 @@ import { onAbort } from "./waiting.ts";
 import { errorOfStatus } from "./wire-error.ts";
 
 export interface SubscribeOptions {
-  /** Replay what is buffered after this position in the submitter's stream. Implies `history`. */
+  /** Replay what is buffered after this position in the submitter's stream. Implies `history`. 0 is its beginning. */
   readonly fromEventSeq?: number;
   /**
    * Replay what is buffered before going on live. Default: false. Without effect for a job whose events this client has
-   * already received.
+   * received, and, unless `fromEventSeq` says from where, for one that it submitted.
    */
   readonly history?: boolean;
   /** Ends the wait for the reply, or the subscription. */
@@ -50,7 +50,8 @@ export class Subscriptions {
     const known = this.#owner.jobs.recall(jobId, "observed");
     // What has been received, or is being replayed, must not come a second time.
     const isFirst = known.position === undefined && known.job.eventCount === 0;
-    const history = isFirst && (options.history ?? options.fromEventSeq !== undefined);
+    const isAsked = options.fromEventSeq !== undefined || (options.history === true && known.role === "observed");
+    const history = isFirst && isAsked && options.history !== false;
     const fromEventSeq = history ? options.fromEventSeq : undefined;
     known.subscriptions += 1;
     known.position ??= { fromEventSeq, history, eventCount: known.job.eventCount };
