@@ -5,7 +5,7 @@ import type { Terminal } from "./terminal.ts";
 
 /** Characters of one event that are shown. */
 const MAX_TEXT = 4_000;
-const MAX_DETAILS = 400;
+const MAX_DETAILS = 160;
 const LABEL_COLUMNS = 8;
 
 type Style = Parameters<Terminal["style"]>[0];

@@ -32,7 +32,15 @@ function createProgram(): Command {
     .version(ABOUT, "-V, --version", "print the version")
     .exitOverride()
     .showSuggestionAfterError()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "arcp: ")) })
+    .configureOutput({
+      outputError: (text, write) =>
+        write(
+          `arcp: ${text
+            .replace(/^error: /, "")
+            .trim()
+            .replaceAll("\n", " ")}\n`,
+        ),
+    })
     .addHelpText("after", HELP);
   for (const add of [addServe, addSubmit, addJobs, addTail, addCancel, addReplay, addAgents]) add(program, run);
   program
