@@ -172,4 +172,9 @@ async function main(): Promise<void> {
   console.log(`\nAll of it took ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`);
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  console.error(`demo: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
+}
