@@ -192,7 +192,7 @@ export class Connection {
       throw new InvalidRequestError("the message is of another protocol version", { details: { arcp } });
     }
     try {
-      return decodeRuntimeMessage(frame);
+      return decodeRuntimeMessage(type === "job.accepted" ? withAmounts(frame) : frame);
     } catch (thrown) {
       const repaired = repair(frame);
       if (repaired === undefined) throw thrown;
@@ -276,6 +276,18 @@ export class Connection {
 
 const lostTransport = (code: number, reason: string): ARCPError =>
   new TransportError(`the connection ended (${code}${reason === "" ? "" : `: ${reason}`})`, { retryable: true });
+
+/** One SDK writes a budget as it is in a lease, `CUR:amount`, where the others write amounts. */
+function withAmounts(frame: JsonObject): JsonObject {
+  const payload = frame["payload"] as JsonObject | null | undefined;
+  const budget = payload?.["budget"];
+  if (typeof budget !== "object" || budget === null) return frame;
+  const amounts = Object.entries(budget).map(([currency, amount]) => [
+    currency,
+    typeof amount === "string" ? amount.slice(amount.indexOf(":") + 1) : amount,
+  ]);
+  return { ...frame, payload: { ...payload, budget: Object.fromEntries(amounts) } };
+}
 
 /**
  * What some peers write and mean: `null` for absent members of the envelope, an event without a body, the number of

@@ -44,7 +44,8 @@ export class Inbound {
         this.#onJobEnd(session, message, frame);
         return;
       case "job.accepted":
-        if (this.#recentIds.add(message.id)) this.#onAccepted(message, frame);
+        // One SDK repeats an acceptance under the same id, for another request.
+        if (this.#recentIds.add(`${message.id} ${message.payload.request_id}`)) this.#onAccepted(message, frame);
         return;
       case "job.cancelled":
         // One SDK numbers it.
