@@ -123,7 +123,7 @@ const vendor: Agent = async (_input, context) => {
 
 /** Reports a refused operation to the client. Returns the code. */
 async function refuse(context: JobContext, call_id: string, error: ARCPError): Promise<string> {
-  await context.toolResult({ call_id, error: { code: error.code, message: error.message, retryable: false } });
+  await context.toolResult({ call_id, error: { ...error.toWire(), details: undefined } });
   return error.code;
 }
 

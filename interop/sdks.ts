@@ -1,0 +1,97 @@
+/** The published SDKs: how each is installed, away from this repository, and how its drivers are started. */
+import { execFile } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const INSTALL_TIMEOUT_MS = 240_000;
+
+export type Command = readonly [program: string, ...parameters: string[]];
+
+export interface Sdk {
+  readonly title: string;
+  /** Installs it. Resolves with how to start it, or with the reason why it is left out. */
+  readonly prepare: () => Promise<Ready | { readonly skipped: string }>;
+}
+
+export interface Ready {
+  readonly version: string;
+  /** Goes through the flows against the runtime at `url`, one JSON object per line. */
+  readonly client: (url: string, token: string) => Command;
+  /** Prints `{"url"}`, serves the agents of the flows, ends with its input. */
+  readonly server: (token: string) => Command;
+}
+
+const driver = (path: string): string => fileURLToPath(new URL(`drivers/${path}`, import.meta.url));
+const cache = (name: string): string => join(tmpdir(), `arcp-interop-${name}`);
+const isWindows = process.platform === "win32";
+
+async function output(...[program, ...parameters]: Command): Promise<string> {
+  const { stdout } = await run(program, parameters, { timeout: INSTALL_TIMEOUT_MS, shell: false });
+  return stdout.trim();
+}
+
+/** The last line of what a failed installation said. */
+function reasonOf(thrown: unknown): string {
+  const { stderr, message } = thrown as { readonly stderr?: string; readonly message?: string };
+  const text = (stderr || message || String(thrown)).trim().split("\n");
+  return text.at(-1)?.trim() ?? "";
+}
+
+const PYTHON_PACKAGE = "agentruntimecontrolprotocol";
+
+async function preparePython(): Promise<Ready | { readonly skipped: string }> {
+  const directory = cache("python");
+  const python = join(directory, isWindows ? "Scripts/python.exe" : "bin/python");
+  try {
+    await output(isWindows ? "python" : "python3", "-m", "venv", directory);
+    await output(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-U", PYTHON_PACKAGE);
+    const version = await output(python, "-c", `import importlib.metadata as m; print(m.version("${PYTHON_PACKAGE}"))`);
+    return {
+      version: `${PYTHON_PACKAGE} ${version}`,
+      client: (url, token) => [python, driver("python/client.py"), url, token],
+      server: (token) => [python, driver("python/server.py"), token],
+    };
+  } catch (thrown) {
+    return { skipped: `it could not be installed: ${reasonOf(thrown)}` };
+  }
+}
+
+const GO_MODULE = "github.com/agentruntimecontrolprotocol/go-sdk";
+
+async function prepareGo(): Promise<{ readonly skipped: string }> {
+  const directory = cache("go");
+  await mkdir(directory, { recursive: true });
+  try {
+    await output("go", "list", "-C", directory, "-m", `${GO_MODULE}@latest`);
+    return { skipped: `${GO_MODULE} can be had, and there is no driver for it yet` };
+  } catch (thrown) {
+    return { skipped: `${GO_MODULE} could not be had: ${reasonOf(thrown)}` };
+  }
+}
+
+const TYPESCRIPT_PACKAGE = "@agentruntimecontrolprotocol/sdk";
+
+async function prepareTypescript(): Promise<{ readonly skipped: string }> {
+  try {
+    const version = await output(isWindows ? "npm.cmd" : "npm", "view", TYPESCRIPT_PACKAGE, "version");
+    return { skipped: `${TYPESCRIPT_PACKAGE} ${version} can be had, and there is no driver for it yet` };
+  } catch {
+    return { skipped: `npm has no ${TYPESCRIPT_PACKAGE}; its recorded traffic is replayed by the tests` };
+  }
+}
+
+export const SDKS: Readonly<Record<string, Sdk>> = {
+  python: { title: "Python", prepare: preparePython },
+  go: { title: "Go", prepare: prepareGo },
+  rust: {
+    title: "Rust",
+    prepare: async () => ({
+      skipped: "it speaks a variant of its own: session.open and tool.invoke under arcp 1.1, with other ids",
+    }),
+  },
+  typescript: { title: "TypeScript", prepare: prepareTypescript },
+};
