@@ -17,7 +17,7 @@ export const errorPayload = z.looseObject({
 
 export const logBody = z.looseObject({ level: z.string(), message: z.string(), attributes: jsonObject.optional() });
 export const thoughtBody = z.looseObject({ text: z.string() });
-export const toolCallBody = z.looseObject({ tool: z.string(), args: z.unknown(), call_id: z.string() });
+export const toolCallBody = z.looseObject({ tool: z.string(), args: z.unknown().optional(), call_id: z.string() });
 export const toolResultBody = z
   .looseObject({ call_id: z.string(), result: z.unknown().optional(), error: errorPayload.optional() })
   .refine((body) => body.result === undefined || body.error === undefined, "result and error exclude each other");
@@ -37,7 +37,7 @@ export const artifactRefBody = z.looseObject({
 export const delegateBody = z.looseObject({
   agent: z.string(),
   delegate_id: z.string().optional(),
-  input: z.unknown(),
+  input: z.unknown().optional(),
   lease_request: z.record(z.string(), z.array(z.string())).optional(),
   lease_constraints: z.looseObject({ expires_at: z.string().optional() }).optional(),
 });

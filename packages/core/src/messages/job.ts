@@ -29,7 +29,7 @@ export const jobSubmit = message(
   "job.submit",
   z.object({
     agent: agentReference,
-    input: z.unknown(),
+    input: z.unknown().optional(),
     lease_request: absentOr(leaseMap),
     lease_constraints: absentOr(z.object({ expires_at: absentOr(z.string().max(64)) })),
     idempotency_key: absentOr(z.string().min(1).max(512)),
@@ -113,7 +113,7 @@ const numbered = { event_seq: absentOr(z.number()) };
 /** §8.1. */
 export const jobEvent = message(
   "job.event",
-  z.object({ kind: z.string().min(1), ts: absentOr(z.string()), body: z.unknown() }),
+  z.object({ kind: z.string().min(1), ts: absentOr(z.string()), body: z.unknown().optional() }),
 ).extend(numbered);
 
 /** §7.3. `output` and `value` are other SDKs' names for `result`. */

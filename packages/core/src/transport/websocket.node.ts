@@ -28,9 +28,13 @@ export class WebSocketTransport implements Transport {
   readonly peer: TransportPeer;
   readonly #socket: WebSocket;
   readonly #stream: Socket | undefined;
+  /** Only clients mask what they send. */
+  readonly #isMasked: boolean;
   readonly #inbox = new Inbox();
   readonly #close = new CloseSignal();
-  #isCorked = false;
+  /** Frames sent in this task. */
+  #outgoing: string[] = [];
+  #outgoingBytes = 0;
   #onMalformed: (problem: string) => void = () => {};
   /** What the answers to pings take that have not left yet. */
   #pongBytes = 0;
@@ -38,8 +42,10 @@ export class WebSocketTransport implements Transport {
   constructor(socket: WebSocket, peer: TransportPeer) {
     this.#socket = socket;
     this.peer = peer;
-    // ws keeps the stream in a private field; without it every frame is a system call of its own.
-    this.#stream = (socket as unknown as { _socket?: Socket })._socket;
+    // ws keeps these in private fields. Without them every frame goes through ws, one system call each.
+    const inside = socket as unknown as { readonly _socket?: Socket; readonly _isServer?: boolean };
+    this.#stream = inside._socket;
+    this.#isMasked = inside._isServer !== true;
     socket.on("message", (data, isBinary) => {
       if (!isBinary) this.#inbox.push(String(data));
       else {
@@ -88,7 +94,7 @@ export class WebSocketTransport implements Transport {
   }
 
   get bufferedBytes(): number {
-    return this.#socket.bufferedAmount;
+    return this.#socket.bufferedAmount + this.#outgoingBytes;
   }
 
   get closed(): Promise<TransportClose> {
@@ -101,17 +107,16 @@ export class WebSocketTransport implements Transport {
 
   send(frame: string): void {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
-    if (!this.#isCorked && this.#stream) {
-      this.#isCorked = true;
-      this.#stream.cork();
-      process.nextTick(() => this.#uncork());
-    }
-    this.#socket.send(frame);
+    if (this.#outgoing.length === 0) process.nextTick(() => this.#flush());
+    this.#outgoing.push(frame);
+    this.#outgoingBytes += frame.length;
   }
 
   drained(): Promise<void> {
-    if (this.isClosed || this.bufferedBytes <= LOW_WATER_BYTES || !this.#stream) return Promise.resolve();
+    // What the kernel takes at once raises no event: only what is left after writing is worth waiting for.
+    this.#flush();
     const stream = this.#stream;
+    if (this.isClosed || this.bufferedBytes <= LOW_WATER_BYTES || !stream?.writableNeedDrain) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
         stream.off("drain", done);
@@ -143,7 +148,7 @@ export class WebSocketTransport implements Transport {
 
   close(code: number = CLOSE_NORMAL, reason = ""): void {
     if (this.isClosed || this.#socket.readyState === WebSocket.CLOSING) return;
-    this.#uncork();
+    this.#flush();
     this.#socket.resume();
     this.#socket.close(code, reason.slice(0, 120));
     const timer = setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT_MS);
@@ -170,9 +175,51 @@ export class WebSocketTransport implements Transport {
     });
   }
 
-  #uncork(): void {
-    if (!this.#isCorked) return;
-    this.#isCorked = false;
+  #flush(): void {
+    const frames = this.#outgoing;
+    if (frames.length === 0) return;
+    this.#outgoing = [];
+    this.#outgoingBytes = 0;
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#stream && !this.#isMasked) {
+      this.#stream.write(textFrames(frames));
+      return;
+    }
+    this.#stream?.cork();
+    for (const frame of frames) this.#socket.send(frame);
     this.#stream?.uncork();
   }
+}
+
+/** FIN and the opcode of a text frame (RFC 6455 §5.2). */
+const FINAL_TEXT = 0x81;
+const LENGTH_IN_16_BITS = 126;
+const LENGTH_IN_64_BITS = 127;
+const MAX_16_BITS = 0xffff;
+
+/** `texts` as unmasked WebSocket frames, one after another in one buffer. */
+function textFrames(texts: readonly string[]): Buffer {
+  const lengths = texts.map((text) => Buffer.byteLength(text));
+  const buffer = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + headerBytes(length) + length, 0));
+  let at = 0;
+  for (const [index, text] of texts.entries()) {
+    const length = lengths[index] as number;
+    buffer[at] = FINAL_TEXT;
+    if (length < LENGTH_IN_16_BITS) buffer[at + 1] = length;
+    else if (length <= MAX_16_BITS) {
+      buffer[at + 1] = LENGTH_IN_16_BITS;
+      buffer.writeUInt16BE(length, at + 2);
+    } else {
+      buffer[at + 1] = LENGTH_IN_64_BITS;
+      buffer.writeBigUInt64BE(BigInt(length), at + 2);
+    }
+    at += headerBytes(length);
+    at += buffer.write(text, at, length, "utf8");
+  }
+  return buffer;
+}
+
+function headerBytes(length: number): number {
+  if (length < LENGTH_IN_16_BITS) return 2;
+  return length <= MAX_16_BITS ? 4 : 10;
 }

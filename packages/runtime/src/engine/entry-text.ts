@@ -32,3 +32,7 @@ const wellFormed = (_key: string, value: unknown): unknown =>
 /** The payload of a `job.event`. `kind` is a checked name, `body` is JSON already. */
 export const eventText = (kind: string, ts: number, body: string): string =>
   `{"kind":"${kind}","ts":"${timestamp(ts)}","body":${body}}`;
+
+/** The payload of `job.result` or `job.error`. `members` is the rest of it, JSON without braces; it may be empty. */
+export const terminalText = (jobId: string, status: string, members: string): string =>
+  `{"job_id":"${jobId}","final_status":"${status}"${members === "" ? "" : ","}${members}}`;

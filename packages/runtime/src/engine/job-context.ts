@@ -22,7 +22,7 @@ import {
 } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
 import type { Job } from "./job.ts";
-import { ChunkSequence, ResultStream } from "./result-stream.ts";
+import { ChunkSequence, ResultStream, streamedMembers } from "./result-stream.ts";
 
 /** Counters' own names: what an agent reports under them is refused, the runtime alone writes them (§9.6). */
 const REMAINING = "cost.budget.remaining";
@@ -236,7 +236,7 @@ export class AgentContext implements JobContext {
     if (chunks === undefined || this.#job.isTerminal) return returned;
     if (returned !== undefined) this.logger.warn({}, "the result was streamed: the agent's return value is not sent");
     if (!chunks.isComplete) return new ResultStream(this.#job, chunks).finalize();
-    this.#job.end({ status: "success", payload: { result_id: chunks.resultId, result_size: chunks.bytes } });
+    this.#job.end({ status: "success", members: streamedMembers(chunks.resultId, chunks.bytes) });
     return undefined;
   }
 

@@ -29,13 +29,14 @@ import { ENTRY, type Entry, type EntryCode, type JobRecord } from "../store/stor
 import type { Agent } from "./agents.ts";
 import type { Budget } from "./budget.ts";
 import type { JobCaps } from "./caps.ts";
-import { eventText, jsonOf } from "./entry-text.ts";
+import { eventText, jsonOf, terminalText } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
 
 /** How a job ends. */
 export type Outcome =
-  | { readonly status: "success"; readonly payload: Readonly<Record<string, unknown>> }
+  /** `members` are JSON text: what stands beside `job_id` and `final_status` in `job.result`; may be empty. */
+  | { readonly status: "success"; readonly members: string }
   | { readonly status: "error" | "cancelled" | "timed_out"; readonly error: ARCPError };
 
 type Life =
@@ -206,12 +207,25 @@ export class Job {
 
   /** The row to store for it. */
   record(accepted: string): JobRecord {
-    const { id, sessionId, principal, agent, lease, leaseConstraints, budget, parentJobId, trace } = this.#facts;
+    const facts = this.#facts;
     return {
-      ...{ id, sessionId, principal, agent: agent.name, agentVersion: agent.version, status: this.state },
-      ...{ createdAt: this.#facts.createdAt, endedAt: null, lease, leaseConstraints, parentJobId },
-      ...{ traceId: trace.traceId, accepted, budget: budget?.toJSON() ?? null, epoch: this.#facts.epoch },
-      ...{ lastN: this.#lastN, lastEventSeq: this.#lastEventSeq },
+      id: facts.id,
+      sessionId: facts.sessionId,
+      principal: facts.principal,
+      agent: facts.agent.name,
+      agentVersion: facts.agent.version,
+      status: this.state,
+      createdAt: facts.createdAt,
+      endedAt: null,
+      lease: facts.lease,
+      leaseConstraints: facts.leaseConstraints,
+      parentJobId: facts.parentJobId,
+      traceId: facts.trace.traceId,
+      accepted,
+      budget: facts.budget?.toJSON() ?? null,
+      epoch: facts.epoch,
+      lastN: this.#lastN,
+      lastEventSeq: this.#lastEventSeq,
     };
   }
 
@@ -310,15 +324,9 @@ export class Job {
     if (this.#life.phase !== "pending") this.#life.stopTimer();
     const error = outcome.status === "success" ? undefined : outcome.error;
     this.#life = { phase: "ended", status: outcome.status, error };
-    this.#append(
-      outcome.status === "success" ? ENTRY.result : ENTRY.error,
-      this.#tools.clock.now(),
-      jsonOf({
-        job_id: this.id,
-        final_status: outcome.status,
-        ...(outcome.status === "success" ? outcome.payload : outcome.error.toWire()),
-      }),
-    );
+    const members = outcome.status === "success" ? outcome.members : jsonOf(outcome.error.toWire()).slice(1, -1);
+    const code = outcome.status === "success" ? ENTRY.result : ENTRY.error;
+    this.#append(code, this.#tools.clock.now(), terminalText(this.id, outcome.status, members));
     this.#putChange();
     this.#followers = [];
     if (this.#stop?.signal.aborted === false) this.#stop.abort(this.#lateError());
@@ -332,16 +340,16 @@ export class Job {
       this.#endCancelled();
       return;
     }
-    let size: number;
+    let members: string;
     try {
-      size = value === undefined ? 0 : jsonOf(value).length;
+      members = value === undefined ? "" : `"result":${jsonOf(value)}`;
     } catch {
       this.end({ status: "error", error: new InternalError("the agent's result cannot be written as JSON") });
       return;
     }
-    if (size > this.caps.maxInlineResultBytes) {
-      this.end({ status: "error", error: tooLarge("maxInlineResultBytes", this.caps.maxInlineResultBytes) });
-    } else this.end({ status: "success", payload: value === undefined ? {} : { result: value } });
+    const max = this.caps.maxInlineResultBytes;
+    if (members.length > max) this.end({ status: "error", error: tooLarge("maxInlineResultBytes", max) });
+    else this.end({ status: "success", members });
   }
 
   #threw(thrown: unknown): void {

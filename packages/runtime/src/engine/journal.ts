@@ -34,6 +34,8 @@ class OpenBatch {
   /** Not part of what is stored. */
   readonly callbacks: (() => void)[] = [];
   readonly listeners = new Map<SessionId, CommitListener>();
+  /** Made when somebody waits for the batch. */
+  durable: PromiseWithResolvers<void> | undefined;
   entryCount = 0;
   bytes = 0;
 }
@@ -62,10 +64,9 @@ export class Journal {
   readonly #logger: Logger;
   readonly #onFailure: (error: unknown) => void;
   #open = new OpenBatch();
+  #committing: OpenBatch | undefined;
   #isScheduled = false;
-  #isCommitting = false;
   #failure: unknown;
-  #nextCommit: PromiseWithResolvers<void> | undefined;
 
   constructor({ store, logger, onFailure }: JournalOptions) {
     this.#store = store;
@@ -136,13 +137,17 @@ export class Journal {
     this.#schedule();
   }
 
-  /** Resolves when everything written until now is durable. Rejects when a commit has failed. */
+  /** Resolves when everything written until now is durable, after its callbacks. Rejects when a commit has failed. */
   flush(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (!this.#isScheduled && !this.#isCommitting) return Promise.resolve();
-    this.#nextCommit ??= Promise.withResolvers<void>();
-    this.#schedule();
-    return this.#nextCommit.promise;
+    const last = isEmpty(this.#open) ? this.#committing : this.#open;
+    if (last === undefined) return Promise.resolve();
+    if (last.durable === undefined) {
+      last.durable = Promise.withResolvers<void>();
+      // Whoever waits hears of a failure; that nobody does is no error of its own.
+      last.durable.promise.catch(() => {});
+    }
+    return last.durable.promise;
   }
 
   /** Has a job with `written` entries in this turn, one of `runningJobs`, written its share of it? */
@@ -157,7 +162,7 @@ export class Journal {
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#isCommitting || this.#failure !== undefined) return;
+    if (this.#isScheduled || this.#committing !== undefined || this.#failure !== undefined) return;
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
@@ -167,20 +172,18 @@ export class Journal {
 
   async #commit(): Promise<void> {
     const batch = this.#open;
-    const waiting = this.#nextCommit;
     this.#open = new OpenBatch();
-    this.#nextCommit = undefined;
-    this.#isCommitting = true;
+    this.#committing = batch;
     try {
       await this.#store.commit(storable(batch));
     } catch (error) {
-      this.#fail(error, waiting);
+      this.#fail(error, batch);
       return;
     }
-    this.#isCommitting = false;
+    this.#committing = undefined;
     for (const callback of batch.callbacks) this.#run(callback);
     for (const [id, listener] of batch.listeners) this.#run(() => listener.onCommitted(batch.runs.get(id) ?? []));
-    waiting?.resolve();
+    batch.durable?.resolve();
     if (!isEmpty(this.#open)) this.#schedule();
   }
 
@@ -192,12 +195,10 @@ export class Journal {
     }
   }
 
-  #fail(error: unknown, waiting: PromiseWithResolvers<void> | undefined): void {
+  #fail(error: unknown, batch: OpenBatch): void {
     this.#failure = error;
-    waiting?.promise.catch(() => {});
-    waiting?.reject(error);
-    this.#nextCommit?.promise.catch(() => {});
-    this.#nextCommit?.reject(error);
+    batch.durable?.reject(error);
+    this.#open.durable?.reject(error);
     this.#logger.error({ err: error, invariant: true }, "a commit failed: nothing more will be acknowledged");
     this.#onFailure(error);
   }

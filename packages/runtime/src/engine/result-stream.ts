@@ -99,16 +99,13 @@ export class ResultStream {
       await this.#chunks.emit(data, encoding, index < tail.length - 1);
     }
     const { summary, resultSize = this.#chunks.bytes } = options;
-    this.#job.end({
-      status: "success",
-      payload: {
-        result_id: this.resultId,
-        result_size: resultSize,
-        ...(summary === undefined ? {} : { summary }),
-      },
-    });
+    this.#job.end({ status: "success", members: streamedMembers(this.resultId, resultSize, summary) });
   }
 }
+
+/** What `job.result` says of a streamed result, as JSON members. */
+export const streamedMembers = (resultId: ResultId, resultSize: number, summary?: string): string =>
+  jsonOf({ result_id: resultId, result_size: resultSize, summary }).slice(1, -1);
 
 function rejected(error: Error): Promise<void> {
   const promise = Promise.reject(error);
@@ -135,10 +132,8 @@ function pieces(chunk: string | Uint8Array, asked: ChunkEncoding | undefined): P
   const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   if (asked === "utf8") return pieces(new TextDecoder("utf-8", { fatal: true }).decode(bytes), "utf8");
   const list: Piece[] = [];
-  // A multiple of three, so that only the last piece is padded.
-  const step = PIECE_BYTES - (PIECE_BYTES % 3);
-  for (let at = 0; at === 0 || at < bytes.length; at += step) {
-    list.push({ data: bytes.toString("base64", at, Math.min(at + step, bytes.length)), encoding: "base64" });
+  for (let at = 0; at === 0 || at < bytes.length; at += PIECE_BYTES) {
+    list.push({ data: bytes.toString("base64", at, Math.min(at + PIECE_BYTES, bytes.length)), encoding: "base64" });
   }
   return list;
 }

@@ -159,7 +159,9 @@ export class Submission {
 
   #grant(principal: string, agent: Agent, requested: Lease): Lease {
     const request = validateLeaseShape(requested);
-    const granted = validateLeaseShape(this.#options.leasePolicy(request, { principal, agent: agent.name }));
+    const decided = this.#options.leasePolicy(request, { principal, agent: agent.name });
+    if (decided === request) return request;
+    const granted = validateLeaseShape(decided);
     if (!isLiteralPart(granted, request)) {
       throw new InternalError("the lease policy of the runtime grants what was not asked for");
     }

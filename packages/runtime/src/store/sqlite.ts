@@ -270,10 +270,14 @@ class SqliteStore implements Store {
     return spans(segments, fromN, toN).flatMap(({ from, to }) => this.#sql.codes.all(from, to) as EntryCode[]);
   }
 
-  #entries(jobKey: number, fromN: number, toN: number): Entry[] {
+  /** Entries `fromN` to `toN`, or as many as fit `maxBytes` after the first. */
+  #entries(jobKey: number, fromN: number, toN: number, maxBytes = Number.POSITIVE_INFINITY): Entry[] {
     const list: Entry[] = [];
+    let bytes = 0;
     for (const { from, to, firstN } of spans(this.#segments(jobKey), fromN, toN)) {
       for (const row of this.#sql.entries.iterate(from, to) as Iterable<[number, number, EntryCode, string]>) {
+        bytes += row[3].length;
+        if (list.length > 0 && bytes > maxBytes) return list;
         list.push({ n: firstN + (row[0] - from), ts: row[1], code: row[2], payload: row[3] });
       }
     }
@@ -289,13 +293,14 @@ class SqliteStore implements Store {
     for (const run of runs) {
       const skip = Math.max(afterSeq + 1 - run.seq, 0);
       const toN = Math.min(run.n + run.count - 1, run.n + skip + (limit - items.length) - 1);
-      for (const entry of this.#entries(run.job, run.n + skip, toN)) {
+      const entries = this.#entries(run.job, run.n + skip, toN, maxBytes - bytes);
+      for (const entry of entries) {
         bytes += entry.payload.length;
         if (items.length > 0 && bytes > maxBytes) return items;
         const seq = run.seq + (entry.n - run.n);
         items.push({ seq, jobId: run.jobId as JobId, traceId: run.traceId as FeedItem["traceId"], entry });
       }
-      if (items.length >= limit) break;
+      if (items.length >= limit || entries.length < toN - (run.n + skip) + 1) break;
     }
     return items;
   }

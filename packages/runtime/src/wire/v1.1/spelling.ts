@@ -43,8 +43,8 @@ export class Spelling {
   }
 
   #prefix(type: string, job: { readonly id: string; readonly traceId: string }): string {
-    const head = { arcp: this.#arcp, type, session_id: this.#sessionId, job_id: job.id, trace_id: job.traceId };
-    return `${JSON.stringify(head).slice(0, -1)},"id":"msg_`;
+    // Nothing here needs escaping: ids are this runtime's own, the version was matched.
+    return `{"arcp":"${this.#arcp}","type":"${type}","session_id":"${this.#sessionId}","job_id":"${job.id}","trace_id":"${job.traceId}","id":"msg_`;
   }
 
   /** A ULID of the entry's time, the session's salt and the number. */
