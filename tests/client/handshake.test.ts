@@ -14,7 +14,16 @@ import { connected, FakeRuntime, settle } from "./fake-runtime.ts";
 
 describe("the handshake", () => {
   it("says who the client is, what it can do, and authenticates", async () => {
-    covers("V11-6.1-01", "V11-6.2-01", "V11-5.1-01", "V11-5.1-02", "V11-5.1-04", "V11-5.1-12", "V11-5.2-01");
+    covers(
+      "V11-6.1-01",
+      "V11-6.2-01",
+      "V11-5.1-01",
+      "V11-5.1-03",
+      "V11-5.1-02",
+      "V11-5.1-04",
+      "V11-5.1-12",
+      "V11-5.2-01",
+    );
     const runtime = new FakeRuntime();
     const client = new ARCPClient({ client: { name: "t", version: "9" }, token: async () => "tok" });
     const connecting = client.connect(runtime.clientTransport);

@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { ARCPClient } from "@arcp/client";
 import { CancelledError, createLogger, InvalidRequestError, TransportError } from "@arcp/core";
 import { describe, expect, it } from "vitest";
@@ -172,6 +173,32 @@ describe("closing", () => {
     expect(client.resumeInfo?.lastEventSeq).toBe(1);
     expect(lines).toHaveLength(1);
     await client.close();
+  });
+});
+
+describe("secrets", () => {
+  it("are in no report, error or log line", async () => {
+    covers("V11-6.2-14", "V11-14-05");
+    const told: unknown[] = [];
+    const logger = createLogger((line) => told.push(line), "debug");
+    const { client, server, runtime } = await reconnecting(
+      { logger, token: "bearer-secret" },
+      { resume_token: "rt-secret" },
+    );
+    client.on("state", (state) => told.push(state));
+    client.on("error", (error) => told.push(error, error.toWire(), String(error.stack)));
+    void client.submit({ agent: "echo" }).catch((error: unknown) => told.push(error));
+    const submit = await runtime.next("job.submit");
+    runtime.transport.send("{");
+    runtime.log("job_1", 7);
+    const second = await server.accept();
+    await second.next("session.hello");
+    second.send("session.error", { code: "RESUME_WINDOW_EXPIRED", message: "gone", retryable: false });
+    await client.closed.catch((error: unknown) => told.push(error));
+    expect(told.length).toBeGreaterThan(6);
+    const text = told.map((value) => JSON.stringify(value) + inspect(value)).join("\n") + inspect(client, { depth: 9 });
+    expect(text).not.toMatch(/bearer-secret|rt-secret/);
+    expect(submit.trace_id).toMatch(/^[0-9a-f]{32}$/);
   });
 });
 

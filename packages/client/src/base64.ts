@@ -16,7 +16,10 @@ export function decodeBase64(text: string): Uint8Array {
 }
 
 function decode(text: string): Uint8Array | undefined {
-  if (platform.Buffer) return platform.Buffer.from(text, "base64");
+  if (platform.Buffer) {
+    const { buffer, byteOffset, length } = platform.Buffer.from(text, "base64");
+    return new Uint8Array(buffer, byteOffset, length);
+  }
   try {
     if (platform.Uint8Array.fromBase64) return platform.Uint8Array.fromBase64(text);
     const binary = atob(text);

@@ -103,10 +103,10 @@ export class Connection {
       () => this.#refuse(new TimeoutError("the runtime did not welcome the session in time")),
       timeoutMs,
     );
-    this.#transport.onFrame((text) => this.#onFrame(text));
-    this.#transport.onMalformed((problem) => this.#owner.onUnreadable(undefined, new InvalidRequestError(problem)));
-    void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
     try {
+      this.#transport.onFrame((text) => this.#onFrame(text));
+      this.#transport.onMalformed((problem) => this.#owner.onUnreadable(undefined, new InvalidRequestError(problem)));
+      void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
       if (signal?.aborted !== true) this.send(type, payload, sessionId === undefined ? {} : { sessionId });
       return await promise;
     } catch (thrown) {
