@@ -46,6 +46,8 @@ export class FakeRuntime {
   sessionId = "sess_1";
   /** What a session.close is answered with. */
   onClose: "closed" | "error" | "silence" = "closed";
+  /** Answers every message in place of the test. */
+  respond: ((frame: Frame) => void) | undefined;
   #read = 0;
   #waiting: (() => void)[] = [];
 
@@ -56,7 +58,8 @@ export class FakeRuntime {
     server.onFrame((text) => {
       const frame = JSON.parse(text) as Frame;
       this.received.push(frame);
-      if (frame.type === "session.close") this.#answerClose();
+      if (this.respond) this.respond(frame);
+      else if (frame.type === "session.close") this.#answerClose();
       for (const wake of this.#waiting.splice(0)) wake();
     });
   }
