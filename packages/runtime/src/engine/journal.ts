@@ -57,7 +57,7 @@ const MIN_JOB_ENTRIES = 8;
 /** The most that one job may write in a turn. */
 const MAX_JOB_ENTRIES = 256;
 /** Bytes of one turn after which every emitter is asked to wait. */
-const TURN_BYTES = 4 * 1024 * 1024;
+const TURN_BYTES = 1024 * 1024;
 
 export class Journal {
   readonly #store: Store;

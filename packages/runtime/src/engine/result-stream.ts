@@ -49,8 +49,12 @@ export class ChunkSequence {
    * it. Rejects with {@link InvalidRequestError} after the last chunk.
    */
   emit(data: string, encoding: ChunkEncoding, more: boolean): Promise<void> {
+    return this.emitPiece({ data, encoding, bytes: decodedBytes(data, encoding) }, more);
+  }
+
+  /** The same for data whose size is known and whose form is right. */
+  emitPiece({ data, encoding, bytes }: Piece, more: boolean): Promise<void> {
     if (this.#isComplete) return rejected(new InvalidRequestError("the result is complete: no chunk may follow"));
-    const bytes = decodedBytes(data, encoding);
     const { maxChunkBytes, maxResultBytes } = this.#job.caps;
     if (bytes > maxChunkBytes) return this.#fail(tooLarge("maxChunkBytes", maxChunkBytes));
     if (this.#bytes + bytes > maxResultBytes) return this.#fail(tooLarge("maxResultBytes", maxResultBytes));
@@ -86,7 +90,7 @@ export class ResultStream {
    * keeps up. Rejects as {@link ChunkSequence.emit} does.
    */
   async write(chunk: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
-    for (const { data, encoding } of pieces(chunk, options.encoding)) await this.#chunks.emit(data, encoding, true);
+    for (const piece of pieces(chunk, options.encoding)) await this.#chunks.emitPiece(piece, true);
   }
 
   /**
@@ -95,9 +99,7 @@ export class ResultStream {
    */
   async finalize(last?: string | Uint8Array, options: FinalizeOptions & WriteOptions = {}): Promise<void> {
     const tail = pieces(last ?? "", options.encoding);
-    for (const [index, { data, encoding }] of tail.entries()) {
-      await this.#chunks.emit(data, encoding, index < tail.length - 1);
-    }
+    for (const [index, piece] of tail.entries()) await this.#chunks.emitPiece(piece, index < tail.length - 1);
     const { summary, resultSize = this.#chunks.bytes } = options;
     this.#job.end({ status: "success", members: streamedMembers(this.resultId, resultSize, summary) });
   }
@@ -121,19 +123,26 @@ function decodedBytes(data: string, encoding: ChunkEncoding): number {
   return (data.length / 4) * 3 - (data.endsWith("==") ? 2 : data.endsWith("=") ? 1 : 0);
 }
 
+/** One chunk's data in its encoding, and how many bytes it stands for. */
 interface Piece {
   readonly data: string;
   readonly encoding: ChunkEncoding;
+  readonly bytes: number;
 }
 
 function pieces(chunk: string | Uint8Array, asked: ChunkEncoding | undefined): Piece[] {
-  if (typeof chunk === "string" && asked === "base64") return [{ data: chunk, encoding: "base64" }];
-  if (typeof chunk === "string") return textPieces(chunk).map((data) => ({ data, encoding: "utf8" }));
+  if (typeof chunk === "string" && asked === "base64") {
+    return [{ data: chunk, encoding: "base64", bytes: decodedBytes(chunk, "base64") }];
+  }
+  if (typeof chunk === "string") {
+    return textPieces(chunk).map((data) => ({ data, encoding: "utf8", bytes: Buffer.byteLength(data) }));
+  }
   const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   if (asked === "utf8") return pieces(new TextDecoder("utf-8", { fatal: true }).decode(bytes), "utf8");
   const list: Piece[] = [];
   for (let at = 0; at === 0 || at < bytes.length; at += PIECE_BYTES) {
-    list.push({ data: bytes.toString("base64", at, Math.min(at + PIECE_BYTES, bytes.length)), encoding: "base64" });
+    const end = Math.min(at + PIECE_BYTES, bytes.length);
+    list.push({ data: bytes.toString("base64", at, end), encoding: "base64", bytes: end - at });
   }
   return list;
 }

@@ -92,7 +92,6 @@ class SqliteStore implements Store {
     if (!readOnly) {
       this.#db.pragma("journal_mode = WAL");
       this.#db.pragma(`synchronous = ${synchronous}`);
-      this.#db.pragma("wal_autocheckpoint = 4000");
       migrate(this.#db);
     }
     this.#sql = prepare(this.#db);

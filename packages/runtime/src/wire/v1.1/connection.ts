@@ -74,7 +74,7 @@ const VERIFY_TIMEOUT_MS = 5_000;
 /** Frames in a row that could not be understood, after which the peer is given up. */
 const MAX_MALFORMED = 20;
 /** Bytes on their way to the peer at which nothing more is written, whatever the cap says. */
-const CONGESTED_BYTES = 1024 * 1024;
+const CONGESTED_BYTES = 2 * 1024 * 1024;
 /** How long a peer may read nothing before it is given up. Its session stays. */
 const SLOW_CONSUMER_MS = 60_000;
 /** Requests that wait for the store at which no more are read from the peer. */
