@@ -100,6 +100,30 @@ describe("a client that reconnects", () => {
     expect(clock.pending).toBe(0);
   });
 
+  it("goes on waiting longer when the connections it makes do not last", async () => {
+    const clock = new ManualClock();
+    const { client, server, runtime } = await reconnecting({
+      clock,
+      reconnect: { initialDelayMs: 100, random: () => 0.5 },
+    });
+    const delays: number[] = [];
+    client.on("state", (state) => {
+      if (state.phase === "reconnecting") delays.push(state.delayMs);
+    });
+    let current = runtime;
+    for (const lifetimeMs of [0, 0, 4_999, 5_000, 0]) {
+      clock.advance(lifetimeMs);
+      current.drop();
+      await settle();
+      clock.advance(delays.at(-1) ?? 0);
+      current = await server.accept();
+      await current.welcome();
+      await settle();
+    }
+    expect(delays).toEqual([50, 100, 200, 50, 100]);
+    await client.close();
+  });
+
   it("gives up after the attempts it is allowed, with the last cause", async () => {
     const { client, server, runtime } = await reconnecting({ reconnect: { maxAttempts: 2 } });
     server.isUnreachable = true;
@@ -288,9 +312,10 @@ describe("a gap in the numbering", () => {
     runtime.log("job_1", 1);
     runtime.event("job_1", undefined, "thought", { text: "no number" });
     runtime.event("job_1", 0, "thought", { text: "zero" });
+    runtime.event("job_1", 1.5, "thought", { text: "between" });
     runtime.log("job_1", 5);
     runtime.result("job_1", undefined);
-    expect((await collect(handle)).map(({ seq }) => seq)).toEqual([1, undefined, undefined, 5]);
+    expect((await collect(handle)).map(({ seq }) => seq)).toEqual([1, undefined, undefined, undefined, 5]);
     expect(problems).toEqual(["messages 2 to 4 are missing"]);
     await client.close();
   });

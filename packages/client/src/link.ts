@@ -16,7 +16,13 @@ import { Acknowledgement } from "./acknowledgement.ts";
 import { Connection, type ConnectionOwner, type MessageFields, type SessionMessage } from "./connection.ts";
 import { toAuth, toGreeting } from "./greeting.ts";
 import type { ResolvedOptions } from "./options.ts";
-import { keepProcessAlive, type ReconnectOptions, reconnect, type TransportFactory } from "./reconnect.ts";
+import {
+  keepProcessAlive,
+  type ReconnectOptions,
+  type ReconnectTask,
+  reconnect,
+  type TransportFactory,
+} from "./reconnect.ts";
 import { SequenceTracker } from "./sequence.ts";
 import {
   type ResumeInfo,
@@ -75,12 +81,21 @@ export interface Reconnection {
 type State =
   | { readonly phase: "idle" }
   | { readonly phase: "connecting"; readonly from: Unconnected; readonly stop: AbortController }
-  | { readonly phase: "connected"; readonly connection: Connection; readonly session: Session }
+  | {
+      readonly phase: "connected";
+      readonly connection: Connection;
+      readonly session: Session;
+      /** On the monotonic clock. */
+      readonly sinceMs: number;
+    }
   | { readonly phase: "reconnecting"; readonly session: Session; readonly stop: AbortController }
   | { readonly phase: "disconnected"; readonly session: Session; readonly stopHolding: () => void }
   | { readonly phase: "closing"; readonly connection: Connection; readonly onAnswer: (isClosed: boolean) => void }
   | { readonly phase: "closed"; readonly error: ARCPError | undefined };
 type Unconnected = Extract<State, { phase: "idle" | "disconnected" }>;
+
+/** A connection that lasted as long was a good one: waiting begins anew when it is lost. */
+const STABLE_MS = 5_000;
 
 const IDLE: Unconnected = { phase: "idle" };
 
@@ -92,6 +107,8 @@ export class Link {
   #state: State = IDLE;
   #reported: ConnectionState = { phase: "idle" };
   #closing: Promise<void> | undefined;
+  /** Connections in a row that were lost soon after they were made. */
+  #shortLived = 0;
 
   constructor(options: ResolvedOptions, reconnection: Reconnection | undefined, owner: LinkOwner) {
     this.#options = options;
@@ -131,7 +148,7 @@ export class Link {
     const state = this.#state;
     if (state.phase === "connected" || state.phase === "reconnecting") return state.session;
     if (state.phase === "closed" && state.error) throw state.error;
-    if (state.phase === "disconnected") throw new TransportError("there is no connection", { retryable: true });
+    if (this.session) throw new TransportError("there is no connection", { retryable: true });
     throw new InvalidRequestError(this.isClosed ? "the client is closed" : "the client is not connected");
   }
 
@@ -290,7 +307,7 @@ export class Link {
       sessionId: facts.sessionId,
       heartbeatMs: interval === undefined ? undefined : interval * 1000,
       onOpen: () => {
-        this.#state = { phase: "connected", connection, session };
+        this.#state = { phase: "connected", connection, session, sinceMs: this.#options.clock.monotonic() };
         if (this.#options.autoAck && session.facts.features.has("ack")) session.acknowledgement.arm();
         this.#owner.onOpen(isSame ? undefined : before);
         this.#report({ phase: "connected", sessionId: facts.sessionId, isResumed });
@@ -339,7 +356,11 @@ export class Link {
       const stop = new AbortController();
       this.#state = { phase: "reconnecting", session, stop };
       this.#owner.onLost(undefined);
-      void this.#reconnect(this.#reconnection.options, session, cause, stop.signal);
+      const isStable = this.#options.clock.monotonic() - state.sinceMs >= STABLE_MS;
+      const earlierAttempts = isStable ? 0 : this.#shortLived;
+      this.#shortLived = earlierAttempts + 1;
+      const { options } = this.#reconnection;
+      void this.#reconnect(options, { session, cause, earlierAttempts, signal: stop.signal });
     } else this.#hold(session, cause);
   }
 
@@ -364,13 +385,16 @@ export class Link {
     this.#report({ phase: "disconnected", cause });
   }
 
-  async #reconnect(options: ReconnectOptions, session: Session, cause: ARCPError, signal: AbortSignal): Promise<void> {
+  async #reconnect(
+    options: ReconnectOptions,
+    loss: Pick<ReconnectTask, "cause" | "earlierAttempts" | "signal"> & { readonly session: Session },
+  ): Promise<void> {
+    const { session, signal } = loss;
     const release = keepProcessAlive();
     try {
       await reconnect({
+        ...loss,
         options,
-        cause,
-        signal,
         clock: this.#options.clock,
         windowMs: session.resumeToken === undefined ? 0 : resumeWindowMs(session.facts),
         attempt: (which) => this.#attempt(which === "resume" ? resumePoint(session) : undefined, signal),

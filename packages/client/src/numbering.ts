@@ -10,9 +10,11 @@ export interface NumberedMessage {
   readonly event_seq?: number | undefined;
 }
 
-/** A message's number. Zero is what some peers write for none. */
-export const seqOf = (message: NumberedMessage): number | undefined =>
-  message.event_seq === 0 ? undefined : message.event_seq;
+/** A message's number. Zero is what some peers write for none; what cannot be a position is none either. */
+export function seqOf(message: NumberedMessage): number | undefined {
+  const seq = message.event_seq;
+  return seq !== undefined && seq > 0 && Number.isSafeInteger(seq) ? seq : undefined;
+}
 
 export interface NumberingOwner {
   readonly onProblem: (error: ARCPError) => void;
@@ -45,7 +47,7 @@ export class Numbering {
 
   /** Counts a message that was received and is of no further use. */
   count(session: Session, seq: unknown): void {
-    if (typeof seq === "number") session.sequence.take(seq);
+    if (typeof seq === "number") session.sequence.take(seqOf({ event_seq: seq }));
   }
 
   /** Is the message numbered in the stream of another session, which some runtimes pass on as it is? */

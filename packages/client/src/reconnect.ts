@@ -51,6 +51,8 @@ export interface ReconnectTask {
   readonly windowMs: number;
   /** Why the connection was lost. */
   readonly cause: ARCPError;
+  /** How often connections were made before that did not last: the waits go on from there. */
+  readonly earlierAttempts: number;
   /** Tries once, with the session of before or with a new one. */
   readonly attempt: (session: "resume" | "new") => Promise<void>;
   readonly onWait: (attempt: number, delayMs: number, cause: ARCPError) => void;
@@ -73,7 +75,7 @@ export async function reconnect(task: ReconnectTask): Promise<void> {
       throw new ResumeWindowExpiredError("the session could not be resumed in time", { cause });
     }
     if (options.maxAttempts !== undefined && attempt > options.maxAttempts) throw cause;
-    const delayMs = backOffMs(attempt, options);
+    const delayMs = backOffMs(task.earlierAttempts + attempt, options);
     task.onWait(attempt, delayMs, cause);
     await sleep(clock, delayMs, signal);
     try {

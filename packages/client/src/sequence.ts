@@ -15,9 +15,9 @@ export class SequenceTracker {
     return this.#last;
   }
 
-  /** Judges `seq` and, when it is the next one, counts it. Zero and absent mean that the message has no number. */
+  /** Judges `seq`, a positive integer, and counts it when it is the next one. */
   take(seq: number | undefined): SequenceVerdict {
-    if (seq === undefined || seq === 0) return "unnumbered";
+    if (seq === undefined) return "unnumbered";
     if (seq <= this.#last) return "duplicate";
     if (seq !== this.#last + 1) return "gap";
     this.#last = seq;
