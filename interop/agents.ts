@@ -34,7 +34,7 @@ const slow: Agent = async ({ ms = 0 }, { signal }) => {
 };
 
 const stubborn: Agent = async ({ ms = 0 }) => {
-  await sleep(ms);
+  await sleep(ms, undefined, { ref: false });
   return { slept: ms };
 };
 
@@ -57,10 +57,10 @@ const chunks: Agent = async ({ n = 1, bytes = 1, encoding = "utf8" }, context) =
   const result = context.streamResult();
   for (let piece = 0; piece < n; piece += 1) {
     const text = String.fromCharCode("a".charCodeAt(0) + piece).repeat(bytes);
-    if (encoding === "utf8") await result.write(text);
-    else await result.write(new TextEncoder().encode(text));
+    const data = encoding === "utf8" ? text : new TextEncoder().encode(text);
+    if (piece < n - 1) await result.write(data);
+    else await result.finalize(data, { summary: `${n} chunks` });
   }
-  await result.finalize(undefined, { summary: `${n} chunks` });
 };
 
 const kinds: Agent = async (_input, context) => {
@@ -76,8 +76,7 @@ const kinds: Agent = async (_input, context) => {
   await context.emitEvent("x-vendor.interop.note", { note: "vendor event" });
   const result = context.streamResult();
   await result.write("kinds ");
-  await result.write("result");
-  await result.finalize(undefined, { summary: "kinds done" });
+  await result.finalize("result", { summary: "kinds done" });
 };
 
 const spender: Agent = async ({ costs = [] }, context) => {
