@@ -206,7 +206,7 @@ export class Job {
   }
 
   /** The row to store for it. */
-  record(accepted: string): JobRecord {
+  record(): JobRecord {
     const facts = this.#facts;
     return {
       id: facts.id,
@@ -221,7 +221,6 @@ export class Job {
       leaseConstraints: facts.leaseConstraints,
       parentJobId: facts.parentJobId,
       traceId: facts.trace.traceId,
-      accepted,
       budget: facts.budget?.toJSON() ?? null,
       epoch: facts.epoch,
       lastN: this.#lastN,

@@ -51,7 +51,7 @@ export interface JournalOptions {
 }
 
 /** Entries of one turn, over all jobs, after which emitters are asked to wait for the commit. */
-const TURN_ENTRIES = 512;
+const TURN_ENTRIES = 1024;
 /** The least that one job may write in a turn, however many jobs there are. */
 const MIN_JOB_ENTRIES = 8;
 /** The most that one job may write in a turn. */

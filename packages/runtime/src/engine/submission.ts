@@ -11,7 +11,7 @@ import {
   newTraceId,
   type TraceContext,
 } from "@arcp/core";
-import type { IdempotencyRecord, Store } from "../store/store.ts";
+import type { IdempotencyRecord, JobRecord, Store } from "../store/store.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
 import { Budget } from "./budget.ts";
 import { digestOf } from "./canonical-json.ts";
@@ -137,10 +137,11 @@ export class Submission {
       },
       jobTools,
     );
-    const payload = acceptedPayload(job, now);
+    const record = job.record();
+    const payload = acceptedPayload(record);
     jobs.add(job);
     job.follow(session.feed);
-    journal.addJob(job.record(payload));
+    journal.addJob(record);
     if (idempotency) {
       const { digest, key, binding } = idempotency;
       const expiresAt = now + idempotencyTtlMs;
@@ -187,18 +188,19 @@ export class Submission {
       const ended = (await store.findJob(jobId)) ?? record;
       session.feed.addHistory(jobId, ended.lastN, 1);
     }
-    journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload: record.accepted }));
+    journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload: acceptedPayload(record) }));
   }
 }
 
-function acceptedPayload(job: Job, now: number): string {
+/** The payload of `job.accepted` as JSON: the same text whenever it is asked for (§7.2). */
+function acceptedPayload({ id, agent, agentVersion, lease, leaseConstraints, createdAt, traceId }: JobRecord): string {
   return JSON.stringify({
-    job_id: job.id,
-    agent: job.agentRef,
-    lease: job.lease,
-    ...(job.leaseConstraints && { lease_constraints: job.leaseConstraints }),
-    ...(job.lease["cost.budget"] && { budget: Object.fromEntries(job.budget) }),
-    accepted_at: timestamp(now),
-    trace_id: job.traceId,
+    job_id: id,
+    agent: `${agent}@${agentVersion}`,
+    lease,
+    ...(leaseConstraints && { lease_constraints: leaseConstraints }),
+    ...(lease["cost.budget"] && { budget: Budget.fromLease(lease)?.toJSON() }),
+    accepted_at: timestamp(createdAt),
+    trace_id: traceId,
   });
 }

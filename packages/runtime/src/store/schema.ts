@@ -22,7 +22,6 @@ CREATE TABLE job (
   lease_constraints TEXT,
   parent_job_id TEXT,
   trace_id TEXT NOT NULL,
-  accepted TEXT NOT NULL,
   budget TEXT,
   epoch INTEGER NOT NULL,
   last_n INTEGER NOT NULL,

@@ -47,7 +47,6 @@ interface JobRow {
   lease_constraints: string | null;
   parent_job_id: string | null;
   trace_id: string;
-  accepted: string;
   budget: string | null;
   epoch: number;
   last_n: number;
@@ -172,7 +171,6 @@ class SqliteStore implements Store {
       job.leaseConstraints === null ? null : JSON.stringify(job.leaseConstraints),
       job.parentJobId,
       job.traceId,
-      job.accepted,
       job.budget === null ? null : JSON.stringify(job.budget),
       job.epoch,
       job.lastN,
@@ -447,7 +445,6 @@ function jobRecord(row: JobRow): JobRecord {
     leaseConstraints: row.lease_constraints === null ? null : JSON.parse(row.lease_constraints),
     parentJobId: row.parent_job_id as JobId | null,
     traceId: row.trace_id as JobRecord["traceId"],
-    accepted: row.accepted,
     budget: row.budget === null ? null : JSON.parse(row.budget),
     epoch: row.epoch,
     lastN: row.last_n,
@@ -502,8 +499,8 @@ function prepare(db: Database.Database) {
     rollback: db.prepare("ROLLBACK"),
     insertJob: db.prepare(
       `INSERT INTO job (id, session_id, principal, agent, agent_version, status, created_at, ended_at, lease,
-        lease_constraints, parent_job_id, trace_id, accepted, budget, epoch, last_n, last_event_seq)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        lease_constraints, parent_job_id, trace_id, budget, epoch, last_n, last_event_seq)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     changeJob: db.prepare(
       "UPDATE job SET status = ?, ended_at = ?, budget = ?, last_n = ?, last_event_seq = ? WHERE key = ? AND epoch = ?",

@@ -60,8 +60,6 @@ export interface JobRecord {
   readonly leaseConstraints: LeaseConstraints | null;
   readonly parentJobId: JobId | null;
   readonly traceId: TraceId;
-  /** The payload of `job.accepted`, for resubmissions (§7.2). */
-  readonly accepted: string;
   /** Counters per currency at the last write; `null` without `cost.budget`. */
   readonly budget: Readonly<Record<string, number>> | null;
   /** Raised by each take-over. A write with another value is refused. */
