@@ -2,7 +2,7 @@
 import type { Clock } from "@arcp/core";
 
 /** The shortest time between two acknowledgements that the client sends by itself. */
-export const ACK_INTERVAL_MS = 250;
+const ACK_INTERVAL_MS = 250;
 
 export interface AcknowledgementOptions {
   readonly clock: Clock;
@@ -13,7 +13,7 @@ export interface AcknowledgementOptions {
   readonly send: (seq: number) => void;
 }
 
-/** Sends `session.ack` at most every {@link ACK_INTERVAL_MS}, and only when there is something new to say. */
+/** Sends `session.ack` at most every 250 ms, and only when there is something new to say. */
 export class Acknowledgement {
   readonly #options: AcknowledgementOptions;
   #acked: number;

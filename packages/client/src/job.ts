@@ -319,7 +319,7 @@ async function* piecesOf(queue: EventQueue<NumberedPiece>): AsyncGenerator<Resul
   for await (const { piece } of queue) yield piece;
 }
 
-export function readAccepted(jobId: JobId, payload: Partial<MessageOf<"job.accepted">["payload"]>): AcceptedJob {
+function readAccepted(jobId: JobId, payload: Partial<MessageOf<"job.accepted">["payload"]>): AcceptedJob {
   return {
     jobId,
     agent: payload.agent,

@@ -2,7 +2,7 @@
 import { CancelledError, type Clock } from "@arcp/core";
 
 /** The reason that an aborted signal gives, as an error. */
-export const abortReason = (signal: AbortSignal): unknown =>
+const abortReason = (signal: AbortSignal): unknown =>
   signal.reason instanceof Error
     ? signal.reason
     : new CancelledError("aborted by the caller", { cause: signal.reason });
