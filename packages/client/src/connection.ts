@@ -23,7 +23,7 @@ import {
 } from "@arcp/core";
 import type { Greeting } from "./greeting.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { withoutNulls } from "./job-events.ts";
+import { respell, withAmounts } from "./respelling.ts";
 import { onAbort } from "./waiting.ts";
 import { readError } from "./wire-error.ts";
 
@@ -71,18 +71,13 @@ export class Connection {
   readonly #state = new SessionState();
   #answer: Answer | undefined;
   #heartbeat: Heartbeat | undefined;
+  #greetingId: MessageId | undefined;
   #isReading = true;
-  #ignored = 0;
 
   constructor(transport: Transport, owner: ConnectionOwner, clock: Clock) {
     this.#transport = transport;
     this.#owner = owner;
     this.#clock = clock;
-  }
-
-  /** Messages of unknown types that were ignored (§5). */
-  get ignoredMessages(): number {
-    return this.#ignored;
   }
 
   /**
@@ -107,7 +102,9 @@ export class Connection {
       this.#transport.onFrame((text) => this.#onFrame(text));
       this.#transport.onMalformed((problem) => this.#owner.onUnreadable(undefined, new InvalidRequestError(problem)));
       void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
-      if (signal?.aborted !== true) this.send(type, payload, sessionId === undefined ? {} : { sessionId });
+      if (signal?.aborted !== true) {
+        this.#greetingId = this.send(type, payload, sessionId === undefined ? {} : { sessionId });
+      }
       return await promise;
     } catch (thrown) {
       this.close(CLOSE_GOING_AWAY, "the session was not opened");
@@ -117,6 +114,11 @@ export class Connection {
       release();
       this.#answer = undefined;
     }
+  }
+
+  /** The id of the first message; `undefined` before it was sent. */
+  get greetingId(): MessageId | undefined {
+    return this.#greetingId;
   }
 
   /** Sends one message and returns its id. After the end nothing happens. */
@@ -183,10 +185,8 @@ export class Connection {
 
   #decode(frame: JsonObject): RuntimeMessage | undefined {
     const type = frame["type"];
-    if (typeof type !== "string" || !RUNTIME_MESSAGE_TYPES.has(type)) {
-      this.#ignored += 1;
-      return undefined;
-    }
+    // A later version's, or a vendor's: ignored (§5).
+    if (typeof type !== "string" || !RUNTIME_MESSAGE_TYPES.has(type)) return undefined;
     const arcp = frame["arcp"];
     if (typeof arcp !== "string" || !isDraftVersion(arcp)) {
       throw new InvalidRequestError("the message is of another protocol version", { details: { arcp } });
@@ -194,9 +194,9 @@ export class Connection {
     try {
       return decodeRuntimeMessage(type === "job.accepted" ? withAmounts(frame) : frame);
     } catch (thrown) {
-      const repaired = repair(frame);
-      if (repaired === undefined) throw thrown;
-      return decodeRuntimeMessage(repaired);
+      const meant = respell(frame);
+      if (meant === undefined) throw thrown;
+      return decodeRuntimeMessage(meant);
     }
   }
 
@@ -276,30 +276,3 @@ export class Connection {
 
 const lostTransport = (code: number, reason: string): ARCPError =>
   new TransportError(`the connection ended (${code}${reason === "" ? "" : `: ${reason}`})`, { retryable: true });
-
-/** One SDK writes a budget as it is in a lease, `CUR:amount`, where the others write amounts. */
-function withAmounts(frame: JsonObject): JsonObject {
-  const payload = frame["payload"] as JsonObject | null | undefined;
-  const budget = payload?.["budget"];
-  if (typeof budget !== "object" || budget === null) return frame;
-  const amounts = Object.entries(budget).map(([currency, amount]) => [
-    currency,
-    typeof amount === "string" ? amount.slice(amount.indexOf(":") + 1) : amount,
-  ]);
-  return { ...frame, payload: { ...payload, budget: Object.fromEntries(amounts) } };
-}
-
-/**
- * What some peers write and mean: `null` for absent members of the envelope, an event without a body, the number of
- * replayed events for whether there were any.
- */
-function repair(frame: JsonObject): JsonObject | undefined {
-  const envelope = withoutNulls(frame) as JsonObject;
-  const payload = envelope["payload"] ?? {};
-  if (typeof payload !== "object" || Array.isArray(payload)) return undefined;
-  const members = payload as JsonObject;
-  const isBodiless = envelope["type"] === "job.event" && members["body"] === undefined;
-  if (isBodiless) return { ...envelope, payload: { ...members, body: {} } };
-  const isCounted = envelope["type"] === "job.subscribed" && typeof members["replayed"] === "number";
-  return { ...envelope, payload: isCounted ? { ...members, replayed: members["replayed"] !== 0 } : members };
-}

@@ -270,7 +270,8 @@ export class Link {
         throw new InvalidRequestError("refused to send a token over a connection that others can read");
       }
       const auth = await untilAbort(toAuth(token), signal);
-      const resumeForm = this.#reconnection?.options.resumeForm ?? "hello";
+      const knownForm = this.session?.repeatsIds ? "resume" : "hello";
+      const resumeForm = this.#reconnection?.options.resumeForm ?? knownForm;
       const greeting = toGreeting(this.#options, auth, resume, resumeForm);
       const welcome = await connection.greet(greeting, handshakeTimeoutMs, signal);
       return welcome.payload;
@@ -302,6 +303,7 @@ export class Link {
     // A runtime that resumes may leave out what stays as it was.
     session.facts = isSame && welcome.payload.capabilities === undefined ? before.facts : facts;
     session.resumeToken = welcome.payload.resume_token;
+    session.repeatsIds = welcome.id === connection.greetingId;
     const interval = session.facts.heartbeatIntervalSec;
     return {
       sessionId: facts.sessionId,
@@ -328,7 +330,7 @@ export class Link {
       },
       lastSeq,
     );
-    return { facts, resumeToken: undefined, sequence, acknowledgement };
+    return { facts, resumeToken: undefined, repeatsIds: false, sequence, acknowledgement };
   }
 
   // -------------------------------------------------------------------------------------------- while open

@@ -42,6 +42,8 @@ export interface Session {
   facts: SessionFacts;
   /** The token that the latest welcome gave. Without one the session cannot be resumed. */
   resumeToken: string | undefined;
+  /** The runtime's replies repeat the request's id: the SDK that does so resumes by `session.resume` only. */
+  repeatsIds: boolean;
   readonly sequence: SequenceTracker;
   readonly acknowledgement: Acknowledgement;
 }
