@@ -246,6 +246,16 @@ describe("error codes", () => {
     await client.close();
   });
 
+  it("are read past members that are null", async () => {
+    const { client, runtime } = await connected();
+    const submitting = client.submit({ agent: "a" });
+    const submit = await runtime.next("job.submit");
+    const nulls = { message: null, retryable: null, details: null, request_id: submit.id };
+    runtime.send("session.error", { code: "DUPLICATE_KEY", ...nulls }, { job_id: null });
+    await expect(submitting).rejects.toBeInstanceOf(DuplicateKeyError);
+    await client.close();
+  });
+
   it("come with the peer's word on retrying", async () => {
     covers("V11-12-08");
     const { client, runtime } = await connected();

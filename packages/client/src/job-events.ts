@@ -6,10 +6,10 @@ import {
   type EventKind,
   isEventKind,
   type JobId,
-  type JsonObject,
   type MessageOf,
   toolCallBody,
 } from "@arcp/core";
+import { withoutNulls } from "./respelling.ts";
 
 interface EventFacts {
   readonly jobId: JobId;
@@ -70,10 +70,4 @@ export function toJobEvent(
   const issue = parsed.error.issues[0];
   const problem = `${(issue?.path ?? []).map(String).join(".")}: ${issue?.message ?? "not valid"}`;
   return { kind: "vendor", name: kind, jobId, seq, ts, body, problem };
-}
-
-/** `value` without the members that are `null`: some peers write absent members so. */
-export function withoutNulls(value: unknown): unknown {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(Object.entries(value as JsonObject).filter(([, member]) => member !== null));
 }
