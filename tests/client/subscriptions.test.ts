@@ -123,6 +123,16 @@ describe("a subscription", () => {
     abort.abort();
     await expect(subscription.done).rejects.toBeInstanceOf(CancelledError);
     await runtime.next("job.unsubscribe");
+    // The signal comes with the reply, before anybody could act on it.
+    const late = new AbortController();
+    const stop = client.on("event", () => late.abort());
+    const both = client.subscribe("job_9", { signal: late.signal });
+    await runtime.next("job.subscribe");
+    runtime.send("job.subscribed", { ...SUBSCRIBED, job_id: "job_9" });
+    runtime.log("job_9", 1);
+    await expect((await both).done).rejects.toBeInstanceOf(CancelledError);
+    await runtime.next("job.unsubscribe");
+    stop();
     const waiting = client.subscribe("job_8", { signal: AbortSignal.abort(new Error("never mind")) });
     await expect(waiting).rejects.toThrow("never mind");
     await client.close();

@@ -57,14 +57,12 @@ export class Subscriptions {
     known.position ??= { fromEventSeq, history, eventCount: known.job.eventCount };
     try {
       const subscribed = await this.#ask(known.job.jobId, fromEventSeq, history, options.signal);
-      const subscription: JobSubscription = new JobSubscription(known.job, subscribed, () => {
-        release();
-        this.#leave(known, true);
-      });
+      const subscription = new JobSubscription(known.job, subscribed, () => this.#leave(known, true));
       const release = onAbort(options.signal, () => subscription.unsubscribe());
-      void known.job.done.then(release, release);
+      void subscription.done.then(release, release);
       return subscription;
     } catch (thrown) {
+      if (isFirst) known.position = undefined;
       this.#leave(known, false);
       throw thrown;
     }
