@@ -163,6 +163,11 @@ describe("the handshake", () => {
     await dropped.next("session.hello");
     dropped.drop();
     await expect(second).rejects.toBeInstanceOf(TransportError);
+    const refused = new FakeRuntime();
+    const told = client.connect(refused.clientTransport);
+    await refused.next("session.hello");
+    refused.transport.close(4401, "who are you");
+    await expect(told).rejects.toBeInstanceOf(UnauthenticatedError);
     const abort = new AbortController();
     const third = client.connect(new FakeRuntime().clientTransport, { signal: abort.signal });
     abort.abort(new Error("enough"));

@@ -4,6 +4,7 @@ import {
   type Clock,
   decodeFrame,
   decodeRuntimeMessage,
+  ERROR_FACTS,
   HeartbeatLostError,
   InvalidRequestError,
   isDraftVersion,
@@ -11,6 +12,7 @@ import {
   type MessageId,
   type MessageOf,
   newMessageId,
+  ResumeWindowExpiredError,
   RUNTIME_FRAME_LIMITS,
   RUNTIME_MESSAGE_TYPES,
   type RuntimeMessage,
@@ -19,6 +21,7 @@ import {
   TimeoutError,
   type Transport,
   TransportError,
+  UnauthenticatedError,
   WIRE_VERSION,
 } from "@arcp/core";
 import type { Greeting } from "./greeting.ts";
@@ -274,5 +277,10 @@ export class Connection {
   }
 }
 
-const lostTransport = (code: number, reason: string): ARCPError =>
-  new TransportError(`the connection ended (${code}${reason === "" ? "" : `: ${reason}`})`, { retryable: true });
+/** A close code says why, where the runtime could not say it in a message. */
+function lostTransport(code: number, reason: string): ARCPError {
+  const message = `the connection ended (${code}${reason === "" ? "" : `: ${reason}`})`;
+  if (code === ERROR_FACTS.UNAUTHENTICATED.closeCode) return new UnauthenticatedError(message);
+  if (code === ERROR_FACTS.RESUME_WINDOW_EXPIRED.closeCode) return new ResumeWindowExpiredError(message);
+  return new TransportError(message, { retryable: true });
+}
