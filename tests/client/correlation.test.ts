@@ -166,6 +166,19 @@ describe("refusals without a correlator", () => {
     await client.close();
   });
 
+  it("about the session are not taken for the answer to a request", async () => {
+    const { client, runtime } = await connected();
+    const codes: string[] = [];
+    client.on("error", (error) => codes.push(error.code));
+    const listing = client.listJobs();
+    const list = await runtime.next("session.list_jobs");
+    runtime.send("session.error", { code: "HEARTBEAT_LOST", message: "are you there?", retryable: true });
+    runtime.send("session.jobs", { request_id: list.id, jobs: [] });
+    expect((await listing).jobs).toEqual([]);
+    expect(codes).toEqual(["HEARTBEAT_LOST"]);
+    await client.close();
+  });
+
   it("are reported when they can mean anything", async () => {
     const { client, runtime } = await connected();
     const errors: ARCPError[] = [];

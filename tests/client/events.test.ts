@@ -142,6 +142,19 @@ describe("events", () => {
     await client.close();
   });
 
+  it("flow again when the consumer that lags gives up", async () => {
+    const { client, runtime, handle } = await running({ maxUnreadEvents: 4 });
+    const abort = new AbortController();
+    handle.events({ signal: abort.signal });
+    for (let seq = 1; seq <= 50; seq += 1) runtime.log("job_1", seq);
+    await settle();
+    expect(client.resumeInfo?.lastEventSeq).toBe(0);
+    abort.abort();
+    runtime.result("job_1", 51, { result: "ok" });
+    expect((await handle.done).result).toBe("ok");
+    await client.close();
+  });
+
   it("do not keep a reply from a consumer that lags and asks", async () => {
     const { client, runtime, handle } = await running({ maxUnreadEvents: 4 });
     const iterator = handle.events();

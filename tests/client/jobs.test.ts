@@ -67,6 +67,25 @@ describe("a submitted job", () => {
     expect(runtime.transport.isClosed).toBe(true);
   });
 
+  it("that ends while its cancellation is asked for settles the request too", async () => {
+    const { client, runtime } = await connected();
+    for (const jobId of ["job_1", "job_2"]) {
+      const submitting = client.submit({ agent: "echo" });
+      await runtime.accept(jobId);
+      const handle = await submitting;
+      const cancelling = handle.cancel();
+      const cancel = await runtime.next("job.cancel");
+      if (jobId === "job_1") runtime.result(jobId, 1, { result: "too late" });
+      else {
+        const ending = { code: "CANCELLED", message: "x", retryable: false, final_status: "cancelled" };
+        runtime.error(jobId, 2, { ...ending, request_id: cancel.id });
+      }
+      await cancelling;
+      expect(handle.finalStatus).toBe(jobId === "job_1" ? "success" : "cancelled");
+    }
+    await client.close();
+  });
+
   it("is cancelled with its id in both places", async () => {
     covers("V11-7.4-01", "V11-7.4-02");
     const { client, runtime } = await connected();

@@ -44,6 +44,23 @@ describe("acknowledgements", () => {
     expect(clock.pending).toBe(0);
   });
 
+  it("of what came before a loss follow on the next connection", async () => {
+    const clock = new ManualClock();
+    const { client, server, runtime } = await reconnecting({ clock });
+    for (let seq = 1; seq <= 3; seq += 1) runtime.log("job_1", seq);
+    await settle();
+    runtime.drop();
+    await settle();
+    clock.advance(0);
+    const second = await server.accept();
+    await second.welcome();
+    await settle();
+    clock.advance(250);
+    const ack = await second.next("session.ack");
+    expect(ack.payload).toEqual({ last_processed_seq: 3 });
+    await client.close();
+  });
+
   it("can be left to the caller, who cannot acknowledge what did not come", async () => {
     const clock = new ManualClock();
     const { client, runtime } = await connected({ clock, autoAck: false });
@@ -90,7 +107,9 @@ describe("closing", () => {
     const clock = new ManualClock();
     const { client, runtime } = await connected({ clock, closeTimeoutMs: 2_000 });
     runtime.onClose = "silence";
+    const never = client.listJobs();
     const closing = client.close();
+    await expect(never).rejects.toBeInstanceOf(CancelledError);
     await runtime.next("session.close");
     clock.advance(2_000);
     await closing;

@@ -431,6 +431,17 @@ describe("heartbeats", () => {
     expect(clock.pending).toBe(0);
   });
 
+  it("ping a peer of which nothing is heard, however much is sent to it", async () => {
+    const clock = new ManualClock();
+    const { client, runtime } = await connected({ clock });
+    clock.advance(20_000);
+    void client.listJobs().catch(() => {});
+    clock.advance(10_000);
+    await settle();
+    expect(runtime.ofType("session.ping")).toHaveLength(1);
+    client.abort();
+  });
+
   it("give the connection up after two silent intervals, and any message is a sign of life", async () => {
     covers("V11-6.4-07", "V11-6.4-08");
     const clock = new ManualClock();

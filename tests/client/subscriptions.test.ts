@@ -162,6 +162,23 @@ describe("a subscription", () => {
     await client.close();
   });
 
+  it("that was refused can be asked for again", async () => {
+    const { client, runtime } = await connected();
+    const submitting = client.submit({ agent: "echo", idempotencyKey: "of another session" });
+    await runtime.accept("job_1");
+    await submitting;
+    const refused = client.subscribe("job_1", { fromEventSeq: 0 });
+    const first = await runtime.next("job.subscribe");
+    expect(first.payload).toEqual({ job_id: "job_1", from_event_seq: 0, history: true });
+    runtime.send("session.error", { code: "INTERNAL_ERROR", message: "no", retryable: true, request_id: first.id });
+    await expect(refused).rejects.toBeInstanceOf(InternalError);
+    const again = client.subscribe("job_1", { fromEventSeq: 0 });
+    expect((await runtime.next("job.subscribe")).payload).toEqual(first.payload);
+    runtime.send("job.subscribed", { ...SUBSCRIBED, job_id: "job_1" });
+    await again;
+    await client.close();
+  });
+
   it("to a job that is over settles without an ending being replayed", async () => {
     const { client, runtime } = await connected();
     const live = client.subscribe("job_7");
@@ -232,6 +249,28 @@ describe("a subscription", () => {
     fresh.log("job_7", 3, "c");
     fresh.result("job_7", 4);
     expect((await events).map(({ body }) => (body as { message: string }).message)).toEqual(["a", "b", "c"]);
+    await client.close();
+  });
+});
+
+describe("a subscription made again without a replay", () => {
+  it("takes the first event that comes", async () => {
+    const { client, server, runtime } = await reconnecting({ reconnect: { onExpired: "reattach" } });
+    const subscribing = client.subscribe("job_7");
+    await runtime.next("job.subscribe");
+    runtime.send("job.subscribed", { ...SUBSCRIBED, replayed: false, job_last_event_seq: 50 });
+    const events = collect(await subscribing);
+    runtime.log("job_7", 1, "a");
+    await settle();
+    runtime.drop();
+    const fresh = await server.accept();
+    fresh.sessionId = "sess_2";
+    await fresh.welcome();
+    await fresh.next("job.subscribe");
+    fresh.send("job.subscribed", { ...SUBSCRIBED, replayed: false });
+    fresh.log("job_7", 1, "b");
+    fresh.result("job_7", 2);
+    expect((await events).map(({ body }) => (body as { message: string }).message)).toEqual(["a", "b"]);
     await client.close();
   });
 });
