@@ -1,6 +1,6 @@
 /** The flows of the matrix: what each one is, and how this repository's client goes through it against a runtime. */
 import assert from "node:assert/strict";
-import { ARCPClient, type ClientOptions } from "@arcp/client";
+import { ARCPClient } from "@arcp/client";
 import { ARCPError, silentLogger, type Transport, WebSocketTransport } from "@arcp/core";
 
 /** A runtime that listens, with the agents echo, fail, slow, chatter, progress and chunks. */
@@ -8,7 +8,6 @@ export interface Target {
   readonly url: string;
   /** The bearer token of its one principal. */
   readonly token: string;
-  readonly options: ClientOptions;
 }
 
 /** Connections to one target. The flow's end closes what is left. */
@@ -28,8 +27,8 @@ export class Visit implements AsyncDisposable {
   }
 
   newClient(): ARCPClient {
-    const { token, options } = this.#target;
-    const client = new ARCPClient({ token, logger: silentLogger, requestTimeoutMs: 5_000, ...options });
+    const { token } = this.#target;
+    const client = new ARCPClient({ token, logger: silentLogger, requestTimeoutMs: 5_000 });
     client.closed.catch(() => {});
     this.#clients.push(client);
     return client;
@@ -43,12 +42,10 @@ export class Visit implements AsyncDisposable {
 
   /** A client that reconnects by itself. */
   async persistentClient(): Promise<ARCPClient> {
-    const { token, options } = this.#target;
     const client = await ARCPClient.connect(() => this.transport(), {
-      token,
+      token: this.#target.token,
       logger: silentLogger,
       reconnect: { initialDelayMs: 100, maxAttempts: 5 },
-      ...options,
     });
     client.closed.catch(() => {});
     this.#clients.push(client);

@@ -1,8 +1,8 @@
 /** The published SDKs: how each is installed, away from this repository, and how its drivers are started. */
 import { execFile } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { cp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -29,8 +29,8 @@ const driver = (path: string): string => fileURLToPath(new URL(`drivers/${path}`
 const cache = (name: string): string => join(tmpdir(), `arcp-interop-${name}`);
 const isWindows = process.platform === "win32";
 
-async function output(...[program, ...parameters]: Command): Promise<string> {
-  const { stdout } = await run(program, parameters, { timeout: INSTALL_TIMEOUT_MS, shell: false });
+async function output([program, ...parameters]: Command, options: { readonly cwd?: string } = {}): Promise<string> {
+  const { stdout } = await run(program, parameters, { timeout: INSTALL_TIMEOUT_MS, ...options });
   return stdout.trim();
 }
 
@@ -46,10 +46,12 @@ const PYTHON_PACKAGE = "agentruntimecontrolprotocol";
 async function preparePython(): Promise<Ready | { readonly skipped: string }> {
   const directory = cache("python");
   const python = join(directory, isWindows ? "Scripts/python.exe" : "bin/python");
+  const install = ["install", "--quiet", "--disable-pip-version-check", "-U", PYTHON_PACKAGE];
+  const askVersion = `import importlib.metadata as m; print(m.version("${PYTHON_PACKAGE}"))`;
   try {
-    await output(isWindows ? "python" : "python3", "-m", "venv", directory);
-    await output(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-U", PYTHON_PACKAGE);
-    const version = await output(python, "-c", `import importlib.metadata as m; print(m.version("${PYTHON_PACKAGE}"))`);
+    await output([isWindows ? "python" : "python3", "-m", "venv", directory]);
+    await output([python, "-m", "pip", ...install]);
+    const version = await output([python, "-c", askVersion]);
     return {
       version: `${PYTHON_PACKAGE} ${version}`,
       client: (url, token) => [python, driver("python/client.py"), url, token],
@@ -62,26 +64,43 @@ async function preparePython(): Promise<Ready | { readonly skipped: string }> {
 
 const GO_MODULE = "github.com/agentruntimecontrolprotocol/go-sdk";
 
-async function prepareGo(): Promise<{ readonly skipped: string }> {
+async function prepareGo(): Promise<Ready | { readonly skipped: string }> {
   const directory = cache("go");
-  await mkdir(directory, { recursive: true });
+  const inDirectory = { cwd: directory };
   try {
-    await output("go", "list", "-C", directory, "-m", `${GO_MODULE}@latest`);
-    return { skipped: `${GO_MODULE} can be had, and there is no driver for it yet` };
+    await rm(directory, { recursive: true, force: true });
+    await cp(driver("go"), directory, { recursive: true });
+    await output(["go", "mod", "init", "interop"], inDirectory);
+    await output(["go", "get", `${GO_MODULE}@latest`], inDirectory);
+    await output(["go", "mod", "tidy"], inDirectory);
+    const binaries = join(directory, "bin");
+    await output(["go", "build", "-o", `${binaries}${sep}`, "./..."], inDirectory);
+    const version = await output(["go", "list", "-m", "-f", "{{.Version}}", GO_MODULE], inDirectory);
+    const suffix = isWindows ? ".exe" : "";
+    return {
+      version: `${GO_MODULE} ${version}`,
+      client: (url, token) => [join(binaries, `client${suffix}`), url, token],
+      server: (token) => [join(binaries, `server${suffix}`), token],
+    };
   } catch (thrown) {
-    return { skipped: `${GO_MODULE} could not be had: ${reasonOf(thrown)}` };
+    return { skipped: `it could not be had or built: ${reasonOf(thrown)}` };
   }
 }
 
-const TYPESCRIPT_PACKAGE = "@agentruntimecontrolprotocol/sdk";
+/** Names under which the TypeScript SDK is, or was, to be published. */
+const TYPESCRIPT_PACKAGES = ["@arcp/sdk", "@agentruntimecontrolprotocol/sdk"];
 
 async function prepareTypescript(): Promise<{ readonly skipped: string }> {
-  try {
-    const version = await output(isWindows ? "npm.cmd" : "npm", "view", TYPESCRIPT_PACKAGE, "version");
-    return { skipped: `${TYPESCRIPT_PACKAGE} ${version} can be had, and there is no driver for it yet` };
-  } catch {
-    return { skipped: `npm has no ${TYPESCRIPT_PACKAGE}; its recorded traffic is replayed by the tests` };
+  for (const name of TYPESCRIPT_PACKAGES) {
+    try {
+      // Elsewhere than in this repository, whose own package has one of the names.
+      const version = await output([isWindows ? "npm.cmd" : "npm", "view", name, "version"], { cwd: tmpdir() });
+      return { skipped: `npm has ${name} ${version}, and there is no driver for it` };
+    } catch {
+      // Not published under this name.
+    }
   }
+  return { skipped: `npm has none of ${TYPESCRIPT_PACKAGES.join(", ")}; the tests replay its recorded traffic` };
 }
 
 export const SDKS: Readonly<Record<string, Sdk>> = {
