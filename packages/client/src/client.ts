@@ -308,13 +308,13 @@ export class ARCPClient {
   async #submitOnce(options: SubmitOptions): Promise<JobHandle> {
     const { features } = this.#link.requireOpen().facts;
     const leaseForm = this.#options.compat.dialect === "ruby" ? "ruby" : "map";
-    const { payload, traceId, idempotencyKey } = toSubmission(options, features, leaseForm);
+    const { payload, trace, idempotencyKey } = toSubmission(options, features, leaseForm);
     const { handle } = await this.#correlation.submits.ask(
       {
         type: "job.submit",
-        traceId,
+        traceId: trace.traceId,
         isRepeatable: idempotencyKey !== undefined,
-        send: () => this.#link.send("job.submit", payload, { traceId }),
+        send: () => this.#link.send("job.submit", payload, { trace }),
       },
       options.signal,
     );

@@ -19,11 +19,13 @@ import {
   type SessionId,
   SessionState,
   TimeoutError,
+  type TraceContext,
   type Transport,
   TransportError,
   UnauthenticatedError,
   WIRE_VERSION,
 } from "@arcp/core";
+import { traceparentOf } from "./caller-trace.ts";
 import type { Greeting } from "./greeting.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { respell, withAmounts } from "./respelling.ts";
@@ -55,7 +57,7 @@ export interface ConnectionOwner {
 /** Where a message belongs, besides its payload. */
 export interface MessageFields {
   readonly jobId?: string;
-  readonly traceId?: string;
+  readonly trace?: TraceContext;
   /** Only for a peer that wants the client to name the session. */
   readonly sessionId?: string;
 }
@@ -136,7 +138,9 @@ export class Connection {
         type,
         session_id: sessionId,
         job_id: fields.jobId,
-        trace_id: fields.traceId,
+        trace_id: fields.trace?.traceId,
+        traceparent: fields.trace && traceparentOf(fields.trace),
+        tracestate: fields.trace?.traceState,
         payload,
       }),
     );

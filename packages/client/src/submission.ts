@@ -1,12 +1,6 @@
 /** What goes into `job.submit` (§7.1), and what must have been negotiated for it. */
-import {
-  AGENT_REFERENCE,
-  InvalidRequestError,
-  type JsonObject,
-  type Lease,
-  newTraceId,
-  parseTraceId,
-} from "@arcp/core";
+import { AGENT_REFERENCE, InvalidRequestError, type JsonObject, type Lease, type TraceContext } from "@arcp/core";
+import { callerTrace } from "./caller-trace.ts";
 import { requireFeature } from "./correlation.ts";
 import type { WaitOptions } from "./job-handle.ts";
 import { toInstant } from "./job-list.ts";
@@ -30,7 +24,7 @@ export interface SubmitOptions extends WaitOptions {
   readonly idempotencyKey?: string;
   /** Seconds of running time after which the runtime ends the job. */
   readonly maxRuntimeSec?: number;
-  /** The caller's trace (§11): 32 hexadecimal characters, or a `traceparent`. Default: a new one. */
+  /** The caller's trace (§11): 32 hexadecimal characters, or a `traceparent`. Default: the active span's, or a new one. */
   readonly traceId?: string;
   /** Submits again after a retryable failure. */
   readonly retry?: RetryOptions;
@@ -40,7 +34,7 @@ export interface SubmitOptions extends WaitOptions {
 
 export interface Submission {
   readonly payload: JsonObject;
-  readonly traceId: string;
+  readonly trace: TraceContext;
   readonly idempotencyKey: string | undefined;
 }
 
@@ -61,14 +55,11 @@ export function toSubmission(
   if (maxRuntimeSec !== undefined && !(maxRuntimeSec > 0)) {
     throw new InvalidRequestError("maxRuntimeSec: expected a positive number of seconds");
   }
-  const trace = options.traceId === undefined ? newTraceId() : parseTraceId(options.traceId)?.traceId;
-  if (trace === undefined)
-    throw new InvalidRequestError("traceId: expected 32 hexadecimal characters or a traceparent");
   const expiry = expiresAt === undefined ? undefined : readExpiry(expiresAt);
   const constraints = expiry === undefined ? {} : { lease_constraints: { expires_at: expiry } };
   const lease = leaseRequest && (leaseForm === "ruby" ? toRubyLease(leaseRequest, expiry) : leaseRequest);
   return {
-    traceId: trace,
+    trace: callerTrace(options.traceId),
     idempotencyKey,
     payload: {
       agent,

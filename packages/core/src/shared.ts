@@ -11,7 +11,7 @@ export { createLogger, type Logger, rootLogger, silentLogger } from "./logger.ts
 export * from "./messages/index.ts";
 export { PendingRegistry } from "./pending.ts";
 export { type SessionPhase, SessionState } from "./session-state.ts";
-export { parseTraceId, type TraceContext } from "./trace.ts";
+export { parseTrace, parseTraceId, type TraceContext } from "./trace.ts";
 export {
   type FrameFate,
   MemoryTransport,

@@ -24,3 +24,23 @@ export function parseTraceId(value: unknown): TraceContext | undefined {
   if (!parent || parent[1] === ZERO_TRACE) return undefined;
   return { traceId: parent[1] as TraceId, parentSpanId: parent[2] as string };
 }
+
+/** Printable ASCII, as W3C Trace Context allows it at most. */
+const TRACE_STATE = /^[\x20-\x7e]{1,512}$/;
+
+/**
+ * The trace context of a message: `trace_id`, and the span and state that peers who know them put beside it as
+ * `traceparent` and `tracestate`. A `traceparent` of another trace is ignored.
+ */
+export function parseTrace(message: {
+  readonly trace_id?: unknown;
+  readonly traceparent?: unknown;
+  readonly tracestate?: unknown;
+}): TraceContext | undefined {
+  const named = parseTraceId(message.trace_id);
+  const parent = parseTraceId(message.traceparent);
+  const context = parent && (named === undefined || named.traceId === parent.traceId) ? parent : named;
+  const { tracestate } = message;
+  if (context === undefined || typeof tracestate !== "string" || !TRACE_STATE.test(tracestate)) return context;
+  return { ...context, traceState: tracestate };
+}

@@ -32,8 +32,8 @@ export const absentOr = <T extends z.ZodType>(schema: T) =>
 export const jsonObject = z.record(z.string(), z.unknown());
 
 /**
- * The members that any message may carry. Everything else at the top level is ignored (§5.1). `trace_id` is read
- * leniently by `parseTraceId`: a malformed one never fails a request.
+ * The members that any message may carry. Everything else at the top level is ignored (§5.1). The trace is read
+ * leniently by `parseTrace`: a malformed one never fails a request.
  */
 export const envelopeBase = {
   arcp: z.string().min(1).max(16),
@@ -41,6 +41,8 @@ export const envelopeBase = {
   session_id: sessionId.optional(),
   job_id: jobId.optional(),
   trace_id: z.unknown().optional(),
+  traceparent: z.unknown().optional(),
+  tracestate: z.unknown().optional(),
   extensions: jsonObject.optional(),
 };
 

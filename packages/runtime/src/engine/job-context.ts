@@ -134,9 +134,7 @@ export class AgentContext implements JobContext {
 
   get traceHeaders(): Readonly<Record<string, string>> {
     const { traceId, parentSpanId, traceState } = this.#job.trace;
-    // Without a span of its own the job stands in the caller's; a trace must name one that is not all zeros.
-    const span = parentSpanId ?? traceId.slice(16).replace(/^0{16}$/, "0000000000000001");
-    const headers = { traceparent: `00-${traceId}-${span}-01` };
+    const headers = { traceparent: `00-${traceId}-${parentSpanId}-01` };
     return traceState === undefined ? headers : { ...headers, tracestate: traceState };
   }
 

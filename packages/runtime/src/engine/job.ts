@@ -32,6 +32,7 @@ import type { JobCaps } from "./caps.ts";
 import { eventText, jsonOf, terminalText } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
+import { JobSpan, spanIdOf } from "./telemetry.ts";
 
 /** How a job ends. */
 export type Outcome =
@@ -82,6 +83,8 @@ export interface JobFacts {
 export class Job {
   readonly #facts: JobFacts;
   readonly #tools: JobTools;
+  /** Begun when the agent is called: a job that never runs has none. */
+  #span: JobSpan | undefined;
   /** Made when somebody asks for the signal: most jobs end before that. */
   #stop: AbortController | undefined;
   #stopReason: ARCPError | undefined;
@@ -145,8 +148,11 @@ export class Job {
     return this.#facts.trace.traceId;
   }
 
+  /** Where the job stands: its own span if spans are recorded, otherwise its caller's. */
   get trace(): TraceContext {
-    return this.#facts.trace;
+    const { trace } = this.#facts;
+    const parentSpanId = this.#span?.spanId ?? trace.parentSpanId ?? spanIdOf(trace.traceId);
+    return { ...trace, parentSpanId };
   }
 
   /** RFC 3339. */
@@ -251,8 +257,17 @@ export class Job {
     const stopTimer = maxRuntimeMs === undefined ? () => {} : clock.setTimer(() => this.#timeOut(), maxRuntimeMs);
     this.#life = { phase: "running", stopTimer };
     this.#putChange();
+    const span = new JobSpan({
+      id: this.id,
+      sessionId: this.sessionId,
+      agentRef: this.agentRef,
+      lease: this.lease,
+      leaseConstraints: this.leaseConstraints,
+      trace: this.#facts.trace,
+    });
+    this.#span = span;
     // An async function even for a plain one: whatever it does, it settles.
-    void (async () => run())().then(
+    void (async () => span.run(run))().then(
       (value) => this.#returned(value),
       (thrown) => this.#threw(thrown),
     );
@@ -274,6 +289,7 @@ export class Job {
     const stopTimer = this.#tools.clock.setTimer(() => this.end({ status: "cancelled", error }), graceMs);
     this.#life = { phase: "cancelling", stopTimer };
     this.#stopReason = error;
+    this.#span?.event("arcp.job.cancelling");
     this.#stop?.abort(error);
     return true;
   }
@@ -328,6 +344,7 @@ export class Job {
     this.#append(code, this.#tools.clock.now(), terminalText(this.id, outcome.status, members));
     this.#putChange();
     this.#followers = [];
+    this.#span?.end(outcome.status, error?.code, this.budget);
     if (this.#stop?.signal.aborted === false) this.#stop.abort(this.#lateError());
     if (error?.cause !== undefined) this.#tools.logger.warn({ jobId: this.id, err: error.cause }, "an agent failed");
     this.#tools.onEnded(this);

@@ -29,6 +29,7 @@ import {
   negotiateCapabilities,
   newMessageId,
   newSessionId,
+  parseTrace,
   parseTraceId,
   SessionState,
   type Transport,
@@ -40,6 +41,7 @@ import type { LiveItem } from "../../engine/feed.ts";
 import type { ListedJob, Subscribed } from "../../engine/observation.ts";
 import type { Acceptance, Link, Session } from "../../engine/session.ts";
 import type { SubmitRequest } from "../../engine/submission.ts";
+import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
 import { ENTRY, type FeedItem, messageTypeOf } from "../../store/store.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { asSpecified, type Profile, profileOf } from "./profiles.ts";
@@ -98,6 +100,7 @@ export class Connection implements Link {
   #session: Session | undefined;
   #spelling: Spelling | undefined;
   #heartbeat: Heartbeat | undefined;
+  #span: SessionSpan | undefined;
   #stopHandshakeTimer: () => void = () => {};
   #lane: Promise<void> = Promise.resolve();
   #waitingRequests = 0;
@@ -445,6 +448,7 @@ export class Connection implements Link {
       this.#logger = this.#logger.child({ sessionId: session.id, principal: session.principal });
       this.#spelling = new Spelling({ arcp: this.#arcp, sessionId: session.id, salt: session.salt });
       this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
+      this.#span = startSessionSpan(session.id, this.#arcp);
       const isPlain = message.type === "session.hello" && message.payload.capabilities?.features === undefined;
       this.#reply(message, "session.welcome", this.#welcomePayload(session, resumeToken, isPlain));
       if (session.features.has("heartbeat")) this.#heartbeat = this.#startHeartbeat();
@@ -682,6 +686,7 @@ export class Connection implements Link {
     this.#stopHandshakeTimer();
     this.#heartbeat?.stop();
     this.#session?.detach(this);
+    this.#span?.end(reason);
     if (by !== "transport") this.#transport.close(code, reason);
   }
 
@@ -714,7 +719,7 @@ function assertNegotiated(session: Session, payload: MessageOf<"job.submit">["pa
   for (const [isUsed, feature] of needs) if (isUsed && !session.features.has(feature)) throw notNegotiated(feature);
 }
 
-const submitRequest = ({ payload, trace_id }: MessageOf<"job.submit">): SubmitRequest => ({
+const submitRequest = ({ payload, ...envelope }: MessageOf<"job.submit">): SubmitRequest => ({
   agent: payload.agent,
   input: payload.input,
   leaseRequest: payload.lease_request,
@@ -724,7 +729,7 @@ const submitRequest = ({ payload, trace_id }: MessageOf<"job.submit">): SubmitRe
       : { expires_at: payload.lease_constraints.expires_at },
   idempotencyKey: payload.idempotency_key,
   maxRuntimeSec: payload.max_runtime_sec,
-  trace: parseTraceId(trace_id),
+  trace: parseTrace(envelope),
 });
 
 const listedPayload = (job: ListedJob): object => ({

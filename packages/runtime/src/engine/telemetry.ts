@@ -1,0 +1,86 @@
+/**
+ * Spans of sessions and jobs (§11) through the OpenTelemetry API, which does nothing until an application registers an
+ * SDK. Attributes name what ran and under which bounds; inputs, results, tokens and principals never go into one.
+ */
+import type { Lease, LeaseConstraints, SessionId, TraceContext } from "@arcp/core";
+import { context, ROOT_CONTEXT, type Span, SpanStatusCode, TraceFlags, trace } from "@opentelemetry/api";
+
+const tracer = trace.getTracer("@arcp/runtime");
+
+/** The span of one connection's time with a session. */
+export interface SessionSpan {
+  end(reason: string): void;
+}
+
+/** Starts `arcp.session`, at the welcome. */
+export function startSessionSpan(sessionId: SessionId, wire: string): SessionSpan {
+  const span = tracer.startSpan("arcp.session", { attributes: { "arcp.session_id": sessionId, "arcp.wire": wire } });
+  return {
+    end(reason) {
+      span.addEvent("arcp.session.detached", { "arcp.reason": reason });
+      span.end();
+    },
+  };
+}
+
+/** What a job's span tells. */
+export interface JobSpanFacts {
+  readonly id: string;
+  readonly sessionId: string;
+  readonly agentRef: string;
+  readonly lease: Lease;
+  readonly leaseConstraints: LeaseConstraints | undefined;
+  readonly trace: TraceContext;
+}
+
+/** The span of one job, and the context in which its agent runs: what the agent traces lies below it. */
+export class JobSpan {
+  readonly #span: Span;
+
+  constructor(job: JobSpanFacts) {
+    const attributes = {
+      "arcp.session_id": job.sessionId,
+      "arcp.job_id": job.id,
+      "arcp.agent": job.agentRef,
+      "arcp.lease.capabilities": Object.keys(job.lease),
+      ...(job.leaseConstraints?.expires_at && { "arcp.lease.expires_at": job.leaseConstraints.expires_at }),
+    };
+    this.#span = tracer.startSpan("arcp.job", { attributes }, parentOf(job.trace));
+  }
+
+  /** 16 hexadecimal characters, if spans are recorded. */
+  get spanId(): string | undefined {
+    return this.#span.isRecording() ? this.#span.spanContext().spanId : undefined;
+  }
+
+  /** Calls `task` with this span as the active one. */
+  run<Result>(task: () => Result): Result {
+    return this.#span.isRecording() ? context.with(trace.setSpan(context.active(), this.#span), task) : task();
+  }
+
+  event(name: string): void {
+    this.#span.addEvent(name);
+  }
+
+  end(status: string, errorCode: string | undefined, budget: ReadonlyMap<string, number>): void {
+    if (!this.#span.isRecording()) return;
+    this.#span.setAttribute("arcp.job.status", status);
+    if (budget.size > 0) {
+      this.#span.setAttribute(
+        "arcp.budget.remaining",
+        [...budget].map(([currency, left]) => `${currency}:${left}`),
+      );
+    }
+    if (errorCode !== undefined) this.#span.setStatus({ code: SpanStatusCode.ERROR, message: errorCode });
+    this.#span.end();
+  }
+}
+
+/** The caller's span, which runs elsewhere. Without one, the trace alone is kept. */
+function parentOf({ traceId, parentSpanId }: TraceContext) {
+  const spanId = parentSpanId ?? spanIdOf(traceId);
+  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags: TraceFlags.SAMPLED, isRemote: true });
+}
+
+/** A span id that stands for a caller which named none: never all zeros, the same for the same trace. */
+export const spanIdOf = (traceId: string): string => traceId.slice(16).replace(/^0{16}$/, "0000000000000001");
