@@ -304,6 +304,7 @@ export class Link {
     session.facts = isSame && welcome.payload.capabilities === undefined ? before.facts : facts;
     session.resumeToken = welcome.payload.resume_token;
     session.repeatsIds = welcome.id === connection.greetingId;
+    session.numbersByJob = typeof (welcome.payload as JsonObject)["accepted_at"] === "string";
     const interval = session.facts.heartbeatIntervalSec;
     return {
       sessionId: facts.sessionId,
@@ -330,7 +331,7 @@ export class Link {
       },
       lastSeq,
     );
-    return { facts, resumeToken: undefined, repeatsIds: false, sequence, acknowledgement };
+    return { facts, resumeToken: undefined, repeatsIds: false, numbersByJob: false, sequence, acknowledgement };
   }
 
   // -------------------------------------------------------------------------------------------- while open

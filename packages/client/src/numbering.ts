@@ -54,7 +54,8 @@ export class Numbering {
   #isForeign(session: Session, message: NumberedMessage, known: KnownJob | undefined): boolean {
     if (known?.role === "own" || known?.role === "delegated") return false;
     const isOtherSession = message.session_id !== undefined && message.session_id !== session.facts.sessionId;
-    return isOtherSession || (known?.role === "observed" && this.#options.compat.subscriptionNumbering === "owner");
+    const isApart = session.numbersByJob || this.#options.compat.subscriptionNumbering === "owner";
+    return isOtherSession || (known?.role === "observed" && isApart);
   }
 
   /** Something is missing before `seq`. Returns whether to go on without it. */

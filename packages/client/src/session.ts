@@ -44,6 +44,8 @@ export interface Session {
   resumeToken: string | undefined;
   /** The runtime's replies repeat the request's id: the SDK that does so resumes by `session.resume` only. */
   repeatsIds: boolean;
+  /** The runtime numbers what an observer gets by job: the SDK that does so dates its welcome. */
+  numbersByJob: boolean;
   readonly sequence: SequenceTracker;
   readonly acknowledgement: Acknowledgement;
 }
