@@ -216,14 +216,16 @@ export const FLOWS: readonly Flow[] = [
   },
   {
     name: "subscribe",
-    what: "another session observes a job from its beginning to its end",
+    what: "another session observes a job from its beginning to its end, beside a job of its own",
     run: async (visit) => {
       const submitter = await visit.client();
       const job = await submitter.submit({ agent: "chatter", input: { n: 10, delay_ms: 30 } });
       await new Promise((resolve) => setTimeout(resolve, 100));
       const observer = await visit.client();
+      const own = await observer.submit({ agent: "chatter", input: { n: 5, delay_ms: 30 } });
       const subscription = await observer.subscribe(job.jobId, { history: true });
-      assert.deepEqual(await messagesOf(subscription), lines(10));
+      const seen = await Promise.all([messagesOf(subscription), messagesOf(own)]);
+      assert.deepEqual(seen, [lines(10), lines(5)]);
       assert.deepEqual((await subscription.done).result, { lines: 10 });
     },
   },

@@ -155,4 +155,3 @@ export const CODES: readonly string[] = [
 ];
 
 export const TRACE_ID: RegExp = /^[0-9a-f]{32}$/;
-export const ULID: RegExp = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;

@@ -14,7 +14,6 @@ const welcome = (sessionId: string, resume_token: string): object => ({
   resume_window_sec: 600,
   heartbeat_interval_sec: 30,
   capabilities: { encodings: ["json"], features: NINE, agents: [{ name: "echo", versions: ["1"], default: "1" }] },
-  accepted_at: NOW,
 });
 
 const isLog = { kind: "log", ts: NOW, body: { level: "info", message: "m" } };
@@ -28,7 +27,7 @@ describe("a Python server", () => {
     client.on("error", (error) => problems.push(error));
     const connecting = client.connect(runtime.clientTransport);
     await runtime.next("session.hello");
-    runtime.send("session.welcome", welcome("sess_1", "rtk_1"));
+    runtime.send("session.welcome", { ...welcome("sess_1", "rtk_1"), accepted_at: NOW });
     await connecting;
     return { client, runtime, problems };
   }
@@ -70,6 +69,29 @@ describe("a Python server", () => {
     await runtime.next("job.submit");
     runtime.send("session.error", { code: "DUPLICATE_KEY", message: "no", retryable: false, details: null });
     await expect(conflicting).rejects.toBeInstanceOf(DuplicateKeyError);
+    expect(problems).toEqual([]);
+    client.abort();
+  });
+
+  test("numbers what an observer gets by job", async () => {
+    const { client, runtime, problems } = await connected();
+    const submitting = client.submit({ agent: "echo" });
+    accept(runtime, await runtime.next("job.submit"));
+    const job = await submitting;
+    const subscribing = client.subscribe("job_7");
+    const { id } = await runtime.next("job.subscribe");
+    const facts = { job_id: "job_7", current_status: "running", agent: "echo@1", lease: {} };
+    runtime.send("job.subscribed", { ...facts, request_id: id, subscribed_from: 0, replayed: 0 }, { job_id: "job_7" });
+    const subscription = await subscribing;
+    for (const event_seq of [1, 2]) {
+      runtime.send("job.event", isLog, { job_id: "job_1", event_seq });
+      runtime.send("job.event", isLog, { job_id: "job_7", event_seq });
+    }
+    for (const job_id of ["job_1", "job_7"]) {
+      runtime.send("job.result", { final_status: "success", completed_at: NOW }, { job_id, event_seq: 3 });
+    }
+    expect(await collect(job)).toHaveLength(2);
+    expect(await collect(subscription)).toHaveLength(2);
     expect(problems).toEqual([]);
     client.abort();
   });

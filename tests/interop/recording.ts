@@ -31,7 +31,7 @@ export function readRecording(name: string): readonly Row[] {
 const REFUSALS: ReadonlySet<string> = new Set(["DUPLICATE_KEY", "PERMISSION_DENIED", "JOB_NOT_FOUND"]);
 
 /** A status that the recorded runtime sends of its own accord at the start of every job. */
-export const isRunningStatus = ({ frame }: Row): boolean =>
+const isRunningStatus = ({ frame }: Row): boolean =>
   frame?.type === "job.event" && frame.payload.kind === "status" && frame.payload.body?.phase === "running";
 
 /**
