@@ -47,6 +47,8 @@ export class SessionRegistry {
   readonly #perPrincipal = new Map<string, number>();
   /** Sessions that are being loaded, so that two claims share one object. */
   readonly #loading = new Map<SessionId, Promise<Session | undefined>>();
+  /** Sessions whose claim is on its way to the store. */
+  readonly #claiming = new Set<SessionId>();
   /** When the last claim of a session succeeded; one at a time does. */
   readonly #claimedAt = new Map<SessionId, number>();
 
@@ -111,10 +113,16 @@ export class SessionRegistry {
     if (this.#isOver(session)) throw expired();
     if (claim.lastEventSeq > session.feed.head || claim.lastEventSeq < session.ackedSeq) throw expired();
     if (isPrevious) this.#assertSettled(session);
+    this.#claiming.add(session.id);
     this.#claimedAt.set(session.id, this.#clock.monotonic());
     const resumeToken = newResumeToken();
     session.update({ tokenHash: hashOf(resumeToken), previousTokenHash: hash });
     return { session, resumeToken };
+  }
+
+  /** The connection that claimed the session has it, or is gone: the claim is over. */
+  settle(session: Session): void {
+    this.#claiming.delete(session.id);
   }
 
   /** The client has used the new connection: the token before the current one is void from now on. */
@@ -169,8 +177,8 @@ export class SessionRegistry {
   /** Two connections may present one token at the same moment; the second is told to come back. */
   #assertSettled(session: Session): void {
     const claimedAt = this.#claimedAt.get(session.id);
-    if (claimedAt === undefined || !session.isAttached) return;
-    if (this.#clock.monotonic() - claimedAt > CLAIM_SETTLE_MS) return;
+    const isRecent = claimedAt !== undefined && this.#clock.monotonic() - claimedAt <= CLAIM_SETTLE_MS;
+    if (!this.#claiming.has(session.id) && !(isRecent && session.isAttached)) return;
     throw new InternalError("another connection is resuming this session", {
       details: { reason: "resume_in_progress", retry: "after_capacity" },
     });

@@ -438,6 +438,7 @@ export class Connection implements Link {
     afterSeq: number,
   ): void {
     this.#engine.journal.afterCommit(() => {
+      this.#engine.sessions.settle(session);
       if (this.#state.phase !== "awaiting-welcome") {
         // The client went away meanwhile. The session waits for it like any other.
         if (!session.isAttached) session.update({ detachedAt: this.#engine.clock.now() });
