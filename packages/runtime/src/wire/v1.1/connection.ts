@@ -487,8 +487,9 @@ export class Connection implements Link {
   #refuse(error: ARCPError, frame: JsonObject | undefined): void {
     if (this.#state.phase === "closed") return;
     if (error.cause !== undefined) this.#logger.warn({ err: error.cause }, "a handshake failed");
-    const resume = (frame?.["payload"] as JsonObject | undefined)?.["resume"] as JsonObject | undefined;
-    const named = resume?.["session_id"] ?? frame?.["session_id"];
+    const payload = frame?.["payload"] as JsonObject | undefined;
+    const resume = payload?.["resume"] as JsonObject | undefined;
+    const named = resume?.["session_id"] ?? payload?.["session_id"] ?? frame?.["session_id"];
     const session_id = typeof named === "string" && /^[\x21-\x7e]{1,128}$/.test(named) ? named : newSessionId();
     const id = typeof frame?.["id"] === "string" ? frame["id"].slice(0, 128) : undefined;
     this.#replyTo(id, undefined, "session.error", error.toWire(), { session_id });
