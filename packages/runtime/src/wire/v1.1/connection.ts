@@ -108,6 +108,8 @@ export class Connection implements Link {
   #isDraining = false;
   #malformed = 0;
   #isConfirmed = false;
+  /** Has the client sent session.close? */
+  #isLeaving = false;
   #queuedFrames = 0;
 
   constructor(options: {
@@ -139,7 +141,7 @@ export class Connection implements Link {
 
   /** Takes one frame from the transport. */
   onFrame(text: string): void {
-    if (this.#state.phase === "closed") return;
+    if (this.#state.phase === "closed" || this.#isLeaving) return;
     this.#heartbeat?.received();
     let frame: JsonObject | undefined;
     try {
@@ -154,7 +156,7 @@ export class Connection implements Link {
 
   /** Input that is no frame at all. */
   onMalformed(problem: string): void {
-    if (this.#state.phase !== "closed") this.#onBadFrame(new InvalidRequestError(problem), undefined);
+    if (this.#state.phase !== "closed" && !this.#isLeaving) this.#onBadFrame(new InvalidRequestError(problem), undefined);
   }
 
   /** Sends a message of the runtime's own. Before the welcome nothing but errors makes sense. */
@@ -514,7 +516,8 @@ export class Connection implements Link {
   }
 
   #onClose(message: MessageOf<"session.close">): void {
-    // After the replies that are due: nothing follows session.closed.
+    // After the replies that are due: nothing follows session.closed, and what the client says meanwhile is not heard.
+    this.#isLeaving = true;
     this.#replies.open()(() => {
       this.#session?.persistAck();
       this.#reply(
