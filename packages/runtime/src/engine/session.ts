@@ -13,7 +13,9 @@ import type { Job } from "./job.ts";
 import type { Journal } from "./journal.ts";
 
 /** The connection that a session is attached to. */
-export interface Link extends FeedSink {
+export interface Link {
+  /** Where the session's feed goes. */
+  readonly sink: FeedSink;
   /** The session goes on elsewhere: close this connection. */
   displaced(): void;
 }
@@ -140,7 +142,7 @@ export class Session {
     }
     const { store, logger, clock } = this.#tools;
     const delivery = new Delivery({
-      ...{ feed: this.feed, store, logger, sink: link, afterSeq },
+      ...{ feed: this.feed, store, logger, sink: link.sink, afterSeq },
       now: () => clock.monotonic(),
       onProgress: () => this.#relieve(),
     });

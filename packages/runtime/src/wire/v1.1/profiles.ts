@@ -8,10 +8,12 @@ export interface Profile {
   readonly name: string;
   /** The client finds a reply by its envelope id, which repeats the request's. */
   readonly repliesReuseId: boolean;
-  /** The client finds a reply by `payload.reply_to`, and reads flat names in the welcome. */
-  readonly isFlat: boolean;
-  /** The client takes the id that it put on its hello for the session's, and its lease has another shape. */
+  /** The client finds a reply by `payload.reply_to`. */
+  readonly readsReplyTo: boolean;
+  /** The client takes the id that it put on its hello for the session's. */
   readonly namesSession: boolean;
+  /** The client writes a lease as a list of capability names. */
+  readonly writesLeaseList: boolean;
   /** The client writes UTC as an offset of zero. */
   readonly writesOffsets: boolean;
   /** Payloads that the client wants otherwise, by message type. */
@@ -27,13 +29,27 @@ export interface MessageFacts {
 
 type Reshape = (payload: JsonObject, facts: MessageFacts) => JsonObject;
 
-const STANDARD: Profile = {
+/** The specification's form. */
+export const STANDARD: Profile = {
   name: "standard",
   repliesReuseId: false,
-  isFlat: false,
+  readsReplyTo: false,
   namesSession: false,
+  writesLeaseList: false,
   writesOffsets: false,
   reshape: {},
+};
+
+/** Ruby: flat names in the welcome, and a lease with an id and a list of names. */
+const RUBY_SHAPES: Profile["reshape"] = {
+  "session.welcome": (payload) => {
+    const runtime = payload["runtime"] as JsonObject;
+    return { ...payload, runtime_name: runtime["name"], runtime_version: runtime["version"] };
+  },
+  "job.accepted": (payload) => {
+    const lease = payload["lease"] as JsonObject;
+    return { ...payload, lease: { id: `lse_${payload["job_id"]}`, capabilities: Object.keys(lease), ...lease } };
+  },
 };
 
 /** Go: an inline result is read as `output`. */
@@ -78,7 +94,14 @@ interface Row {
 
 const TABLE: readonly Row[] = [
   {
-    profile: { ...STANDARD, name: "ruby", isFlat: true, namesSession: true },
+    profile: {
+      ...STANDARD,
+      name: "ruby",
+      readsReplyTo: true,
+      namesSession: true,
+      writesLeaseList: true,
+      reshape: RUBY_SHAPES,
+    },
     matches: ({ payload }) => typeof payload["client_name"] === "string" && payload["client"] === undefined,
   },
   {
@@ -104,9 +127,9 @@ export function profileOf(first: JsonObject): Profile {
 }
 
 /** A frame of the client in the specification's form. */
-export function asSpecified(profile: Profile | undefined, frame: JsonObject): JsonObject {
-  if (!profile || frame["type"] !== "job.submit") return frame;
-  if (profile.isFlat) return { ...frame, payload: withLeaseMap(frame["payload"]) };
+export function asSpecified(profile: Profile, frame: JsonObject): JsonObject {
+  if (frame["type"] !== "job.submit") return frame;
+  if (profile.writesLeaseList) return { ...frame, payload: withLeaseMap(frame["payload"]) };
   return profile.writesOffsets ? { ...frame, payload: withZ(frame["payload"]) } : frame;
 }
 

@@ -1,0 +1,130 @@
+/** From `session.hello` or `session.resume` to a session that the client owns (§6.1 to §6.3). */
+import {
+  type AgentInventoryEntry,
+  type BearerVerifier,
+  type Identity,
+  InvalidRequestError,
+  type Logger,
+  type MessageOf,
+  negotiateCapabilities,
+  UnauthenticatedError,
+} from "@arcp/core";
+import type { Session } from "../../engine/session.ts";
+import type { SessionRegistry } from "../../engine/session-registry.ts";
+
+export type OpeningMessage = MessageOf<"session.hello" | "session.resume">;
+
+export interface HandshakeSettings {
+  readonly runtime: { readonly name: string; readonly version: string };
+  readonly bearer: BearerVerifier | undefined;
+  /** The principal of clients without credentials, on connections inside this machine. `undefined`: none are let in. */
+  readonly anonymousPrincipal: string | undefined;
+  readonly features: readonly string[];
+  readonly extensions: readonly string[] | undefined;
+  readonly heartbeatIntervalSeconds: number;
+  readonly resumeWindowSeconds: number;
+  readonly requireAuthOnResume: boolean;
+}
+
+export interface HandshakeOptions {
+  readonly settings: HandshakeSettings;
+  readonly sessions: SessionRegistry;
+  readonly inventory: () => readonly AgentInventoryEntry[];
+  /** Resolves when the runtime may admit clients. */
+  readonly ready: Promise<void>;
+  /** Can nobody else read the connection? */
+  readonly isConfidential: boolean;
+  readonly logger: Logger;
+}
+
+/** A client that was let in. The session is in the open batch: it is welcomed once that is durable. */
+export interface Admission {
+  readonly session: Session;
+  readonly resumeToken: string;
+  /** The client has everything up to here. */
+  readonly afterSeq: number;
+}
+
+const VERIFY_TIMEOUT_MS = 5_000;
+
+export class Handshake {
+  readonly #options: HandshakeOptions;
+
+  constructor(options: HandshakeOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Opens a session, or gives one back. `namedSession` is the session id on the envelope, if it means something. Throws
+   * the typed refusal, and then nothing has changed.
+   */
+  admit(message: OpeningMessage, namedSession: string | undefined): Promise<Admission> {
+    const isNew = message.type === "session.hello" && message.payload.resume === undefined;
+    return isNew ? this.#open(message) : this.#resume(message, namedSession);
+  }
+
+  /** The payload of `session.welcome`. */
+  welcome(message: OpeningMessage, { session, resumeToken }: Admission): object {
+    const { runtime, heartbeatIntervalSeconds, resumeWindowSeconds, extensions } = this.#options.settings;
+    const agents = this.#options.inventory();
+    // A client that says nothing of features knows the base draft's list of names alone.
+    const isPlain = message.type === "session.hello" && message.payload.capabilities?.features === undefined;
+    return {
+      runtime,
+      resume_token: resumeToken,
+      resume_window_sec: resumeWindowSeconds,
+      ...(session.features.has("heartbeat") && { heartbeat_interval_sec: heartbeatIntervalSeconds }),
+      capabilities: {
+        encodings: ["json"],
+        features: [...session.features],
+        agents: isPlain ? agents.map(({ name }) => name) : agents,
+        ...(extensions && { extensions }),
+      },
+    };
+  }
+
+  async #open(message: MessageOf<"session.hello">): Promise<Admission> {
+    const { principal } = await this.#authenticate(message.payload.auth);
+    await this.#options.ready;
+    const opened = this.#options.sessions.open(principal, "1.1", this.#effectiveFeatures(message));
+    return { ...opened, afterSeq: 0 };
+  }
+
+  async #resume(message: OpeningMessage, namedSession: string | undefined): Promise<Admission> {
+    const resume = message.type === "session.resume" ? message.payload : message.payload.resume;
+    if (resume === undefined) throw new InvalidRequestError("payload.resume: expected an object");
+    const { auth } = message.payload;
+    const { requireAuthOnResume } = this.#options.settings;
+    const mustAuthenticate = auth !== undefined || message.type === "session.hello" || requireAuthOnResume;
+    const identity = mustAuthenticate ? await this.#authenticate(auth) : undefined;
+    await this.#options.ready;
+    const claimed = await this.#options.sessions.claim({
+      sessionId: resume.session_id ?? namedSession,
+      token: resume.resume_token,
+      lastEventSeq: resume.last_event_seq,
+      principal: identity?.principal,
+    });
+    if (message.type === "session.hello") claimed.session.update({ features: this.#effectiveFeatures(message) });
+    return { ...claimed, afterSeq: resume.last_event_seq };
+  }
+
+  #effectiveFeatures(hello: MessageOf<"session.hello">): readonly string[] {
+    return negotiateCapabilities(this.#options.settings.features, hello.payload.capabilities?.features);
+  }
+
+  async #authenticate(auth: OpeningMessage["payload"]["auth"]): Promise<Identity> {
+    const { bearer, anonymousPrincipal } = this.#options.settings;
+    const scheme = auth?.scheme ?? (auth?.token === undefined ? "none" : "bearer");
+    if (scheme === "none" && anonymousPrincipal !== undefined && this.#options.isConfidential) {
+      return { principal: anonymousPrincipal };
+    }
+    if (scheme !== "bearer" || !bearer || !auth?.token) throw new UnauthenticatedError("a bearer token is required");
+    try {
+      return await bearer.verify(auth.token, AbortSignal.timeout(VERIFY_TIMEOUT_MS));
+    } catch (cause) {
+      if (cause instanceof UnauthenticatedError) throw cause;
+      this.#options.logger.error({ err: cause }, "a token could not be verified");
+      throw new UnauthenticatedError("the bearer token could not be verified");
+    }
+  }
+}

@@ -1,0 +1,182 @@
+/** What an admitted client asks for: each request checked against what was negotiated, carried out, and answered. */
+import { InvalidRequestError, type JobId, type MessageOf, parseTrace } from "@arcp/core";
+import type { Cancellation } from "../../engine/cancellation.ts";
+import type { ListedJob, Observation, Subscribed } from "../../engine/observation.ts";
+import type { Acceptance, Session } from "../../engine/session.ts";
+import type { Submission, SubmitRequest } from "../../engine/submission.ts";
+import type { Outbox } from "./outbox.ts";
+
+/** Sends a reply when its turn has come. */
+export type Reply = (send: () => void) => void;
+
+export interface RequestsOptions {
+  readonly session: Session;
+  readonly outbox: Outbox;
+  readonly submission: Submission;
+  readonly observation: Observation;
+  readonly cancellation: Cancellation;
+}
+
+export class Requests {
+  readonly #options: RequestsOptions;
+  readonly #session: Session;
+  readonly #outbox: Outbox;
+
+  constructor(options: RequestsOptions) {
+    this.#options = options;
+    this.#session = options.session;
+    this.#outbox = options.outbox;
+  }
+
+  /** §6.5. Throws for a number that was never given out. */
+  ack({ payload }: MessageOf<"session.ack">): void {
+    this.#assertNegotiated("ack");
+    if (payload.last_processed_seq > this.#session.feed.head) {
+      throw new InvalidRequestError("last_processed_seq is higher than any number of this session", {
+        details: { highest: this.#session.feed.head },
+      });
+    }
+    this.#session.ack(payload.last_processed_seq);
+  }
+
+  /** §7.1. A message that arrives twice starts one job and is answered twice. */
+  async submit(message: MessageOf<"job.submit">, reply: Reply): Promise<void> {
+    const accepted = (acceptance: Acceptance): void => this.#accepted(message, acceptance);
+    const repeated = this.#session.seen.get(message.id);
+    if (repeated !== undefined) {
+      const acceptance = await repeated;
+      reply(() => accepted(acceptance));
+      return;
+    }
+    for (const feature of neededFeatures(message.payload)) this.#assertNegotiated(feature);
+    const outcome = Promise.withResolvers<Acceptance>();
+    this.#session.seen.add(message.id, outcome.promise);
+    try {
+      await this.#options.submission.submit(this.#session, submitRequest(message), (acceptance) => {
+        outcome.resolve(acceptance);
+        reply(() => accepted(acceptance));
+      });
+    } catch (error) {
+      outcome.reject(error);
+      throw error;
+    }
+  }
+
+  /** §7.4. */
+  async cancel(message: MessageOf<"job.cancel">, reply: Reply): Promise<void> {
+    const { payload } = message;
+    if (message.job_id && payload.job_id && message.job_id !== payload.job_id) {
+      throw new InvalidRequestError("job_id differs between the envelope and the payload");
+    }
+    const jobId = message.job_id ?? payload.job_id;
+    if (jobId === undefined) throw new InvalidRequestError("job_id: expected the job to cancel");
+    const cancel = await this.#options.cancellation.prepare(this.#session, jobId);
+    reply(() => {
+      const reason = payload.reason === undefined ? {} : { reason: payload.reason };
+      this.#outbox.reply(message, "job.cancelled", { job_id: jobId, ...reason }, { job_id: jobId });
+      cancel(payload.reason);
+    });
+  }
+
+  /** §7.6. */
+  async subscribe(message: MessageOf<"job.subscribe">, reply: Reply): Promise<void> {
+    this.#assertNegotiated("subscribe");
+    const { job_id, history, from_event_seq } = message.payload;
+    const request = { jobId: job_id, history: history ?? false, fromEventSeq: from_event_seq };
+    await this.#options.observation.subscribe(this.#session, request, (subscribed) =>
+      reply(() => {
+        const members = { job_id, trace_id: subscribed.traceId };
+        this.#outbox.reply(message, "job.subscribed", subscribedPayload(subscribed), members);
+      }),
+    );
+  }
+
+  /** §7.6. The job to leave; what leaves it comes in its turn among the requests. */
+  unsubscribe(message: MessageOf<"job.unsubscribe">): () => void {
+    this.#assertNegotiated("subscribe");
+    const jobId: JobId | undefined = message.payload.job_id ?? message.job_id;
+    if (jobId === undefined) throw new InvalidRequestError("payload.job_id: expected the job to leave");
+    return () => this.#options.observation.unsubscribe(this.#session, jobId);
+  }
+
+  /** §6.6. */
+  async listJobs(message: MessageOf<"session.list_jobs">, reply: Reply): Promise<void> {
+    this.#assertNegotiated("list_jobs");
+    const { filter, limit, cursor } = message.payload;
+    const { jobs, nextCursor } = await this.#options.observation.list(this.#session, {
+      status: filter?.status,
+      agent: filter?.agent,
+      createdAfter: filter?.created_after,
+      createdBefore: filter?.created_before,
+      limit,
+      cursor,
+    });
+    const payload = { jobs: jobs.map(listedPayload), next_cursor: nextCursor };
+    reply(() => this.#outbox.reply(message, "session.jobs", payload));
+  }
+
+  #accepted(message: MessageOf<"job.submit">, { jobId, traceId, payload }: Acceptance): void {
+    const members = { job_id: jobId, trace_id: traceId };
+    if (this.#session.features.has("agent_versions")) {
+      this.#outbox.replyJson(message, "job.accepted", payload, members);
+      return;
+    }
+    const facts = JSON.parse(payload) as { readonly agent: string };
+    this.#outbox.reply(message, "job.accepted", { ...facts, agent: facts.agent.split("@")[0] }, members);
+  }
+
+  #assertNegotiated(feature: string): void {
+    if (this.#session.features.has(feature)) return;
+    throw new InvalidRequestError(`the feature ${feature} was not negotiated`, { details: { feature } });
+  }
+}
+
+/** Members that bind a job only if their feature is in use: never accepted and ignored (§6.2). */
+function neededFeatures(payload: MessageOf<"job.submit">["payload"]): readonly string[] {
+  const uses: readonly (readonly [isUsed: boolean, feature: string])[] = [
+    [payload.lease_constraints?.expires_at !== undefined, "lease_expires_at"],
+    [payload.lease_request?.["cost.budget"] !== undefined, "cost.budget"],
+    [payload.lease_request?.["model.use"] !== undefined, "model.use"],
+    [payload.agent.includes("@"), "agent_versions"],
+  ];
+  return uses.filter(([isUsed]) => isUsed).map(([, feature]) => feature);
+}
+
+const submitRequest = ({ payload, ...envelope }: MessageOf<"job.submit">): SubmitRequest => ({
+  agent: payload.agent,
+  input: payload.input,
+  leaseRequest: payload.lease_request,
+  leaseConstraints:
+    payload.lease_constraints?.expires_at === undefined
+      ? undefined
+      : { expires_at: payload.lease_constraints.expires_at },
+  idempotencyKey: payload.idempotency_key,
+  maxRuntimeSec: payload.max_runtime_sec,
+  trace: parseTrace(envelope),
+});
+
+const listedPayload = (job: ListedJob): object => ({
+  job_id: job.jobId,
+  agent: job.agentRef,
+  status: job.status,
+  lease: job.lease,
+  parent_job_id: job.parentJobId,
+  created_at: job.createdAt,
+  trace_id: job.traceId,
+  last_event_seq: job.lastEventSeq,
+});
+
+const subscribedPayload = (job: Subscribed): object => ({
+  job_id: job.jobId,
+  current_status: job.status,
+  agent: job.agentRef,
+  lease: job.lease,
+  ...(job.leaseConstraints && { lease_constraints: job.leaseConstraints }),
+  ...(job.budget && { budget: job.budget }),
+  parent_job_id: job.parentJobId,
+  trace_id: job.traceId,
+  subscribed_from: job.subscribedFrom,
+  replayed: job.isReplayed,
+  job_last_event_seq: job.lastEventSeq,
+  ...(job.isTruncated && { history_truncated: true }),
+});
