@@ -24,7 +24,7 @@ export interface Agent {
 }
 
 /** What an agent that was registered without a version is listed as. */
-export const UNVERSIONED = "0.0.0";
+const UNVERSIONED = "0.0.0";
 
 interface Versions {
   readonly byVersion: Map<string, Agent>;

@@ -1,7 +1,7 @@
 /** The runtime without wires: its parts, put together over one store. */
 import { type Clock, InternalError, type Logger, type SessionId } from "@arcp/core";
 import type { JobRecord, Store } from "../store/store.ts";
-import { AgentRegistry, UNVERSIONED } from "./agents.ts";
+import { AgentRegistry } from "./agents.ts";
 import { Budget } from "./budget.ts";
 import { type CancelAuthority, Cancellation } from "./cancellation.ts";
 import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
@@ -128,13 +128,10 @@ export class Engine {
   #takenOver(record: JobRecord): Job {
     const { id, sessionId, principal, agent, agentVersion, lease, leaseConstraints, parentJobId, createdAt } = record;
     const { epoch, lastN, lastEventSeq, traceId } = record;
-    const handler = (): never => {
-      throw new Error("a job that was taken over does not run again");
-    };
     return new Job(
       {
         ...{ id, sessionId, principal, lease, leaseConstraints, parentJobId, createdAt, epoch },
-        agent: { name: agent, version: agentVersion || UNVERSIONED, handler },
+        agent: { name: agent, version: agentVersion },
         budget: Budget.fromLease(lease),
         trace: { traceId },
         maxRuntimeMs: undefined,

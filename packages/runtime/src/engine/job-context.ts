@@ -1,32 +1,19 @@
 /** What an agent sees of the runtime: its job's facts, and the emitters (§8.2). */
-import {
-  type ArtifactRefBody,
-  type DelegateBody,
-  EVENT_BODIES,
-  type EventKind,
-  InvalidRequestError,
-  isEventKind,
-  isVendorName,
-  type JobId,
-  type Lease,
-  type LeaseConstraints,
-  LOG_LEVELS,
-  type Logger,
-  type MetricPayload,
-  type ResultChunkBody,
-  type ResultId,
-  type SessionId,
-  type ToolCallBody,
-  type ToolResultBody,
-  type TraceId,
+import type {
+  ArtifactRefBody,
+  DelegateBody,
+  JobId,
+  Lease,
+  LeaseConstraints,
+  Logger,
+  MetricPayload,
+  ResultChunkBody,
+  SessionId,
+  ToolCallBody,
+  ToolResultBody,
+  TraceId,
 } from "@arcp/core";
-import { ENTRY } from "../store/store.ts";
-import type { Job } from "./job.ts";
-import { ChunkSequence, ResultStream, streamedMembers } from "./result-stream.ts";
-
-/** Counters' own names: what an agent reports under them is refused, the runtime alone writes them (§9.6). */
-const REMAINING = "cost.budget.remaining";
-const COST_PREFIX = "cost.";
+import type { ResultStream } from "./result-stream.ts";
 
 export interface ProgressOptions {
   readonly total?: number;
@@ -83,197 +70,4 @@ export interface JobContext {
   emitEvent(kind: string, body: unknown): Promise<void>;
   /** Resolves when everything emitted so far is on disk. */
   flush(): Promise<void>;
-}
-
-export class AgentContext implements JobContext {
-  readonly #job: Job;
-  readonly #rootLogger: Logger;
-  #logger: Logger | undefined;
-  #chunks: ChunkSequence | undefined;
-
-  constructor(job: Job, logger: Logger) {
-    this.#job = job;
-    this.#rootLogger = logger;
-  }
-
-  get jobId(): JobId {
-    return this.#job.id;
-  }
-
-  get sessionId(): SessionId {
-    return this.#job.sessionId;
-  }
-
-  get agent(): string {
-    return this.#job.agent;
-  }
-
-  get agentVersion(): string | null {
-    return this.#job.agentVersion;
-  }
-
-  get agentRef(): string {
-    return this.#job.agentRef;
-  }
-
-  get lease(): Lease {
-    return this.#job.lease;
-  }
-
-  get leaseConstraints(): LeaseConstraints {
-    return this.#job.leaseConstraints ?? {};
-  }
-
-  get budget(): ReadonlyMap<string, number> {
-    return this.#job.budget;
-  }
-
-  get traceId(): TraceId {
-    return this.#job.traceId;
-  }
-
-  get traceHeaders(): Readonly<Record<string, string>> {
-    const { traceId, parentSpanId, traceState } = this.#job.trace;
-    const headers = { traceparent: `00-${traceId}-${parentSpanId}-01` };
-    return traceState === undefined ? headers : { ...headers, tracestate: traceState };
-  }
-
-  get signal(): AbortSignal {
-    return this.#job.signal;
-  }
-
-  get logger(): Logger {
-    this.#logger ??= this.#rootLogger.child({ sessionId: this.#job.sessionId, jobId: this.#job.id });
-    return this.#logger;
-  }
-
-  log(level: string, message: string, attributes?: Record<string, unknown>): Promise<void> {
-    const known = (LOG_LEVELS as readonly string[]).includes(level) ? level : logLevelLike(level);
-    // Some clients drop an empty message.
-    const text = message === "" ? " " : message;
-    return this.#job.emit(
-      ENTRY.log,
-      "log",
-      attributes === undefined ? { level: known, message: text } : { level: known, message: text, attributes },
-    );
-  }
-
-  thought(text: string): Promise<void> {
-    return this.#job.emit(ENTRY.thought, "thought", { text });
-  }
-
-  status(phase: string, message?: string): Promise<void> {
-    return this.#job.emit(ENTRY.status, "status", message === undefined ? { phase } : { phase, message });
-  }
-
-  metric(metric: MetricPayload): Promise<void> {
-    const { name, value, unit } = metric;
-    if (typeof name !== "string" || !Number.isFinite(value)) return refuse("a metric has a name and a finite value");
-    if (name === REMAINING) return refuse(`${REMAINING} is the runtime's own metric`);
-    if (!name.startsWith(COST_PREFIX)) return this.#job.emit(ENTRY.metric, "metric", metric);
-    if (value < 0) return refuse("a cost is not negative");
-    const isSpent = unit !== undefined && this.#job.spend(unit, value);
-    const reported = this.#job.emit(ENTRY.metric, "metric", metric);
-    if (!isSpent) return reported;
-    return this.#job.emit(ENTRY.metric, "metric", { name: REMAINING, value: this.budget.get(unit) ?? 0, unit });
-  }
-
-  toolCall(body: ToolCallBody): Promise<void> {
-    return this.#checked("tool_call", { ...body, args: body.args ?? {} });
-  }
-
-  toolResult(body: ToolResultBody): Promise<void> {
-    const hasOutcome = body.result !== undefined || body.error !== undefined;
-    return this.#checked("tool_result", hasOutcome ? body : { ...body, result: null });
-  }
-
-  artifactRef(body: ArtifactRefBody): Promise<void> {
-    return this.#checked("artifact_ref", body);
-  }
-
-  delegate(body: DelegateBody): Promise<void> {
-    return this.#checked("delegate", body);
-  }
-
-  progress(current: number, options: ProgressOptions = {}): Promise<void> {
-    const { total } = options;
-    if (!isQuantity(current) || !(total === undefined || isQuantity(total))) {
-      return refuse("progress is a non-negative number, of a non-negative total");
-    }
-    // Some clients refuse a current beyond the total.
-    const shown = total === undefined ? current : Math.min(current, total);
-    return this.#job.emit(ENTRY.progress, "progress", { current: shown, ...options });
-  }
-
-  async resultChunk(body: ResultChunkInput): Promise<void> {
-    const chunks = this.#chunkSequence(body.result_id);
-    await chunks.emit(body.data, body.encoding, body.more);
-  }
-
-  streamResult(options: { readonly resultId?: string } = {}): ResultStream {
-    return new ResultStream(this.#job, this.#chunkSequence(options.resultId));
-  }
-
-  emitEvent(kind: string, body: unknown): Promise<void> {
-    if (isVendorName(kind)) return this.#job.emit(ENTRY.vendor, kind, body);
-    if (!isEventKind(kind))
-      return refuse(`not an event kind: ${JSON.stringify(kind)}; vendors use x-vendor.<vendor>.<name>`);
-    // Chunks and costs have state of their own: the same door for everyone.
-    if (kind === "result_chunk") return this.resultChunk(body as ResultChunkInput);
-    if (kind === "metric") return this.metric(body as MetricPayload);
-    return this.#checked(kind, body);
-  }
-
-  flush(): Promise<void> {
-    return this.#job.flush();
-  }
-
-  /** Ends the job after the agent has returned: a result that was begun in pieces is completed. */
-  complete(returned: unknown): Promise<unknown> | unknown {
-    const chunks = this.#chunks;
-    if (chunks === undefined || this.#job.isTerminal) return returned;
-    if (returned !== undefined) this.logger.warn({}, "the result was streamed: the agent's return value is not sent");
-    if (!chunks.isComplete) return new ResultStream(this.#job, chunks).finalize();
-    this.#job.end({ status: "success", members: streamedMembers(chunks.resultId, chunks.bytes) });
-    return undefined;
-  }
-
-  #chunkSequence(resultId: string | undefined): ChunkSequence {
-    this.#chunks ??= new ChunkSequence(this.#job, resultId === undefined ? undefined : checkedResultId(resultId));
-    if (resultId !== undefined && resultId !== this.#chunks.resultId) {
-      throw new InvalidRequestError("a job has one streamed result");
-    }
-    return this.#chunks;
-  }
-
-  #checked(kind: EventKind, body: unknown): Promise<void> {
-    const parsed = EVENT_BODIES[kind].safeParse(body);
-    if (parsed.success) return this.#job.emit(ENTRY[kind], kind, body);
-    const issue = parsed.error.issues[0];
-    return refuse(`${kind}: ${issue?.path.join(".") ?? ""} ${issue?.message ?? "not valid"}`);
-  }
-}
-
-const isQuantity = (value: number): boolean => typeof value === "number" && Number.isFinite(value) && value >= 0;
-
-/** Other loggers' names for the four levels that every client reads. */
-function logLevelLike(level: string): string {
-  const name = level.toLowerCase();
-  if (name === "trace") return "debug";
-  if (name === "warning") return "warn";
-  if (name === "fatal" || name === "critical") return "error";
-  return (LOG_LEVELS as readonly string[]).includes(name) ? name : "info";
-}
-
-const RESULT_ID = /^[A-Za-z0-9_.-]{1,128}$/;
-
-function checkedResultId(resultId: string): ResultId {
-  if (!RESULT_ID.test(resultId)) throw new InvalidRequestError("a result id is 1 to 128 of A-Z a-z 0-9 _ . -");
-  return resultId as ResultId;
-}
-
-function refuse(problem: string): Promise<void> {
-  const promise = Promise.reject(new InvalidRequestError(problem));
-  promise.catch(() => {});
-  return promise;
 }

@@ -26,7 +26,6 @@ import {
   type TraceId,
 } from "@arcp/core";
 import { ENTRY, type Entry, type EntryCode, type JobRecord } from "../store/store.ts";
-import type { Agent } from "./agents.ts";
 import type { Budget } from "./budget.ts";
 import type { JobCaps } from "./caps.ts";
 import { eventText, jsonOf, terminalText } from "./entry-text.ts";
@@ -66,7 +65,7 @@ export interface JobFacts {
   readonly id: JobId;
   readonly sessionId: SessionId;
   readonly principal: string;
-  readonly agent: Agent;
+  readonly agent: { readonly name: string; readonly version: string };
   readonly lease: Lease;
   readonly leaseConstraints: LeaseConstraints | null;
   readonly budget: Budget | undefined;

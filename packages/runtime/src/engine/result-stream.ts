@@ -28,6 +28,7 @@ export class ChunkSequence {
   #nextSeq = 0;
   #bytes = 0;
   #isComplete = false;
+  #lastEncoding: ChunkEncoding = "utf8";
 
   constructor(job: Job, resultId: ResultId = newResultId()) {
     this.#job = job;
@@ -37,6 +38,11 @@ export class ChunkSequence {
   /** Decoded bytes so far. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Of the last chunk: some clients read one encoding per result. */
+  get lastEncoding(): ChunkEncoding {
+    return this.#lastEncoding;
   }
 
   /** Has the last chunk been emitted? */
@@ -63,6 +69,7 @@ export class ChunkSequence {
     this.#nextSeq += 1;
     this.#bytes += bytes;
     this.#isComplete = !more;
+    this.#lastEncoding = encoding;
     return this.#job.emitText(ENTRY.result_chunk, "result_chunk", body);
   }
 
@@ -98,7 +105,10 @@ export class ResultStream {
    * that is ignored.
    */
   async finalize(last?: string | Uint8Array, options: FinalizeOptions & WriteOptions = {}): Promise<void> {
-    const tail = pieces(last ?? "", options.encoding);
+    const tail =
+      last === undefined
+        ? [{ data: "", encoding: this.#chunks.lastEncoding, bytes: 0 }]
+        : pieces(last, options.encoding);
     for (const [index, piece] of tail.entries()) await this.#chunks.emitPiece(piece, index < tail.length - 1);
     const { summary, resultSize = this.#chunks.bytes } = options;
     this.#job.end({ status: "success", members: streamedMembers(this.resultId, resultSize, summary) });

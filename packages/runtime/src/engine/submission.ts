@@ -12,12 +12,12 @@ import {
   type TraceContext,
 } from "@arcp/core";
 import type { IdempotencyRecord, JobRecord, Store } from "../store/store.ts";
+import { AgentContext } from "./agent-context.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
 import { Budget } from "./budget.ts";
 import { digestOf } from "./canonical-json.ts";
 import { timestamp } from "./entry-text.ts";
 import { Job, type JobTools } from "./job.ts";
-import { AgentContext } from "./job-context.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import { isLiteralPart, validateLeaseConstraints, validateLeaseShape } from "./lease.ts";

@@ -153,7 +153,8 @@ export class Connection implements Link {
 
   /** Input that is no frame at all. */
   onMalformed(problem: string): void {
-    if (this.#state.phase !== "closed" && !this.#isLeaving) this.#onBadFrame(new InvalidRequestError(problem), undefined);
+    if (this.#state.phase !== "closed" && !this.#isLeaving)
+      this.#onBadFrame(new InvalidRequestError(problem), undefined);
   }
 
   /** Sends a message of the runtime's own. Before the welcome nothing but errors makes sense. */
