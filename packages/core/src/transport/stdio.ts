@@ -24,6 +24,8 @@ const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const CLOSE_TOO_LARGE = 1009;
 const LOW_WATER_BYTES = 64 * 1024;
+/** How long the other side may take to read what is left. */
+const CLOSE_TIMEOUT_MS = 5_000;
 
 /** Newline-delimited JSON over a pair of byte streams (§4.2): one envelope per line, blank lines ignored. */
 export class StdioTransport implements Transport {
@@ -36,6 +38,8 @@ export class StdioTransport implements Transport {
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   #partial: Buffer[] = [];
   #partialBytes = 0;
+  /** Has this end been closed? What arrives from then on is not read. */
+  #isEnding = false;
   #onMalformed: (problem: string) => void = () => {};
 
   constructor(options: StdioTransportOptions = {}) {
@@ -97,9 +101,13 @@ export class StdioTransport implements Transport {
   }
 
   close(code: number = CLOSE_NORMAL, reason = ""): void {
-    if (this.isClosed) return;
+    if (this.isClosed || this.#isEnding) return;
+    this.#isEnding = true;
     this.#input.pause();
     this.#output.end(() => this.#end(code, reason));
+    const timer = setTimeout(() => this.abort("the peer did not read the end"), CLOSE_TIMEOUT_MS);
+    timer.unref();
+    void this.closed.then(() => clearTimeout(timer));
   }
 
   abort(reason = "aborted"): void {
@@ -110,13 +118,13 @@ export class StdioTransport implements Transport {
 
   #take(chunk: Buffer): void {
     let from = 0;
-    while (!this.isClosed) {
+    while (!this.isClosed && !this.#isEnding) {
       const end = chunk.indexOf(NEWLINE, from);
       if (end === -1) break;
       this.#line(this.#joinPartial(chunk.subarray(from, end)));
       from = end + 1;
     }
-    if (from === chunk.length || this.isClosed) return;
+    if (from === chunk.length || this.isClosed || this.#isEnding) return;
     this.#partial.push(chunk.subarray(from));
     this.#partialBytes += chunk.length - from;
     if (this.#partialBytes > this.#maxFrameBytes) this.#tooLarge();
