@@ -193,12 +193,15 @@ function runtimeTargets(file: string, text: string): string[] {
   return values.map(({ specifier }) => targetOf(file, specifier));
 }
 
-/** What an example, which shows what a user would write, imports beyond what a user could. */
-export function exampleImportProblems(file: string, text: string): string[] {
+/**
+ * What an example, which shows what a user would write, imports beyond what a user could. `entrances` are what the
+ * packages' manifests export: `@arcp/sdk`, `@arcp/sdk/terminal`, …
+ */
+export function exampleImportProblems(file: string, text: string, entrances: ReadonlySet<string>): string[] {
   return importsOf(text).flatMap(({ specifier, line }) => {
-    const isDeep = packageNameOf(specifier) in PACKAGE_LAYERS && packageNameOf(specifier) !== specifier;
+    const isDeep = packageNameOf(specifier) in PACKAGE_LAYERS && !entrances.has(specifier);
     const isInternal = isRelative(specifier) && targetOf(file, specifier).startsWith("packages/");
-    return isDeep || isInternal ? [`${file}:${line}: ${specifier} is not public; import a package's root`] : [];
+    return isDeep || isInternal ? [`${file}:${line}: ${specifier} is not public; import what a package exports`] : [];
   });
 }
 
@@ -217,11 +220,10 @@ function packageNameOf(specifier: string): string {
     .join("/");
 }
 
-/** Reads every package of the workspace. */
-function readPackages(root: string): SourcePackage[] {
+function packageDirectories(root: string): string[] {
   return readdirSync(join(root, "packages"), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .map((entry) => readPackage(join(root, "packages", entry.name)));
+    .map((entry) => join(root, "packages", entry.name));
 }
 
 function readPackage(directory: string): SourcePackage {
@@ -237,11 +239,19 @@ function readPackage(directory: string): SourcePackage {
   return { name: manifest.name, dependencies: Object.keys(declared), sources: new Map(sources) };
 }
 
+/** What a manifest lets others import. */
+function entrancesOf(directory: string): string[] {
+  const { name, exports } = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
+  return Object.keys(exports).map((path) => posix.join(name, path));
+}
+
 /** Every broken import rule of the checkout. */
 export function allImportProblems(root: string, files: readonly string[]): string[] {
+  const directories = packageDirectories(root);
+  const entrances = new Set(directories.flatMap(entrancesOf));
   const examples = files.filter((file) => file.startsWith("examples/") && file.endsWith(".ts"));
   return [
-    ...readPackages(root).flatMap(importProblems),
-    ...examples.flatMap((file) => exampleImportProblems(file, readFileSync(join(root, file), "utf8"))),
+    ...directories.map(readPackage).flatMap(importProblems),
+    ...examples.flatMap((file) => exampleImportProblems(file, readFileSync(join(root, file), "utf8"), entrances)),
   ];
 }

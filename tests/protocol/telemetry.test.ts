@@ -59,7 +59,7 @@ describe("with an OpenTelemetry SDK registered", () => {
       const client = await harness.client();
       const job = await client.submit({
         agent: "spender",
-        leaseRequest: { "fs.read": ["/work/**"], "cost.budget": ["USD:5.00"] },
+        leaseRequest: { "fs.read": ["/data/**"], "cost.budget": ["USD:5.00"] },
         leaseConstraints: { expiresAt },
       });
       await job.done;

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 
 /** `value` as JSON with the members of every object in one order: equal meaning, equal text. */
-export function canonicalJson(value: unknown): string {
+function canonicalJson(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   const members = Object.entries(value)

@@ -261,7 +261,7 @@ export class Observation {
   }
 }
 
-export const isOptional = (code: EntryCode): boolean => code === ENTRY.progress || code === ENTRY.result_chunk;
+const isOptional = (code: EntryCode): boolean => code === ENTRY.progress || code === ENTRY.result_chunk;
 
 /** Numbers entries `fromN` to `lastN`, without those of kinds that the session is not shown. */
 function addHistory(

@@ -30,7 +30,7 @@ const OVERDUE_MS = 1_000;
 const MAX_HOLD_MS = 30_000;
 
 /** Submissions of one session by message id, so that a frame that arrives twice runs one job (§7.2). */
-export class SeenSubmissions {
+class SeenSubmissions {
   readonly #seen = new Map<string, Promise<Acceptance>>();
 
   get(id: string): Promise<Acceptance> | undefined {

@@ -26,9 +26,6 @@ export const ENTRY = {
 
 export type EntryCode = (typeof ENTRY)[keyof typeof ENTRY];
 
-/** Is this the entry that ends a journal? */
-export const isTerminalCode = (code: number): boolean => code >= ENTRY.result;
-
 /** The message that carries an entry. */
 export function messageTypeOf(code: EntryCode): LoggedEntry["type"] {
   if (code === ENTRY.result) return "job.result";
