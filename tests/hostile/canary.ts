@@ -1,11 +1,14 @@
 /** A well-behaved session that runs beside an attack, and the proof that it did not notice. */
 import { expect } from "vitest";
 import type { Harness } from "../support/harness.ts";
-import type { Frame, RawClient } from "../support/raw-client.ts";
+import { ALL_FEATURES, type Frame, type RawClient } from "../support/raw-client.ts";
 
 const AGENT = "canary";
 const BEFORE = 10;
 const AFTER = 25;
+
+/** For tests that move time by more than a client may be silent. */
+export const WITHOUT_HEARTBEAT: readonly string[] = ALL_FEATURES.filter((name) => name !== "heartbeat");
 
 export interface Canary {
   readonly client: RawClient;
@@ -23,7 +26,7 @@ export async function startCanary(harness: Harness): Promise<Canary> {
     for (let n = 1; n <= AFTER; n += 1) await context.log("info", `after ${n}`);
     return "well";
   });
-  const client = await harness.rawSession(undefined, "oscar");
+  const client = await harness.rawSession(WITHOUT_HEARTBEAT, "oscar");
   const accepted = await client.submit(AGENT);
   const jobId = accepted.payload.job_id as string;
   await client.nextWhere(({ event_seq }) => event_seq === BEFORE, "the canary's first events");
