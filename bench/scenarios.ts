@@ -23,7 +23,7 @@ const WARM_UP_EVENTS = 5_000;
 const WARM_UP_JOBS = 300;
 const WARM_UP_SESSIONS = 500;
 
-export function percentile(values: readonly number[], share: number): number {
+function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(Math.ceil(sorted.length * share) - 1, 0)] ?? Number.NaN;
 }

@@ -13,7 +13,7 @@ export interface Frame {
   readonly payload: any;
 }
 
-export const ALL_FEATURES = [
+const ALL_FEATURES = [
   "heartbeat",
   "ack",
   "list_jobs",

@@ -45,7 +45,7 @@ const typescript: Peer = {
     }),
   accept: (runtime, submit, jobId) => {
     const fields = { job_id: jobId, trace_id: submit.trace_id };
-    const payload = { job_id: jobId, agent: "echo", lease: {}, accepted_at: "2026-01-01T00:00:00Z", ...fields };
+    const payload = { agent: "echo", lease: {}, accepted_at: "2026-01-01T00:00:00Z", ...fields };
     runtime.send("job.accepted", payload, fields);
     runtime.event(jobId, nextSeq(runtime), "status", { phase: "running" });
   },

@@ -20,7 +20,7 @@ export type Carrier = "memory" | "websocket" | "stdio";
 export const CARRIERS: readonly Carrier[] = ["memory", "websocket", "stdio"];
 
 /** The tokens of every test: each is its principal's name. */
-export const TOKENS = ["alice", "bob", "mallory", "oscar"];
+const TOKENS = ["alice", "bob", "mallory", "oscar"];
 
 export interface HarnessOptions {
   /** Default: memory. */
