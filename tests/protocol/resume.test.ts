@@ -480,6 +480,31 @@ describe("a runtime that starts again on the same file", () => {
     });
   });
 
+  test("after it died lets the resume window of its connected sessions begin, and end", async () => {
+    covers("V11-6.3-12");
+    await onFile(async (path) => {
+      const store = sqliteStore({ path });
+      const dead = startHarness({ server: { eventLog: store, logger: silentLogger } });
+      const [early, late] = [await dead.rawSession([]), await dead.rawSession([])];
+      await store.close();
+
+      const reopened = sqliteStore({ path });
+      {
+        const clock = new ManualClock(Date.now());
+        const server = { eventLog: reopened, clock, resumeWindowSeconds: 60 };
+        await using harness = startHarness({ server });
+        await harness.rawSession([]);
+        clock.advance(59_000);
+        expect((await (await harness.raw()).resume(early, 0, "alice", [])).session_id).toBe(early.sessionId);
+        clock.advance(121_000);
+        await settle();
+        const refusal = await (await harness.raw()).resume(late, 0, "alice", []);
+        expect(refusal.payload.code).toBe("RESUME_WINDOW_EXPIRED");
+      }
+      await reopened.close();
+    });
+  });
+
   test("is found again by a client that reconnects by itself", async () => {
     await onFile(async (path) => {
       const puppet = new Puppet();

@@ -109,7 +109,7 @@ export class Engine {
 
   /** Ends the jobs of a process that is no more, in every feed that shows them. */
   async #recover(): Promise<void> {
-    for (const { job: record, followers } of await this.store.takeOver()) {
+    for (const { job: record, followers } of await this.store.takeOver(this.clock.now())) {
       const job = this.#takenOver(record);
       for (const id of followers) await this.#show(job, id);
       job.end({ status: "error", error: interrupted("runtime_restarted") });
@@ -120,8 +120,6 @@ export class Engine {
   async #show(job: Job, sessionId: SessionId): Promise<void> {
     const session = await this.sessions.load(sessionId);
     if (session === undefined) return;
-    // It was attached when the process died: its window starts now.
-    if (session.record.detachedAt === null) session.update({ detachedAt: this.clock.now() });
     job.follow(session.feed);
   }
 

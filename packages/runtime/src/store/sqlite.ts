@@ -332,10 +332,13 @@ class SqliteStore implements Store {
     return row && { principal, key, digest: row.digest, jobId: row.job_id as JobId, expiresAt: row.expires_at };
   }
 
-  async takeOver(): Promise<readonly { readonly job: JobRecord; readonly followers: readonly SessionId[] }[]> {
+  async takeOver(
+    now: number,
+  ): Promise<readonly { readonly job: JobRecord; readonly followers: readonly SessionId[] }[]> {
     return this.#db
       .transaction(() => {
         this.#sql.raiseEpochs.run();
+        this.#sql.detachSessions.run(now);
         return (this.#sql.unfinished.all() as JobRow[]).map((row) => ({
           job: jobRecord(row),
           followers: [...new Set([row.session_id as SessionId, ...(this.#sql.followers.all(row.key) as SessionId[])])],
@@ -509,6 +512,7 @@ function prepare(db: Database.Database) {
     jobsAfter: db.prepare("SELECT * FROM job WHERE key > ? ORDER BY key LIMIT ?"),
     jobKeyAndEpoch: db.prepare("SELECT key, epoch FROM job WHERE id = ?"),
     epoch: value("SELECT epoch FROM job WHERE key = ?"),
+    detachSessions: db.prepare("UPDATE session SET detached_at = ? WHERE detached_at IS NULL"),
     raiseEpochs: db.prepare("UPDATE job SET epoch = epoch + 1 WHERE ended_at IS NULL"),
     unfinished: db.prepare("SELECT * FROM job WHERE ended_at IS NULL ORDER BY key"),
     // One pass over the feeds, and only if there is a job to ask for.

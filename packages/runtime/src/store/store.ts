@@ -184,9 +184,9 @@ export interface Store extends EventLog {
   findIdempotency(principal: string, key: string): Promise<IdempotencyRecord | undefined>;
   /**
    * Takes over every job that a dead writer left unfinished: raises its epoch and returns it with the sessions that
-   * follow it.
+   * follow it. Sessions that were attached then are detached as of `now`.
    */
-  takeOver(): Promise<readonly { readonly job: JobRecord; readonly followers: readonly SessionId[] }[]>;
+  takeOver(now: number): Promise<readonly { readonly job: JobRecord; readonly followers: readonly SessionId[] }[]>;
   /** Deletes what nobody can ask for any more. Returns how much went. */
   sweep(before: {
     /** Sessions detached before this go, with their feeds. */
