@@ -26,6 +26,7 @@ import type { LeasePolicy } from "./engine/submission.ts";
 import { SessionContext } from "./session-context.ts";
 import { sqliteStore } from "./store/sqlite.ts";
 import type { Store } from "./store/store.ts";
+import type { ConnectionSettings } from "./wire/v1.1/connection.ts";
 
 export interface RuntimeIdentity {
   readonly name: string;
@@ -92,12 +93,34 @@ const HOUR_MS = 3_600_000;
 /** Credentials are not provisioned here: what is not there is not offered (§14). */
 const OFFERED_FEATURES: readonly string[] = V1_1_FEATURES.filter((name) => name !== "provisioned_credentials");
 
+/** What every connection goes by. */
+function connectionSettings(options: ARCPServerOptions): ConnectionSettings {
+  const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
+  const offered = options.features ?? OFFERED_FEATURES;
+  return {
+    runtime: { name: options.runtime.name, version: options.runtime.version },
+    bearer: options.bearer,
+    anonymousPrincipal: options.anonymousPrincipal,
+    features: offered.filter((name) => name !== "provisioned_credentials"),
+    extensions: options.capabilities.extensions,
+    heartbeatIntervalSeconds: options.heartbeatIntervalSeconds ?? 30,
+    resumeWindowSeconds: options.resumeWindowSeconds ?? 600,
+    requireAuthOnResume: options.requireAuthOnResume ?? false,
+    frameLimits: CLIENT_FRAME_LIMITS,
+    handshakeTimeoutMs: options.handshakeTimeoutMs ?? 10_000,
+    maxBufferedBytes: caps.maxBufferedBytes,
+    maxBufferedEvents: caps.maxBufferedEvents,
+    maxInlineResultBytes: options.jobCaps?.maxInlineResultBytes ?? DEFAULT_JOB_CAPS.maxInlineResultBytes,
+  };
+}
+
 /** A runtime: agents, jobs and sessions over one store. It listens to nothing itself: transports are given to it. */
 export class ARCPServer {
   readonly #options: ARCPServerOptions;
   readonly #logger: Logger;
   readonly #engine: Engine;
   readonly #ownsStore: boolean;
+  readonly #settings: ConnectionSettings;
   readonly #contexts = new Set<SessionContext>();
   /** The committed history, for replay tools and audits. */
   readonly eventLog: Store;
@@ -107,6 +130,7 @@ export class ARCPServer {
     this.#options = options;
     this.#logger = options.logger ?? rootLogger;
     this.#ownsStore = options.eventLog === undefined;
+    this.#settings = connectionSettings(options);
     this.eventLog = options.eventLog ?? sqliteStore();
     const resumeWindowMs = (options.resumeWindowSeconds ?? 600) * 1000;
     const idempotencyTtlMs = options.idempotencyTtlMs ?? 24 * HOUR_MS;
@@ -153,28 +177,11 @@ export class ARCPServer {
       transport.close(1001, "the runtime is shutting down");
       throw new Error("the runtime is closed");
     }
-    const options = this.#options;
-    const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
-    const offered = options.features ?? OFFERED_FEATURES;
     const context = new SessionContext({
       engine: this.#engine,
       transport,
       logger: this.#logger,
-      settings: {
-        runtime: { name: options.runtime.name, version: options.runtime.version },
-        bearer: options.bearer,
-        anonymousPrincipal: options.anonymousPrincipal,
-        features: offered.filter((name) => name !== "provisioned_credentials"),
-        extensions: options.capabilities.extensions,
-        heartbeatIntervalSeconds: options.heartbeatIntervalSeconds ?? 30,
-        resumeWindowSeconds: options.resumeWindowSeconds ?? 600,
-        requireAuthOnResume: options.requireAuthOnResume ?? false,
-        frameLimits: CLIENT_FRAME_LIMITS,
-        handshakeTimeoutMs: options.handshakeTimeoutMs ?? 10_000,
-        maxBufferedBytes: caps.maxBufferedBytes,
-        maxBufferedEvents: caps.maxBufferedEvents,
-        maxInlineResultBytes: options.jobCaps?.maxInlineResultBytes ?? DEFAULT_JOB_CAPS.maxInlineResultBytes,
-      },
+      settings: this.#settings,
     });
     this.#contexts.add(context);
     void transport.closed.then(() => this.#contexts.delete(context));

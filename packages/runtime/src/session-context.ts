@@ -27,9 +27,7 @@ export class SessionContext {
   readonly #engine: Engine;
   readonly #connection: Connection;
   readonly #handlers = new Map<string, MessageHandler>();
-  /** Requests of the runtime to this client that wait for their answer; for handlers of vendor messages. */
-  readonly pending = new PendingRegistry<JsonObject>();
-  readonly jobs: JobManager;
+  #pending: PendingRegistry<JsonObject> | undefined;
 
   constructor(options: {
     readonly engine: Engine;
@@ -42,12 +40,18 @@ export class SessionContext {
     this.#connection = new Connection({ ...options, handlers: this.#handlers });
     transport.onMalformed((problem) => this.#connection.onMalformed(problem));
     transport.onFrame((frame) => this.#connection.onFrame(frame));
-    void transport.closed.then(() => this.pending.rejectAll(new InvalidRequestError("the client is gone")));
-    const own = (): Job[] => [...engine.jobs.all()].filter((job) => job.sessionId === this.sessionId);
-    this.jobs = {
-      get: (jobId) => own().find((job) => job.id === jobId),
-      list: own,
-    };
+    void transport.closed.then(() => this.#pending?.rejectAll(new InvalidRequestError("the client is gone")));
+  }
+
+  /** Requests of the runtime to this client that wait for their answer; for handlers of vendor messages. */
+  get pending(): PendingRegistry<JsonObject> {
+    this.#pending ??= new PendingRegistry();
+    return this.#pending;
+  }
+
+  get jobs(): JobManager {
+    const own = (): Job[] => [...this.#engine.jobs.all()].filter((job) => job.sessionId === this.sessionId);
+    return { get: (jobId) => own().find((job) => job.id === jobId), list: own };
   }
 
   /** The phase of the connection. */

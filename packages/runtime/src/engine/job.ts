@@ -31,7 +31,7 @@ import type { JobCaps } from "./caps.ts";
 import { eventText, jsonOf, terminalText } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
-import { JobSpan, spanIdOf } from "./telemetry.ts";
+import { type JobSpan, spanIdOf, startJobSpan } from "./telemetry.ts";
 
 /** How a job ends. */
 export type Outcome =
@@ -256,17 +256,17 @@ export class Job {
     const stopTimer = maxRuntimeMs === undefined ? () => {} : clock.setTimer(() => this.#timeOut(), maxRuntimeMs);
     this.#life = { phase: "running", stopTimer };
     this.#putChange();
-    const span = new JobSpan({
+    const span = startJobSpan(() => ({
       id: this.id,
       sessionId: this.sessionId,
       agentRef: this.agentRef,
       lease: this.lease,
       leaseConstraints: this.leaseConstraints,
       trace: this.#facts.trace,
-    });
+    }));
     this.#span = span;
     // An async function even for a plain one: whatever it does, it settles.
-    void (async () => span.run(run))().then(
+    void (async () => (span === undefined ? run() : span.run(run)))().then(
       (value) => this.#returned(value),
       (thrown) => this.#threw(thrown),
     );

@@ -3,17 +3,33 @@
  * SDK. Attributes name what ran and under which bounds; inputs, results, tokens and principals never go into one.
  */
 import type { Lease, LeaseConstraints, SessionId, TraceContext } from "@arcp/core";
-import { context, ROOT_CONTEXT, type Span, SpanStatusCode, TraceFlags, trace } from "@opentelemetry/api";
+import {
+  context,
+  ProxyTracerProvider,
+  ROOT_CONTEXT,
+  type Span,
+  SpanStatusCode,
+  TraceFlags,
+  trace,
+} from "@opentelemetry/api";
 
-const tracer = trace.getTracer("@arcp/runtime");
+const TRACER_NAME = "@arcp/runtime";
+const tracer = trace.getTracer(TRACER_NAME);
+
+/** Has the application registered an SDK? Without one, what would go into a span is not even put together. */
+function isTracing(): boolean {
+  const provider = trace.getTracerProvider();
+  return !(provider instanceof ProxyTracerProvider) || provider.getDelegateTracer(TRACER_NAME) !== undefined;
+}
 
 /** The span of one connection's time with a session. */
 export interface SessionSpan {
   end(reason: string): void;
 }
 
-/** Starts `arcp.session`, at the welcome. */
-export function startSessionSpan(sessionId: SessionId, wire: string): SessionSpan {
+/** Starts `arcp.session`, at the welcome; `undefined` if nobody listens. */
+export function startSessionSpan(sessionId: SessionId, wire: string): SessionSpan | undefined {
+  if (!isTracing()) return undefined;
   const span = tracer.startSpan("arcp.session", { attributes: { "arcp.session_id": sessionId, "arcp.wire": wire } });
   return {
     end(reason) {
@@ -33,8 +49,12 @@ export interface JobSpanFacts {
   readonly trace: TraceContext;
 }
 
+/** Starts `arcp.job`, when the agent is called; `undefined` if nobody listens. */
+export const startJobSpan = (job: () => JobSpanFacts): JobSpan | undefined =>
+  isTracing() ? new JobSpan(job()) : undefined;
+
 /** The span of one job, and the context in which its agent runs: what the agent traces lies below it. */
-export class JobSpan {
+class JobSpan {
   readonly #span: Span;
 
   constructor(job: JobSpanFacts) {
@@ -55,7 +75,7 @@ export class JobSpan {
 
   /** Calls `task` with this span as the active one. */
   run<Result>(task: () => Result): Result {
-    return this.#span.isRecording() ? context.with(trace.setSpan(context.active(), this.#span), task) : task();
+    return context.with(trace.setSpan(context.active(), this.#span), task);
   }
 
   event(name: string): void {
@@ -84,3 +104,5 @@ function parentOf({ traceId, parentSpanId }: TraceContext) {
 
 /** A span id that stands for a caller which named none: never all zeros, the same for the same trace. */
 export const spanIdOf = (traceId: string): string => traceId.slice(16).replace(/^0{16}$/, "0000000000000001");
+
+export type { JobSpan };

@@ -53,7 +53,7 @@ export interface ConnectionSettings extends HandshakeSettings {
 interface Admitted {
   readonly session: Session;
   readonly requests: Requests;
-  readonly span: SessionSpan;
+  readonly span: SessionSpan | undefined;
   readonly heartbeat: Heartbeat | undefined;
 }
 
@@ -76,7 +76,6 @@ export class Connection implements Link {
   readonly #logger: Logger;
   readonly #state = new SessionState();
   readonly #replies = new ReplyOrder();
-  readonly #handshake: Handshake;
   readonly #lane: RequestLane;
   readonly #stopHandshakeTimer: () => void;
   #profile: Profile = STANDARD;
@@ -108,11 +107,6 @@ export class Connection implements Link {
       maxBufferedEvents: settings.maxBufferedEvents,
       maxInlineResultBytes: settings.maxInlineResultBytes,
       onWritten: () => this.#admitted?.heartbeat?.sent(),
-    });
-    this.#handshake = new Handshake({
-      ...{ settings, sessions: engine.sessions, ready: engine.ready, logger },
-      inventory: () => engine.agents.inventory(),
-      isConfidential: transport.peer.isConfidential,
     });
     this.#lane = new RequestLane({
       setReading: (reads) => (reads ? transport.resume() : transport.pause()),
@@ -324,14 +318,22 @@ export class Connection implements Link {
     if (this.#profile.namesSession) this.#alias = frame["session_id"] as string | undefined;
     const message = decodeClientMessage(frame) as OpeningMessage;
     this.#state.enter({ phase: "awaiting-welcome" });
-    this.#handshake.admit(message, this.#alias === undefined ? message.session_id : undefined).then(
-      (admission) => this.#engine.journal.afterCommit(() => this.#welcome(message, admission)),
+    const handshake = new Handshake({
+      ...{ settings: this.#settings, sessions: this.#engine.sessions, ready: this.#engine.ready, logger: this.#logger },
+      inventory: () => this.#engine.agents.inventory(),
+      isConfidential: this.#transport.peer.isConfidential,
+    });
+    handshake.admit(message, this.#alias === undefined ? message.session_id : undefined).then(
+      (admission) =>
+        this.#engine.journal.afterCommit(() =>
+          this.#welcome(message, admission, handshake.welcome(message, admission)),
+        ),
       (error) => this.#refuse(ARCPError.from(error), frame),
     );
   }
 
   /** The admission is durable. */
-  #welcome(message: OpeningMessage, admission: Admission): void {
+  #welcome(message: OpeningMessage, admission: Admission, payload: object): void {
     const { session, afterSeq } = admission;
     this.#engine.sessions.settle(session);
     if (this.#state.phase !== "awaiting-welcome") {
@@ -349,7 +351,7 @@ export class Connection implements Link {
       span: startSessionSpan(session.id, "1.1"),
       heartbeat: session.features.has("heartbeat") ? this.#startHeartbeat() : undefined,
     };
-    this.sink.reply(message, "session.welcome", this.#handshake.welcome(message, admission));
+    this.sink.reply(message, "session.welcome", payload);
     session.attach(this, afterSeq);
   }
 
@@ -382,7 +384,7 @@ export class Connection implements Link {
     this.sink.close();
     this.#admitted?.heartbeat?.stop();
     this.#admitted?.session.detach(this);
-    this.#admitted?.span.end(reason);
+    this.#admitted?.span?.end(reason);
     if (by !== "transport") this.#transport.close(code, reason);
   }
 }
