@@ -1,4 +1,4 @@
-import type { ConnectionState, JobEvent, JobResult } from "@arcp/client";
+import type { ConnectionState, JobEvent, JobEventOf, JobResult } from "@arcp/client";
 import { initialBudgetFromLease } from "@arcp/runtime";
 import { escapeLine, escapeText } from "./escape.ts";
 import { amount, bytes, eventLine, progressText } from "./event-line.ts";
@@ -18,8 +18,9 @@ const REPAINT_MS = 100;
 const PROGRESS_LINE_MS = 1_000;
 const BAR_COLUMNS = 24;
 const REMAINING = "cost.budget.remaining";
+const COST_PREFIX = "cost.";
 
-type Progress = (JobEvent & { readonly kind: "progress" })["body"];
+type Progress = JobEventOf<"progress">["body"];
 
 interface Gauge {
   readonly cap: number;
@@ -37,7 +38,7 @@ export class TerminalView implements JobView {
   readonly #startedAt: number;
   readonly #gauges = new Map<string, Gauge>();
   #repainting: ReturnType<typeof setInterval> | undefined;
-  #phase = "waiting";
+  #phase = "running";
   #progress: Progress | undefined;
   #progressLineAt = Number.NEGATIVE_INFINITY;
   #resultCharacters = 0;
@@ -76,12 +77,7 @@ export class TerminalView implements JobView {
       this.#progress = undefined;
       this.#progressLineAt = Number.NEGATIVE_INFINITY;
     }
-    const gauge = event.kind === "metric" && event.body.name === REMAINING ? event.body : undefined;
-    if (gauge !== undefined) {
-      const known = this.#gauges.get(gauge.unit ?? "");
-      if (known !== undefined) known.left = gauge.value;
-      if (known !== undefined && this.#terminal.isLive) return;
-    }
+    if (event.kind === "metric" && this.#isOnGauge(event.body)) return;
     await this.#terminal.print(eventLine(event, this.#terminal));
   }
 
@@ -141,7 +137,7 @@ export class TerminalView implements JobView {
     this.#terminal.setLive(lines);
   }
 
-  async #onProgress(event: JobEvent & { readonly kind: "progress" }): Promise<void> {
+  async #onProgress(event: JobEventOf<"progress">): Promise<void> {
     this.#progress = event.body;
     if (this.#terminal.isLive) return;
     const { current, total } = event.body;
@@ -149,6 +145,14 @@ export class TerminalView implements JobView {
     if (now - this.#progressLineAt < PROGRESS_LINE_MS && current !== total) return;
     this.#progressLineAt = now;
     await this.#terminal.print(eventLine(event, this.#terminal));
+  }
+
+  /** Takes what is left of a budget. Returns whether a gauge shows what the metric says: then it needs no line. */
+  #isOnGauge({ name, value, unit = "" }: JobEventOf<"metric">["body"]): boolean {
+    const gauge = this.#gauges.get(unit);
+    if (gauge === undefined || !name.startsWith(COST_PREFIX)) return false;
+    if (name === REMAINING) gauge.left = value;
+    return this.#terminal.isLive;
   }
 
   #progressLine(): string {
