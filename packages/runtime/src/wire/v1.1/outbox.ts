@@ -38,6 +38,8 @@ export interface OutboxOptions {
 
 /** Bytes on their way to the peer at which nothing more is written, whatever the cap says. */
 const CONGESTED_BYTES = 2 * 1024 * 1024;
+/** What an envelope's id may be (§5.1). */
+const MESSAGE_ID = /^[\x21-\x7e]{1,128}$/;
 /** How long a peer may read nothing before it is given up. Its session stays. */
 const SLOW_CONSUMER_MS = 60_000;
 
@@ -150,7 +152,8 @@ export class Outbox implements FeedSink {
   #correlated(request: RequestReference, id: string, members: object): object {
     const traceId = parseTraceId(request.trace_id)?.traceId;
     return {
-      ...(this.#profile.repliesReuseId && { id }),
+      // A request may have been refused for its id.
+      ...(this.#profile.repliesReuseId && MESSAGE_ID.test(id) && { id }),
       correlation_id: id,
       ...(traceId !== undefined && { trace_id: traceId }),
       ...members,
