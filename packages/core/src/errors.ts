@@ -85,9 +85,14 @@ export class ARCPError extends Error {
     this.details = options.details;
   }
 
-  /** The payload to send: code, message, retryable and details. Never a cause or a stack. */
+  /**
+   * The payload to send: code, message, retryable and details. Never a cause or a stack. Where §12 fixes `retryable`, it
+   * is the code's, also if the peer that this error came from said otherwise.
+   */
   toWire(): ErrorPayload {
-    const payload = { code: this.code, message: this.message, retryable: this.retryable };
+    const known = isErrorCode(this.code) ? ERROR_FACTS[this.code] : undefined;
+    const retryable = known?.fixed ? known.retryable : this.retryable;
+    const payload = { code: this.code, message: this.message, retryable };
     return this.details === undefined ? payload : { ...payload, details: this.details };
   }
 

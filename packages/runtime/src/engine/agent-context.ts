@@ -4,6 +4,8 @@ import {
   type DelegateBody,
   EVENT_BODIES,
   type EventKind,
+  errorFromWire,
+  errorPayload,
   InvalidRequestError,
   isEventKind,
   isVendorName,
@@ -11,8 +13,10 @@ import {
   type Lease,
   type LeaseConstraints,
   LOG_LEVELS,
+  type LogBody,
   type Logger,
   type MetricPayload,
+  type ProgressBody,
   type ResultId,
   type SessionId,
   type ToolCallBody,
@@ -20,9 +24,9 @@ import {
   type TraceId,
 } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
-import type { Job } from "./job.ts";
+import { type Job, quiet } from "./job.ts";
 import type { JobContext, ProgressOptions, ResultChunkInput } from "./job-context.ts";
-import { ChunkSequence, ResultStream, streamedMembers } from "./result-stream.ts";
+import { ChunkSequence, ResultStream, rejected, requireEncoded, streamedMembers } from "./result-stream.ts";
 
 /** Counters' own names: what an agent reports under them is refused, the runtime alone writes them (§9.6). */
 const REMAINING = "cost.budget.remaining";
@@ -92,6 +96,8 @@ export class AgentContext implements JobContext {
   }
 
   log(level: string, message: string, attributes?: Record<string, unknown>): Promise<void> {
+    if (typeof level !== "string" || typeof message !== "string") return refuse("a log has a level and a message");
+    if (attributes !== undefined && !isObject(attributes)) return refuse("the attributes of a log are an object");
     const known = (LOG_LEVELS as readonly string[]).includes(level) ? level : logLevelLike(level);
     // Some clients drop an empty message.
     const text = message === "" ? " " : message;
@@ -103,16 +109,19 @@ export class AgentContext implements JobContext {
   }
 
   thought(text: string): Promise<void> {
+    if (typeof text !== "string") return refuse("a thought is a text");
     return this.#job.emit(ENTRY.thought, "thought", { text });
   }
 
   status(phase: string, message?: string): Promise<void> {
+    if (typeof phase !== "string" || !isOptionalText(message)) return refuse("a status has a phase");
     return this.#job.emit(ENTRY.status, "status", message === undefined ? { phase } : { phase, message });
   }
 
   metric(metric: MetricPayload): Promise<void> {
+    const problem = problemOf("metric", metric);
+    if (problem !== undefined) return refuse(problem);
     const { name, value, unit } = metric;
-    if (typeof name !== "string" || !Number.isFinite(value)) return refuse("a metric has a name and a finite value");
     if (name === REMAINING) return refuse(`${REMAINING} is the runtime's own metric`);
     if (!name.startsWith(COST_PREFIX)) return this.#job.emit(ENTRY.metric, "metric", metric);
     if (value < 0) return refuse("a cost is not negative");
@@ -123,12 +132,11 @@ export class AgentContext implements JobContext {
   }
 
   toolCall(body: ToolCallBody): Promise<void> {
-    return this.#checked("tool_call", { ...body, args: body.args ?? {} });
+    return this.#checked("tool_call", body);
   }
 
   toolResult(body: ToolResultBody): Promise<void> {
-    const hasOutcome = body.result !== undefined || body.error !== undefined;
-    return this.#checked("tool_result", hasOutcome ? body : { ...body, result: null });
+    return this.#checked("tool_result", body);
   }
 
   artifactRef(body: ArtifactRefBody): Promise<void> {
@@ -140,18 +148,25 @@ export class AgentContext implements JobContext {
   }
 
   progress(current: number, options: ProgressOptions = {}): Promise<void> {
-    const { total } = options;
+    if (!isObject(options)) return refuse("the options of progress are an object");
+    const { total, units, message } = options;
     if (!isQuantity(current) || !(total === undefined || isQuantity(total))) {
       return refuse("progress is a non-negative number, of a non-negative total");
     }
-    // Some clients refuse a current beyond the total.
-    const shown = total === undefined ? current : Math.min(current, total);
-    return this.#job.emit(ENTRY.progress, "progress", { current: shown, ...options });
+    if (!isOptionalText(units) || !isOptionalText(message)) return refuse("progress: units and message are text");
+    return this.#job.emit(ENTRY.progress, "progress", { ...options, current: upTo(current, total) });
   }
 
-  async resultChunk(body: ResultChunkInput): Promise<void> {
-    const chunks = this.#chunkSequence(body.result_id);
-    await chunks.emit(body.data, body.encoding, body.more);
+  resultChunk(body: ResultChunkInput): Promise<void> {
+    const parsed = resultChunkInput.safeParse(body);
+    if (!parsed.success) return refuse(`result_chunk: ${firstProblem(parsed.error)}`);
+    const { data, encoding, more, result_id } = parsed.data;
+    try {
+      requireEncoded(data, encoding);
+      return this.#chunkSequence(result_id).emit(data, encoding, more);
+    } catch (error) {
+      return rejected(error);
+    }
   }
 
   streamResult(options: { readonly resultId?: string } = {}): ResultStream {
@@ -169,7 +184,7 @@ export class AgentContext implements JobContext {
   }
 
   flush(): Promise<void> {
-    return this.#job.flush();
+    return quiet(this.#job.flush());
   }
 
   /** Ends the job after the agent has returned: a result that was begun in pieces is completed. */
@@ -191,12 +206,57 @@ export class AgentContext implements JobContext {
   }
 
   #checked(kind: EventKind, body: unknown): Promise<void> {
-    const parsed = EVENT_BODIES[kind].safeParse(body);
-    if (parsed.success) return this.#job.emit(ENTRY[kind], kind, body);
-    const issue = parsed.error.issues[0];
-    return refuse(`${kind}: ${issue?.path.join(".") ?? ""} ${issue?.message ?? "not valid"}`);
+    const problem = problemOf(kind, body);
+    return problem === undefined ? this.#job.emit(ENTRY[kind], kind, asShown(kind, body)) : refuse(problem);
   }
 }
+
+const resultChunkInput = EVENT_BODIES.result_chunk.partial({ result_id: true, chunk_seq: true });
+
+/** What is wrong with the body of an event of `kind`, if anything is. */
+function problemOf(kind: EventKind, body: unknown): string | undefined {
+  const parsed = EVENT_BODIES[kind].safeParse(body);
+  return parsed.success ? undefined : `${kind}: ${firstProblem(parsed.error)}`;
+}
+
+function firstProblem({ issues: [issue] }: { readonly issues: readonly { path: PropertyKey[]; message: string }[] }) {
+  return `${issue?.path.map(String).join(".") ?? ""} ${issue?.message ?? "not valid"}`;
+}
+
+/** A checked body as every client reads it, whichever emitter it came through. */
+function asShown(kind: EventKind, body: unknown): unknown {
+  switch (kind) {
+    case "log": {
+      const log = body as LogBody;
+      return { ...log, level: logLevelLike(log.level) };
+    }
+    case "progress": {
+      const progress = body as ProgressBody;
+      return { ...progress, current: upTo(progress.current, progress.total) };
+    }
+    case "tool_call": {
+      const call = body as ToolCallBody;
+      return { ...call, args: call.args ?? {} };
+    }
+    case "tool_result": {
+      const { error, result, ...answer } = body as ToolResultBody;
+      if (error !== undefined) return { ...answer, error: errorFromWire(errorPayload.parse(error)).toWire() };
+      return { ...answer, result: isJson(result) ? result : null };
+    }
+    default:
+      return body;
+  }
+}
+
+/** Some clients refuse a current beyond the total. */
+const upTo = (current: number, total: number | undefined): number =>
+  total === undefined ? current : Math.min(current, total);
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+const isOptionalText = (value: unknown): boolean => value === undefined || typeof value === "string";
+/** Is there something that JSON writes? Functions and symbols it leaves out. */
+const isJson = (value: unknown): boolean =>
+  value !== undefined && typeof value !== "function" && typeof value !== "symbol";
 
 const isQuantity = (value: number): boolean => typeof value === "number" && Number.isFinite(value) && value >= 0;
 
@@ -216,8 +276,4 @@ function checkedResultId(resultId: string): ResultId {
   return resultId as ResultId;
 }
 
-function refuse(problem: string): Promise<void> {
-  const promise = Promise.reject(new InvalidRequestError(problem));
-  promise.catch(() => {});
-  return promise;
-}
+const refuse = (problem: string): Promise<void> => rejected(new InvalidRequestError(problem));

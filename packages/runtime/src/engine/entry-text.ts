@@ -23,11 +23,11 @@ export function jsonOf(value: unknown): string {
   }
   if (text === undefined) return "null";
   // Unpaired surrogates come out as escapes that other peers refuse to read.
-  return text.includes("\\ud") ? JSON.stringify(value, wellFormed) : text;
+  return text.includes("\\ud") ? text.replace(UNPAIRED, (match, escape) => (escape === "\\" ? match : "\ufffd")) : text;
 }
 
-const wellFormed = (_key: string, value: unknown): unknown =>
-  typeof value === "string" ? value.toWellFormed() : value;
+/** In JSON text: a backslash that was written as such, or an unpaired surrogate. */
+const UNPAIRED = /\\(\\|ud[89a-f][0-9a-f]{2})/g;
 
 /** The payload of a `job.event`. `kind` is a checked name, `body` is JSON already. */
 export const eventText = (kind: string, ts: number, body: string): string =>

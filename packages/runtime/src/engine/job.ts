@@ -301,7 +301,8 @@ export class Job {
     if (this.#life.phase === "ended") return quiet(Promise.reject(this.#lateError()));
     let text: string;
     try {
-      text = typeof body === "object" && body !== null ? jsonOf(body) : "{}";
+      text = body === undefined || body === null ? "{}" : jsonOf(body);
+      if (!text.startsWith("{")) throw new InvalidRequestError("the body of an event is an object");
       if (text.length > this.caps.maxEventBytes) throw tooLarge("maxEventBytes", this.caps.maxEventBytes);
     } catch (error) {
       return quiet(Promise.reject(error));
@@ -425,8 +426,8 @@ export class Job {
   }
 }
 
-/** A rejection that nobody has to look at: emitters are often not awaited. */
-function quiet(promise: Promise<void>): Promise<void> {
+/** A promise whose rejection nobody has to look at: emitters are often not awaited. */
+export function quiet(promise: Promise<void>): Promise<void> {
   promise.catch(() => {});
   return promise;
 }

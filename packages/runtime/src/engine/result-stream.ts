@@ -2,7 +2,7 @@
 import { type InternalError, InvalidRequestError, newResultId, type ResultId } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
 import { jsonOf } from "./entry-text.ts";
-import { type Job, tooLarge } from "./job.ts";
+import { type Job, quiet, tooLarge } from "./job.ts";
 
 /** Longer pieces are cut: a frame of this size, encoded, passes every known client's limit. */
 const PIECE_BYTES = 256 * 1024;
@@ -96,15 +96,23 @@ export class ResultStream {
    * Emits `chunk`, in several pieces if it is long; text is never cut inside a character. Resolves when the consumer
    * keeps up. Rejects as {@link ChunkSequence.emit} does.
    */
-  async write(chunk: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
-    for (const piece of pieces(chunk, options.encoding)) await this.#chunks.emitPiece(piece, true);
+  write(chunk: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
+    return quiet(this.#write(chunk, options));
   }
 
   /**
    * Emits `last`, or an empty chunk, as the final one, and ends the job with success. What the agent returns after
    * that is ignored.
    */
-  async finalize(last?: string | Uint8Array, options: FinalizeOptions & WriteOptions = {}): Promise<void> {
+  finalize(last?: string | Uint8Array, options: FinalizeOptions & WriteOptions = {}): Promise<void> {
+    return quiet(this.#finalize(last, options));
+  }
+
+  async #write(chunk: string | Uint8Array, options: WriteOptions): Promise<void> {
+    for (const piece of pieces(chunk, options.encoding)) await this.#chunks.emitPiece(piece, true);
+  }
+
+  async #finalize(last: string | Uint8Array | undefined, options: FinalizeOptions & WriteOptions): Promise<void> {
     const tail =
       last === undefined
         ? [{ data: "", encoding: this.#chunks.lastEncoding, bytes: 0 }]
@@ -119,10 +127,12 @@ export class ResultStream {
 export const streamedMembers = (resultId: ResultId, resultSize: number, summary?: string): string =>
   jsonOf({ result_id: resultId, result_size: resultSize, summary }).slice(1, -1);
 
-function rejected(error: Error): Promise<void> {
-  const promise = Promise.reject(error);
-  promise.catch(() => {});
-  return promise;
+/** A rejection that nobody has to look at. */
+export const rejected = (error: unknown): Promise<void> => quiet(Promise.reject(error));
+
+/** Throws {@link InvalidRequestError} for data that is not in its encoding. */
+export function requireEncoded(data: string, encoding: ChunkEncoding): void {
+  decodedBytes(data, encoding);
 }
 
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
@@ -148,7 +158,7 @@ function pieces(chunk: string | Uint8Array, asked: ChunkEncoding | undefined): P
     return textPieces(chunk).map((data) => ({ data, encoding: "utf8", bytes: Buffer.byteLength(data) }));
   }
   const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-  if (asked === "utf8") return pieces(new TextDecoder("utf-8", { fatal: true }).decode(bytes), "utf8");
+  if (asked === "utf8") return pieces(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), "utf8");
   const list: Piece[] = [];
   for (let at = 0; at === 0 || at < bytes.length; at += PIECE_BYTES) {
     const end = Math.min(at + PIECE_BYTES, bytes.length);
