@@ -1,0 +1,97 @@
+/** Target 1: whatever arrives, the decoders give a message or {@link InvalidRequestError}, and do not take long. */
+import {
+  CLIENT_FRAME_LIMITS,
+  decodeClientMessage,
+  decodeFrame,
+  decodeRuntimeMessage,
+  InvalidRequestError,
+  RUNTIME_FRAME_LIMITS,
+} from "@arcp/core";
+import { ALL_FRAMES, OTHER_FRAMES } from "./corpus.ts";
+import { minimiseText } from "./minimise.ts";
+import { mutate } from "./mutation.ts";
+import { Random, seedOf } from "./random.ts";
+import type { Failure, Figures } from "./report.ts";
+
+/** What one frame may take, at most. A garbage collection can fall into any frame: the best of several tries counts. */
+const MAX_MS = 50;
+const TRIES = 5;
+const MAX_ERROR_CHARS = 2_048;
+/** Frames between two looks at the clock. */
+const PART = 200;
+const FRAMES = [...ALL_FRAMES, ...OTHER_FRAMES];
+
+/** Decodes mutants until `isOver`. Failures are reduced to what is needed for them. */
+export async function fuzzDecoding(seed: number, isOver: () => boolean): Promise<Figures> {
+  const failures: Failure[] = [];
+  let frames = 0;
+  let slowestMs = 0;
+  for (const text of ALL_FRAMES) decodeClientMessage(decodeFrame(text, CLIENT_FRAME_LIMITS));
+  for (let part = 0; !isOver() && failures.length === 0; part += 1) {
+    const partSeed = seedOf(seed, part);
+    const random = new Random(partSeed);
+    for (let n = 0; n < PART; n += 1) {
+      const mutant = mutate(random.pick(FRAMES), random, random.pick(FRAMES));
+      const { problem, elapsedMs } = check(mutant.text, mutant.mustBeRefused);
+      slowestMs = Math.max(slowestMs, elapsedMs);
+      frames += 1;
+      if (problem === undefined) continue;
+      const kind = kindOf(problem);
+      const text = minimiseText(mutant.text, (shorter) => {
+        const other = problemWith(shorter, mutant.mustBeRefused && shorter === mutant.text);
+        return other !== undefined && kindOf(other) === kind;
+      });
+      failures.push({ target: "decoding", seed, partSeed, problem, reproducer: text });
+      break;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return { target: "decoding", frames, slowestMs, failures };
+}
+
+/** What is wrong with how `text` is decoded; `undefined` if nothing is. */
+export const problemWith = (text: string, mustBeRefused: boolean): string | undefined =>
+  check(text, mustBeRefused).problem;
+
+function check(
+  text: string,
+  mustBeRefused: boolean,
+): { readonly problem: string | undefined; readonly elapsedMs: number } {
+  const startedAt = performance.now();
+  const outcome = decoded(text);
+  let elapsedMs = performance.now() - startedAt;
+  if (elapsedMs > MAX_MS) elapsedMs = bestOf(text);
+  let problem: string | undefined;
+  if (typeof outcome === "string") problem = outcome;
+  else if (outcome.isTaken && mustBeRefused) problem = "taken: the decoder must refuse this";
+  else if (Object.hasOwn(Object.prototype, "polluted")) problem = "polluted: a prototype was changed";
+  else if (elapsedMs > MAX_MS) problem = `took ${Math.round(elapsedMs)} ms, at most ${MAX_MS} are allowed`;
+  return { problem, elapsedMs };
+}
+
+function decoded(text: string): { readonly isTaken: boolean } | string {
+  for (const [limits, decode] of [
+    [RUNTIME_FRAME_LIMITS, decodeRuntimeMessage],
+    [CLIENT_FRAME_LIMITS, decodeClientMessage],
+  ] as const) {
+    try {
+      decode(decodeFrame(text, limits));
+    } catch (error) {
+      if (!(error instanceof InvalidRequestError)) return `threw ${String(error)}`;
+      if (JSON.stringify(error.toWire()).length > MAX_ERROR_CHARS) return "repeated too much in its refusal";
+      if (decode === decodeClientMessage) return { isTaken: false };
+    }
+  }
+  return { isTaken: true };
+}
+
+function bestOf(text: string): number {
+  const times = Array.from({ length: TRIES }, () => {
+    const startedAt = performance.now();
+    decoded(text);
+    return performance.now() - startedAt;
+  });
+  return Math.min(...times);
+}
+
+const kindOf = (problem: string): string => problem.split(" ", 1)[0] as string;
