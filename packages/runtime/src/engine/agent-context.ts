@@ -190,7 +190,7 @@ export class AgentContext implements JobContext {
   /** Ends the job after the agent has returned: a result that was begun in pieces is completed. */
   complete(returned: unknown): Promise<unknown> | unknown {
     const chunks = this.#chunks;
-    if (chunks === undefined || this.#job.isTerminal) return returned;
+    if (chunks === undefined || this.#job.isTerminal || this.#job.isCancelling) return returned;
     if (returned !== undefined) this.logger.warn({}, "the result was streamed: the agent's return value is not sent");
     if (!chunks.isComplete) return new ResultStream(this.#job, chunks).finalize();
     this.#job.end({ status: "success", members: streamedMembers(chunks.resultId, chunks.bytes) });

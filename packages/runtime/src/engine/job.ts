@@ -333,13 +333,17 @@ export class Job {
     return this.#tools.journal.flush();
   }
 
-  /** Ends the job. Only the first call counts; returns whether this was it. */
-  end(outcome: Outcome): boolean {
+  /**
+   * Ends the job: as cancelled if that is under way, as asked otherwise. Only the first call counts; returns whether
+   * this was it.
+   */
+  end(asked: Outcome): boolean {
     if (this.#life.phase === "ended") return false;
-    if (this.#life.phase !== "pending") this.#life.stopTimer();
+    const outcome = this.#life.phase === "cancelling" ? this.#cancelled() : asked;
     const error = outcome.status === "success" ? undefined : outcome.error;
+    const members = outcome.status === "success" ? outcome.members : errorMembers(outcome.error, this.caps.maxEventBytes);
+    if (this.#life.phase !== "pending") this.#life.stopTimer();
     this.#life = { phase: "ended", status: outcome.status, error };
-    const members = outcome.status === "success" ? outcome.members : jsonOf(outcome.error.toWire()).slice(1, -1);
     const code = outcome.status === "success" ? ENTRY.result : ENTRY.error;
     this.#append(code, this.#tools.clock.now(), terminalText(this.id, outcome.status, members));
     this.#putChange();
@@ -352,10 +356,6 @@ export class Job {
   }
 
   #returned(value: unknown): void {
-    if (this.#life.phase === "cancelling") {
-      this.#endCancelled();
-      return;
-    }
     let members: string;
     try {
       members = value === undefined ? "" : `"result":${jsonOf(value)}`;
@@ -369,13 +369,11 @@ export class Job {
   }
 
   #threw(thrown: unknown): void {
-    if (this.#life.phase === "cancelling") {
-      this.#endCancelled();
-    } else this.end({ status: "error", error: agentError(thrown) });
+    this.end({ status: "error", error: agentError(thrown) });
   }
 
-  #endCancelled(): void {
-    this.end({ status: "cancelled", error: this.#stopReason ?? new CancelledError("cancelled") });
+  #cancelled(): Outcome {
+    return { status: "cancelled", error: this.#stopReason ?? new CancelledError("cancelled") };
   }
 
   #timeOut(): void {
@@ -438,9 +436,28 @@ export const tooLarge = (limit: string, max: number): InternalError =>
 
 /** What an agent threw, as the job's error: its own code and words if it has any, otherwise nothing is given away. */
 function agentError(thrown: unknown): ARCPError {
-  if (thrown instanceof ARCPError) return thrown;
-  const words = thrown instanceof Error ? thrown.message.split("\n", 1)[0]?.slice(0, MAX_MESSAGE) : "";
+  if (thrown instanceof ARCPError && isCode(thrown.code)) return thrown;
+  const message: unknown = thrown instanceof Error ? thrown.message : undefined;
+  const words = typeof message === "string" ? message.split("\n", 1)[0]?.slice(0, MAX_MESSAGE) : "";
   return new InternalError(words || "the agent failed", { cause: thrown });
+}
+
+const MAX_CODE = 128;
+const isCode = (code: unknown): boolean => typeof code === "string" && code !== "" && code.length <= MAX_CODE;
+
+/** `error` as JSON members: its code and words alone if its details cannot be written, or take more than `maxBytes`. */
+function errorMembers(error: ARCPError, maxBytes: number): string {
+  const { code, message, retryable } = error;
+  let text: string | undefined;
+  try {
+    text = jsonOf(error.toWire());
+  } catch {
+    // What an agent put into its error is its own affair; that it failed is told below.
+  }
+  if (text === undefined || text.length > maxBytes) {
+    text = jsonOf({ code, message: String(message).slice(0, MAX_MESSAGE), retryable });
+  }
+  return text.slice(1, -1);
 }
 
 /** The first line of an Error's message is the agent's word to its user; stacks and causes stay here. */
