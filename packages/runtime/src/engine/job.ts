@@ -323,6 +323,7 @@ export class Job {
 
   /** Reports a cost (§9.6). Returns whether a counter went down. */
   spend(currency: string, cost: number): boolean {
+    if (this.#life.phase === "ended") return false;
     const isSpent = this.#facts.budget?.spend(currency, cost) ?? false;
     if (isSpent) this.#putChange();
     return isSpent;
