@@ -23,7 +23,9 @@ export function jsonOf(value: unknown): string {
   }
   if (text === undefined) return "null";
   // Unpaired surrogates come out as escapes that other peers refuse to read.
-  return text.includes("\\ud") ? text.replace(UNPAIRED, (match, escape) => (escape === "\\" ? match : "\ufffd")) : text;
+  return text.includes("\\ud")
+    ? text.replace(UNPAIRED, (match, escaped) => (escaped === "\\" ? match : "\ufffd"))
+    : text;
 }
 
 /** In JSON text: a backslash that was written as such, or an unpaired surrogate. */
