@@ -54,7 +54,7 @@ export interface ErrorPayload {
   readonly code: string;
   readonly message: string;
   readonly retryable: boolean;
-  readonly details?: Readonly<Record<string, unknown>>;
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export interface ARCPErrorOptions {
