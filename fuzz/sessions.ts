@@ -62,18 +62,19 @@ export async function fuzzSessions(seed: number, isOver: () => boolean): Promise
 
 const kindOf = (problem: string | undefined): string | undefined => problem?.split(":", 1)[0];
 
-/** What hostile peers do in one part. */
+/** What hostile peers do in one part. In half of the parts they have stolen a resume token. */
 function stepsOf(random: Random): readonly Step[] {
+  const openings = random.oneIn(2) ? OPENING_FRAMES : OPENING_FRAMES.filter((text) => !isTheft(text));
   const steps: Step[] = [];
   while (steps.length < STEPS) {
     const peer = random.below(PEERS.length);
     const roll = random.below(100);
     if (roll < 3) steps.push({ act: "cut", peer });
-    else if (roll < 8) steps.push({ act: "open", peer, text: frameOf(random, OPENING_FRAMES) });
+    else if (roll < 8) steps.push({ act: "open", peer, text: frameOf(random, openings) });
     else if (roll < 10) steps.push({ act: "stop reading", peer });
     else if (roll < 14) steps.push({ act: "read", peer });
     else if (roll < 25) steps.push({ act: "wait", turns: 1 + random.below(12) });
-    else steps.push({ act: "say", peer, text: frameOf(random, random.oneIn(12) ? OPENING_FRAMES : FRAMES) });
+    else steps.push({ act: "say", peer, text: frameOf(random, random.oneIn(12) ? openings : FRAMES) });
   }
   // Some of what was to be said in order is not.
   for (let n = random.below(8); n > 0; n -= 1) {
@@ -83,6 +84,8 @@ function stepsOf(random: Random): readonly Step[] {
   }
   return steps;
 }
+
+const isTheft = (text: string): boolean => text.includes(PLACEHOLDERS.foreignToken);
 
 function frameOf(random: Random, frames: readonly string[]): string {
   let text = random.pick(frames);
@@ -100,7 +103,7 @@ interface Outcome {
 
 /** Plays `steps` against a new server. */
 export async function play(steps: readonly Step[]): Promise<Outcome> {
-  const stage = new Stage();
+  const stage = new Stage(steps.some((step) => "text" in step && isTheft(step.text)));
   const hang = Promise.withResolvers<"hang">();
   const timer = setTimeout(() => hang.resolve("hang"), PART_TIMEOUT_MS);
   const onError = (error: unknown): void => stage.report(`uncaught: ${String(error)}`);
@@ -130,8 +133,10 @@ class Stage {
   /** The first that was found. */
   problem: string | undefined;
 
-  constructor() {
+  constructor(isTokenStolen: boolean) {
     this.#server = new ARCPServer({
+      // Otherwise who has the token has the session.
+      requireAuthOnResume: isTokenStolen,
       runtime: { name: "fuzzed", version: "1.0.0" },
       capabilities: { encodings: ["json"], agents: [] },
       bearer: new StaticBearerVerifier(new Map([...PEERS, "oscar"].map((name) => [name, { principal: name }]))),

@@ -59,7 +59,7 @@ const MALFORMED: readonly (readonly [name: string, text: string])[] = [
   ["65 levels", envelope("job.submit", {}).replace("{}", `{"agent":"echo","input":${nested(63)}}`)],
   ["5,000 levels of objects", envelope("job.submit", {}).replace("{}", `{"agent":"echo","input":${nested(5_000)}}`)],
   ["half a million brackets", `${"[".repeat(500_000)}${"]".repeat(500_000)}`],
-  ["half a million open brackets", "[".repeat(500_000)],
+  ["a million open brackets", "[".repeat(1_000_000)],
   ["60,000 members in one object", `{${Array.from({ length: 60_000 }, (_, n) => `"k${n}":1`).join(",")}}`],
   ["a number beyond a double", envelope("job.submit", {}).replace("{}", '{"agent":"echo","input":1e400}')],
   ["a negative number beyond a double", envelope("job.submit", {}).replace("{}", '{"agent":"echo","input":[-1e400]}')],
@@ -168,6 +168,15 @@ describe("what is within the bounds is accepted", () => {
     const stored = await harness.server.eventLog.findJob(accepted.payload.job_id);
     expect(JSON.stringify(stored)).not.toContain("CANARY");
   });
+});
+
+test("a surrogate that is not escaped, where the carrier lets it through, is refused", async () => {
+  await using harness = startHarness({ agents: AGENTS });
+  const client = await harness.rawSession();
+  for (const text of ["\ud800", "\udc00", "a\ud83dz", "\udc00\ud800"]) {
+    await refused(client, envelope("job.submit", {}).replace("{}", `{"agent":"echo","input":"${text}"}`));
+  }
+  await stillWorks(client);
 });
 
 /** Values that are no count, as JSON. */

@@ -1,9 +1,9 @@
-import { StaticBearerVerifier } from "@arcp/core";
+import { pairMemoryTransports, StaticBearerVerifier } from "@arcp/core";
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import type { RawClient } from "../support/raw-client.ts";
+import { RawClient } from "../support/raw-client.ts";
 import { startCanary } from "./canary.ts";
 import { AGENTS, envelope, stillWorks } from "./hostile-client.ts";
 
@@ -54,6 +54,22 @@ describe("credentials", () => {
     const owners: string[] = [];
     for await (const { principal } of harness.server.eventLog.jobs()) owners.push(principal);
     expect(owners).toEqual(["mallory"]);
+  });
+
+  test("clients without credentials are one principal, and come from this machine", async () => {
+    await using harness = startHarness({ agents: AGENTS, server: { anonymousPrincipal: "guest" } });
+    const guest = await harness.raw();
+    guest.sendText(hello({ scheme: "none", principal: "alice" }));
+    expect((await guest.welcomed()).type).toBe("session.welcome");
+    await stillWorks(guest);
+    for await (const { principal } of harness.server.eventLog.jobs()) expect(principal).toBe("guest");
+    const [left, right] = pairMemoryTransports();
+    Object.assign(right, { peer: { kind: "websocket", isConfidential: false, remoteAddress: "203.0.113.7" } });
+    await harness.server.accept(right);
+    const stranger = new RawClient(left);
+    stranger.sendText(hello({ scheme: "none" }));
+    expect((await stranger.next()).payload.code).toBe("UNAUTHENTICATED");
+    await stranger.transport.closed;
   });
 
   test("two thousand wrong tokens do not keep a right one out", async () => {

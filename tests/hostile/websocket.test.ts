@@ -40,6 +40,12 @@ const ping = (size = 125): Buffer => webSocketFrame("p".repeat(size), { opcode: 
 /** Bytes that no client may send, with the code of the close that follows. */
 const VIOLATIONS: readonly (readonly [name: string, bytes: Buffer, code: number])[] = [
   ["a text frame of 1,048,577 bytes", webSocketFrame("x".repeat(MIB + 1)), 1009],
+  ["a million pairs of brackets", webSocketFrame("[".repeat(1_000_000) + "]".repeat(1_000_000)), 1009],
+  [
+    "200,000 members",
+    webSocketFrame(`{${Array.from({ length: 200_000 }, (_, n) => `"member ${n}":0`).join(",")}}`),
+    1009,
+  ],
   ["an announced length of 100 MiB", webSocketFrame("x", { announcedBytes: 100 * MIB }), 1009],
   ["an announced length beyond 2^53", webSocketFrame("x", { announcedBytes: 2 ** 53 }), 1009],
   ["65 fragments, unfinished", fragments("x".repeat(65), 65, false), 1008],
