@@ -90,7 +90,8 @@ export class Job {
   #life: Life = { phase: "pending" };
   #followers: readonly Feed[] = [];
   #ownFeed: Feed | undefined;
-  readonly #optionalEntries: [n: number, code: EntryCode][] = [];
+  /** Positions of entries of kinds that a session may not have negotiated; below zero for result chunks. */
+  readonly #optionalEntries: number[] = [];
   #lastN = 0;
   #lastEventSeq = 0;
   #writtenInTurn = 0;
@@ -207,7 +208,7 @@ export class Job {
 
   /** The entries of kinds that a session may not have negotiated, in order. */
   get optionalEntries(): readonly (readonly [n: number, code: EntryCode])[] {
-    return this.#optionalEntries;
+    return this.#optionalEntries.map((n) => (n < 0 ? [-n, ENTRY.result_chunk] : [n, ENTRY.progress]));
   }
 
   /** The row to store for it. */
@@ -342,7 +343,8 @@ export class Job {
     if (this.#life.phase === "ended") return false;
     const outcome = this.#life.phase === "cancelling" ? this.#cancelled() : asked;
     const error = outcome.status === "success" ? undefined : outcome.error;
-    const members = outcome.status === "success" ? outcome.members : errorMembers(outcome.error, this.caps.maxEventBytes);
+    const members =
+      outcome.status === "success" ? outcome.members : errorMembers(outcome.error, this.caps.maxEventBytes);
     if (this.#life.phase !== "pending") this.#life.stopTimer();
     this.#life = { phase: "ended", status: outcome.status, error };
     const code = outcome.status === "success" ? ENTRY.result : ENTRY.error;
@@ -385,7 +387,8 @@ export class Job {
   #append(code: EntryCode, ts: number, payload: string): void {
     this.#lastN += 1;
     const entry: Entry = { n: this.#lastN, ts, code, payload };
-    if (code === ENTRY.progress || code === ENTRY.result_chunk) this.#optionalEntries.push([this.#lastN, code]);
+    if (code === ENTRY.progress) this.#optionalEntries.push(this.#lastN);
+    else if (code === ENTRY.result_chunk) this.#optionalEntries.push(-this.#lastN);
     this.#writtenInTurn = this.#tools.journal.append(this.id, this.#facts.epoch, entry);
     for (const feed of this.#followers) {
       const seq = feed.add(this, entry);

@@ -126,7 +126,9 @@ export class Observation {
     const ended = live === undefined ? await this.#ended(request.jobId) : undefined;
     const lastN = live?.lastN ?? ended?.lastN ?? 0;
     const before = session.feed.head;
-    const optional = live?.optionalEntries ?? (await this.#optionalEntries(session, request, from.n, lastN));
+    const optional = isShownWhole(session, request)
+      ? []
+      : (live?.optionalEntries ?? (await this.#optionalEntries(request.jobId, from.n, lastN)));
     if (request.history) addHistory(session, request.jobId, from.n, lastN, optional);
     if (live !== undefined && !live.isFollowedBy(session.feed)) {
       live.follow(session.feed);
@@ -224,13 +226,11 @@ export class Observation {
   }
 
   async #optionalEntries(
-    session: Session,
-    request: SubscribeRequest,
+    jobId: JobId,
     fromN: number,
     lastN: number,
   ): Promise<readonly (readonly [n: number, code: EntryCode])[]> {
-    if (!request.history || (session.feed.shows(ENTRY.progress) && session.feed.shows(ENTRY.result_chunk))) return [];
-    const codes = await this.#options.store.readCodes(request.jobId, fromN, lastN);
+    const codes = await this.#options.store.readCodes(jobId, fromN, lastN);
     return codes.flatMap((code, index) => (isOptional(code) ? [[fromN + index, code] as const] : []));
   }
 
@@ -260,6 +260,10 @@ export class Observation {
     return createHmac("sha256", this.#cursorKey).update(text).digest().subarray(0, MAC_BYTES);
   }
 }
+
+/** Is the history asked for, if any, shown whole? */
+const isShownWhole = (session: Session, { history }: SubscribeRequest): boolean =>
+  !history || (session.feed.shows(ENTRY.progress) && session.feed.shows(ENTRY.result_chunk));
 
 const isOptional = (code: EntryCode): boolean => code === ENTRY.progress || code === ENTRY.result_chunk;
 
