@@ -60,7 +60,13 @@ export class Engine {
     this.journal = new Journal({ store, logger, onFailure: options.onStoreFailure });
     this.sessions = new SessionRegistry(
       { journal: this.journal, store, clock, logger, backPressureThreshold: options.backPressureThreshold },
-      { caps: options.principalCaps, resumeWindowMs: options.resumeWindowMs },
+      {
+        caps: options.principalCaps,
+        resumeWindowMs: options.resumeWindowMs,
+        onForgotten: (feeds) => {
+          for (const job of this.jobs.all()) job.unfollowAll(feeds);
+        },
+      },
     );
     this.#jobTools = {
       journal: this.journal,

@@ -245,6 +245,13 @@ export class Job {
     this.#followers = this.#followers.filter((other) => other !== feed);
   }
 
+  /** The same for many: their sessions are forgotten. */
+  unfollowAll(feeds: ReadonlySet<Feed>): void {
+    if (this.#followers.some((feed) => feeds.has(feed))) {
+      this.#followers = this.#followers.filter((feed) => !feeds.has(feed));
+    }
+  }
+
   isFollowedBy(feed: Feed): boolean {
     return this.#followers.includes(feed);
   }

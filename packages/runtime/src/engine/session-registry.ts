@@ -12,6 +12,7 @@ import {
 } from "@arcp/core";
 import type { Store } from "../store/store.ts";
 import type { PrincipalCaps } from "./caps.ts";
+import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
 import { Session, type SessionTools } from "./session.ts";
 
@@ -43,6 +44,7 @@ export class SessionRegistry {
   readonly #clock: Clock;
   readonly #caps: PrincipalCaps;
   readonly #resumeWindowMs: number;
+  readonly #onForgotten: (feeds: ReadonlySet<Feed>) => void;
   readonly #sessions = new Map<SessionId, Session>();
   readonly #perPrincipal = new Map<string, number>();
   /** Sessions that are being loaded, so that two claims share one object. */
@@ -52,13 +54,22 @@ export class SessionRegistry {
   /** When the last claim of a session succeeded; one at a time does. */
   readonly #claimedAt = new Map<SessionId, number>();
 
-  constructor(tools: SessionTools, options: { readonly caps: PrincipalCaps; readonly resumeWindowMs: number }) {
+  constructor(
+    tools: SessionTools,
+    options: {
+      readonly caps: PrincipalCaps;
+      readonly resumeWindowMs: number;
+      /** Called with the feeds of sessions that are forgotten: nothing may be numbered in them any more. */
+      readonly onForgotten: (feeds: ReadonlySet<Feed>) => void;
+    },
+  ) {
     this.#tools = tools;
     this.#store = tools.store;
     this.#journal = tools.journal;
     this.#clock = tools.clock;
     this.#caps = options.caps;
     this.#resumeWindowMs = options.resumeWindowMs;
+    this.#onForgotten = options.onForgotten;
   }
 
   get size(): number {
@@ -146,7 +157,13 @@ export class SessionRegistry {
   /** Forgets the sessions whose window is over, and everything stored that nobody can ask for any more. */
   async sweep(jobRetentionMs: number): Promise<void> {
     const now = this.#clock.now();
-    for (const session of this.#sessions.values()) if (this.#isOver(session)) this.#remove(session);
+    const forgotten = [...this.#sessions.values()].filter((session) => this.#isOver(session));
+    for (const session of forgotten) this.#remove(session);
+    if (forgotten.length > 0) {
+      this.#onForgotten(new Set(forgotten.map(({ feed }) => feed)));
+      // What was numbered before must not arrive in the store after its session has gone.
+      await this.#journal.flush();
+    }
     await this.#store.sweep({
       detachedBefore: now - this.#resumeWindowMs,
       endedBefore: now - jobRetentionMs,
