@@ -1,0 +1,70 @@
+/** Agents as users write them: the text of modules that `arcp serve` loads. */
+
+/** Returns its input. */
+export const ECHO = `
+export const version = "1.2.0";
+export default async (input, ctx) => {
+  await ctx.log("info", "echoing");
+  return { echoed: input };
+};
+`;
+
+/** Ends when it is cancelled. */
+export const PATIENT = `
+export default async (input, ctx) => {
+  await ctx.log("info", "waiting");
+  await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve));
+  throw ctx.signal.reason;
+};
+`;
+
+/** Counts to \`input.to\`, a step every few milliseconds. */
+export const COUNTER = `
+import { setTimeout as delay } from "node:timers/promises";
+export default async (input, ctx) => {
+  for (let step = 1; step <= input.to; step += 1) {
+    await delay(5, undefined, { signal: ctx.signal });
+    await ctx.progress(step, { total: input.to });
+  }
+  return input.to;
+};
+`;
+
+/** Streams \`input\`, a list of texts. */
+export const STREAMER = `
+export default async (input, ctx) => {
+  const stream = ctx.streamResult({});
+  for (const text of input) await stream.write(text, { encoding: "utf8" });
+  await stream.finalize(undefined, { summary: "streamed" });
+};
+`;
+
+export const FAILING = `
+export default async () => {
+  throw new Error("no luck");
+};
+`;
+
+/** Prints to standard output in every way that is left to it. */
+export const CHATTY = `
+import { stdout } from "node:process";
+import process from "node:process";
+console.log("loaded");
+export default async (input, ctx) => {
+  console.log("console.log");
+  console.info("console.info");
+  process.stdout.write("process.stdout\\n");
+  stdout.write("named stdout\\n");
+  await ctx.log("info", "line one\\nline two");
+  return "done";
+};
+`;
+
+/** Says things that would take a terminal over. */
+export const HOSTILE = `
+export default async (input, ctx) => {
+  await ctx.log("info", "\\u001b]52;c;cm0gLXJmIC8=\\u0007 \\u009b31m pay 10\\u202e00 \\u200b\\r\\u001b[2K");
+  await ctx.status("\\u001b[1A", "APPROVED");
+  return "\\u001b[6n";
+};
+`;
