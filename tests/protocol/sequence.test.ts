@@ -292,10 +292,11 @@ const ofJob = (frames: readonly Frame[], { run }: JobLog): readonly Frame[] =>
   frames.filter(({ job_id }) => job_id === run.context.jobId);
 
 function checkObserver(job: JobLog, { session, history, hasLeft, before, after }: Observer): void {
-  const seen = ofJob(session.received, job);
-  const original = ofJob(job.owner.received, job).filter(
-    ({ payload }) => payload.kind !== "progress" || session.features.includes("progress"),
-  );
+  // Progress is comparable only where both have negotiated it.
+  const hasProgress = session.features.includes("progress") && job.owner.features.includes("progress");
+  const isShared = ({ payload }: Frame): boolean => payload.kind !== "progress" || hasProgress;
+  const seen = ofJob(session.received, job).filter(isShared);
+  const original = ofJob(job.owner.received, job).filter(isShared);
   // Every message is the submitter's, its time included; only the numbers are the observer's.
   const payloads = original.map(({ payload }) => JSON.stringify(payload));
   const first = seen.length === 0 ? 0 : payloads.indexOf(JSON.stringify(seen[0]?.payload));
