@@ -358,6 +358,42 @@ describe.each(CARRIERS)("over %s", (carrier) => {
   });
 });
 
+test("jobs outlive the session of their client", async () => {
+  covers("V11-7.3-08");
+  const clock = new ManualClock();
+  const puppet = new Puppet();
+  await using harness = startHarness({
+    agents: { puppet: puppet.handler },
+    server: { clock, resumeWindowSeconds: 30 },
+  });
+  const client = await harness.rawSession(QUIET_FEATURES);
+  const watcher = await harness.rawSession(QUIET_FEATURES);
+  const { payload } = await client.submit("puppet");
+  await watcher.ask("job.subscribe", { job_id: payload.job_id });
+  const { context, finish } = await puppet.next();
+  await context.log("info", "before");
+  await harness.disconnect(client);
+  // Numbered for the session in the very turn in which it is forgotten.
+  clock.advance(59_999);
+  void context.log("info", "meanwhile");
+  clock.advance(1);
+  await settle();
+  const back = await harness.raw();
+  expect((await back.resume(client, 0, "alice", QUIET_FEATURES)).payload.code).toBe("RESUME_WINDOW_EXPIRED");
+  await context.log("info", "after");
+  finish("done");
+  await watcher.end(payload.job_id);
+  const seen = watcher.ofJob(payload.job_id).map((frame) => frame.payload.body?.message ?? frame.payload.result);
+  expect(seen).toEqual(["before", "meanwhile", "after", "done"]);
+  expect(await watcher.listJobs()).toMatchObject([{ status: "success" }]);
+  const late = await harness.rawSession(QUIET_FEATURES);
+  const history = await late.ask("job.subscribe", { job_id: payload.job_id, history: true, from_event_seq: 1 });
+  // The numbers of a session that is gone mean nothing any more: everything is replayed, and said to be.
+  expect(history.payload).toMatchObject({ replayed: true, history_truncated: true });
+  await late.end(payload.job_id);
+  expect(late.ofJob(payload.job_id)).toHaveLength(4);
+});
+
 describe("races", () => {
   type Step =
     | { readonly do: "finish" | "fail" | "stream" | "cancel" | "emit" | "cut" | "subscribe" | "turn" }
