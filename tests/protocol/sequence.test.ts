@@ -206,11 +206,18 @@ class World {
   readonly #puppet: Puppet;
   readonly sessions: SessionLog[] = [];
   readonly jobs: JobLog[] = [];
+  #progress = 0;
 
   constructor(harness: Harness, clock: ManualClock, puppet: Puppet) {
     this.#harness = harness;
     this.#clock = clock;
     this.#puppet = puppet;
+  }
+
+  /** No two alike, so that an entry is known by its payload. */
+  #nextProgress(): number {
+    this.#progress += 1;
+    return this.#progress;
   }
 
   async open(features: readonly string[]): Promise<void> {
@@ -228,7 +235,7 @@ class World {
     else if (next.do === "leave" && session) this.#leave(job, session);
     else if (job.isOver) return;
     else if (next.do === "emit") await this.#emit(job, next.count, next.flushes);
-    else if (next.do === "progress") void job.run.context.progress(job.emitted);
+    else if (next.do === "progress") void job.run.context.progress(this.#nextProgress());
     else if (next.do === "finish") {
       job.isOver = true;
       if (next.fails) job.run.fail(new Error("failed"));
