@@ -80,7 +80,7 @@ function lineOf(event: JobEvent): Line {
   }
 }
 
-export function metricText({ name, value, unit }: { name: string; value: number; unit?: string | undefined }): string {
+function metricText({ name, value, unit }: { name: string; value: number; unit?: string | undefined }): string {
   return `${name} ${amount(value)}${unit === undefined ? "" : ` ${unit}`}`;
 }
 

@@ -6,7 +6,7 @@ import { newResumeToken } from "@arcp/core";
 import { UsageError } from "./exit-code.ts";
 
 /** Where a developer's runtime leaves its token, below the directory in which it was started. */
-export const DEVELOPER_TOKEN_FILE = join(".arcp", "token");
+const DEVELOPER_TOKEN_FILE = join(".arcp", "token");
 /** Who uses a token that names nobody. */
 export const LOCAL_PRINCIPAL = "local";
 
