@@ -3,6 +3,7 @@ import {
   type Capabilities,
   CLIENT_FRAME_LIMITS,
   type Clock,
+  InternalError,
   type JobId,
   type Logger,
   rootLogger,
@@ -89,6 +90,7 @@ export interface ARCPServerOptions {
 }
 
 const HOUR_MS = 3_600_000;
+const CLOSE_INTERNAL_ERROR = 1011;
 
 /** Credentials are not provisioned here: what is not there is not offered (§14). */
 const OFFERED_FEATURES: readonly string[] = V1_1_FEATURES.filter((name) => name !== "provisioned_credentials");
@@ -125,6 +127,7 @@ export class ARCPServer {
   /** The committed history, for replay tools and audits. */
   readonly eventLog: Store;
   #closing: Promise<void> | undefined;
+  #hasStoreFailed = false;
 
   constructor(options: ARCPServerOptions) {
     this.#options = options;
@@ -177,6 +180,10 @@ export class ARCPServer {
       transport.close(1001, "the runtime is shutting down");
       throw new Error("the runtime is closed");
     }
+    if (this.#hasStoreFailed) {
+      transport.close(CLOSE_INTERNAL_ERROR, "the store failed");
+      throw new InternalError("the store failed");
+    }
     const context = new SessionContext({
       engine: this.#engine,
       transport,
@@ -207,8 +214,8 @@ export class ARCPServer {
   }
 
   /**
-   * Says goodbye to every client, ends what is running with a retryable error, and resolves when that is on disk. A
-   * store that was passed in stays open. Idempotent.
+   * Says goodbye to every client, ends what is running with a retryable error, and resolves when that is on disk;
+   * rejects when the store has failed. A store that was passed in stays open. Idempotent.
    */
   close(reason = "the runtime is shutting down"): Promise<void> {
     this.#closing ??= this.#close(reason);
@@ -220,15 +227,23 @@ export class ARCPServer {
   }
 
   async #close(reason: string): Promise<void> {
-    await this.#engine.ready;
-    await this.#engine.close("runtime_shutdown");
-    for (const context of this.#contexts) context.close(reason);
-    await this.#engine.journal.flush();
-    if (this.#ownsStore) await this.eventLog.close();
+    try {
+      await this.#engine.ready;
+      await this.#engine.close("runtime_shutdown");
+      for (const context of this.#contexts) context.close(reason);
+      await this.#engine.journal.flush();
+    } finally {
+      if (this.#ownsStore) await this.eventLog.close();
+    }
   }
 
   #onStoreFailure(error: unknown): void {
+    this.#hasStoreFailed = true;
     this.#logger.error({ err: error }, "the store failed: every connection is closed");
-    for (const context of this.#contexts) context.close("the store failed");
+    for (const context of this.#contexts) context.emitSessionError(new InternalError("the store failed"));
+    // Nothing of it is stored: what runs is stopped, so that it does no more work that would be lost.
+    this.#engine.close("store_failure").catch(() => {
+      // The failure that has just been reported.
+    });
   }
 }

@@ -80,7 +80,8 @@ export type EventBody<Kind extends EventKind> = z.infer<(typeof EVENT_BODIES)[Ki
 
 export type LogBody = EventBody<"log">;
 export type ToolCallBody = EventBody<"tool_call">;
-export type ToolResultBody = EventBody<"tool_result">;
+/** As an agent gives it: what is left out of an error is filled in. */
+export type ToolResultBody = z.input<typeof toolResultBody>;
 export type MetricPayload = EventBody<"metric">;
 export type ArtifactRefBody = EventBody<"artifact_ref">;
 export type DelegateBody = EventBody<"delegate">;

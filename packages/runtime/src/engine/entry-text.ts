@@ -31,6 +31,11 @@ export function jsonOf(value: unknown): string {
 /** In JSON text: a backslash that was written as such, or an unpaired surrogate. */
 const UNPAIRED = /\\(\\|ud[89a-f][0-9a-f]{2})/g;
 
+/** Has `text` more than `maxBytes` bytes in UTF-8? */
+export const isLonger = (text: string, maxBytes: number): boolean =>
+  // A code unit is one to three bytes: most texts need not be measured.
+  text.length > maxBytes || (text.length * 3 > maxBytes && Buffer.byteLength(text) > maxBytes);
+
 /** The payload of a `job.event`. `kind` is a checked name, `body` is JSON already. */
 export const eventText = (kind: string, ts: number, body: string): string =>
   `{"kind":"${kind}","ts":"${timestamp(ts)}","body":${body}}`;

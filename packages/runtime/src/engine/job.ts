@@ -28,7 +28,7 @@ import {
 import { ENTRY, type Entry, type EntryCode, type JobRecord } from "../store/store.ts";
 import type { Budget } from "./budget.ts";
 import type { JobCaps } from "./caps.ts";
-import { eventText, jsonOf, terminalText } from "./entry-text.ts";
+import { eventText, isLonger, jsonOf, terminalText } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
 import { type JobSpan, spanIdOf, startJobSpan } from "./telemetry.ts";
@@ -311,7 +311,7 @@ export class Job {
     try {
       text = body === undefined || body === null ? "{}" : jsonOf(body);
       if (!text.startsWith("{")) throw new InvalidRequestError("the body of an event is an object");
-      if (text.length > this.caps.maxEventBytes) throw tooLarge("maxEventBytes", this.caps.maxEventBytes);
+      if (isLonger(text, this.caps.maxEventBytes)) throw tooLarge("maxEventBytes", this.caps.maxEventBytes);
     } catch (error) {
       return quiet(Promise.reject(error));
     }
@@ -374,7 +374,7 @@ export class Job {
       return;
     }
     const max = this.caps.maxInlineResultBytes;
-    if (members.length > max) this.end({ status: "error", error: tooLarge("maxInlineResultBytes", max) });
+    if (isLonger(members, max)) this.end({ status: "error", error: tooLarge("maxInlineResultBytes", max) });
     else this.end({ status: "success", members });
   }
 
@@ -465,7 +465,7 @@ function errorMembers(error: ARCPError, maxBytes: number): string {
   } catch {
     // What an agent put into its error is its own affair; that it failed is told below.
   }
-  if (text === undefined || text.length > maxBytes) {
+  if (text === undefined || isLonger(text, maxBytes)) {
     text = jsonOf({ code, message: String(message).slice(0, MAX_MESSAGE), retryable });
   }
   return text.slice(1, -1);

@@ -13,10 +13,10 @@ import {
 import type { FeedSink } from "../../engine/delivery.ts";
 import type { LiveItem } from "../../engine/feed.ts";
 import type { Session } from "../../engine/session.ts";
-import { ENTRY, type Entry, type FeedItem, messageTypeOf } from "../../store/store.ts";
+import { type Entry, type FeedItem, messageTypeOf } from "../../store/store.ts";
 import { type Profile, STANDARD } from "./profiles.ts";
 import { Spelling } from "./spelling.ts";
-import { inlineTerminal } from "./streamed-result.ts";
+import { inlineTerminal, isStreamed } from "./streamed-result.ts";
 
 /** What a reply has to name. A frame that could not be read may have neither. */
 export interface RequestReference {
@@ -184,8 +184,8 @@ export class Outbox implements FeedSink {
   }
 
   /** Is this the end of a streamed result, for a client that does not read chunks? */
-  #needsInlining({ code, payload }: Entry): boolean {
-    return code === ENTRY.result && !this.#session?.features.has("result_chunk") && payload.includes('"result_id":');
+  #needsInlining(entry: Entry): boolean {
+    return !this.#session?.features.has("result_chunk") && isStreamed(entry);
   }
 
   #write(frame: string): void {

@@ -7,6 +7,11 @@ interface ChunkPayload {
   readonly body: { readonly data: string; readonly encoding: "utf8" | "base64" };
 }
 
+const STREAMED = /^\{"job_id":"[^"]*","final_status":"success","result_id":/;
+
+/** Is this the end of a job whose result was streamed? What an agent returned may have members of any name. */
+export const isStreamed = ({ code, payload }: Entry): boolean => code === ENTRY.result && STREAMED.test(payload);
+
 /**
  * The terminal message of a job whose result was streamed in `chunks`, with the result inline: text if every chunk is
  * text, base64 otherwise. An error instead if the result is longer than `maxBytes`.
@@ -21,7 +26,7 @@ export function inlineTerminal(
     .filter((entry) => entry.code === ENTRY.result_chunk)
     .map((entry) => (JSON.parse(entry.payload) as ChunkPayload).body);
   const isText = bodies.every((body) => body.encoding === "utf8");
-  const bytes = bodies.reduce((sum, body) => sum + body.data.length, 0);
+  const bytes = bodies.reduce((sum, body) => sum + Buffer.byteLength(body.data), 0);
   if (bytes > maxBytes) {
     const error = new InternalError("the result is streamed, and result_chunk was not negotiated", {
       details: { limit: "maxInlineResultBytes", max: maxBytes, retry: "never" },
