@@ -58,7 +58,7 @@ async function submit(agent: string, options: Options): Promise<ExitCode> {
   }
   const output = options.output === undefined ? undefined : await ResultFile.open(options.output);
   const giveUp = new AbortController();
-  const onInterrupt = (): void => giveUp.abort(new Error("interrupted before the job was accepted"));
+  const onInterrupt = (): void => giveUp.abort(new Error("interrupted"));
   process.once("SIGINT", onInterrupt);
   try {
     await using client = await connectTo(options, giveUp.signal);
@@ -85,6 +85,9 @@ async function submit(agent: string, options: Options): Promise<ExitCode> {
       },
       output,
     });
+  } catch (thrown) {
+    if (giveUp.signal.aborted) return EXIT.interrupted;
+    throw thrown;
   } finally {
     process.off("SIGINT", onInterrupt);
     await output?.discard();
