@@ -57,6 +57,28 @@ describe.each(CARRIERS)("over %s, the runtime", (carrier) => {
     expect(pings(client.frames)).toEqual([]);
   });
 
+  test("asks a client that only listens for a sign of life, though it has much to say itself", async () => {
+    covers("V11-6.4-08");
+    const clock = new ManualClock();
+    const puppet = new Puppet();
+    await using harness = startHarness({ carrier, agents: { puppet: puppet.handler }, server: { clock } });
+    const client = await harness.rawSession();
+    await client.submit("puppet");
+    const run = await puppet.next();
+    // A client that never pings by itself, and answers, watches a job that streams for many intervals.
+    let answered = 0;
+    for (let n = 1; n <= 20; n += 1) {
+      clock.advance(INTERVAL_MS / 3);
+      await emitLogs(run, 1, n);
+      await client.sees(({ event_seq }) => event_seq === n);
+      for (const asked of pings(client.frames).slice(answered)) answer(client, asked);
+      answered = pings(client.frames).length;
+      await settle();
+    }
+    expect(client.transport.isClosed).toBe(false);
+    expect(answered).toBeGreaterThanOrEqual(5);
+  });
+
   test("answers each ping with its nonce and the time", async () => {
     covers("V11-6.4-04", "V11-6.4-06");
     const clock = new ManualClock();

@@ -5,6 +5,7 @@ import {
   decodeFrame,
   decodeRuntimeMessage,
   ERROR_FACTS,
+  Heartbeat,
   HeartbeatLostError,
   InvalidRequestError,
   isDraftVersion,
@@ -27,7 +28,6 @@ import {
 } from "@arcp/core";
 import { traceparentOf } from "./caller-trace.ts";
 import type { Greeting } from "./greeting.ts";
-import { Heartbeat } from "./heartbeat.ts";
 import { respell, withAmounts } from "./respelling.ts";
 import { onAbort } from "./waiting.ts";
 import { readError } from "./wire-error.ts";

@@ -5,6 +5,7 @@ export * from "./errors.ts";
 export type { EventLog, LoggedEntry, LoggedJob } from "./event-log.ts";
 export * from "./features.ts";
 export { decodeFrame, type JsonObject } from "./frame.ts";
+export { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts";
 export * from "./ids.ts";
 export { CLIENT_FRAME_LIMITS, type FrameLimits, RUNTIME_FRAME_LIMITS } from "./limits.ts";
 export { createLogger, type Logger, rootLogger, silentLogger } from "./logger.ts";

@@ -1,5 +1,6 @@
 /** The kinds of `job.event` and what their bodies hold (§8.2, §8.4, §10.1). */
 import { z } from "zod";
+import type { ErrorPayload } from "../errors.ts";
 import { jsonObject } from "./envelope.ts";
 
 const finite = z.number();
@@ -80,8 +81,13 @@ export type EventBody<Kind extends EventKind> = z.infer<(typeof EVENT_BODIES)[Ki
 
 export type LogBody = EventBody<"log">;
 export type ToolCallBody = EventBody<"tool_call">;
-/** As an agent gives it: what is left out of an error is filled in. */
-export type ToolResultBody = z.input<typeof toolResultBody>;
+/** As an agent gives it (§8.2): `result`, `error`, or neither, which is `null`. What an error leaves out is filled in. */
+export interface ToolResultBody {
+  readonly call_id: string;
+  readonly result?: unknown;
+  readonly error?: Pick<ErrorPayload, "code"> & Partial<ErrorPayload>;
+  readonly [member: string]: unknown;
+}
 export type MetricPayload = EventBody<"metric">;
 export type ArtifactRefBody = EventBody<"artifact_ref">;
 export type DelegateBody = EventBody<"delegate">;

@@ -321,7 +321,7 @@ export class Job {
   /** The same for a body that is JSON text already. */
   emitText(code: EntryCode, kind: string, body: string): Promise<void> {
     if (this.#life.phase === "ended") return quiet(Promise.reject(this.#lateError()));
-    if (this.#turnBytes > this.caps.maxUnawaitedBytes) {
+    if (this.#turnBytes > this.caps.maxUnawaitedBytes && this.#tools.journal.hasWritten(this.id)) {
       return quiet(Promise.reject(tooLarge("maxUnawaitedBytes", this.caps.maxUnawaitedBytes)));
     }
     const now = this.#tools.clock.now();

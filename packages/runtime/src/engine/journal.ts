@@ -98,6 +98,11 @@ export class Journal {
     return journal.list.push(entry);
   }
 
+  /** Has this job written in this turn? */
+  hasWritten(jobId: JobId): boolean {
+    return this.#open.entries.has(jobId);
+  }
+
   putJobChange(change: JobChange): void {
     this.#open.jobChanges.set(change.id, change);
     this.#schedule();

@@ -15,6 +15,7 @@ import {
   decodeClientMessage,
   decodeFrame,
   type FrameLimits,
+  Heartbeat,
   HeartbeatLostError,
   InvalidRequestError,
   isDraftVersion,
@@ -31,7 +32,6 @@ import type { Engine } from "../../engine/engine.ts";
 import type { Link, Session } from "../../engine/session.ts";
 import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
 import { type Admission, Handshake, type HandshakeSettings, type OpeningMessage } from "./handshake.ts";
-import { Heartbeat } from "./heartbeat.ts";
 import { Outbox, type RequestReference } from "./outbox.ts";
 import { asSpecified, type Profile, profileOf, STANDARD } from "./profiles.ts";
 import { ReplyOrder } from "./reply-order.ts";
@@ -109,7 +109,11 @@ export class Connection implements Link {
       onWritten: () => this.#admitted?.heartbeat?.sent(),
     });
     this.#lane = new RequestLane({
-      setReading: (reads) => (reads ? transport.resume() : transport.pause()),
+      setReading: (reads) => {
+        if (reads) transport.resume();
+        else transport.pause();
+        this.#admitted?.heartbeat?.setListening(reads);
+      },
       isCongested: () => this.sink.isCongested,
       drained: () => this.sink.drained(),
       logger,
@@ -132,7 +136,7 @@ export class Connection implements Link {
   /** Takes one frame from the transport. */
   onFrame(text: string): void {
     if (this.#state.phase === "closed" || this.#isLeaving) return;
-    this.#admitted?.heartbeat?.received();
+    this.#admitted?.heartbeat?.heard();
     let frame: JsonObject | undefined;
     try {
       frame = decodeFrame(text, this.#settings.frameLimits);
@@ -361,7 +365,7 @@ export class Connection implements Link {
       clock,
       intervalMs: this.#settings.heartbeatIntervalSeconds * MS_PER_SECOND,
       ping: () => this.send("session.ping", { nonce: newMessageId(), sent_at: new Date(clock.now()).toISOString() }),
-      lost: () => this.fail(new HeartbeatLostError("nothing was heard from the client for two intervals")),
+      onLost: () => this.fail(new HeartbeatLostError("nothing was heard from the client for two intervals")),
     });
   }
 

@@ -1,5 +1,5 @@
-/** Liveness of one connection (§6.4): pings when idle, and notices when the other side is gone. */
-import type { Clock } from "@arcp/core";
+/** Liveness of one connection (§6.4), the same at both ends: pings when due, and notices when the other end is gone. */
+import type { Clock } from "./clock.ts";
 
 export interface HeartbeatOptions {
   readonly clock: Clock;
@@ -12,8 +12,11 @@ export interface HeartbeatOptions {
 }
 
 /**
- * Sends a ping when nothing was sent, or nothing was heard, for one interval; gives the connection up when nothing at
- * all was heard for two. While the reader is paused, silence proves nothing and is not counted.
+ * Sends a ping when nothing was sent for one interval, and when nothing was heard for one: a peer that never pings by
+ * itself shows that it is alive only when asked. Gives the connection up when nothing at all was heard for two.
+ *
+ * Silence proves nothing while nobody reads: not while reading is paused, and not while this process was too busy, or
+ * asleep, to look.
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -39,6 +42,7 @@ export class Heartbeat {
     this.#heardAt = this.#options.clock.monotonic();
   }
 
+  /** Reading was paused, or goes on. */
   setListening(isListening: boolean): void {
     this.#isListening = isListening;
     this.heard();
@@ -49,19 +53,25 @@ export class Heartbeat {
   }
 
   #arm(delayMs: number): void {
-    this.#cancelTimer = this.#options.clock.setTimer(() => this.#check(), delayMs);
+    const { clock } = this.#options;
+    const due = clock.monotonic() + delayMs;
+    this.#cancelTimer = clock.setTimer(() => this.#check(due), delayMs);
   }
 
-  #check(): void {
+  #check(due: number): void {
     const { clock, intervalMs, ping, onLost } = this.#options;
     const now = clock.monotonic();
+    if (now - due > intervalMs / 4) {
+      // Late by far: what the peer sent meanwhile has yet to be read.
+      this.#arm(intervalMs / 4);
+      return;
+    }
     const silentMs = this.#isListening ? now - this.#heardAt : 0;
     if (silentMs >= 2 * intervalMs) {
       onLost();
       return;
     }
     const idleMs = now - this.#sentAt;
-    // A peer that never pings by itself shows that it is alive only when asked.
     const isDue = idleMs >= intervalMs || (silentMs >= intervalMs && idleMs > 0);
     if (isDue) ping();
     const untilPing = intervalMs - (now - this.#sentAt);
