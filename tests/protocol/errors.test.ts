@@ -175,7 +175,7 @@ describe("retryable", () => {
       expect(await thrownAs(thrown)).toMatchObject({ code, retryable: false });
     }
     const { frames } = await runOf(async (_input, context) => {
-      await context.toolResult({ call_id: "c1", error: { ...insisting, details: undefined } });
+      await context.toolResult({ call_id: "c1", error: insisting });
       await context.emitEvent("tool_result", { call_id: "c2", error: insisting });
     });
     for (const { payload } of frames.slice(0, 2))
