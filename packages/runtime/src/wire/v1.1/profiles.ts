@@ -119,10 +119,11 @@ const TABLE: readonly Row[] = [
   },
 ];
 
-/** The profile of the client that sent `first`, a decoded `session.hello` or `session.resume`. */
+/** The profile of the client that sent `first`, a `session.hello` or `session.resume` that has not been validated. */
 export function profileOf(first: JsonObject): Profile {
   const payload = (first["payload"] ?? {}) as JsonObject;
-  const shape = { id: String(first["id"] ?? ""), payload, sessionId: first["session_id"] };
+  const id = typeof first["id"] === "string" ? first["id"] : "";
+  const shape = { id, payload, sessionId: first["session_id"] };
   return TABLE.find((row) => row.matches(shape))?.profile ?? STANDARD;
 }
 
@@ -142,13 +143,16 @@ function withZ(payload: unknown): unknown {
   return { ...submit, lease_constraints: { ...constraints, expires_at: `${expiry.slice(0, -"+00:00".length)}Z` } };
 }
 
+/** What a frame says may be anything, an object without a text of its own too: nothing of the kind names a capability. */
+const textOf = (name: unknown): string => (typeof name === "string" ? name : "");
+
 /** Ruby: a lease is a list of capability names, each meant as a whole, with two namespaces and the expiry beside it. */
 function withLeaseMap(payload: unknown): unknown {
   const { lease_request: lease, ...submit } = (payload ?? {}) as JsonObject;
   if (typeof lease !== "object" || lease === null || !Array.isArray((lease as JsonObject)["capabilities"]))
     return payload;
   const { capabilities, expires_at, id: _id, issued_at: _issuedAt, ...patterns } = lease as JsonObject;
-  const whole = Object.fromEntries((capabilities as unknown[]).map((name) => [String(name), ["**"]]));
+  const whole = Object.fromEntries((capabilities as unknown[]).map((name) => [textOf(name), ["**"]]));
   const constraints = submit["lease_constraints"] as JsonObject | undefined;
   const expiry = constraints?.["expires_at"] ?? expires_at;
   return {
