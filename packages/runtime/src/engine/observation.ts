@@ -125,10 +125,10 @@ export class Observation {
     const live = this.#options.jobs.get(request.jobId);
     const ended = live === undefined ? await this.#ended(request.jobId) : undefined;
     const lastN = live?.lastN ?? ended?.lastN ?? 0;
-    const before = session.feed.head;
     const optional = isShownWhole(session, request)
       ? []
       : (live?.optionalEntries ?? (await this.#optionalEntries(request.jobId, from.n, lastN)));
+    const before = session.feed.head;
     if (request.history) addHistory(session, request.jobId, from.n, lastN, optional);
     if (live !== undefined && !live.isFollowedBy(session.feed)) {
       live.follow(session.feed);
