@@ -143,8 +143,11 @@ function withZ(payload: unknown): unknown {
   return { ...submit, lease_constraints: { ...constraints, expires_at: `${expiry.slice(0, -"+00:00".length)}Z` } };
 }
 
-/** What a frame says may be anything, an object without a text of its own too: nothing of the kind names a capability. */
-const textOf = (name: unknown): string => (typeof name === "string" ? name : "");
+/**
+ * What a frame says may be anything: an object without a text of its own, or the one name that makes no member. Neither
+ * names a capability, and the empty name is refused.
+ */
+const textOf = (name: unknown): string => (typeof name === "string" && name !== "__proto__" ? name : "");
 
 /** Ruby: a lease is a list of capability names, each meant as a whole, with two namespaces and the expiry beside it. */
 function withLeaseMap(payload: unknown): unknown {
