@@ -30,10 +30,11 @@ export interface InterruptionOptions {
 export class Interruption {
   readonly #options: InterruptionOptions;
   readonly #detach = new AbortController();
-  readonly #withdraw = new AbortController();
   readonly #onInterrupt = (): void => void this.#interrupt();
   readonly #onTerminate = (): void => this.#detach.abort();
   #question: Promise<void> | undefined;
+  /** Takes back the question that is on the screen; `undefined` once it is answered: a prompt reacts even then. */
+  #withdraw: (() => void) | undefined;
 
   constructor(options: InterruptionOptions) {
     this.#options = options;
@@ -48,7 +49,7 @@ export class Interruption {
 
   /** Withdraws a question that is still open, and leaves signals to others. */
   async stop(): Promise<void> {
-    this.#withdraw.abort();
+    this.#withdraw?.();
     await this.#question;
     process.off("SIGINT", this.#onInterrupt);
     process.off("SIGTERM", this.#onTerminate);
@@ -65,9 +66,12 @@ export class Interruption {
   }
 
   async #askOn(terminal: Terminal): Promise<void> {
+    const withdraw = new AbortController();
+    this.#withdraw = () => withdraw.abort();
     terminal.hold();
-    const choice = await this.#options.ask(this.#withdraw.signal);
+    const choice = await this.#options.ask(withdraw.signal);
     terminal.release();
+    this.#withdraw = undefined;
     if (choice === "detach") this.#detach.abort();
     if (choice === "cancel") await this.#options.onCancel();
   }
