@@ -70,11 +70,11 @@ function stepsOf(random: Random): readonly Step[] {
     const peer = random.below(PEERS.length);
     const roll = random.below(100);
     if (roll < 3) steps.push({ act: "cut", peer });
-    else if (roll < 8) steps.push({ act: "open", peer, text: frameOf(random, openings) });
-    else if (roll < 10) steps.push({ act: "stop reading", peer });
-    else if (roll < 14) steps.push({ act: "read", peer });
-    else if (roll < 25) steps.push({ act: "wait", turns: 1 + random.below(12) });
-    else steps.push({ act: "say", peer, text: frameOf(random, random.oneIn(12) ? openings : FRAMES) });
+    else if (roll < 12) steps.push({ act: "open", peer, text: frameOf(random, openings, 4) });
+    else if (roll < 14) steps.push({ act: "stop reading", peer });
+    else if (roll < 18) steps.push({ act: "read", peer });
+    else if (roll < 28) steps.push({ act: "wait", turns: 1 + random.below(12) });
+    else steps.push({ act: "say", peer, text: frameOf(random, random.oneIn(12) ? openings : FRAMES, 2) });
   }
   // Some of what was to be said in order is not.
   for (let n = random.below(8); n > 0; n -= 1) {
@@ -87,9 +87,10 @@ function stepsOf(random: Random): readonly Step[] {
 
 const isTheft = (text: string): boolean => text.includes(PLACEHOLDERS.foreignToken);
 
-function frameOf(random: Random, frames: readonly string[]): string {
+/** One of `frames`, mutated once in `rarity` times. */
+function frameOf(random: Random, frames: readonly string[], rarity: number): string {
   let text = random.pick(frames);
-  if (random.oneIn(2)) text = mutate(text, random, random.pick(frames)).text;
+  if (random.oneIn(rarity)) text = mutate(text, random, random.pick(frames)).text;
   // The same id again: a frame that arrives twice.
   return random.oneIn(6) ? text.replace(PLACEHOLDERS.id, "msg_again") : text;
 }

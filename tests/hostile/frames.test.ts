@@ -81,6 +81,8 @@ const MALFORMED: readonly (readonly [name: string, text: string])[] = [
   ["no id", '{"arcp":"1.1","type":"session.ping","payload":{}}'],
   ["an empty id", envelope("session.ping", {}, { id: "" })],
   ["an id that is a number", envelope("session.ping", {}, { id: 7 })],
+  ["an id that cannot be written as text", envelope("session.ping", {}, { id: { toString: 1 } })],
+  ["a hello whose id cannot be written as text", envelope("session.hello", {}, { id: { toString: 1, valueOf: 1 } })],
   ["an id with a newline", envelope("session.ping", {}, { id: "msg_1\n{}" })],
   ["an id beyond ASCII", envelope("session.ping", {}, { id: "msg_\u202Efdp" })],
   ["an id of nearly 1 MiB", envelope("session.ping", {}, { id: "m".repeat(1024 * 1024 - 200) })],
@@ -181,6 +183,18 @@ test("a surrogate that is not escaped, where the carrier lets it through, is ref
 
 /** Values that are no count, as JSON. */
 const NO_COUNTS = ["-1", "1.5", '"10"', "1e400", "[]", "{}", "-0", "true", "9007199254740993", "9223372036854775808"];
+
+test("a list of capabilities may hold anything, and grants nothing that was not named", async () => {
+  await using harness = startHarness({ agents: AGENTS });
+  const client = await harness.raw();
+  client.sendText(envelope("session.hello", { client_name: "flat", auth: { scheme: "bearer", token: "alice" } }));
+  await client.welcomed();
+  for (const name of [{ toString: 1 }, null, 7, ["fs.read"], "__proto__", "", "fs.*"]) {
+    const payload = { agent: "echo", input: 1, lease_request: { capabilities: [name] } };
+    await refused(client, envelope("job.submit", payload, { id: `msg_${JSON.stringify(name).length}` }));
+  }
+  expect(harness.server.runningJobs).toBe(0);
+});
 
 describe("numbers that are no counts", () => {
   test.each([...NO_COUNTS, "null"])("last_processed_seq: %s frees nothing", async (value) => {
