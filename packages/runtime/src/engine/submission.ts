@@ -11,7 +11,7 @@ import {
   newTraceId,
   type TraceContext,
 } from "@arcp/core";
-import type { IdempotencyRecord, JobRecord, Store } from "../store/store.ts";
+import { ENTRY, type EntryCode, type IdempotencyRecord, type JobRecord, type Store } from "../store/store.ts";
 import { AgentContext } from "./agent-context.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
 import { Budget } from "./budget.ts";
@@ -181,15 +181,32 @@ export class Submission {
     if (record === undefined) throw new InternalError("the job of this idempotency key is gone");
     const job = jobs.get(jobId);
     if (job !== undefined && !job.isTerminal) {
-      if (!job.isFollowedBy(session.feed)) journal.putFollow(session.id, jobId, true);
-      job.follow(session.feed);
+      if (!job.isFollowedBy(session.feed)) {
+        addChunks(session, jobId, job.optionalEntries);
+        journal.putFollow(session.id, jobId, true);
+        job.follow(session.feed);
+      }
     } else {
       await journal.flush();
       const ended = (await store.findJob(jobId)) ?? record;
+      if (ended.status === "success" && session.feed.shows(ENTRY.result_chunk)) {
+        const codes = await store.readCodes(jobId, 1, ended.lastN);
+        addChunks(
+          session,
+          jobId,
+          codes.map((code, index) => [index + 1, code]),
+        );
+      }
       session.feed.addHistory(jobId, ended.lastN, 1);
     }
     journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload: acceptedPayload(record) }));
   }
+}
+
+/** Numbers the result chunks among `entries`: the end of a job refers to them. */
+function addChunks(session: Session, jobId: JobId, entries: readonly (readonly [n: number, code: EntryCode])[]): void {
+  if (!session.feed.shows(ENTRY.result_chunk)) return;
+  for (const [n, code] of entries) if (code === ENTRY.result_chunk) session.feed.addHistory(jobId, n, 1);
 }
 
 /** The payload of `job.accepted` as JSON: the same text whenever it is asked for (§7.2). */
