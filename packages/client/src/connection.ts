@@ -1,6 +1,7 @@
 /** One transport and the session messages that keep it: handshake, heartbeat, decoding. */
 import {
   ARCPError,
+  buildEnvelope,
   type Clock,
   decodeFrame,
   decodeRuntimeMessage,
@@ -24,7 +25,6 @@ import {
   type Transport,
   TransportError,
   UnauthenticatedError,
-  WIRE_VERSION,
 } from "@arcp/core";
 import { traceparentOf } from "./caller-trace.ts";
 import type { Greeting } from "./greeting.ts";
@@ -128,24 +128,19 @@ export class Connection {
 
   /** Sends one message and returns its id. After the end nothing happens. */
   send(type: string, payload: JsonObject, fields: MessageFields = {}): MessageId {
-    const id = newMessageId();
     const phase = this.#state.current;
-    const sessionId = phase.phase === "accepted" ? phase.sessionId : fields.sessionId;
-    this.#transport.send(
-      JSON.stringify({
-        arcp: WIRE_VERSION,
-        id,
-        type,
-        session_id: sessionId,
-        job_id: fields.jobId,
-        trace_id: fields.trace?.traceId,
-        traceparent: fields.trace && traceparentOf(fields.trace),
-        tracestate: fields.trace?.traceState,
-        payload,
-      }),
-    );
+    const message = buildEnvelope({
+      type,
+      session_id: phase.phase === "accepted" ? phase.sessionId : fields.sessionId,
+      job_id: fields.jobId,
+      trace_id: fields.trace?.traceId,
+      traceparent: fields.trace && traceparentOf(fields.trace),
+      tracestate: fields.trace?.traceState,
+      payload,
+    });
+    this.#transport.send(JSON.stringify(message));
     this.#heartbeat?.sent();
-    return id;
+    return message.id;
   }
 
   /** Stops or goes on reading, so that the peer feels that the consumers lag. */

@@ -1,6 +1,6 @@
 /** The envelope that every message travels in (§5.1). */
 import { z } from "zod";
-import type { JobId, MessageId, SessionId } from "../ids.ts";
+import { type JobId, type MessageId, newMessageId, type SessionId } from "../ids.ts";
 
 /** The wire version that this implementation speaks by default. */
 export const WIRE_VERSION = "1.1";
@@ -46,6 +46,27 @@ export const envelopeBase = {
   extensions: jsonObject.optional(),
 };
 
-/** A message type: its name and the schema of its payload. */
-export const message = <Type extends string, Payload extends z.ZodType>(type: Type, payload: Payload) =>
+/** The schema of one message type: its name, and the schema of its payload in the envelope (§5.1). */
+export const messageEnvelope = <Type extends string, Payload extends z.ZodType>(type: Type, payload: Payload) =>
   z.object({ ...envelopeBase, type: z.literal(type), payload });
+
+/** A message as it is handed to {@link buildEnvelope}: what it says, and what it is about. */
+export interface EnvelopeParts {
+  readonly type: string;
+  readonly payload: object;
+  /** Default: {@link WIRE_VERSION}. */
+  readonly arcp?: string;
+  /** Default: a new one. */
+  readonly id?: MessageId;
+  readonly session_id?: string | undefined;
+  readonly job_id?: string | undefined;
+  readonly trace_id?: string | undefined;
+  readonly traceparent?: string | undefined;
+  readonly tracestate?: string | undefined;
+  readonly extensions?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** A message as one frame carries it, with a version and an id. What is `undefined` is left out by `JSON.stringify`. */
+export const buildEnvelope = <Parts extends EnvelopeParts>(
+  parts: Parts,
+): Parts & { readonly arcp: string; readonly id: MessageId } => ({ arcp: WIRE_VERSION, id: newMessageId(), ...parts });

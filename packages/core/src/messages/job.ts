@@ -1,6 +1,6 @@
 /** The messages that submit, steer and follow a job (§7) and tell of it (§8). */
 import { z } from "zod";
-import { absentOr, counter, jobId, jsonObject, message } from "./envelope.ts";
+import { absentOr, counter, jobId, jsonObject, messageEnvelope } from "./envelope.ts";
 import { errorPayload } from "./event.ts";
 
 /** `name` or `name@version` (§7.5). */
@@ -25,7 +25,7 @@ export interface LeaseConstraints {
 const reason = absentOr(z.string().max(1024));
 
 /** §7.1. */
-export const jobSubmit = message(
+export const jobSubmit = messageEnvelope(
   "job.submit",
   z.object({
     agent: agentReference,
@@ -43,16 +43,16 @@ export const jobSubmit = message(
 );
 
 /** §7.4. The job is named on the envelope, in the payload, or in both alike. */
-export const jobCancel = message("job.cancel", z.looseObject({ job_id: absentOr(jobId), reason }));
+export const jobCancel = messageEnvelope("job.cancel", z.looseObject({ job_id: absentOr(jobId), reason }));
 
 /** §7.6. */
-export const jobSubscribe = message(
+export const jobSubscribe = messageEnvelope(
   "job.subscribe",
   z.object({ job_id: jobId, from_event_seq: absentOr(counter), history: absentOr(z.boolean()) }),
 );
 
 /** §7.6. It has no reply. */
-export const jobUnsubscribe = message("job.unsubscribe", z.looseObject({ job_id: absentOr(jobId) }));
+export const jobUnsubscribe = messageEnvelope("job.unsubscribe", z.looseObject({ job_id: absentOr(jobId) }));
 
 const credential = z.looseObject({
   id: z.string(),
@@ -68,7 +68,7 @@ const budget = z.record(z.string(), z.union([z.number(), z.string().transform(Nu
 const constraints = z.looseObject({ expires_at: absentOr(z.string()) });
 
 /** §7.1. */
-export const jobAccepted = message(
+export const jobAccepted = messageEnvelope(
   "job.accepted",
   z.looseObject({
     job_id: absentOr(jobId),
@@ -87,10 +87,10 @@ export const jobAccepted = message(
 );
 
 /** §7.4. The word that the cancellation is under way; the end comes as `job.error`. */
-export const jobCancelled = message("job.cancelled", z.looseObject({ job_id: absentOr(jobId), reason }));
+export const jobCancelled = messageEnvelope("job.cancelled", z.looseObject({ job_id: absentOr(jobId), reason }));
 
 /** §7.6. */
-export const jobSubscribed = message(
+export const jobSubscribed = messageEnvelope(
   "job.subscribed",
   z.looseObject({
     job_id: absentOr(jobId),
@@ -111,13 +111,13 @@ export const jobSubscribed = message(
 const numbered = { event_seq: absentOr(z.number()) };
 
 /** §8.1. */
-export const jobEvent = message(
+export const jobEvent = messageEnvelope(
   "job.event",
   z.object({ kind: z.string().min(1), ts: absentOr(z.string()), body: z.unknown().optional() }),
 ).extend(numbered);
 
 /** §7.3. `output` and `value` are other SDKs' names for `result`. */
-export const jobResult = message(
+export const jobResult = messageEnvelope(
   "job.result",
   z.looseObject({
     final_status: absentOr(z.string()),
@@ -131,7 +131,7 @@ export const jobResult = message(
 ).extend(numbered);
 
 /** §7.3. */
-export const jobError = message(
+export const jobError = messageEnvelope(
   "job.error",
   errorPayload.extend({ final_status: absentOr(z.string()), job_id: absentOr(jobId) }),
 ).extend(numbered);

@@ -1,6 +1,6 @@
 /** The messages that open, keep and close a session (§6). */
 import { z } from "zod";
-import { absentOr, counter, jsonObject, message } from "./envelope.ts";
+import { absentOr, counter, jsonObject, messageEnvelope } from "./envelope.ts";
 import { errorPayload } from "./event.ts";
 
 const name = z.string().max(256);
@@ -25,7 +25,7 @@ const resumeBlock = z
 const peer = z.looseObject({ name: name.optional(), version: name.optional(), principal: z.unknown().optional() });
 
 /** §6.2. `client_name` and `client_version` are another SDK's flat form. */
-export const sessionHello = message(
+export const sessionHello = messageEnvelope(
   "session.hello",
   z.object({
     client: absentOr(peer),
@@ -40,22 +40,22 @@ export const sessionHello = message(
 );
 
 /** §6.3. The features of the session that is resumed stay as they were. */
-export const sessionResume = message("session.resume", resumeBlock.and(z.object({ auth: absentOr(auth) })));
+export const sessionResume = messageEnvelope("session.resume", resumeBlock.and(z.object({ auth: absentOr(auth) })));
 
 /** §6.4. */
-export const sessionPing = message(
+export const sessionPing = messageEnvelope(
   "session.ping",
   z.looseObject({ nonce: z.string().max(256).optional(), sent_at: z.string().max(64).optional() }),
 );
 
 /** §6.4. */
-export const sessionPong = message(
+export const sessionPong = messageEnvelope(
   "session.pong",
   z.looseObject({ ping_nonce: z.string().max(256).optional(), received_at: z.string().max(64).optional() }),
 );
 
 /** §6.5. */
-export const sessionAck = message("session.ack", z.object({ last_processed_seq: counter }));
+export const sessionAck = messageEnvelope("session.ack", z.object({ last_processed_seq: counter }));
 
 /** The statuses of a job (§7.3): two that it lives in, four that it ends in. */
 export const JOB_STATUSES = ["pending", "running", "success", "error", "cancelled", "timed_out"] as const;
@@ -72,7 +72,7 @@ export const jobFilter = z.strictObject({
 });
 
 /** §6.6. */
-export const sessionListJobs = message(
+export const sessionListJobs = messageEnvelope(
   "session.list_jobs",
   z.object({
     filter: absentOr(jobFilter),
@@ -82,10 +82,10 @@ export const sessionListJobs = message(
 );
 
 /** §6.7. */
-export const sessionClose = message("session.close", z.looseObject({ reason: absentOr(z.string().max(1024)) }));
+export const sessionClose = messageEnvelope("session.close", z.looseObject({ reason: absentOr(z.string().max(1024)) }));
 
 /** The base draft's way to end a session, unacknowledged. */
-export const sessionBye = message("session.bye", z.looseObject({ reason: absentOr(z.string().max(1024)) }));
+export const sessionBye = messageEnvelope("session.bye", z.looseObject({ reason: absentOr(z.string().max(1024)) }));
 
 const agentEntry = z.union([
   z.string(),
@@ -100,7 +100,7 @@ const agentEntry = z.union([
 ]);
 
 /** §6.2. `runtime_name` and `runtime_version` are another SDK's flat form. */
-export const sessionWelcome = message(
+export const sessionWelcome = messageEnvelope(
   "session.welcome",
   z
     .looseObject({
@@ -129,10 +129,10 @@ export const sessionWelcome = message(
 );
 
 /** §12. A reply to a request, or the word that precedes a close. */
-export const sessionError = message("session.error", errorPayload);
+export const sessionError = messageEnvelope("session.error", errorPayload);
 
 /** §6.6. */
-export const sessionJobs = message(
+export const sessionJobs = messageEnvelope(
   "session.jobs",
   z.looseObject({
     request_id: absentOr(z.string()),
@@ -159,4 +159,4 @@ export const sessionJobs = message(
 );
 
 /** §6.7. */
-export const sessionClosed = message("session.closed", z.looseObject({ reason: absentOr(z.string()) }));
+export const sessionClosed = messageEnvelope("session.closed", z.looseObject({ reason: absentOr(z.string()) }));
