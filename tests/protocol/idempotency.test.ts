@@ -166,6 +166,50 @@ describe("submitting again", () => {
   });
 });
 
+describe("submitting a job with a streamed result again", () => {
+  test("after its end brings the whole result", async () => {
+    covers("V11-7.2-06");
+    await using harness = startHarness({
+      agents: {
+        puppet: async (_input, context) => {
+          const stream = context.streamResult();
+          for (const piece of ["one ", "two "]) {
+            await stream.write(piece);
+            await context.log("info", piece);
+          }
+          await stream.finalize("three");
+        },
+      },
+    });
+    const [one, two] = [await harness.client(), await harness.client()];
+    for (const client of [one, two, two]) {
+      const job = await client.submit({ agent: "puppet", idempotencyKey: "k" });
+      expect((await job.done).result).toBe("one two three");
+    }
+    const plain = await harness.client({ features: QUIET_FEATURES.filter((name) => name !== "result_chunk") });
+    const job = await plain.submit({ agent: "puppet", idempotencyKey: "k" });
+    expect((await job.done).result).toBe("one two three");
+  });
+
+  test("in the middle of it brings what went before, too", async () => {
+    covers("V11-7.2-05");
+    const puppet = new Puppet();
+    await using harness = startHarness({ agents: { puppet: puppet.handler } });
+    const [one, two] = [await harness.client(), await harness.client()];
+    const first = await one.submit({ agent: "puppet", idempotencyKey: "k" });
+    const { context } = await puppet.next();
+    const stream = context.streamResult();
+    await stream.write("one ");
+    await context.log("info", "between");
+    await stream.write("two ");
+    const second = await two.submit({ agent: "puppet", idempotencyKey: "k" });
+    const again = await one.submit({ agent: "puppet", idempotencyKey: "k" });
+    await stream.finalize("three");
+    const results = await Promise.all([first, second, again].map(({ done }) => done));
+    expect(results.map(({ result }) => result)).toEqual(Array(3).fill("one two three"));
+  });
+});
+
 describe("parameters", () => {
   const original = {
     agent: "puppet",
