@@ -5,7 +5,7 @@ import { Screen } from "./screen.ts";
 
 /** Ctrl-C as this process would have it, for the listeners that the test has added. */
 function interrupt(before: readonly NodeJS.SignalsListener[]): void {
-  for (const listener of process.listeners("SIGINT")) if (!before.includes(listener)) listener("SIGINT", 2);
+  for (const listener of process.listeners("SIGINT")) if (!before.includes(listener)) listener("SIGINT");
 }
 
 function start(options: { readonly canAsk: boolean }) {
