@@ -4,7 +4,6 @@ import * as core from "@arcp/core";
 import * as runtime from "@arcp/runtime";
 import * as sdk from "@arcp/sdk";
 import { describe, expect, test } from "vitest";
-import { z } from "zod";
 import { startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { Puppet, settle } from "../support/puppet.ts";
@@ -80,8 +79,8 @@ describe("@arcp/core", () => {
   });
 
   test("makes schemas of messages", () => {
-    const schema = core.messageEnvelope("x-vendor.acme.ask", z.object({ question: z.string() }));
-    const built = core.buildEnvelope({ type: "x-vendor.acme.ask", payload: { question: "why?" } });
+    const schema = core.messageEnvelope("x-vendor.acme.ask", core.thoughtBody);
+    const built = core.buildEnvelope({ type: "x-vendor.acme.ask", payload: { text: "why?" } });
     expect(schema.parse(built)).toEqual(built);
     expect(schema.safeParse({ ...built, type: "x-vendor.acme.tell" }).success).toBe(false);
     expect(schema.safeParse({ ...built, payload: {} }).success).toBe(false);
