@@ -520,8 +520,8 @@ describe("what an agent says", () => {
     expect((await job.done).result).toEqual({ [fixed]: fixed });
   });
 
-  test("may use any member name", async () => {
-    const body = JSON.parse('{"constructor":"Ferrari","prototype":1,"__proto__":{"x":1}}') as object;
+  test("may use any member name that is safe to read", async () => {
+    const body = { constructor: "Ferrari", prototype: { constructor: [1] }, toString: "text", hasOwnProperty: false };
     await using harness = startHarness({
       agents: {
         probe: async (_input, context) => {
@@ -530,9 +530,25 @@ describe("what an agent says", () => {
         },
       },
     });
-    const raw = await harness.rawSession();
-    const { job_id } = (await raw.submit("probe")).payload;
-    expect((await raw.end(job_id)).payload.result).toEqual(body);
+    const job = await (await harness.client()).submit({ agent: "probe" });
+    expect((await collect(job.events())).map((event) => event.body)).toEqual([body]);
+    expect((await job.done).result).toEqual(body);
+  });
+
+  test("never holds a member that no client would read: the agent is told, and a job always ends", async () => {
+    const body: unknown = JSON.parse('{"nested":[{"__proto__":{"isAdmin":true}}]}');
+    await using harness = startHarness({
+      agents: {
+        probe: async (_input, context) => {
+          await expect(context.emitEvent("x-vendor.acme.car", body)).rejects.toThrow(InvalidRequestError);
+          await context.thought('"__proto__": as text');
+          return body;
+        },
+      },
+    });
+    const job = await (await harness.client()).submit({ agent: "probe" });
+    expect(await collect(job.events())).toMatchObject([{ kind: "thought", body: { text: '"__proto__": as text' } }]);
+    await expect(job.done).rejects.toMatchObject({ code: "INTERNAL_ERROR" });
   });
 });
 

@@ -4,8 +4,6 @@ import type { FrameLimits } from "./limits.ts";
 /** A decoded JSON object whose keys are safe to read: no duplicates, no `__proto__`. */
 export type JsonObject = { readonly [key: string]: unknown };
 
-const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "prototype", "constructor"]);
-
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPEN_BRACE = 0x7b;
@@ -117,7 +115,8 @@ function stringOf(literal: string): string {
 }
 
 function addKey(scope: Set<string>, key: string, limits: FrameLimits): void {
-  if (FORBIDDEN_KEYS.has(key)) throw new InvalidRequestError(`the member name ${JSON.stringify(key)} is not allowed`);
+  if (limits.refusedNames.has(key))
+    throw new InvalidRequestError(`the member name ${JSON.stringify(key)} is not allowed`);
   if (scope.has(key)) throw new InvalidRequestError("an object names the same member twice");
   if (scope.size >= limits.maxKeys) throw new InvalidRequestError("an object has too many members");
   scope.add(key);

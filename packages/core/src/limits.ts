@@ -8,7 +8,14 @@ export interface FrameLimits {
   readonly maxKeys: number;
   /** Text that some stores cannot hold, U+0000 and unpaired surrogates: refused from clients, read from runtimes. */
   readonly unstorableText: "refuse" | "allow";
+  /** Member names that are refused. */
+  readonly refusedNames: ReadonlySet<string>;
 }
+
+/** Names that a careless copy of an object would take for something else. */
+const UNSAFE_NAMES: ReadonlySet<string> = new Set(["__proto__", "prototype", "constructor"]);
+/** What an agent says may use any name but the one that JSON cannot carry safely. */
+const UNCARRIED_NAMES: ReadonlySet<string> = new Set(["__proto__"]);
 
 /** What a runtime accepts from a client. */
 export const CLIENT_FRAME_LIMITS: FrameLimits = {
@@ -17,6 +24,7 @@ export const CLIENT_FRAME_LIMITS: FrameLimits = {
   // A thousand unknown members of an envelope are ignored (§5.1), beside those that it has.
   maxKeys: 1024,
   unstorableText: "refuse",
+  refusedNames: UNSAFE_NAMES,
 };
 
 /** What a client accepts from a runtime: larger, because a result may come inline. */
@@ -25,4 +33,5 @@ export const RUNTIME_FRAME_LIMITS: FrameLimits = {
   maxDepth: 256,
   maxKeys: 100_000,
   unstorableText: "allow",
+  refusedNames: UNCARRIED_NAMES,
 };

@@ -13,7 +13,10 @@ export function timestamp(ms: number): string {
   return lastTimeText;
 }
 
-/** `value` as JSON. Throws {@link InvalidRequestError} for what JSON cannot hold: cycles, BigInt. */
+/** In JSON text, where every quote inside a string is escaped: a member that clients refuse to read. */
+const UNCARRIED_NAME = '"__proto__":';
+
+/** `value` as JSON. Throws {@link InvalidRequestError} for what JSON cannot hold or carry: cycles, BigInt, `__proto__`. */
 export function jsonOf(value: unknown): string {
   let text: string | undefined;
   try {
@@ -22,6 +25,7 @@ export function jsonOf(value: unknown): string {
     throw new InvalidRequestError("the value cannot be written as JSON", { cause });
   }
   if (text === undefined) return "null";
+  if (text.includes(UNCARRIED_NAME)) throw new InvalidRequestError("a member is named __proto__");
   // Unpaired surrogates come out as escapes that other peers refuse to read.
   return text.includes("\\ud")
     ? text.replace(UNPAIRED, (match, escaped) => (escaped === "\\" ? match : "\ufffd"))
