@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 
-export const TEXT = 0x1;
+const TEXT = 0x1;
 export const BINARY = 0x2;
 export const PING = 0x9;
 const CLOSE = 0x8;

@@ -1,14 +1,5 @@
 /** Events as the caller sees them: one type per kind, discriminated on `kind` (§8.2). */
-import {
-  delegateBody,
-  EVENT_BODIES,
-  type EventBody,
-  type EventKind,
-  isEventKind,
-  type JobId,
-  type MessageOf,
-  toolCallBody,
-} from "@arcp/core";
+import { EVENT_BODIES, type EventBody, type EventKind, isEventKind, type JobId, type MessageOf } from "@arcp/core";
 import { withoutNulls } from "./respelling.ts";
 
 interface EventFacts {
@@ -19,22 +10,9 @@ interface EventFacts {
   readonly ts: string | undefined;
 }
 
-/** Other SDKs leave out `args` of a call without arguments, and `input` of a delegation that they only report. */
-const BODIES = {
-  ...EVENT_BODIES,
-  tool_call: toolCallBody.partial({ args: true }),
-  delegate: delegateBody.partial({ input: true }),
-};
-
-type BodyOf<Kind extends EventKind> = Kind extends "tool_call"
-  ? Omit<EventBody<"tool_call">, "args"> & { readonly args?: unknown }
-  : Kind extends "delegate"
-    ? Omit<EventBody<"delegate">, "input"> & { readonly input?: unknown }
-    : EventBody<Kind>;
-
 /** An event of one of the ten reserved kinds. */
 export type ReservedEvent = {
-  [Kind in EventKind]: EventFacts & { readonly kind: Kind; readonly body: BodyOf<Kind> };
+  [Kind in EventKind]: EventFacts & { readonly kind: Kind; readonly body: EventBody<Kind> };
 }[EventKind];
 
 /**
@@ -62,7 +40,7 @@ export function toJobEvent(
 ): JobEvent {
   const { kind, ts, body } = payload;
   if (!isEventKind(kind)) return { kind: "vendor", name: kind, jobId, seq, ts, body };
-  const schema = BODIES[kind];
+  const schema = EVENT_BODIES[kind];
   const parsed = schema.safeParse(body);
   if (parsed.success) return { kind, jobId, seq, ts, body: parsed.data } as ReservedEvent;
   const again = schema.safeParse(withoutNulls(body));

@@ -360,7 +360,11 @@ export class Job {
     this.#followers = [];
     this.#span?.end(outcome.status, error?.code, this.budget);
     if (this.#stop?.signal.aborted === false) this.#stop.abort(this.#lateError());
-    if (error?.cause !== undefined) this.#tools.logger.warn({ jobId: this.id, err: error.cause }, "an agent failed");
+    if (error?.cause !== undefined) {
+      // A refusal that the agent worded itself is its user's matter; a fault is the operator's.
+      const level = error.code === "INTERNAL_ERROR" ? "warn" : "debug";
+      this.#tools.logger[level]({ jobId: this.id, err: error.cause }, "an agent failed");
+    }
     this.#tools.onEnded(this);
     return true;
   }

@@ -66,7 +66,7 @@ function lineOf(event: JobEvent): Line {
       return { label: "artifact", style: "blue", text: `${uri} ${type}${size === undefined ? "" : ` ${bytes(size)}`}` };
     }
     case "delegate":
-      return { label: "delegate", style: "blue", text: String(event.body.agent), details: event.body.input };
+      return { label: "delegate", style: "blue", text: event.body.agent, details: event.body.input };
     case "result_chunk": {
       const { chunk_seq: number, data, more } = event.body;
       return {
