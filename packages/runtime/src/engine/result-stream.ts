@@ -29,6 +29,10 @@ export class ChunkSequence {
   #bytes = 0;
   #isComplete = false;
   #lastEncoding: ChunkEncoding = "utf8";
+  /** The last write that is not through; `undefined` when all are. */
+  #turn: Promise<void> | undefined;
+  /** Half a character that the text so far ended with: the rest of it may come with the next write. */
+  half = "";
 
   constructor(job: Job, resultId: ResultId = newResultId()) {
     this.#job = job;
@@ -48,6 +52,17 @@ export class ChunkSequence {
   /** Has the last chunk been emitted? */
   get isComplete(): boolean {
     return this.#isComplete;
+  }
+
+  /** Runs `write` when those before it are through: an agent may begin several without waiting. */
+  inTurn(write: () => Promise<void>): Promise<void> {
+    const mine = this.#turn === undefined ? write() : this.#turn.then(write, write);
+    this.#turn = mine;
+    const over = (): void => {
+      if (this.#turn === mine) this.#turn = undefined;
+    };
+    mine.then(over, over);
+    return mine;
   }
 
   /**
@@ -93,11 +108,11 @@ export class ResultStream {
   }
 
   /**
-   * Emits `chunk`, in several pieces if it is long; text is never cut inside a character. Resolves when the consumer
-   * keeps up. Rejects as {@link ChunkSequence.emit} does.
+   * Emits `chunk` after those that were written before it, in several pieces if it is long; text is never cut inside a
+   * character. Resolves when the consumer keeps up. Rejects as {@link ChunkSequence.emit} does.
    */
   write(chunk: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
-    return quiet(this.#write(chunk, options));
+    return quiet(this.#chunks.inTurn(() => this.#write(chunk, options)));
   }
 
   /**
@@ -105,21 +120,35 @@ export class ResultStream {
    * that is ignored.
    */
   finalize(last?: string | Uint8Array, options: FinalizeOptions & WriteOptions = {}): Promise<void> {
-    return quiet(this.#finalize(last, options));
+    return quiet(this.#chunks.inTurn(() => this.#finalize(last, options)));
   }
 
   async #write(chunk: string | Uint8Array, options: WriteOptions): Promise<void> {
-    for (const piece of pieces(chunk, options.encoding)) await this.#chunks.emitPiece(piece, true);
+    for (const piece of this.#pieces(chunk, options.encoding, false)) await this.#chunks.emitPiece(piece, true);
   }
 
   async #finalize(last: string | Uint8Array | undefined, options: FinalizeOptions & WriteOptions): Promise<void> {
     const tail =
-      last === undefined
+      last === undefined && this.#chunks.half === ""
         ? [{ data: "", encoding: this.#chunks.lastEncoding, bytes: 0 }]
-        : pieces(last, options.encoding);
+        : this.#pieces(last ?? "", options.encoding, true);
     for (const [index, piece] of tail.entries()) await this.#chunks.emitPiece(piece, index < tail.length - 1);
     const { summary, resultSize = this.#chunks.bytes } = options;
     this.#job.end({ status: "success", members: streamedMembers(this.resultId, resultSize, summary) });
+  }
+
+  /** The pieces of `chunk`, after what the text before it left over. Unless it is the last, it may leave some itself. */
+  #pieces(chunk: string | Uint8Array, encoding: ChunkEncoding | undefined, isLast: boolean): Piece[] {
+    const { half } = this.#chunks;
+    if (typeof chunk !== "string" || encoding === "base64") {
+      const own = pieces(chunk, encoding);
+      this.#chunks.half = "";
+      return half === "" ? own : [...pieces(half, "utf8"), ...own];
+    }
+    const text = half + chunk;
+    const end = isLast || !isHighSurrogate(text.charCodeAt(text.length - 1)) ? text.length : text.length - 1;
+    this.#chunks.half = text.slice(end);
+    return end === 0 && text !== "" ? [] : pieces(text.slice(0, end), "utf8");
   }
 }
 
@@ -167,8 +196,7 @@ function pieces(chunk: string | Uint8Array, asked: ChunkEncoding | undefined): P
   return list;
 }
 
-const HIGH_SURROGATE_MIN = 0xd800;
-const HIGH_SURROGATE_MAX = 0xdbff;
+const isHighSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff;
 /** A code unit is three bytes of UTF-8 at most. */
 const PIECE_UNITS = Math.floor(PIECE_BYTES / 3);
 
@@ -177,8 +205,7 @@ function textPieces(text: string): string[] {
   const list: string[] = [];
   for (let at = 0; at < text.length; ) {
     let end = Math.min(at + PIECE_UNITS, text.length);
-    const last = text.charCodeAt(end - 1);
-    if (end < text.length && last >= HIGH_SURROGATE_MIN && last <= HIGH_SURROGATE_MAX) end -= 1;
+    if (end < text.length && isHighSurrogate(text.charCodeAt(end - 1))) end -= 1;
     list.push(text.slice(at, end));
     at = end;
   }
