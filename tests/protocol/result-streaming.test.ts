@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { CARRIERS, startHarness } from "../support/harness.ts";
+import { Puppet } from "../support/puppet.ts";
 import { ALL_FEATURES, type Frame } from "../support/raw-client.ts";
 
 const PIECE_BYTES = 256 * 1024;
@@ -473,4 +474,95 @@ test("text is cut between characters, and bytes anywhere", async () => {
     const asBytes = await streamed(streams((stream) => stream.finalize(Buffer.from(source))));
     expect(decoded(asBytes.chunks).toString() === source).toBe(true);
   }
+});
+
+describe("an agent that does not wait", () => {
+  /** More than one chunk takes. */
+  const LONG = 600_000;
+
+  test("has its writes in order, and all of them before the end", async () => {
+    await using harness = startHarness({
+      agents: {
+        hasty: (_input, context) => {
+          const stream = context.streamResult();
+          for (const letter of "abc") void stream.write(letter.repeat(LONG));
+          void stream.finalize("d".repeat(LONG));
+          return undefined;
+        },
+        forgetful: (_input, context) => {
+          const stream = context.streamResult();
+          for (const letter of "abcd") void stream.write(letter.repeat(LONG));
+          return undefined;
+        },
+      },
+    });
+    const client = await harness.client();
+    const expected = [..."abcd"].map((letter) => letter.repeat(LONG)).join("");
+    for (const agent of ["hasty", "forgetful"]) {
+      const job = await client.submit({ agent });
+      const { result, resultSize } = await job.done;
+      expect([agent, result === expected, resultSize]).toEqual([agent, true, 4 * LONG]);
+    }
+  });
+
+  test("and whose data is refused in between goes on with the rest", async () => {
+    await using harness = startHarness({
+      agents: {
+        clumsy: async (_input, context) => {
+          const stream = context.streamResult();
+          void stream.write("a".repeat(LONG));
+          const refused = stream.write("not base64", { encoding: "base64" });
+          void stream.write("b");
+          await expect(refused).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+          await stream.finalize("c");
+        },
+      },
+    });
+    const job = await (await harness.client()).submit({ agent: "clumsy" });
+    expect((await job.done).result).toBe(`${"a".repeat(LONG)}bc`);
+  });
+});
+
+test("text that is cut inside a character arrives whole, whatever the cuts", async () => {
+  const puppet = new Puppet();
+  await using harness = startHarness({ agents: { puppet: puppet.handler } });
+  const client = await harness.client();
+  const text = fc.string({ unit: fc.constantFrom("a", "é", "€", "😀", "𝄞"), minLength: 1, maxLength: 20 });
+  await fc.assert(
+    fc.asyncProperty(text, fc.integer({ min: 1, max: 3 }), fc.boolean(), async (whole, step, endsWithLast) => {
+      const job = await client.submit({ agent: "puppet" });
+      const { context } = await puppet.next();
+      const cuts = Array.from({ length: Math.ceil(whole.length / step) }, (_, index) =>
+        whole.slice(index * step, (index + 1) * step),
+      );
+      const last = endsWithLast ? cuts.pop() : undefined;
+      // One stream or several: they are the same result.
+      for (const cut of cuts) await context.streamResult().write(cut);
+      await context.streamResult().finalize(last);
+      const { result, resultSize } = await job.done;
+      expect([result, resultSize]).toEqual([whole, Buffer.byteLength(whole)]);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("half a character that is never completed is replaced, and moves nothing", async () => {
+  const half = String.fromCharCode(0xd83d);
+  await using harness = startHarness({
+    agents: {
+      halves: async (_input, context) => {
+        const stream = context.streamResult();
+        await stream.write(`a${half}`);
+        await stream.write("b");
+        await stream.write(half);
+        await stream.write(Buffer.from("c"));
+        await stream.write(half);
+        await stream.finalize();
+      },
+    },
+  });
+  const job = await (await harness.client()).submit({ agent: "halves" });
+  const { result, resultSize } = await job.done;
+  expect(Buffer.from(result as Uint8Array).toString()).toBe("a\ufffdb\ufffdc\ufffd");
+  expect(resultSize).toBe(12);
 });
