@@ -80,19 +80,16 @@ function scan(text: string, limits: FrameLimits): void {
 
 /** The index of the quote that ends the string whose content starts at `from`; the length of the text if none does. */
 function closingQuote(text: string, from: number, firstEscape: number): number {
-  let end = text.indexOf('"', from);
+  const end = text.indexOf('"', from);
   if (end === -1) return text.length;
   if (firstEscape === -1 || firstEscape > end) return end;
-  let at = firstEscape;
-  for (;;) {
-    while (at < end && text.charCodeAt(at) !== BACKSLASH) at += 1;
-    if (at >= end) return end;
-    at += 2;
-    if (at > end) {
-      end = text.indexOf('"', at);
-      if (end === -1) return text.length;
-    }
+  // One by one from the first escape on: a search for each quote would cost a call per escaped one.
+  for (let at = Math.max(firstEscape, from); at < text.length; ) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) return at;
+    at += code === BACKSLASH ? 2 : 1;
   }
+  return text.length;
 }
 
 /** Is the string that ended just before `at` a member name? */
