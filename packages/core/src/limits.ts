@@ -30,8 +30,9 @@ export const CLIENT_FRAME_LIMITS: FrameLimits = {
 /** What a client accepts from a runtime: larger, because a result may come inline. */
 export const RUNTIME_FRAME_LIMITS: FrameLimits = {
   maxFrameBytes: 64 * 1024 * 1024,
-  maxDepth: 256,
-  maxKeys: 100_000,
+  // What an agent may write at all: deeper values break the writer, longer objects the frame.
+  maxDepth: 10_000,
+  maxKeys: 5_000_000,
   unstorableText: "allow",
   refusedNames: UNCARRIED_NAMES,
 };

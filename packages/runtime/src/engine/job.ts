@@ -70,6 +70,7 @@ export interface JobFacts {
   readonly leaseConstraints: LeaseConstraints | null;
   readonly budget: Budget | undefined;
   readonly parentJobId: JobId | null;
+  readonly delegateId?: string;
   readonly trace: TraceContext;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
@@ -142,6 +143,11 @@ export class Job {
 
   get parentJobId(): JobId | undefined {
     return this.#facts.parentJobId ?? undefined;
+  }
+
+  /** The delegation that made it; `undefined` for a job that a client submitted. */
+  get delegateId(): string | undefined {
+    return this.#facts.delegateId;
   }
 
   get traceId(): TraceId {
