@@ -68,3 +68,15 @@ export default async (input, ctx) => {
   return "\\u001b[6n";
 };
 `;
+
+/** Leaves a rejection, an exception in a timer and one in an abort listener behind, and goes on. */
+export const CARELESS = `
+import { setTimeout as delay } from "node:timers/promises";
+export default async (input, ctx) => {
+  ctx.signal.addEventListener("abort", () => { throw new Error("thrown in a listener"); });
+  void Promise.reject(new Error("rejected for nobody"));
+  setTimeout(() => { throw new Error("thrown in a timer"); }, 1);
+  await delay(20);
+  return "careless";
+};
+`;

@@ -2,7 +2,7 @@ import { chmod, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { defineConfig } from "@arcp/sdk";
 import { describe, expect, it } from "vitest";
-import { ECHO, PATIENT } from "./agents.ts";
+import { CARELESS, ECHO, PATIENT } from "./agents.ts";
 import { Workspace } from "./arcp.ts";
 
 const isPosix = process.platform !== "win32";
@@ -266,5 +266,22 @@ describe("replay", () => {
       expect(code).toBe(1);
       expect(stderr).toMatch(new RegExp(`^arcp: ${file} is not the database of a runtime: [^\\n]+\\n$`));
     }
+  });
+});
+
+describe("a careless agent", () => {
+  it("does not end the runtime, and with it everybody else's jobs", async () => {
+    await using workspace = await Workspace.create({ "careless.ts": CARELESS, "echo.ts": ECHO });
+    const { url, command } = await workspace.serve([
+      ...["--agent", "careless=./careless.ts"],
+      ...["--agent", "echo=./echo.ts"],
+    ]);
+    const env = { ARCP_URL: url };
+    const careless = await workspace.run(["submit", "careless"], { env });
+    expect(careless.lines.at(-1)).toMatchObject({ type: "job.result", result: "careless" });
+    for (const message of ["rejected for nobody", "thrown in a timer", "thrown in a listener"]) {
+      await command.complains(message);
+    }
+    expect((await workspace.run(["submit", "echo", "--input", "1"], { env })).code).toBe(0);
   });
 });

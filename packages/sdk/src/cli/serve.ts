@@ -12,6 +12,7 @@ import {
 } from "@arcp/core";
 import { ARCPServer, type ARCPServerOptions, type Store, sqliteStore } from "@arcp/runtime";
 import type { ARCPConfig } from "../config.ts";
+import { containAgentFaults } from "./agent-faults.ts";
 import { BUILT_IN, loadAgent, parseAgentOption, type ServedAgent } from "./agent-modules.ts";
 import { type LoadedConfig, loadConfig } from "./config-file.ts";
 import { lockDatabase } from "./database-lock.ts";
@@ -67,6 +68,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
 
   await using stack = new AsyncDisposableStack();
   const logger = createServeLog(process.stderr, options.logLevel ?? config.logLevel ?? "info");
+  stack.defer(containAgentFaults(logger));
   const store = openStore(options, loaded, stack);
   const isOpen = tokens.length === 0 && endpoint === undefined;
   const developer = tokens.length === 0 && endpoint !== undefined ? await ensureDeveloperToken() : undefined;
