@@ -325,3 +325,15 @@ describe("what is refused creates no job", () => {
     expect((await client.submit("puppet")).type).toBe("job.accepted");
   });
 });
+
+test("a refusal names the member that is wrong, also inside one that may be absent", async () => {
+  covers("V11-12-04");
+  await using harness = startHarness({ agents: { echo: (input) => input } });
+  const client = await harness.rawSession();
+  const refusal = await client.submit("echo", null, { lease_request: { "fs.read": ["/a/**", 7] } });
+  expect(refusal.payload).toMatchObject({
+    code: "INVALID_REQUEST",
+    details: { type: "job.submit", path: "payload.lease_request.fs.read.1" },
+  });
+  expect(refusal.payload.message).toContain("expected string");
+});

@@ -125,9 +125,19 @@ export class StdioTransport implements Transport {
       from = end + 1;
     }
     if (from === chunk.length || this.isClosed || this.#isEnding) return;
-    this.#partial.push(chunk.subarray(from));
+    this.#keep(chunk.subarray(from));
     this.#partialBytes += chunk.length - from;
     if (this.#partialBytes > this.#maxFrameBytes) this.#tooLarge();
+  }
+
+  /** Joins pieces of like size: there are few of them, however small they arrive. */
+  #keep(piece: Buffer): void {
+    this.#partial.push(piece);
+    for (;;) {
+      const [before, last] = this.#partial.slice(-2);
+      if (before === undefined || last === undefined || before.length > last.length) return;
+      this.#partial.splice(-2, 2, Buffer.concat([before, last]));
+    }
   }
 
   #joinPartial(rest: Buffer): Buffer {

@@ -131,6 +131,12 @@ export class SessionRegistry {
     return { session, resumeToken };
   }
 
+  /** Forgets a session that nobody has the token of. It is swept as one whose window is over. */
+  discard(session: Session): void {
+    session.update({ detachedAt: 0 });
+    this.#remove(session);
+  }
+
   /** The connection that claimed the session has it, or is gone: the claim is over. */
   settle(session: Session): void {
     this.#claiming.delete(session.id);

@@ -27,6 +27,7 @@ import {
   newSessionId,
   SessionState,
   type Transport,
+  UnauthenticatedError,
 } from "@arcp/core";
 import type { Engine } from "../../engine/engine.ts";
 import type { Link, Session } from "../../engine/session.ts";
@@ -55,6 +56,8 @@ interface Admitted {
   readonly requests: Requests;
   readonly span: SessionSpan | undefined;
   readonly heartbeat: Heartbeat | undefined;
+  /** Calls off the end of the credentials' validity. */
+  readonly stopExpiry: (() => void) | undefined;
 }
 
 type ClosedBy = "client" | "runtime" | "transport";
@@ -326,6 +329,7 @@ export class Connection implements Link {
       ...{ settings: this.#settings, sessions: this.#engine.sessions, ready: this.#engine.ready, logger: this.#logger },
       inventory: () => this.#engine.agents.inventory(),
       isConfidential: this.#transport.peer.isConfidential,
+      now: () => this.#engine.clock.now(),
     });
     handshake.admit(message, this.#alias === undefined ? message.session_id : undefined).then(
       (admission) =>
@@ -338,11 +342,12 @@ export class Connection implements Link {
 
   /** The admission is durable. */
   #welcome(message: OpeningMessage, admission: Admission, payload: object): void {
-    const { session, afterSeq } = admission;
+    const { session, afterSeq, expiresAt } = admission;
     this.#engine.sessions.settle(session);
     if (this.#state.phase !== "awaiting-welcome") {
-      // The client went away meanwhile. The session waits for it like any other.
-      if (!session.isAttached) session.update({ detachedAt: this.#engine.clock.now() });
+      // The client went away meanwhile. A session that it has waits for it; one that it never heard of does not.
+      if (admission.isNew) this.#engine.sessions.discard(session);
+      else if (!session.isAttached) session.update({ detachedAt: this.#engine.clock.now() });
       return;
     }
     this.#stopHandshakeTimer();
@@ -354,6 +359,7 @@ export class Connection implements Link {
       requests: new Requests({ session, outbox: this.sink, submission, observation, cancellation }),
       span: startSessionSpan(session.id, "1.1"),
       heartbeat: session.features.has("heartbeat") ? this.#startHeartbeat() : undefined,
+      stopExpiry: expiresAt === undefined ? undefined : this.#expireAt(expiresAt),
     };
     this.sink.reply(message, "session.welcome", payload);
     session.attach(this, afterSeq);
@@ -367,6 +373,13 @@ export class Connection implements Link {
       ping: () => this.send("session.ping", { nonce: newMessageId(), sent_at: new Date(clock.now()).toISOString() }),
       onLost: () => this.fail(new HeartbeatLostError("nothing was heard from the client for two intervals")),
     });
+  }
+
+  /** Ends the connection when the client's credentials do. The session waits for fresh ones. */
+  #expireAt(at: number): () => void {
+    const { clock } = this.#engine;
+    const expire = (): void => this.fail(new UnauthenticatedError("the bearer token has expired"));
+    return clock.setTimer(expire, at - clock.now());
   }
 
   #refuse(error: ARCPError, frame: JsonObject | undefined): void {
@@ -387,6 +400,7 @@ export class Connection implements Link {
     this.#stopHandshakeTimer();
     this.sink.close();
     this.#admitted?.heartbeat?.stop();
+    this.#admitted?.stopExpiry?.();
     this.#admitted?.session.detach(this);
     this.#admitted?.span?.end(reason);
     if (by !== "transport") this.#transport.close(code, reason);

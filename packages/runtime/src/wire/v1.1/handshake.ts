@@ -34,6 +34,8 @@ export interface HandshakeOptions {
   readonly ready: Promise<void>;
   /** Can nobody else read the connection? */
   readonly isConfidential: boolean;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
   readonly logger: Logger;
 }
 
@@ -43,6 +45,10 @@ export interface Admission {
   readonly resumeToken: string;
   /** The client has everything up to here. */
   readonly afterSeq: number;
+  /** Was the session made just now? Then nobody else has its token. */
+  readonly isNew: boolean;
+  /** When the credentials shown stop being valid, in milliseconds since the epoch. */
+  readonly expiresAt: number | undefined;
 }
 
 const VERIFY_TIMEOUT_MS = 5_000;
@@ -84,10 +90,10 @@ export class Handshake {
   }
 
   async #open(message: MessageOf<"session.hello">): Promise<Admission> {
-    const { principal } = await this.#authenticate(message.payload.auth);
+    const { principal, expiresAt } = await this.#authenticate(message.payload.auth);
     await this.#options.ready;
     const opened = this.#options.sessions.open(principal, "1.1", this.#effectiveFeatures(message));
-    return { ...opened, afterSeq: 0 };
+    return { ...opened, afterSeq: 0, isNew: true, expiresAt };
   }
 
   async #resume(message: OpeningMessage, namedSession: string | undefined): Promise<Admission> {
@@ -105,7 +111,8 @@ export class Handshake {
       principal: identity?.principal,
     });
     if (message.type === "session.hello") claimed.session.update({ features: this.#effectiveFeatures(message) });
-    return { ...claimed, afterSeq: resume.last_event_seq };
+    const { expiresAt } = identity ?? {};
+    return { ...claimed, afterSeq: resume.last_event_seq, isNew: false, expiresAt };
   }
 
   #effectiveFeatures(hello: MessageOf<"session.hello">): readonly string[] {
@@ -120,7 +127,9 @@ export class Handshake {
     }
     if (scheme !== "bearer" || !bearer || !auth?.token) throw new UnauthenticatedError("a bearer token is required");
     try {
-      return await bearer.verify(auth.token, AbortSignal.timeout(VERIFY_TIMEOUT_MS));
+      const identity = await bearer.verify(auth.token, AbortSignal.timeout(VERIFY_TIMEOUT_MS));
+      if (identity.expiresAt === undefined || identity.expiresAt > this.#options.now()) return identity;
+      throw new UnauthenticatedError("the bearer token has expired");
     } catch (cause) {
       if (cause instanceof UnauthenticatedError) throw cause;
       this.#options.logger.error({ err: cause }, "a token could not be verified");

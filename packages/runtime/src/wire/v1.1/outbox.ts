@@ -127,10 +127,15 @@ export class Outbox implements FeedSink {
   }
 
   async drained(): Promise<void> {
-    const stopTimer = this.#options.clock.setTimer(() => {
-      this.#options.logger.warn({}, "a client that does not read is disconnected");
-      this.#transport.abort("slow consumer");
-    }, SLOW_CONSUMER_MS);
+    let stopTimer = (): void => {};
+    const watch = (bufferedBytes: number): void => {
+      stopTimer = this.#options.clock.setTimer(() => {
+        // Slow is not dead: what has been read since the last look counts.
+        if (this.#transport.bufferedBytes < bufferedBytes) watch(this.#transport.bufferedBytes);
+        else this.#giveUp();
+      }, SLOW_CONSUMER_MS);
+    };
+    watch(this.#transport.bufferedBytes);
     try {
       while (this.isCongested && !this.#transport.isClosed) {
         await this.#transport.drained();
@@ -143,6 +148,11 @@ export class Outbox implements FeedSink {
   }
 
   // ----------------------------------------------------------------------------------------------------------------
+
+  #giveUp(): void {
+    this.#options.logger.warn({}, "a client that does not read is disconnected");
+    this.#transport.abort("slow consumer");
+  }
 
   #envelope(type: string, members: object): object {
     const session = this.#session && { session_id: this.#session.id };
