@@ -20,6 +20,7 @@ import { toSafeJson } from "./escape.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import { DEFAULT_URL, warnOfVisibleToken } from "./runtime-address.ts";
 import { createServeLog } from "./serve-log.ts";
+import { Shutdown } from "./shutdown.ts";
 import { takeStandardOutput } from "./standard-output.ts";
 import { Terminal } from "./terminal.ts";
 import {
@@ -66,10 +67,10 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   if (endpoint !== undefined) checkExposure(endpoint, tokens);
   const tls = await readTls(options, loaded);
 
-  await using stack = new AsyncDisposableStack();
+  await using shutdown = new Shutdown();
   const logger = createServeLog(process.stderr, options.logLevel ?? config.logLevel ?? "info");
-  stack.defer(containAgentFaults(logger));
-  const store = openStore(options, loaded, stack);
+  shutdown.defer(containAgentFaults(logger));
+  const store = openStore(options, loaded, shutdown);
   const isOpen = tokens.length === 0 && endpoint === undefined;
   const developer = tokens.length === 0 && endpoint !== undefined ? await ensureDeveloperToken() : undefined;
   const accepted = developer === undefined ? tokens : [developer];
@@ -83,7 +84,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     eventLog: store,
     logger,
   });
-  stack.defer(() => server.close());
+  shutdown.defer(() => server.close());
   for (const { reference, handler } of agents) server.registerAgent(reference, handler);
 
   const stop = stopSignal(logger);
@@ -94,9 +95,9 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     return EXIT.success;
   }
   const listener = await listen(server, endpoint, config, tls);
-  stack.defer(() => listener.close());
+  shutdown.defer(() => listener.close());
   // Goodbyes go out before the listener cuts what is left.
-  stack.defer(() => server.close());
+  shutdown.defer(() => server.close());
   announce({ url: listener.url, agents, developer, isJson: options.json === true, file: loaded.file });
   await stop;
   return EXIT.success;
@@ -181,19 +182,19 @@ async function readTls(
   return { cert: await readFile(cert), key: await readFile(key) };
 }
 
-function openStore(options: ServeOptions, { config, directory }: LoadedConfig, stack: AsyncDisposableStack): Store {
+function openStore(options: ServeOptions, { config, directory }: LoadedConfig, shutdown: Shutdown): Store {
   const configured = config.db === undefined || config.db === MEMORY ? config.db : resolve(directory, config.db);
   const path = options.db ?? configured ?? join(".arcp", "runtime.db");
   const synchronous = (options.sync ?? config.sync) === "normal" ? "NORMAL" : "FULL";
   if (path !== MEMORY) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    stack.defer(lockDatabase(path));
+    shutdown.defer(lockDatabase(path));
     // SQLite gives the files that it keeps beside the database the same mode.
     closeSync(openSync(path, "a", 0o600));
     if (process.platform !== "win32") chmodSync(path, 0o600);
   }
   const store = sqliteStore({ path, synchronous });
-  stack.defer(() => store.close());
+  shutdown.defer(() => store.close());
   return store;
 }
 
