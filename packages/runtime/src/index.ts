@@ -12,13 +12,14 @@ export {
 } from "./engine/caps.ts";
 export type { Job } from "./engine/job.ts";
 export type { JobContext, ProgressOptions, ResultChunkInput } from "./engine/job-context.ts";
-export {
-  initialBudgetFromLease,
-  isReservedCapabilityName,
-  isValidCapabilityName,
-  validateLeaseConstraints,
-  validateLeaseShape,
-} from "./engine/lease.ts";
+export { initialBudgetFromLease } from "./engine/lease/budget.ts";
+export { isReservedCapabilityName, isValidCapabilityName } from "./engine/lease/capability.ts";
+export { assertLeaseConstraintsSubset, validateLeaseConstraints } from "./engine/lease/constraints.ts";
+export { compileGlob, type Glob, matchGlob } from "./engine/lease/glob.ts";
+export { type LeaseOperationContext, validateLeaseOp } from "./engine/lease/operation.ts";
+export { type LeaseShapeOptions, validateLeaseShape } from "./engine/lease/shape.ts";
+export { assertLeaseSubset, isLeaseSubset, type LeaseSubsetOptions } from "./engine/lease/subset.ts";
+export { canonicalizeTarget } from "./engine/lease/target.ts";
 export type { JobAuthorizationPolicy, JobView } from "./engine/observation.ts";
 export type { FinalizeOptions, ResultStream, WriteOptions } from "./engine/result-stream.ts";
 export type { LeasePolicy } from "./engine/submission.ts";

@@ -2,12 +2,12 @@
 import { type Clock, InternalError, type Logger, type SessionId } from "@arcp/core";
 import type { JobRecord, Store } from "../store/store.ts";
 import { AgentRegistry } from "./agents.ts";
-import { Budget } from "./budget.ts";
 import { type CancelAuthority, Cancellation } from "./cancellation.ts";
 import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
 import { Job, type JobTools } from "./job.ts";
 import { JobRegistry } from "./job-registry.ts";
 import { Journal } from "./journal.ts";
+import { Budget } from "./lease/budget.ts";
 import { type JobAuthorizationPolicy, Observation } from "./observation.ts";
 import { SessionRegistry } from "./session-registry.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";

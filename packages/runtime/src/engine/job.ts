@@ -26,11 +26,11 @@ import {
   type TraceId,
 } from "@arcp/core";
 import { ENTRY, type Entry, type EntryCode, type JobRecord } from "../store/store.ts";
-import type { Budget } from "./budget.ts";
 import type { JobCaps } from "./caps.ts";
 import { eventText, isLonger, jsonOf, terminalText } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
+import type { Budget } from "./lease/budget.ts";
 import { type JobSpan, spanIdOf, startJobSpan } from "./telemetry.ts";
 
 /** How a job ends. */

@@ -14,13 +14,14 @@ import {
 import { ENTRY, type EntryCode, type IdempotencyRecord, type JobRecord, type Store } from "../store/store.ts";
 import { AgentContext } from "./agent-context.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
-import { Budget } from "./budget.ts";
 import { digestOf } from "./canonical-json.ts";
 import { timestamp } from "./entry-text.ts";
 import { Job, type JobTools } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
-import { isLiteralPart, validateLeaseConstraints, validateLeaseShape } from "./lease.ts";
+import { Budget } from "./lease/budget.ts";
+import { validateLeaseConstraints } from "./lease/constraints.ts";
+import { isLiteralPart, validateLeaseEntries as validateLeaseShape } from "./lease/shape.ts";
 import type { Acceptance, Session } from "./session.ts";
 
 export interface SubmitRequest {

@@ -31,6 +31,24 @@ export class Budget {
     return new Budget(units);
   }
 
+  /** Counters that stand at `remaining`: at the decimals that its numbers print as. */
+  static fromRemaining(remaining: ReadonlyMap<string, number>): Budget {
+    const units = [...remaining].map(([currency, value]): [string, bigint] => [
+      currency,
+      value < 0 ? -unitsOf(-value) : unitsOf(value),
+    ]);
+    return new Budget(new Map(units));
+  }
+
+  /** The first currency in which this is more than `limit`, compared exactly; one that `limit` lacks is more. */
+  firstAbove(limit: Budget | undefined): string | undefined {
+    for (const [currency, units] of this.#units) {
+      const most = limit === undefined ? undefined : limit.#units.get(currency);
+      if (most === undefined || units > most) return currency;
+    }
+    return undefined;
+  }
+
   /**
    * Lowers the counter of `currency` by `cost`. Returns whether there is such a counter and `cost` is a finite,
    * non-negative number; otherwise nothing changes.
@@ -51,6 +69,10 @@ export class Budget {
     return Object.fromEntries(this.remaining());
   }
 }
+
+/** The counters that a lease starts with, per currency; empty without `cost.budget`. */
+export const initialBudgetFromLease = (lease: Lease): ReadonlyMap<string, number> =>
+  Budget.fromLease(lease)?.remaining() ?? new Map();
 
 /** The decimal that `value` prints as, rounded up to the smallest unit: a cost is never forgotten. */
 function unitsOf(value: number): bigint {

@@ -1,0 +1,104 @@
+/** May this operation take place under this lease, now (§9.3, §9.5, §9.6)? */
+import {
+  BudgetExhaustedError,
+  type Lease,
+  type LeaseConstraints,
+  LeaseExpiredError,
+  PermissionDeniedError,
+} from "@arcp/core";
+import { kindOf } from "./capability.ts";
+import { parseInstant } from "./constraints.ts";
+import { matchesPattern, patternOf } from "./pattern.ts";
+import { canonicalizeTarget } from "./target.ts";
+
+export interface LeaseOperationContext {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly constraints?: LeaseConstraints | undefined;
+  /** What is left, per currency. */
+  readonly budget?: ReadonlyMap<string, number> | undefined;
+  /** How long after `expires_at` operations still pass, for clocks that differ. None by default. */
+  readonly graceMs?: number | undefined;
+}
+
+/**
+ * Returns the canonical target if `lease` covers `capability` on it: what was checked is what has to be used. The
+ * order is fixed: expiry, then budget, then patterns. Text in
+ * `lease` that is no pattern matches nothing.
+ *
+ * @throws LeaseExpiredError at and after `expires_at`.
+ * @throws BudgetExhaustedError if any counter is zero or less.
+ * @throws PermissionDeniedError if no pattern matches; its details name the capability, the target, the patterns that
+ *   there are and, if one pattern can say it, the narrowest that would have allowed it.
+ * @throws InvalidRequestError for a target that is not of the capability's kind.
+ */
+export function validateLeaseOp(
+  lease: Lease,
+  capability: string,
+  target: unknown,
+  context?: LeaseOperationContext,
+): string {
+  assertNotExpired(context);
+  assertBudgetLeft(context?.budget);
+  const kind = kindOf(capability);
+  if (kind === undefined || kind === "amount") throw denied(capability, String(target), [], undefined);
+  const granted = Object.hasOwn(lease, capability) ? (lease[capability] ?? []) : [];
+  const canonical = canonicalOrDenied(capability, target, granted);
+  const patterns = granted.flatMap((text) => patternOf(capability, text) ?? []);
+  if (!patterns.some((pattern) => matchesPattern(pattern, canonical))) {
+    throw denied(capability, canonical, granted, patternFor(capability, canonical));
+  }
+  return canonical;
+}
+
+function assertNotExpired(context: LeaseOperationContext | undefined): void {
+  const expires_at = context?.constraints?.expires_at;
+  if (context === undefined || expires_at === undefined) return;
+  const at = parseInstant(expires_at);
+  // An end that cannot be read has been reached.
+  if (at !== undefined && context.now < at + (context.graceMs ?? 0)) return;
+  throw new LeaseExpiredError("the lease has expired", { details: { expires_at } });
+}
+
+function assertBudgetLeft(budget: ReadonlyMap<string, number> | undefined): void {
+  for (const [currency, remaining] of budget ?? []) {
+    if (remaining > 0) continue;
+    throw new BudgetExhaustedError(`the budget in ${currency} is used up`, { details: { currency, remaining } });
+  }
+}
+
+/** The canonical target; a refusal of its spelling says which operation it belongs to. */
+function canonicalOrDenied(capability: string, target: unknown, granted: readonly string[]): string {
+  try {
+    return canonicalizeTarget(capability, target);
+  } catch (error) {
+    if (!(error instanceof PermissionDeniedError)) throw error;
+    throw denied(capability, String(target), granted, undefined, error.message);
+  }
+}
+
+const MAX_SHOWN = 256;
+
+function denied(
+  capability: string,
+  target: string,
+  patterns: readonly string[],
+  needed: string | undefined,
+  reason = "the lease does not cover it",
+): PermissionDeniedError {
+  const shown = withoutQuery(capability, target).slice(0, MAX_SHOWN);
+  return new PermissionDeniedError(`${capability} ${JSON.stringify(shown)}: ${reason}`, {
+    details: { capability, target: shown, patterns, ...(needed !== undefined && { needed }) },
+  });
+}
+
+/** Queries and fragments carry secrets, and a refusal is shown to whoever watches the job. */
+const withoutQuery = (capability: string, target: string): string =>
+  kindOf(capability) === "url" ? target.replace(/[?#].*$/s, "") : target;
+
+/** The pattern that stands for `target` alone; undefined if a pattern cannot say that. */
+function patternFor(capability: string, target: string): string | undefined {
+  const text = withoutQuery(capability, target);
+  if (text.includes("*") || text.length > MAX_SHOWN) return undefined;
+  return patternOf(capability, text)?.text;
+}

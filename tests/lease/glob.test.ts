@@ -1,0 +1,150 @@
+import { compileGlob, isLeaseSubset, matchGlob } from "@arcp/runtime";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { covers } from "../support/covers.ts";
+
+/** Every sequence of one to `longest` of `parts`. */
+function sequences(parts: readonly string[], longest: number): string[][] {
+  const all: string[][] = [];
+  let last: string[][] = [[]];
+  for (let length = 1; length <= longest; length += 1) {
+    last = last.flatMap((sequence) => parts.map((part) => [...sequence, part]));
+    all.push(...last);
+  }
+  return all;
+}
+
+/** The definition, word for word, by trying everything. */
+function oracle(pattern: readonly string[], text: readonly string[]): boolean {
+  const [first, ...rest] = pattern;
+  if (first === undefined) return text.length === 0;
+  if (first === "**") return text.some((_, skip) => oracle(rest, text.slice(skip))) || oracle(rest, []);
+  const [word, ...words] = text;
+  if (word === undefined) return false;
+  const isMatch = first === "*" ? word !== "" : oracleWord([...first], [...word]);
+  return isMatch && oracle(rest, words);
+}
+
+function oracleWord(pattern: readonly string[], word: readonly string[]): boolean {
+  const [first, ...rest] = pattern;
+  if (first === undefined) return word.length === 0;
+  if (first === "*") return oracleWord(rest, word) || (word.length > 0 && oracleWord(pattern, word.slice(1)));
+  return word[0] === first && oracleWord(rest, word.slice(1));
+}
+
+const PATTERNS = sequences(["a", "b", "a*", "*", "**"], 4);
+/** `c` and `aa` are what tells stars from letters. */
+const TEXTS = sequences(["a", "b", "aa", "c"], 5);
+
+describe("exhaustively", () => {
+  const matched = PATTERNS.map((pattern) => TEXTS.map((text) => oracle(pattern, text)));
+
+  test("patterns of four segments match what the definition says", () => {
+    covers("V11-9.2-03", "V11-9.2-04", "V11-9.2-05");
+    const texts = TEXTS.map((text) => text.join("/"));
+    const wrong: string[] = [];
+    for (const [index, pattern] of PATTERNS.entries()) {
+      const glob = compileGlob(pattern.join("/"));
+      for (const [position, text] of texts.entries()) {
+        if (matchGlob(glob, text) !== matched[index]?.[position]) wrong.push(`${glob.pattern} on ${text}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test("what is proven to be covered is, and nearly everything that is gets proven", () => {
+    covers("V11-9.4-02", "V11-9.4-04");
+    const packed = matched.map((row) => BigInt(`0b${row.map(Number).join("")}`));
+    const lease = PATTERNS.map((pattern) => ({ "model.use": [pattern.join("/")] }));
+    let covered = 0;
+    let proven = 0;
+    const unsound: string[] = [];
+    for (const [outer, outerTexts] of packed.entries()) {
+      for (const [inner, innerTexts] of packed.entries()) {
+        const isCovered = (innerTexts & ~outerTexts) === 0n;
+        const isProven = isLeaseSubset(lease[inner] ?? {}, lease[outer] ?? {});
+        if (isCovered) covered += 1;
+        if (isProven) proven += 1;
+        if (isProven && !isCovered) unsound.push(`${PATTERNS[inner]?.join("/")} within ${PATTERNS[outer]?.join("/")}`);
+      }
+    }
+    expect(unsound).toEqual([]);
+    expect(covered).toBeGreaterThan(PATTERNS.length);
+    expect(proven / covered).toBeGreaterThanOrEqual(0.95);
+  }, 60_000);
+});
+
+describe("in time", () => {
+  test.each([
+    ["many stars over segments", `${"/**".repeat(8)}/x`, `${"/a".repeat(40)}!`],
+    ["stars between segments", `${"/**/a".repeat(200)}/x`, "/a".repeat(2000)],
+    ["many stars within a segment", `${"a*".repeat(500)}x`, "a".repeat(4000)],
+    ["text like a nested quantifier", "(a+)+(a*)*(a|a)*", "a".repeat(4000)],
+    ["repetitions of the last piece", `*${"ab".repeat(500)}c`, "ab".repeat(2000)],
+  ])("%s are decided at once", (_what, pattern, text) => {
+    covers("V11-9.2-06");
+    const glob = compileGlob(pattern);
+    matchGlob(glob, text);
+    const startedAt = performance.now();
+    expect(matchGlob(glob, text)).toBe(false);
+    // The smallest of these takes microseconds; exponential matching takes years.
+    expect(performance.now() - startedAt).toBeLessThan(100);
+  });
+
+  test("a proof that grows too large is none", () => {
+    const outer = { "model.use": [`${"**/a/*/".repeat(60)}b`] };
+    const inner = { "model.use": [`${"**/a/*/*/".repeat(60)}b`] };
+    const startedAt = performance.now();
+    isLeaseSubset(inner, outer);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+  });
+});
+
+describe("stars beside text", () => {
+  test("two match as one, and nothing is proven about them", () => {
+    covers("V11-9.4-04");
+    expect(matchGlob("/a/b**", "/a/bcd")).toBe(true);
+    expect(matchGlob("/a/b**", "/a/b/c")).toBe(false);
+    const glued = { "fs.read": ["/a/b**"] };
+    expect(isLeaseSubset(glued, { "fs.read": ["/a/*"] })).toBe(false);
+    expect(isLeaseSubset({ "fs.read": ["/a/bc"] }, glued)).toBe(false);
+    expect(isLeaseSubset(glued, glued)).toBe(true);
+  });
+});
+
+describe("properties", () => {
+  const part = fc.constantFrom("a", "b", "*", "**", "a*", "*b", "a*b", "ab");
+  const pattern = fc.array(part, { minLength: 1, maxLength: 5 }).map((parts) => parts.join("/"));
+  const word = fc.constantFrom("a", "b", "ab", "aab", "c");
+  const text = fc.array(word, { minLength: 1, maxLength: 7 }).map((words) => words.join("/"));
+  const isWithin = (inner: string, outer: string) => isLeaseSubset({ "tool.call": [inner] }, { "tool.call": [outer] });
+
+  test("every pattern covers itself", () => {
+    fc.assert(fc.property(pattern, (one) => isWithin(one, one)));
+  });
+
+  test("coverage goes on from pattern to pattern", () => {
+    fc.assert(
+      fc.property(pattern, pattern, pattern, (a, b, c) => !(isWithin(a, b) && isWithin(b, c)) || isWithin(a, c)),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("what a covered pattern matches the other one matches", () => {
+    fc.assert(
+      fc.property(pattern, pattern, text, (inner, outer, target) => {
+        return !(isWithin(inner, outer) && matchGlob(inner, target)) || matchGlob(outer, target);
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  test("random patterns match what the definition says", () => {
+    fc.assert(
+      fc.property(pattern, text, (one, target) => {
+        expect(matchGlob(one, target)).toBe(oracle(one.split("/"), target.split("/")));
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+});
