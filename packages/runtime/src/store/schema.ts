@@ -1,11 +1,8 @@
 /** The tables of the embedded store, and how a file of an older version becomes one of this version. */
 
-/** Entries per segment: a segment's number and a position within it make one 53-bit key. */
-export const SEGMENT_SIZE = 2 ** 20;
-
 /**
  * `entry` is the log: one row per entry under a compact integer key, no secondary index. A job owns segments of
- * {@link SEGMENT_SIZE} keys, so its journal lies together. `feed` is run-length coded.
+ * 2^20 keys, so its journal lies together. `feed` is run-length coded.
  */
 const VERSION_1 = `
 CREATE TABLE job (

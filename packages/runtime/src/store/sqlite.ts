@@ -1,6 +1,9 @@
 import type { JobId, LoggedEntry, LoggedJob, SessionId } from "@arcp/core";
 import Database from "better-sqlite3";
-import { MIGRATIONS, SEGMENT_SIZE } from "./schema.ts";
+import { MIGRATIONS } from "./schema.ts";
+import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
+import { type JobRow, jobRecord, loggedJob, type RunRow, type SessionRow, sessionRecord } from "./sqlite-rows.ts";
+import { prepare } from "./sqlite-statements.ts";
 import {
   type Batch,
   type Entry,
@@ -31,40 +34,6 @@ export interface SqliteStoreOptions {
 /** The embedded store: one SQLite file in WAL mode, written by one process. Throws if the file cannot be opened. */
 export function sqliteStore(options: SqliteStoreOptions = {}): Store {
   return new SqliteStore(options);
-}
-
-interface JobRow {
-  key: number;
-  id: string;
-  session_id: string;
-  principal: string;
-  agent: string;
-  agent_version: string;
-  status: string;
-  created_at: number;
-  ended_at: number | null;
-  lease: string;
-  lease_constraints: string | null;
-  parent_job_id: string | null;
-  trace_id: string;
-  budget: string | null;
-  epoch: number;
-  last_n: number;
-  last_event_seq: number;
-}
-
-interface SessionRow {
-  key: number;
-  id: string;
-  principal: string;
-  wire: string;
-  features: string;
-  token_hash: string;
-  previous_token_hash: string | null;
-  salt: string;
-  acked_seq: number;
-  detached_at: number | null;
-  created_at: number;
 }
 
 /** What the store remembers of a job that is being written to. */
@@ -403,81 +372,6 @@ class SqliteStore implements Store {
   }
 }
 
-interface RunRow {
-  readonly seq: number;
-  readonly job: number;
-  readonly jobId: string;
-  readonly traceId: string;
-  readonly n: number;
-  readonly count: number;
-}
-
-function keyOf(segments: readonly number[], n: number): number {
-  const ordinal = Math.floor((n - 1) / SEGMENT_SIZE);
-  return (segments[ordinal] as number) * SEGMENT_SIZE + ((n - 1) % SEGMENT_SIZE);
-}
-
-/** The key ranges that hold positions `fromN` to `toN`, one per segment. */
-function spans(
-  segments: readonly number[],
-  fromN: number,
-  toN: number,
-): { readonly from: number; readonly to: number; readonly firstN: number }[] {
-  const list: { from: number; to: number; firstN: number }[] = [];
-  for (let n = fromN; n <= toN; ) {
-    const segmentEnd = (Math.floor((n - 1) / SEGMENT_SIZE) + 1) * SEGMENT_SIZE;
-    const last = Math.min(toN, segmentEnd);
-    if (Math.floor((n - 1) / SEGMENT_SIZE) >= segments.length) break;
-    list.push({ from: keyOf(segments, n), to: keyOf(segments, last), firstN: n });
-    n = last + 1;
-  }
-  return list;
-}
-
-function jobRecord(row: JobRow): JobRecord {
-  return {
-    id: row.id as JobId,
-    sessionId: row.session_id as SessionId,
-    principal: row.principal,
-    agent: row.agent,
-    agentVersion: row.agent_version,
-    status: row.status as JobRecord["status"],
-    createdAt: row.created_at,
-    endedAt: row.ended_at,
-    lease: JSON.parse(row.lease),
-    leaseConstraints: row.lease_constraints === null ? null : JSON.parse(row.lease_constraints),
-    parentJobId: row.parent_job_id as JobId | null,
-    traceId: row.trace_id as JobRecord["traceId"],
-    budget: row.budget === null ? null : JSON.parse(row.budget),
-    epoch: row.epoch,
-    lastN: row.last_n,
-    lastEventSeq: row.last_event_seq,
-  };
-}
-
-function loggedJob(job: JobRecord): LoggedJob {
-  const { id, sessionId, principal, agent, agentVersion, status, lease, parentJobId, traceId, createdAt, endedAt } =
-    job;
-  const facts = { jobId: id, sessionId, principal, agent, agentVersion, status, lease, parentJobId };
-  const constraints = job.leaseConstraints === null ? {} : { leaseConstraints: job.leaseConstraints };
-  return { ...facts, ...constraints, traceId, createdAt, endedAt };
-}
-
-function sessionRecord(row: SessionRow): SessionRecord {
-  return {
-    id: row.id as SessionId,
-    principal: row.principal,
-    wire: row.wire,
-    features: row.features === "" ? [] : row.features.split(" "),
-    tokenHash: row.token_hash,
-    previousTokenHash: row.previous_token_hash,
-    salt: row.salt,
-    ackedSeq: row.acked_seq,
-    detachedAt: row.detached_at,
-    createdAt: row.created_at,
-  };
-}
-
 function migrate(db: Database.Database): void {
   const version = db.pragma("user_version", { simple: true }) as number;
   if (version > MIGRATIONS.length) {
@@ -489,88 +383,4 @@ function migrate(db: Database.Database): void {
       db.pragma(`user_version = ${step + 1}`);
     }).immediate();
   }
-}
-
-function prepare(db: Database.Database) {
-  /** A statement that returns the first column alone. */
-  const value = (sql: string): Database.Statement => db.prepare(sql).pluck();
-  const run = "feed.seq, feed.job, job.id AS jobId, job.trace_id AS traceId, feed.n, feed.count";
-  const runs = `SELECT ${run} FROM feed JOIN job ON job.key = feed.job`;
-  return {
-    begin: db.prepare("BEGIN IMMEDIATE"),
-    commit: db.prepare("COMMIT"),
-    rollback: db.prepare("ROLLBACK"),
-    insertJob: db.prepare(
-      `INSERT INTO job (id, session_id, principal, agent, agent_version, status, created_at, ended_at, lease,
-        lease_constraints, parent_job_id, trace_id, budget, epoch, last_n, last_event_seq)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
-    changeJob: db.prepare(
-      "UPDATE job SET status = ?, ended_at = ?, budget = ?, last_n = ?, last_event_seq = ? WHERE key = ? AND epoch = ?",
-    ),
-    job: db.prepare("SELECT * FROM job WHERE id = ?"),
-    jobsAfter: db.prepare("SELECT * FROM job WHERE key > ? ORDER BY key LIMIT ?"),
-    jobKeyAndEpoch: db.prepare("SELECT key, epoch FROM job WHERE id = ?"),
-    epoch: value("SELECT epoch FROM job WHERE key = ?"),
-    detachSessions: db.prepare("UPDATE session SET detached_at = ? WHERE detached_at IS NULL"),
-    raiseEpochs: db.prepare("UPDATE job SET epoch = epoch + 1 WHERE ended_at IS NULL"),
-    unfinished: db.prepare("SELECT * FROM job WHERE ended_at IS NULL ORDER BY key"),
-    // One pass over the feeds, and only if there is a job to ask for.
-    expiredJobs: db.prepare(
-      `WITH expired AS MATERIALIZED (SELECT key, id, last_n FROM job WHERE ended_at < ? LIMIT 1000)
-       SELECT key, id, last_n FROM expired WHERE key NOT IN (
-         SELECT DISTINCT job FROM feed WHERE EXISTS (SELECT 1 FROM expired))`,
-    ),
-    deleteJob: db.prepare("DELETE FROM job WHERE key = ?"),
-    insertSegment: db.prepare("INSERT INTO segment (job, ordinal) VALUES (?, ?)"),
-    segments: value("SELECT key FROM segment WHERE job = ? ORDER BY ordinal"),
-    deleteSegments: db.prepare("DELETE FROM segment WHERE job = ?"),
-    insertEntry: db.prepare("INSERT INTO entry (key, ts, code, payload) VALUES (?, ?, ?, ?)"),
-    entries: db.prepare("SELECT key, ts, code, payload FROM entry WHERE key BETWEEN ? AND ? ORDER BY key").raw(),
-    codes: value("SELECT code FROM entry WHERE key BETWEEN ? AND ? ORDER BY key"),
-    deleteEntries: db.prepare("DELETE FROM entry WHERE key BETWEEN ? AND ?"),
-    putSession: value(
-      `INSERT INTO session (id, principal, wire, features, token_hash, previous_token_hash, salt, acked_seq,
-        detached_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET features = excluded.features, token_hash = excluded.token_hash,
-        previous_token_hash = excluded.previous_token_hash, acked_seq = excluded.acked_seq,
-        detached_at = excluded.detached_at
-       RETURNING key`,
-    ),
-    session: db.prepare("SELECT * FROM session WHERE id = ?"),
-    sessionKey: value("SELECT key FROM session WHERE id = ?"),
-    sessionByToken: value("SELECT id FROM session WHERE token_hash = ? OR previous_token_hash = ?"),
-    expiredSessions: value("SELECT key FROM session WHERE detached_at IS NOT NULL AND detached_at < ?"),
-    deleteSession: db.prepare("DELETE FROM session WHERE key = ?"),
-    putRun: db.prepare(
-      `INSERT INTO feed (session, seq, job, n, count) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (session, seq) DO UPDATE SET count = excluded.count`,
-    ),
-    // From the run that holds the next number, which begins at or before it.
-    runsAfter: db.prepare(
-      `${runs} WHERE feed.session = ? AND feed.seq + feed.count - 1 > ? AND feed.seq >= coalesce(
-        (SELECT max(seq) FROM feed WHERE session = ? AND seq <= ? + 1), 0) ORDER BY feed.seq LIMIT ?`,
-    ),
-    lastRun: db.prepare(`${runs} WHERE feed.session = ? ORDER BY feed.seq DESC LIMIT 1`),
-    lastRunOfJob: db.prepare(
-      `${runs} WHERE feed.session = ? AND feed.job = ? AND feed.seq <= ? ORDER BY feed.seq DESC LIMIT 1`,
-    ),
-    deleteFeed: db.prepare("DELETE FROM feed WHERE session = ?"),
-    follow: db.prepare("INSERT OR IGNORE INTO follow (job, session) VALUES (?, ?)"),
-    unfollow: db.prepare("DELETE FROM follow WHERE job = ? AND session = ?"),
-    followers: value("SELECT session.id FROM follow JOIN session ON session.key = follow.session WHERE follow.job = ?"),
-    deleteFollows: db.prepare("DELETE FROM follow WHERE session = ?"),
-    deleteJobFollows: db.prepare("DELETE FROM follow WHERE job = ?"),
-    putIdempotency: db.prepare(
-      `INSERT INTO idempotency (principal, key, digest, job_id, expires_at) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (principal, key) DO UPDATE SET digest = excluded.digest, job_id = excluded.job_id,
-        expires_at = excluded.expires_at`,
-    ),
-    idempotency: db.prepare("SELECT digest, job_id, expires_at FROM idempotency WHERE principal = ? AND key = ?"),
-    deleteIdempotency: db.prepare(
-      `DELETE FROM idempotency WHERE expires_at < ? AND NOT EXISTS
-        (SELECT 1 FROM job WHERE job.id = idempotency.job_id AND job.ended_at IS NULL)`,
-    ),
-    audit: db.prepare("INSERT INTO audit (at, action, principal, facts) VALUES (?, ?, ?, ?)"),
-  };
 }

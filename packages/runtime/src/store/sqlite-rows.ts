@@ -1,0 +1,90 @@
+/** Rows of the embedded store, and the records that they stand for. */
+import type { JobId, LoggedJob, SessionId } from "@arcp/core";
+import type { JobRecord, SessionRecord } from "./store.ts";
+
+export interface JobRow {
+  key: number;
+  id: string;
+  session_id: string;
+  principal: string;
+  agent: string;
+  agent_version: string;
+  status: string;
+  created_at: number;
+  ended_at: number | null;
+  lease: string;
+  lease_constraints: string | null;
+  parent_job_id: string | null;
+  trace_id: string;
+  budget: string | null;
+  epoch: number;
+  last_n: number;
+  last_event_seq: number;
+}
+
+export interface SessionRow {
+  key: number;
+  id: string;
+  principal: string;
+  wire: string;
+  features: string;
+  token_hash: string;
+  previous_token_hash: string | null;
+  salt: string;
+  acked_seq: number;
+  detached_at: number | null;
+  created_at: number;
+}
+
+export interface RunRow {
+  readonly seq: number;
+  readonly job: number;
+  readonly jobId: string;
+  readonly traceId: string;
+  readonly n: number;
+  readonly count: number;
+}
+
+export function jobRecord(row: JobRow): JobRecord {
+  return {
+    id: row.id as JobId,
+    sessionId: row.session_id as SessionId,
+    principal: row.principal,
+    agent: row.agent,
+    agentVersion: row.agent_version,
+    status: row.status as JobRecord["status"],
+    createdAt: row.created_at,
+    endedAt: row.ended_at,
+    lease: JSON.parse(row.lease),
+    leaseConstraints: row.lease_constraints === null ? null : JSON.parse(row.lease_constraints),
+    parentJobId: row.parent_job_id as JobId | null,
+    traceId: row.trace_id as JobRecord["traceId"],
+    budget: row.budget === null ? null : JSON.parse(row.budget),
+    epoch: row.epoch,
+    lastN: row.last_n,
+    lastEventSeq: row.last_event_seq,
+  };
+}
+
+export function loggedJob(job: JobRecord): LoggedJob {
+  const { id, sessionId, principal, agent, agentVersion, status, lease, parentJobId, traceId, createdAt, endedAt } =
+    job;
+  const facts = { jobId: id, sessionId, principal, agent, agentVersion, status, lease, parentJobId };
+  const constraints = job.leaseConstraints === null ? {} : { leaseConstraints: job.leaseConstraints };
+  return { ...facts, ...constraints, traceId, createdAt, endedAt };
+}
+
+export function sessionRecord(row: SessionRow): SessionRecord {
+  return {
+    id: row.id as SessionId,
+    principal: row.principal,
+    wire: row.wire,
+    features: row.features === "" ? [] : row.features.split(" "),
+    tokenHash: row.token_hash,
+    previousTokenHash: row.previous_token_hash,
+    salt: row.salt,
+    ackedSeq: row.acked_seq,
+    detachedAt: row.detached_at,
+    createdAt: row.created_at,
+  };
+}

@@ -1,0 +1,97 @@
+/** Every statement of the embedded store, prepared once. */
+import type Database from "better-sqlite3";
+
+/** What is done with a prepared statement. */
+interface Statement {
+  run(...values: unknown[]): { readonly changes: number; readonly lastInsertRowid: number | bigint };
+  get(...values: unknown[]): unknown;
+  all(...values: unknown[]): unknown[];
+  iterate(...values: unknown[]): IterableIterator<unknown>;
+}
+
+export function prepare(db: Database.Database) {
+  const statement = (sql: string): Statement => db.prepare(sql);
+  /** Returns the first column alone. */
+  const value = (sql: string): Statement => db.prepare(sql).pluck();
+  /** Returns rows as arrays. */
+  const tuples = (sql: string): Statement => db.prepare(sql).raw();
+  const run = "feed.seq, feed.job, job.id AS jobId, job.trace_id AS traceId, feed.n, feed.count";
+  const runs = `SELECT ${run} FROM feed JOIN job ON job.key = feed.job`;
+  return {
+    begin: statement("BEGIN IMMEDIATE"),
+    commit: statement("COMMIT"),
+    rollback: statement("ROLLBACK"),
+    insertJob: statement(
+      `INSERT INTO job (id, session_id, principal, agent, agent_version, status, created_at, ended_at, lease,
+        lease_constraints, parent_job_id, trace_id, budget, epoch, last_n, last_event_seq)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    changeJob: statement(
+      "UPDATE job SET status = ?, ended_at = ?, budget = ?, last_n = ?, last_event_seq = ? WHERE key = ? AND epoch = ?",
+    ),
+    job: statement("SELECT * FROM job WHERE id = ?"),
+    jobsAfter: statement("SELECT * FROM job WHERE key > ? ORDER BY key LIMIT ?"),
+    jobKeyAndEpoch: statement("SELECT key, epoch FROM job WHERE id = ?"),
+    epoch: value("SELECT epoch FROM job WHERE key = ?"),
+    detachSessions: statement("UPDATE session SET detached_at = ? WHERE detached_at IS NULL"),
+    raiseEpochs: statement("UPDATE job SET epoch = epoch + 1 WHERE ended_at IS NULL"),
+    unfinished: statement("SELECT * FROM job WHERE ended_at IS NULL ORDER BY key"),
+    // One pass over the feeds, and only if there is a job to ask for.
+    expiredJobs: statement(
+      `WITH expired AS MATERIALIZED (SELECT key, id, last_n FROM job WHERE ended_at < ? LIMIT 1000)
+       SELECT key, id, last_n FROM expired WHERE key NOT IN (
+         SELECT DISTINCT job FROM feed WHERE EXISTS (SELECT 1 FROM expired))`,
+    ),
+    deleteJob: statement("DELETE FROM job WHERE key = ?"),
+    insertSegment: statement("INSERT INTO segment (job, ordinal) VALUES (?, ?)"),
+    segments: value("SELECT key FROM segment WHERE job = ? ORDER BY ordinal"),
+    deleteSegments: statement("DELETE FROM segment WHERE job = ?"),
+    insertEntry: statement("INSERT INTO entry (key, ts, code, payload) VALUES (?, ?, ?, ?)"),
+    entries: tuples("SELECT key, ts, code, payload FROM entry WHERE key BETWEEN ? AND ? ORDER BY key"),
+    codes: value("SELECT code FROM entry WHERE key BETWEEN ? AND ? ORDER BY key"),
+    deleteEntries: statement("DELETE FROM entry WHERE key BETWEEN ? AND ?"),
+    putSession: value(
+      `INSERT INTO session (id, principal, wire, features, token_hash, previous_token_hash, salt, acked_seq,
+        detached_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (id) DO UPDATE SET features = excluded.features, token_hash = excluded.token_hash,
+        previous_token_hash = excluded.previous_token_hash, acked_seq = excluded.acked_seq,
+        detached_at = excluded.detached_at
+       RETURNING key`,
+    ),
+    session: statement("SELECT * FROM session WHERE id = ?"),
+    sessionKey: value("SELECT key FROM session WHERE id = ?"),
+    sessionByToken: value("SELECT id FROM session WHERE token_hash = ? OR previous_token_hash = ?"),
+    expiredSessions: value("SELECT key FROM session WHERE detached_at IS NOT NULL AND detached_at < ?"),
+    deleteSession: statement("DELETE FROM session WHERE key = ?"),
+    putRun: statement(
+      `INSERT INTO feed (session, seq, job, n, count) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (session, seq) DO UPDATE SET count = excluded.count`,
+    ),
+    // From the run that holds the next number, which begins at or before it.
+    runsAfter: statement(
+      `${runs} WHERE feed.session = ? AND feed.seq + feed.count - 1 > ? AND feed.seq >= coalesce(
+        (SELECT max(seq) FROM feed WHERE session = ? AND seq <= ? + 1), 0) ORDER BY feed.seq LIMIT ?`,
+    ),
+    lastRun: statement(`${runs} WHERE feed.session = ? ORDER BY feed.seq DESC LIMIT 1`),
+    lastRunOfJob: statement(
+      `${runs} WHERE feed.session = ? AND feed.job = ? AND feed.seq <= ? ORDER BY feed.seq DESC LIMIT 1`,
+    ),
+    deleteFeed: statement("DELETE FROM feed WHERE session = ?"),
+    follow: statement("INSERT OR IGNORE INTO follow (job, session) VALUES (?, ?)"),
+    unfollow: statement("DELETE FROM follow WHERE job = ? AND session = ?"),
+    followers: value("SELECT session.id FROM follow JOIN session ON session.key = follow.session WHERE follow.job = ?"),
+    deleteFollows: statement("DELETE FROM follow WHERE session = ?"),
+    deleteJobFollows: statement("DELETE FROM follow WHERE job = ?"),
+    putIdempotency: statement(
+      `INSERT INTO idempotency (principal, key, digest, job_id, expires_at) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (principal, key) DO UPDATE SET digest = excluded.digest, job_id = excluded.job_id,
+        expires_at = excluded.expires_at`,
+    ),
+    idempotency: statement("SELECT digest, job_id, expires_at FROM idempotency WHERE principal = ? AND key = ?"),
+    deleteIdempotency: statement(
+      `DELETE FROM idempotency WHERE expires_at < ? AND NOT EXISTS
+        (SELECT 1 FROM job WHERE job.id = idempotency.job_id AND job.ended_at IS NULL)`,
+    ),
+    audit: statement("INSERT INTO audit (at, action, principal, facts) VALUES (?, ?, ?, ?)"),
+  };
+}
