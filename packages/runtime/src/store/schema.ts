@@ -24,7 +24,7 @@ CREATE TABLE job (
   last_n INTEGER NOT NULL,
   last_event_seq INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX job_by_principal ON job (principal, created_at, id);
+CREATE INDEX job_by_principal ON job (principal, created_at);
 CREATE INDEX job_unfinished ON job (key) WHERE ended_at IS NULL;
 CREATE TABLE segment (
   key INTEGER PRIMARY KEY,

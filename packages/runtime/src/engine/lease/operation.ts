@@ -41,7 +41,7 @@ export function validateLeaseOp(
   assertNotExpired(context);
   assertBudgetLeft(context?.budget);
   const kind = kindOf(capability);
-  if (kind === undefined || kind === "amount") throw denied(capability, String(target), [], undefined);
+  if (kind === undefined || kind === "amount") throw denied(capability, textOf(target), [], undefined);
   const granted = Object.hasOwn(lease, capability) ? (lease[capability] ?? []) : [];
   const canonical = canonicalOrDenied(capability, target, granted);
   const patterns = granted.flatMap((text) => patternOf(capability, text) ?? []);
@@ -73,11 +73,13 @@ function canonicalOrDenied(capability: string, target: unknown, granted: readonl
     return canonicalizeTarget(capability, target);
   } catch (error) {
     if (!(error instanceof PermissionDeniedError)) throw error;
-    throw denied(capability, String(target), granted, undefined, error.message);
+    throw denied(capability, textOf(target), granted, undefined, error.message);
   }
 }
 
 const MAX_SHOWN = 256;
+
+const textOf = (target: unknown): string => (typeof target === "string" ? target : "");
 
 function denied(
   capability: string,
@@ -86,9 +88,10 @@ function denied(
   needed: string | undefined,
   reason = "the lease does not cover it",
 ): PermissionDeniedError {
+  const name = capability.slice(0, MAX_SHOWN);
   const shown = withoutQuery(capability, target).slice(0, MAX_SHOWN);
-  return new PermissionDeniedError(`${capability} ${JSON.stringify(shown)}: ${reason}`, {
-    details: { capability, target: shown, patterns, ...(needed !== undefined && { needed }) },
+  return new PermissionDeniedError(`${name} ${JSON.stringify(shown)}: ${reason}`, {
+    details: { capability: name, target: shown, patterns, ...(needed !== undefined && { needed }) },
   });
 }
 

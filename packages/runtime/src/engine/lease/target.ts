@@ -7,9 +7,8 @@ import { kindOf, type TargetKind } from "./capability.ts";
 
 const MAX_TARGET_LENGTH = 4096;
 
-/** Control characters, characters that turn the reading direction, line separators, halves of characters. */
-const UNPRINTABLE =
-  /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/u;
+/** Control characters, characters that turn the reading direction, line separators. */
+const UNPRINTABLE = /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/u;
 
 export const isPrintable = (text: string): boolean => !UNPRINTABLE.test(text) && text.isWellFormed();
 
