@@ -199,7 +199,14 @@ describe("patterns", () => {
   });
 
   test("of everything is an operator's", () => {
-    for (const lease of [{ "fs.read": ["/**"] }, { "tool.call": ["**"] }, { "x-vendor.acme.x": ["**"] }]) {
+    for (const lease of [
+      { "fs.read": ["/**"] },
+      { "fs.read": ["/**/*"] },
+      { "fs.read": ["/*/**"] },
+      { "tool.call": ["**"] },
+      { "tool.call": ["**/*"] },
+      { "x-vendor.acme.x": ["**"] },
+    ]) {
       expect(outcomeOf(() => validateLeaseShape(lease))).toBe("INVALID_REQUEST");
       expect(validateLeaseShape(lease, { mayBeUnlimited: true })).toEqual(lease);
     }

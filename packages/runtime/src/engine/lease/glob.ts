@@ -83,8 +83,13 @@ function matchesSegment({ pieces }: Segment, word: string): boolean {
 /** A character that occurs in no pattern: what matches it matches any. */
 const ANY_CHARACTER = "\u0000";
 
-/** How many states one proof may look at; without an answer by then there is no proof. */
-const MAX_STATES = 2_000;
+/** What proving may still cost; when nothing is left there is no proof. Several proofs may share one. */
+export interface ProofEffort {
+  left: number;
+}
+
+/** The unit is one state and sixteen characters: enough for two leases of the greatest size that people would write. */
+export const proofEffort = (): ProofEffort => ({ left: 250_000 });
 
 /**
  * Is it proven that everything that `inner` matches is matched by `outer`? `mayHaveEmpty` says whether the texts in
@@ -94,7 +99,7 @@ const MAX_STATES = 2_000;
  * can have matched that, and a star matches whatever else may stand there. Each `**` is read as such segments, none
  * and any number, until no new set of states comes up.
  */
-export function globCovers(outer: Glob, inner: Glob, mayHaveEmpty: boolean): boolean {
+export function globCovers(outer: Glob, inner: Glob, mayHaveEmpty: boolean, effort: ProofEffort): boolean {
   if (outer.pattern === inner.pattern) return true;
   if (outer.hasGluedStars || inner.hasGluedStars) return false;
   const pending = [{ position: 0, states: closure(outer, new Set([0])) }];
@@ -104,7 +109,9 @@ export function globCovers(outer: Glob, inner: Glob, mayHaveEmpty: boolean): boo
     const key = `${position}:${[...states].sort((a, b) => a - b).join()}`;
     if (seen.has(key)) continue;
     seen.add(key);
-    if (states.size === 0 || seen.size > MAX_STATES) return false;
+    if (states.size === 0) return false;
+    effort.left -= states.size;
+    if (effort.left < 0) return false;
     if (position === inner.segments.length) {
       if (!states.has(outer.segments.length)) return false;
       continue;
@@ -116,6 +123,7 @@ export function globCovers(outer: Glob, inner: Glob, mayHaveEmpty: boolean): boo
       pending.push({ position, states: any }, { position: position + 1, states });
     } else {
       const word = segment.pieces.join(ANY_CHARACTER);
+      effort.left -= states.size * (word.length >> 4);
       pending.push({ position: position + 1, states: step(outer, states, word) });
     }
   }

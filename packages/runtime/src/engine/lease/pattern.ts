@@ -1,7 +1,7 @@
 /** The patterns of each capability (§9.2): which are accepted, what they match, and which of them cover which. */
 import { InvalidRequestError } from "@arcp/core";
 import { kindOf, type TargetKind } from "./capability.ts";
-import { compileGlob, type Glob, globCovers, matchGlob } from "./glob.ts";
+import { compileGlob, type Glob, globCovers, matchGlob, type ProofEffort, proofEffort } from "./glob.ts";
 import { canonicalizeTarget, hasPlainSegments, isPrintable } from "./target.ts";
 
 /** A pattern in parts that are compared each on its own; a part that is missing asks for nothing. */
@@ -16,8 +16,6 @@ export interface Pattern {
   readonly version?: Glob;
   readonly query?: Glob;
   readonly fragment?: Glob;
-  /** Does it cover everything there is? Only an operator's policy may say so. */
-  readonly isUnlimited: boolean;
 }
 
 /** Constructs of other glob dialects. A lone parenthesis or plus sign is a character. */
@@ -56,19 +54,16 @@ export function patternOf(capability: string, text: string): Pattern | undefined
 
 type Parts = Omit<Pattern, "kind" | "text">;
 
-const isEverything = (glob: Glob, rooted: boolean): boolean =>
-  globCovers(glob, compileGlob(rooted ? "/**" : "**"), false);
-
 const PARTS: { readonly [Kind in TargetKind]: (text: string) => Parts | undefined } = {
-  path: (text) => plain(text, true),
-  name: (text) => plain(text, false),
-  text: (text) => plain(text, false),
+  path: plain,
+  name: plain,
+  text: plain,
   agent(text) {
     const [name = "", version, ...more] = text.split("@");
     if (more.length > 0 || !/^[a-z0-9*][a-z0-9._*-]*$/.test(name)) return undefined;
-    if (version === undefined) return plain(name, false);
+    if (version === undefined) return plain(name);
     if (!/^[a-zA-Z0-9.+_*-]+$/.test(version)) return undefined;
-    return { main: compileGlob(name), version: compileGlob(version), isUnlimited: false };
+    return { main: compileGlob(name), version: compileGlob(version) };
   },
   url(text) {
     const parts = splitUrl(text);
@@ -82,14 +77,12 @@ const PARTS: { readonly [Kind in TargetKind]: (text: string) => Parts | undefine
       origin: labels(origin),
       ...(query !== undefined && { query: whole(query) }),
       ...(fragment !== undefined && { fragment: whole(fragment) }),
-      isUnlimited: false,
     };
   },
 };
 
-function plain(text: string, rooted: boolean): Parts {
-  const main = compileGlob(text);
-  return { main, isUnlimited: isEverything(main, rooted) };
+function plain(text: string): Parts {
+  return { main: compileGlob(text) };
 }
 
 interface UrlParts {
@@ -143,19 +136,25 @@ export function matchesPattern(pattern: Pattern, target: string): boolean {
 }
 
 /** Is it proven that `outer` matches every target that `inner` matches? Both are of one capability. */
-export function patternCovers(outer: Pattern, inner: Pattern): boolean {
+export function patternCovers(outer: Pattern, inner: Pattern, effort: ProofEffort): boolean {
   // A URL may end in a slash, and a vendor's text may begin with one.
   const mayHaveEmpty = outer.kind === "url" || outer.kind === "text";
   return (
     outer.kind === inner.kind &&
-    globCovers(outer.main, inner.main, mayHaveEmpty) &&
-    partCovers(outer.origin, inner.origin) &&
-    partCovers(outer.version, inner.version) &&
-    partCovers(outer.query, inner.query) &&
-    partCovers(outer.fragment, inner.fragment)
+    globCovers(outer.main, inner.main, mayHaveEmpty, effort) &&
+    partCovers(outer.origin, inner.origin, effort) &&
+    partCovers(outer.version, inner.version, effort) &&
+    partCovers(outer.query, inner.query, effort) &&
+    partCovers(outer.fragment, inner.fragment, effort)
   );
 }
 
+/** Does the pattern cover every target but perhaps the root? No URL pattern does: it names a host. */
+export function isUnlimited({ kind, main, version }: Pattern): boolean {
+  if (kind === "url" || version !== undefined) return false;
+  return ["**", "/**", "/**/*"].some((everything) => globCovers(main, compileGlob(everything), false, proofEffort()));
+}
+
 /** A part that is missing covers all; one that is there covers no missing one. */
-const partCovers = (outer: Glob | undefined, inner: Glob | undefined): boolean =>
-  outer === undefined || (inner !== undefined && globCovers(outer, inner, false));
+const partCovers = (outer: Glob | undefined, inner: Glob | undefined, effort: ProofEffort): boolean =>
+  outer === undefined || (inner !== undefined && globCovers(outer, inner, false, effort));

@@ -2,7 +2,7 @@
 import { InvalidRequestError, type Lease } from "@arcp/core";
 import { Budget } from "./budget.ts";
 import { isValidCapabilityName, kindOf } from "./capability.ts";
-import { compilePattern } from "./pattern.ts";
+import { compilePattern, isUnlimited } from "./pattern.ts";
 
 const MAX_PATTERNS = 64;
 const MAX_PATTERN_LENGTH = 1024;
@@ -24,7 +24,7 @@ export function validateLeaseShape(value: unknown, { mayBeUnlimited = false }: L
   for (const [name, patterns] of Object.entries(lease)) {
     if (kindOf(name) === "amount") continue;
     for (const text of patterns) {
-      if (compilePattern(name, text).isUnlimited && !mayBeUnlimited) {
+      if (isUnlimited(compilePattern(name, text)) && !mayBeUnlimited) {
         throw new InvalidRequestError(`${name}: ${text} covers everything, which cannot be asked for`, {
           details: { capability: name, pattern: text },
         });

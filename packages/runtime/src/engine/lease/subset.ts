@@ -2,6 +2,7 @@
 import { ARCPError, type Lease, LeaseSubsetViolationError } from "@arcp/core";
 import { Budget } from "./budget.ts";
 import { kindOf } from "./capability.ts";
+import { proofEffort } from "./glob.ts";
 import { patternCovers, patternOf } from "./pattern.ts";
 
 export interface LeaseSubsetOptions {
@@ -17,6 +18,7 @@ export interface LeaseSubsetOptions {
  * @throws LeaseSubsetViolationError whose details name the capability and the first pattern that is not covered.
  */
 export function assertLeaseSubset(child: Lease, parent: Lease, options: LeaseSubsetOptions = {}): void {
+  const effort = proofEffort();
   for (const [capability, patterns] of Object.entries(child)) {
     const granted = Object.hasOwn(parent, capability) ? (parent[capability] ?? []) : [];
     if (kindOf(capability) === "amount") {
@@ -26,7 +28,7 @@ export function assertLeaseSubset(child: Lease, parent: Lease, options: LeaseSub
     const outer = granted.flatMap((pattern) => patternOf(capability, pattern) ?? []);
     for (const text of patterns) {
       const inner = patternOf(capability, text);
-      if (inner !== undefined && outer.some((pattern) => patternCovers(pattern, inner))) continue;
+      if (inner !== undefined && outer.some((pattern) => patternCovers(pattern, inner, effort))) continue;
       throw new LeaseSubsetViolationError(`the parent's lease is not proven to cover ${capability} ${text}`, {
         details: { capability, pattern: text, parent_patterns: granted },
       });
