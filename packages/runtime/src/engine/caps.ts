@@ -1,4 +1,5 @@
 /** The bounds that keep one session, job or principal from using up the runtime (§14). */
+import { InternalError } from "@arcp/core";
 
 /** Per session. */
 export interface SessionCaps {
@@ -47,3 +48,7 @@ export const DEFAULT_JOB_CAPS: JobCaps = {
   maxInlineResultBytes: 8 * 1024 * 1024,
   maxUnawaitedBytes: 64 * 1024 * 1024,
 };
+
+/** Exceeding a bound: not worth repeating, though the code is retryable by definition (§12). */
+export const tooLarge = (limit: string, max: number): InternalError =>
+  new InternalError(`${limit} (${max}) is exceeded`, { details: { limit, max, retry: "never" } });

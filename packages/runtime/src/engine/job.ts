@@ -10,7 +10,7 @@
  * {@link Job.end} is the only way out, and takes effect once: it records, emits and releases.
  */
 import {
-  ARCPError,
+  type ARCPError,
   CancelledError,
   type Clock,
   InternalError,
@@ -26,7 +26,8 @@ import {
   type TraceId,
 } from "@arcp/core";
 import { ENTRY, type Entry, type EntryCode, type JobRecord } from "../store/store.ts";
-import type { JobCaps } from "./caps.ts";
+import { agentError, errorMembers } from "./agent-failure.ts";
+import { type JobCaps, tooLarge } from "./caps.ts";
 import { eventText, isLonger, jsonOf, terminalText } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
@@ -450,36 +451,3 @@ export function quiet(promise: Promise<void>): Promise<void> {
   promise.catch(() => {});
   return promise;
 }
-
-/** Exceeding a bound: not worth repeating, though the code is retryable by definition (§12). */
-export const tooLarge = (limit: string, max: number): InternalError =>
-  new InternalError(`${limit} (${max}) is exceeded`, { details: { limit, max, retry: "never" } });
-
-/** What an agent threw, as the job's error: its own code and words if it has any, otherwise nothing is given away. */
-function agentError(thrown: unknown): ARCPError {
-  if (thrown instanceof ARCPError && isCode(thrown.code)) return thrown;
-  const message: unknown = thrown instanceof Error ? thrown.message : undefined;
-  const words = typeof message === "string" ? message.split("\n", 1)[0]?.slice(0, MAX_MESSAGE) : "";
-  return new InternalError(words || "the agent failed", { cause: thrown });
-}
-
-const MAX_CODE = 128;
-const isCode = (code: unknown): boolean => typeof code === "string" && code !== "" && code.length <= MAX_CODE;
-
-/** `error` as JSON members: its code and words alone if its details cannot be written, or take more than `maxBytes`. */
-function errorMembers(error: ARCPError, maxBytes: number): string {
-  const { code, message, retryable } = error;
-  let text: string | undefined;
-  try {
-    text = jsonOf(error.toWire());
-  } catch {
-    // What an agent put into its error is its own affair; that it failed is told below.
-  }
-  if (text === undefined || isLonger(text, maxBytes)) {
-    text = jsonOf({ code, message: String(message).slice(0, MAX_MESSAGE), retryable });
-  }
-  return text.slice(1, -1);
-}
-
-/** The first line of an Error's message is the agent's word to its user; stacks and causes stay here. */
-const MAX_MESSAGE = 1024;

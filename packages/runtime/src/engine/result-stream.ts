@@ -1,8 +1,9 @@
 /** A result in pieces (§8.4): chunks in order, then the one `job.result` that refers to them. */
 import { type InternalError, InvalidRequestError, newResultId, type ResultId } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
+import { tooLarge } from "./caps.ts";
 import { jsonOf } from "./entry-text.ts";
-import { type Job, quiet, tooLarge } from "./job.ts";
+import { type Job, quiet } from "./job.ts";
 
 /** Longer pieces are cut: a frame of this size, encoded, passes every known client's limit. */
 const PIECE_BYTES = 256 * 1024;

@@ -21,7 +21,7 @@ import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import { Budget } from "./lease/budget.ts";
 import { validateLeaseConstraints } from "./lease/constraints.ts";
-import { isLiteralPart, validateLeaseEntries as validateLeaseShape } from "./lease/shape.ts";
+import { isLiteralPart, validateLeaseEntries } from "./lease/shape.ts";
 import type { Acceptance, Session } from "./session.ts";
 
 export interface SubmitRequest {
@@ -160,10 +160,10 @@ export class Submission {
   }
 
   #grant(principal: string, agent: Agent, requested: Lease): Lease {
-    const request = validateLeaseShape(requested);
+    const request = validateLeaseEntries(requested);
     const decided = this.#options.leasePolicy(request, { principal, agent: agent.name });
     if (decided === request) return request;
-    const granted = validateLeaseShape(decided);
+    const granted = validateLeaseEntries(decided);
     if (!isLiteralPart(granted, request)) {
       throw new InternalError("the lease policy of the runtime grants what was not asked for");
     }
