@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 
 /** Tests run the sources: one copy of every class, no stale build. The commands and examples run what is built. */
 const packageSources = Object.fromEntries(
-  ["core", "client", "runtime", "sdk"].map((name) => [
+  ["core", "client", "runtime", "gateway", "sdk"].map((name) => [
     `@arcp/${name}`,
     fileURLToPath(new URL(`packages/${name}/src/index.ts`, import.meta.url)),
   ]),

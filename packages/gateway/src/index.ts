@@ -1,0 +1,2 @@
+/** `@arcp/gateway`: a model gateway that takes job credentials. */
+export {};
