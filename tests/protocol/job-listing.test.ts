@@ -92,13 +92,13 @@ describe("an entry of the list", () => {
     const record = (id: JobId, parentJobId: JobId | null): JobRecord => ({
       ...{ id, sessionId: "sess_gone" as SessionId, principal: "alice", agent: "worker", agentVersion: "1.0.0" },
       ...{ status: "success", createdAt: 1_000, endedAt: 2_000, lease: {}, leaseConstraints: null, parentJobId },
-      ...{ traceId: newTraceId(), accepted: "{}", budget: null, epoch: 1, lastN: 0, lastEventSeq: 0 },
+      ...{ delegateId: null, traceId: newTraceId(), accepted: "{}", budget: null, epoch: 1, lastN: 0, lastEventSeq: 0 },
     });
     const child = newJobId();
     const store = sqliteStore();
     const nothing = { sessions: [], idempotency: [], entries: new Map(), jobChanges: new Map(), runs: new Map() };
     const jobs = [record(parent, null), record(child, parent)];
-    await store.commit({ ...nothing, jobs, follows: [], audit: [] });
+    await store.commit({ ...nothing, jobs, follows: [], audit: [], credentials: [] });
     {
       await using harness = startHarness({ server: { eventLog: store } });
       const { payload } = await list(await harness.rawSession());

@@ -131,10 +131,11 @@ export class Engine {
 
   #takenOver(record: JobRecord): Job {
     const { id, sessionId, principal, agent, agentVersion, lease, leaseConstraints, parentJobId, createdAt } = record;
-    const { epoch, lastN, lastEventSeq, traceId } = record;
+    const { delegateId, epoch, lastN, lastEventSeq, traceId } = record;
     return new Job(
       {
         ...{ id, sessionId, principal, lease, leaseConstraints, parentJobId, createdAt, epoch },
+        ...(delegateId !== null && { delegateId }),
         agent: { name: agent, version: agentVersion },
         budget: Budget.fromLease(lease),
         trace: { traceId },

@@ -233,6 +233,7 @@ export class Job {
       lease: facts.lease,
       leaseConstraints: facts.leaseConstraints,
       parentJobId: facts.parentJobId,
+      delegateId: facts.delegateId ?? null,
       traceId: facts.trace.traceId,
       budget: facts.budget?.toJSON() ?? null,
       epoch: facts.epoch,

@@ -8,6 +8,7 @@ import type { JobId, Logger, SessionId } from "@arcp/core";
 import type {
   AuditRecord,
   Batch,
+  CredentialRecord,
   Entry,
   FeedRun,
   IdempotencyRecord,
@@ -31,6 +32,7 @@ class OpenBatch {
   readonly runs = new Map<SessionId, FeedRun[]>();
   readonly follows: { readonly sessionId: SessionId; readonly jobId: JobId; readonly isOn: boolean }[] = [];
   readonly audit: AuditRecord[] = [];
+  readonly credentials = new Map<string, CredentialRecord>();
   /** Not part of what is stored. */
   readonly callbacks: (() => void)[] = [];
   readonly listeners = new Map<SessionId, CommitListener>();
@@ -40,8 +42,12 @@ class OpenBatch {
   bytes = 0;
 }
 
-/** Turns `batch.sessions` into what the store reads. */
-const storable = (batch: OpenBatch): Batch => ({ ...batch, sessions: batch.sessions.values() });
+/** Turns maps by id into what the store reads. */
+const storable = (batch: OpenBatch): Batch => ({
+  ...batch,
+  sessions: batch.sessions.values(),
+  credentials: [...batch.credentials.values()],
+});
 
 export interface JournalOptions {
   readonly store: Store;
@@ -120,6 +126,11 @@ export class Journal {
 
   addAudit(record: AuditRecord): void {
     this.#open.audit.push(record);
+    this.#schedule();
+  }
+
+  putCredential(credential: CredentialRecord): void {
+    this.#open.credentials.set(credential.alias, credential);
     this.#schedule();
   }
 
@@ -218,4 +229,5 @@ const isEmpty = (batch: OpenBatch): boolean =>
   batch.runs.size === 0 &&
   batch.follows.length === 0 &&
   batch.audit.length === 0 &&
+  batch.credentials.size === 0 &&
   batch.callbacks.length === 0;

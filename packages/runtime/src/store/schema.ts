@@ -83,5 +83,32 @@ CREATE TABLE audit (
 ) STRICT;
 `;
 
+/**
+ * `credential` has a row per secret that an upstream was asked for, without the secret. It names its job by id: the row is
+ * there before the job is, and stays until the secret is dead even if the job is gone.
+ */
+const VERSION_2 = `
+ALTER TABLE job ADD COLUMN delegate_id TEXT;
+CREATE TABLE credential (
+  alias TEXT PRIMARY KEY,
+  credential_id TEXT NOT NULL,
+  job_id TEXT NOT NULL,
+  provisioner TEXT NOT NULL,
+  upstream_id TEXT,
+  state INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  issued_at INTEGER,
+  expires_at INTEGER,
+  revoking_since INTEGER,
+  attempts INTEGER NOT NULL,
+  last_error TEXT,
+  revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX credential_by_job ON credential (job_id);
+CREATE INDEX credential_by_time ON credential (created_at, alias);
+CREATE INDEX credential_outstanding ON credential (created_at, alias) WHERE state < 3;
+CREATE INDEX credential_revoked ON credential (revoked_at) WHERE state = 3;
+`;
+
 /** Each step takes a file from the version before it to the next. `user_version` counts the steps taken. */
-export const MIGRATIONS: readonly string[] = [VERSION_1];
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];

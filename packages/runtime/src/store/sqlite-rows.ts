@@ -1,6 +1,6 @@
 /** Rows of the embedded store, and the records that they stand for. */
 import type { JobId, LoggedJob, SessionId } from "@arcp/core";
-import type { JobRecord, SessionRecord } from "./store.ts";
+import type { CredentialRecord, CredentialState, JobRecord, SessionRecord } from "./store.ts";
 
 export interface JobRow {
   key: number;
@@ -20,6 +20,7 @@ export interface JobRow {
   epoch: number;
   last_n: number;
   last_event_seq: number;
+  delegate_id: string | null;
 }
 
 export interface SessionRow {
@@ -35,6 +36,25 @@ export interface SessionRow {
   detached_at: number | null;
   created_at: number;
 }
+
+export interface CredentialRow {
+  alias: string;
+  credential_id: string;
+  job_id: string;
+  provisioner: string;
+  upstream_id: string | null;
+  state: number;
+  created_at: number;
+  issued_at: number | null;
+  expires_at: number | null;
+  revoking_since: number | null;
+  attempts: number;
+  last_error: string | null;
+  revoked_at: number | null;
+}
+
+/** Stored by their place: never reorder. A row's number never goes down. */
+export const CREDENTIAL_STATES: readonly CredentialState[] = ["intended", "live", "revoking", "revoked"];
 
 export interface RunRow {
   readonly seq: number;
@@ -58,6 +78,7 @@ export function jobRecord(row: JobRow): JobRecord {
     lease: JSON.parse(row.lease),
     leaseConstraints: row.lease_constraints === null ? null : JSON.parse(row.lease_constraints),
     parentJobId: row.parent_job_id as JobId | null,
+    delegateId: row.delegate_id,
     traceId: row.trace_id as JobRecord["traceId"],
     budget: row.budget === null ? null : JSON.parse(row.budget),
     epoch: row.epoch,
@@ -86,5 +107,23 @@ export function sessionRecord(row: SessionRow): SessionRecord {
     ackedSeq: row.acked_seq,
     detachedAt: row.detached_at,
     createdAt: row.created_at,
+  };
+}
+
+export function credentialRecord(row: CredentialRow): CredentialRecord {
+  return {
+    alias: row.alias,
+    credentialId: row.credential_id,
+    jobId: row.job_id as JobId,
+    provisioner: row.provisioner,
+    upstreamId: row.upstream_id,
+    state: CREDENTIAL_STATES[row.state] as CredentialState,
+    createdAt: row.created_at,
+    issuedAt: row.issued_at,
+    expiresAt: row.expires_at,
+    revokingSince: row.revoking_since,
+    attempts: row.attempts,
+    lastError: row.last_error,
+    revokedAt: row.revoked_at,
   };
 }

@@ -23,8 +23,8 @@ export function prepare(db: Database.Database) {
     rollback: statement("ROLLBACK"),
     insertJob: statement(
       `INSERT INTO job (id, session_id, principal, agent, agent_version, status, created_at, ended_at, lease,
-        lease_constraints, parent_job_id, trace_id, budget, epoch, last_n, last_event_seq)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        lease_constraints, parent_job_id, trace_id, budget, epoch, last_n, last_event_seq, delegate_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     changeJob: statement(
       "UPDATE job SET status = ?, ended_at = ?, budget = ?, last_n = ?, last_event_seq = ? WHERE key = ? AND epoch = ?",
@@ -91,6 +91,21 @@ export function prepare(db: Database.Database) {
     deleteIdempotency: statement(
       `DELETE FROM idempotency WHERE expires_at < ? AND NOT EXISTS
         (SELECT 1 FROM job WHERE job.id = idempotency.job_id AND job.ended_at IS NULL)`,
+    ),
+    putCredential: statement(
+      `INSERT INTO credential (alias, credential_id, job_id, provisioner, upstream_id, state, created_at, issued_at,
+        expires_at, revoking_since, attempts, last_error, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (alias) DO UPDATE SET upstream_id = excluded.upstream_id, state = excluded.state,
+        issued_at = excluded.issued_at, expires_at = excluded.expires_at, revoking_since = excluded.revoking_since, attempts = excluded.attempts,
+        last_error = excluded.last_error, revoked_at = excluded.revoked_at
+       WHERE credential.state <= excluded.state`,
+    ),
+    outstandingCredentials: statement("SELECT * FROM credential WHERE state < 3 ORDER BY created_at, alias"),
+    deleteCredentialsOfJob: statement("DELETE FROM credential WHERE job_id = ? AND state = 3"),
+    // Of jobs that never were, or that went before their credentials could.
+    deleteJoblessCredentials: statement(
+      `DELETE FROM credential WHERE state = 3 AND revoked_at < ?
+        AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = credential.job_id)`,
     ),
     audit: statement("INSERT INTO audit (at, action, principal, facts) VALUES (?, ?, ?, ?)"),
   };

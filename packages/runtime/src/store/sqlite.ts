@@ -2,10 +2,22 @@ import type { JobId, LoggedEntry, LoggedJob, SessionId } from "@arcp/core";
 import Database from "better-sqlite3";
 import { MIGRATIONS } from "./schema.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
-import { type JobRow, jobRecord, loggedJob, type RunRow, type SessionRow, sessionRecord } from "./sqlite-rows.ts";
+import {
+  CREDENTIAL_STATES,
+  type CredentialRow,
+  credentialRecord,
+  type JobRow,
+  jobRecord,
+  loggedJob,
+  type RunRow,
+  type SessionRow,
+  sessionRecord,
+} from "./sqlite-rows.ts";
 import { prepare } from "./sqlite-statements.ts";
 import {
   type Batch,
+  type CredentialQuery,
+  type CredentialRecord,
   type Entry,
   type EntryCode,
   type FeedItem,
@@ -54,6 +66,7 @@ class SqliteStore implements Store {
   readonly #jobs = new Map<JobId, OpenJob>();
   readonly #sessionKeys = new Map<SessionId, number>();
   #batchNumber = 0;
+  readonly isDurable: boolean;
 
   constructor({ path = ":memory:", synchronous = "FULL", readOnly = false }: SqliteStoreOptions) {
     this.#db = new Database(path, { readonly: readOnly, fileMustExist: readOnly, timeout: 5_000 });
@@ -61,7 +74,8 @@ class SqliteStore implements Store {
       this.#db.pragma("journal_mode = WAL");
       this.#db.pragma(`synchronous = ${synchronous}`);
       migrate(this.#db);
-    }
+    } else assertCurrent(versionOf(this.#db));
+    this.isDurable = !this.#db.memory && synchronous === "FULL";
     this.#sql = prepare(this.#db);
   }
 
@@ -106,6 +120,7 @@ class SqliteStore implements Store {
       statement.run(this.#jobKey(jobId), this.#sessionKey(sessionId));
     }
     for (const { at, action, principal, facts } of batch.audit) sql.audit.run(at, action, principal, facts);
+    for (const credential of batch.credentials) this.#putCredential(credential);
   }
 
   #putSession(session: SessionRecord): void {
@@ -126,6 +141,25 @@ class SqliteStore implements Store {
     this.#sessionKeys.set(id, key);
   }
 
+  #putCredential(credential: CredentialRecord): void {
+    const { changes } = this.#sql.putCredential.run(
+      credential.alias,
+      credential.credentialId,
+      credential.jobId,
+      credential.provisioner,
+      credential.upstreamId,
+      CREDENTIAL_STATES.indexOf(credential.state),
+      credential.createdAt,
+      credential.issuedAt,
+      credential.expiresAt,
+      credential.revokingSince,
+      credential.attempts,
+      credential.lastError,
+      credential.revokedAt,
+    );
+    if (changes !== 1) throw new StaleWriterError(`credential ${credential.alias} belongs to another writer`);
+  }
+
   #insertJob(job: JobRecord): void {
     const { lastInsertRowid } = this.#sql.insertJob.run(
       job.id,
@@ -144,6 +178,7 @@ class SqliteStore implements Store {
       job.epoch,
       job.lastN,
       job.lastEventSeq,
+      job.delegateId,
     );
     const key = Number(lastInsertRowid);
     // A job's first segment has the job's own key, doubled: further segments take the odd numbers.
@@ -209,21 +244,15 @@ class SqliteStore implements Store {
   }
 
   async listJobs(query: JobQuery): Promise<readonly JobRecord[]> {
-    const where: string[] = [];
-    const values: (string | number)[] = [];
-    const add = (condition: string, ...bound: (string | number)[]): void => {
-      where.push(condition);
-      values.push(...bound);
-    };
+    const { where, values, add } = conditions();
     if (query.principal !== null) add("principal = ?", query.principal);
-    if (query.status) add(`status IN (${query.status.map(() => "?").join(", ")})`, ...query.status);
+    if (query.status) add(oneOf("status", query.status), ...query.status);
     if (query.agent !== undefined) add("agent = ?", query.agent);
     if (query.agentVersion !== undefined) add("agent_version = ?", query.agentVersion);
     if (query.createdAfter !== undefined) add("created_at > ?", query.createdAfter);
     if (query.createdBefore !== undefined) add("created_at < ?", query.createdBefore);
     if (query.after) add("(created_at, id) > (?, ?)", query.after.createdAt, query.after.id);
-    const condition = where.length === 0 ? "" : `WHERE ${where.join(" AND ")}`;
-    const statement = this.#db.prepare(`SELECT * FROM job ${condition} ORDER BY created_at, id LIMIT ?`);
+    const statement = this.#db.prepare(`SELECT * FROM job ${where()} ORDER BY created_at, id LIMIT ?`);
     return (statement.all(...values, query.limit) as JobRow[]).map(jobRecord);
   }
 
@@ -301,6 +330,22 @@ class SqliteStore implements Store {
     return row && { principal, key, digest: row.digest, jobId: row.job_id as JobId, expiresAt: row.expires_at };
   }
 
+  async outstandingCredentials(): Promise<readonly CredentialRecord[]> {
+    return (this.#sql.outstandingCredentials.all() as CredentialRow[]).map(credentialRecord);
+  }
+
+  async listCredentials(query: CredentialQuery): Promise<readonly CredentialRecord[]> {
+    const { where, values, add } = conditions();
+    if (query.jobId !== undefined) add("job_id = ?", query.jobId);
+    if (query.credentialId !== undefined) add("credential_id = ?", query.credentialId);
+    if (query.provisioner !== undefined) add("provisioner = ?", query.provisioner);
+    if (query.states)
+      add(oneOf("state", query.states), ...query.states.map((state) => CREDENTIAL_STATES.indexOf(state)));
+    if (query.after) add("(created_at, alias) > (?, ?)", query.after.createdAt, query.after.alias);
+    const statement = this.#db.prepare(`SELECT * FROM credential ${where()} ORDER BY created_at, alias LIMIT ?`);
+    return (statement.all(...values, query.limit) as CredentialRow[]).map(credentialRecord);
+  }
+
   async takeOver(
     now: number,
   ): Promise<readonly { readonly job: JobRecord; readonly followers: readonly SessionId[] }[]> {
@@ -337,9 +382,11 @@ class SqliteStore implements Store {
             sql.deleteEntries.run(from, to);
           sql.deleteSegments.run(key);
           sql.deleteJobFollows.run(key);
+          sql.deleteCredentialsOfJob.run(id);
           sql.deleteJob.run(key);
           this.#jobs.delete(id);
         }
+        sql.deleteJoblessCredentials.run(before.endedBefore);
         sql.deleteIdempotency.run(before.now);
         return { sessions: sessions.length, jobs: jobs.length };
       })
@@ -372,11 +419,39 @@ class SqliteStore implements Store {
   }
 }
 
-function migrate(db: Database.Database): void {
-  const version = db.pragma("user_version", { simple: true }) as number;
+/** The conditions of a query, which are added one by one, with the values that they bind. */
+function conditions() {
+  const list: string[] = [];
+  const values: (string | number)[] = [];
+  const add = (condition: string, ...bound: readonly (string | number)[]): void => {
+    list.push(condition);
+    values.push(...bound);
+  };
+  return { values, add, where: () => (list.length === 0 ? "" : `WHERE ${list.join(" AND ")}`) };
+}
+
+const oneOf = (column: string, values: readonly unknown[]): string =>
+  `${column} IN (${values.map(() => "?").join(", ")})`;
+
+const versionOf = (db: Database.Database): number => db.pragma("user_version", { simple: true }) as number;
+
+function assertKnown(version: number): void {
   if (version > MIGRATIONS.length) {
     throw new Error(`the database is of version ${version}, this program knows up to ${MIGRATIONS.length}`);
   }
+}
+
+/** A file that is only read cannot be brought up to date. */
+function assertCurrent(version: number): void {
+  assertKnown(version);
+  if (version < MIGRATIONS.length) {
+    throw new Error(`the database is of version ${version}: a runtime that opens it brings it to ${MIGRATIONS.length}`);
+  }
+}
+
+function migrate(db: Database.Database): void {
+  const version = versionOf(db);
+  assertKnown(version);
   for (let step = version; step < MIGRATIONS.length; step += 1) {
     db.transaction(() => {
       db.exec(MIGRATIONS[step] as string);

@@ -56,6 +56,8 @@ export interface JobRecord {
   readonly lease: Lease;
   readonly leaseConstraints: LeaseConstraints | null;
   readonly parentJobId: JobId | null;
+  /** The delegation that made it; `null` for a job that a client submitted. */
+  readonly delegateId: string | null;
   readonly traceId: TraceId;
   /** Counters per currency at the last write; `null` without `cost.budget`. */
   readonly budget: Readonly<Record<string, number>> | null;
@@ -121,6 +123,54 @@ export interface AuditRecord {
   readonly facts: string;
 }
 
+/**
+ * What is known of a secret at the upstream that issued it (§9.8). States only ever go forward:
+ *
+ *   intended -> live      issued, and its job accepted
+ *   intended -> revoking  not known to be issued, or not wanted any more
+ *   live     -> revoking  its job has ended, or another secret has taken its place
+ *   revoking -> revoked   the upstream says that it is dead
+ */
+export type CredentialState = "intended" | "live" | "revoking" | "revoked";
+
+/** One issued secret, or one that was asked for. The secret itself is never stored. */
+export interface CredentialRecord {
+  /** Its name at the upstream, unique for ever. */
+  readonly alias: string;
+  /** Stable within the job: rotation makes another record with the same one. */
+  readonly credentialId: string;
+  /** A refused submission leaves records of a job that there never was. */
+  readonly jobId: JobId;
+  /** The name of who issued it and can revoke it. */
+  readonly provisioner: string;
+  /** What the upstream calls it, if not by the alias. */
+  readonly upstreamId: string | null;
+  readonly state: CredentialState;
+  /** When it was first intended. All times are milliseconds since the epoch. */
+  readonly createdAt: number;
+  /** When the upstream said that it has issued it; `null` while that is not known: perhaps it has, perhaps it will. */
+  readonly issuedAt: number | null;
+  /** When the lease that it was issued for expires; `null` if it does not. */
+  readonly expiresAt: number | null;
+  /** Since when it ought to be dead; `null` before that. */
+  readonly revokingSince: number | null;
+  /** Attempts to revoke it that have failed. */
+  readonly attempts: number;
+  /** What the last of them failed with, in a few words; never a text of the upstream. */
+  readonly lastError: string | null;
+  readonly revokedAt: number | null;
+}
+
+export interface CredentialQuery {
+  readonly jobId?: JobId;
+  readonly credentialId?: string;
+  readonly provisioner?: string;
+  readonly states?: readonly CredentialState[];
+  /** The place of the last record of the page before. */
+  readonly after?: { readonly createdAt: number; readonly alias: string };
+  readonly limit: number;
+}
+
 /** Everything that one commit makes true. Applied in the order of the members. */
 export interface Batch {
   readonly sessions: Iterable<SessionRecord>;
@@ -133,6 +183,8 @@ export interface Batch {
   readonly runs: ReadonlyMap<SessionId, readonly FeedRun[]>;
   readonly follows: readonly { readonly sessionId: SessionId; readonly jobId: JobId; readonly isOn: boolean }[];
   readonly audit: readonly AuditRecord[];
+  /** Replace those with the same alias. One whose stored state is further on refuses the batch: its writer is stale. */
+  readonly credentials: readonly CredentialRecord[];
 }
 
 /** An entry as one session sees it. */
@@ -158,12 +210,14 @@ export interface JobQuery {
   readonly limit: number;
 }
 
-/** The writer no longer owns a job that the batch writes to. Nothing of the batch was stored. */
+/** The writer no longer owns a job or a credential that the batch writes to. Nothing of the batch was stored. */
 export class StaleWriterError extends Error {
   override readonly name = "StaleWriterError";
 }
 
 export interface Store extends EventLog {
+  /** Does a commit survive the end of the process and a power cut? What is not durable guarantees nothing (§14). */
+  readonly isDurable: boolean;
   /** Commits the batch atomically, or rejects and stores nothing of it. */
   commit(batch: Batch): Promise<void>;
   /** The job, live or ended; `undefined` if there is none of that id. */
@@ -182,6 +236,10 @@ export interface Store extends EventLog {
   /** The session that a token hash, current or previous, belongs to. */
   findSessionByToken(hash: string): Promise<SessionId | undefined>;
   findIdempotency(principal: string, key: string): Promise<IdempotencyRecord | undefined>;
+  /** The credentials that are not known to be dead, by creation time. */
+  outstandingCredentials(): Promise<readonly CredentialRecord[]>;
+  /** Credentials by creation time and then alias, ascending, at most `limit`. */
+  listCredentials(query: CredentialQuery): Promise<readonly CredentialRecord[]>;
   /**
    * Takes over every job that a dead writer left unfinished: raises its epoch and returns it with the sessions that
    * follow it. Sessions that were attached then are detached as of `now`.
@@ -191,7 +249,10 @@ export interface Store extends EventLog {
   sweep(before: {
     /** Sessions detached before this go, with their feeds. */
     readonly detachedBefore: number;
-    /** Jobs that ended before this go, with their journals, unless a kept session still follows them. */
+    /**
+     * Jobs that ended before this go, with their journals, unless a kept session still follows them. Their credentials
+     * go with them once they are revoked, and never before.
+     */
     readonly endedBefore: number;
     readonly now: number;
   }): Promise<{ readonly sessions: number; readonly jobs: number }>;
