@@ -137,10 +137,10 @@ describeOnLinux("paths", () => {
     ["C24", "nothing", () => null],
     ["C24", "undefined", () => undefined],
     ["C24", "a symbol", Symbol],
-  ])("%s: %s is no path", async (_, __, valueOf) => {
+  ])("%s: %s is no path", async (_, __, disguised) => {
     const { fs, guard, app } = openWorkspace();
     for (const name of ["x", "d", "new"]) {
-      expect(await codesOfAllWays(fs, valueOf(`${app}/${name}`))).toEqual(INVALID);
+      expect(await codesOfAllWays(fs, disguised(`${app}/${name}`))).toEqual(INVALID);
     }
     for (const { args } of guard.calls) expect(args).toMatchObject({ path: null });
     expect(readdirSync(app).sort()).toEqual(["d", "x"]);

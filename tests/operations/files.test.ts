@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { CancelledError, createLogger } from "@arcp/core";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import {
   collect,
   describeOnLinux,
@@ -375,9 +375,7 @@ describeOnLinux("descriptors", () => {
     expect(openBelow(directory).sort()).toEqual([app, out]);
     fs.close();
     fs.close();
-    await Promise.resolve();
-    await Promise.resolve();
-    expect(openBelow(directory)).toEqual([]);
+    await vi.waitFor(() => expect(openBelow(directory)).toEqual([]));
     expect(await outcomeOf(fs.read(`${app}/x`))).toBe("CANCELLED");
   });
 
@@ -389,8 +387,7 @@ describeOnLinux("descriptors", () => {
     fs.close();
     const outcomes = new Set(await Promise.all(reads));
     expect([...outcomes].every((outcome) => outcome === "allowed" || outcome === "CANCELLED")).toBe(true);
-    await new Promise(setImmediate);
-    expect(openBelow(directory)).toEqual([]);
+    await vi.waitFor(() => expect(openBelow(directory)).toEqual([]));
   });
 
   test("are given back by a job that is over before it has pinned them", async () => {
@@ -399,8 +396,7 @@ describeOnLinux("descriptors", () => {
     const { fs: another } = files({ "fs.read": [`${app}/**`] });
     await another.read(`${app}/x`);
     another.close();
-    await new Promise(setImmediate);
-    expect(openBelow(directory)).toEqual([]);
+    await vi.waitFor(() => expect(openBelow(directory)).toEqual([]));
   });
 });
 

@@ -125,7 +125,9 @@ export function openBelow(directory: string): string[] {
 }
 
 export async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  return Buffer.concat(await Array.fromAsync(pieces));
+  const collected: Uint8Array[] = [];
+  for await (const piece of pieces) collected.push(piece);
+  return Buffer.concat(collected);
 }
 
 /** What only Linux can be asked is skipped elsewhere, and says so. */

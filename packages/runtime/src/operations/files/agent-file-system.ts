@@ -95,7 +95,8 @@ class GuardedFiles implements AgentFileSystem {
   readonly #log: Logger;
   readonly #lane: FileLane;
   readonly #roots: LeaseRoots;
-  readonly #pins: ReadonlyMap<string, Promise<Pin>>;
+  /** All of them, before anything else is done. Never rejects. */
+  readonly #pins: Promise<ReadonlyMap<string, Pin>>;
   /** Calls that may use a pinned descriptor. */
   #underWay = 0;
   #isClosed = false;
@@ -112,7 +113,9 @@ class GuardedFiles implements AgentFileSystem {
     this.#log = options.log ?? silentLogger;
     this.#lane = (options.workers ?? sharedFileWorkers()).lane();
     this.#roots = new LeaseRoots(guard.lease);
-    this.#pins = new Map([...this.#roots.paths()].map((path) => [path, this.#pin(path)]));
+    this.#pins = Promise.all([...this.#roots.paths()].map(async (path) => [path, await this.#pin(path)] as const)).then(
+      (pins) => new Map(pins),
+    );
   }
 
   read(path: string): Promise<Uint8Array>;
@@ -265,7 +268,7 @@ class GuardedFiles implements AgentFileSystem {
     if (this.#isClosed) throw new CancelledError("the job has ended");
     if (KERNEL_PATH.test(path)) throw errorOf(new Refusal("kernel_file_system"), about);
     const root = this.#roots.rootOf(capability, path);
-    const pin = root === undefined ? undefined : await this.#pins.get(root);
+    const pin = root === undefined ? undefined : (await this.#pins).get(root);
     if (pin === undefined) throw errorOf(new Refusal("not_covered"), about);
     if ("refused" in pin) {
       const isFault = REASONS[pin.refused].verdict === "failed";
@@ -317,7 +320,7 @@ class GuardedFiles implements AgentFileSystem {
   }
 
   #unpin(): void {
-    for (const pin of this.#pins.values()) void pin.then(closePin);
+    void this.#pins.then((pins) => pins.forEach(closePin));
   }
 }
 

@@ -70,7 +70,9 @@ export class Descriptor {
     } catch (error) {
       const code = codeOf(error);
       if (code !== "ENOTDIR" && code !== "ELOOP") throw error;
-      throw new Refusal(lstatSync(this.at(name)).isSymbolicLink() ? "is_a_link" : "not_a_directory");
+      const found = lstatSync(this.at(name));
+      // What is a directory by now took a link's place a moment ago.
+      throw new Refusal(found.isSymbolicLink() || found.isDirectory() ? "is_a_link" : "not_a_directory");
     }
   }
 
