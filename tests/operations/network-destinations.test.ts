@@ -395,6 +395,7 @@ describe("TLS", () => {
     }
     expect(server.requests).toHaveLength(1);
     expect(server.requests[0]?.headers.host).toBe(`service.test:${server.port}`);
+    expect(server.requests[0]?.servername).toBe("service.test");
   });
 
   test("nothing in the environment makes an unknown certificate good", async () => {

@@ -6,7 +6,7 @@ import { agentFetch, type NetworkOptions } from "../../packages/runtime/src/oper
 import { createCertificate } from "./certificate.ts";
 import { LeaseGuard } from "./lease-guard.ts";
 import { codeOf } from "./refusal.ts";
-import { WebServer } from "./web-server.ts";
+import { TcpServer, WebServer } from "./web-server.ts";
 
 const closing: (() => void)[] = [];
 afterEach(() => {
@@ -348,6 +348,30 @@ describe("redirects", () => {
     const response = await both.fetch(url, { headers: { Authorization: "secret" } });
     expect(response.url).toBe(plain.at("/", "service.test"));
     expect(plain.requests[0]?.headers).not.toHaveProperty("authorization");
+  });
+
+  test("keep the fragment, unless they have their own", async () => {
+    await using server = await redirecting();
+    const { fetch } = job([server.at("/to/**"), server.at("/there#own"), server.at("/there#kept")]);
+    expect((await fetch(`${to(server, 302, "/there")}#kept`)).status).toBe(200);
+    expect((await fetch(`${to(server, 302, "/there#own")}#other`)).status).toBe(200);
+    expect(await codeOf(fetch(`${to(server, 302, "/there")}#other`))).toBe("PERMISSION_DENIED");
+  });
+
+  test("are not waited for to the end of what they say", async () => {
+    const cut = Promise.withResolvers<void>();
+    await using server = await TcpServer.start((socket) => {
+      socket.once("data", (request) => {
+        if (request.includes("GET /there ")) return socket.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nx");
+        socket.once("close", cut.resolve);
+        return socket.write("HTTP/1.1 302 Found\r\nlocation: /there\r\ncontent-length: 10\r\n\r\nx");
+      });
+    });
+    const { fetch } = job([server.at("/"), server.at("/there")]);
+    const response = await fetch(server.at("/"));
+    expect(response.url).toBe(server.at("/there"));
+    await cut.promise;
+    await response.body?.cancel();
   });
 
   test("can be left to the agent", async () => {

@@ -1,4 +1,5 @@
 /** What a server may answer, for how long, and who may interrupt it. */
+import { getEventListeners } from "node:events";
 import type { Socket } from "node:net";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { type ARCPError, CancelledError, InvalidRequestError, TimeoutError } from "@arcp/core";
@@ -10,10 +11,13 @@ import { codeOf } from "./refusal.ts";
 import { TcpServer, WebServer } from "./web-server.ts";
 
 const clock = new ManualClock();
-const closing: (() => void)[] = [];
+const jobs: { readonly guard: LeaseGuard; readonly close: () => void }[] = [];
 afterEach(() => {
-  for (const close of closing.splice(0)) close();
-  // Whatever happened, nothing waits for it any more.
+  for (const { guard, close } of jobs.splice(0)) {
+    close();
+    // Whatever happened, nothing waits for it any more.
+    expect(getEventListeners(guard.signal, "abort")).toEqual([]);
+  }
   expect(clock.pending).toBe(0);
 });
 
@@ -26,10 +30,13 @@ const LIMITS = {
   totalTimeoutMs: 10_000,
 };
 
+const secure = (url: string): string => url.replace("http:", "https:");
+
 function job(server: WebServer | TcpServer, options: NetworkOptions = {}) {
-  const guard = new LeaseGuard({ "net.fetch": [server.at("/**"), server.at("/**", "service.test")] });
+  const patterns = [server.at("/**"), server.at("/**", "service.test"), secure(server.at("/**"))];
+  const guard = new LeaseGuard({ "net.fetch": patterns });
   const { fetch, close } = agentFetch(guard, { clock, limits: LIMITS, ...options });
-  closing.push(close);
+  jobs.push({ guard, close });
   return { guard, fetch, close };
 }
 
@@ -187,6 +194,8 @@ describe("E26", () => {
     const { fetch, close } = job(server, { limits: { ...LIMITS, maxResponseBytes: 10 ** 12 } });
     const reader = (await fetch(server.at("/"))).body?.getReader();
     for (let read = 0; read < 10; read++) await reader?.read();
+    let turns = 0;
+    await until(() => turns++ === 2_000);
     expect(written).toBeLessThan(50_000_000);
     close();
     expect(await codeOf(reader?.read() ?? Promise.resolve())).toBe("CANCELLED");
@@ -264,10 +273,7 @@ describe("E26", () => {
     await using silent = await TcpServer.start((socket) => {
       socket.once("data", () => clock.advance(LIMITS.connectTimeoutMs));
     });
-    const guard = new LeaseGuard({ "net.fetch": ["https://127.0.0.1/**", silent.at("/**").replace("http", "https")] });
-    const network = agentFetch(guard, { clock, limits: LIMITS });
-    closing.push(network.close);
-    const slow = await failureOf(network.fetch(silent.at("/").replace("http", "https")));
+    const slow = await failureOf(job(silent).fetch(secure(silent.at("/"))));
     expect(slow.details).toMatchObject({ reason: "too_slow", limit: "connectTimeoutMs" });
   });
 
@@ -385,6 +391,22 @@ describe("an interruption", () => {
     expect(server.connections).toBe(0);
   });
 
+  test.each(["the job", "the agent", "the end of the job"])("by %s, before there is a connection", async (who) => {
+    const { talk, next } = talks();
+    await using server = await TcpServer.start(talk);
+    const { fetch, guard, close } = job(server);
+    const agent = new AbortController();
+    const failure = failureOf(fetch(secure(server.at("/")), { signal: agent.signal }));
+    const socket = await next();
+    if (who === "the job") guard.abort(cancelled);
+    else if (who === "the agent") agent.abort(cancelled);
+    else close();
+    expect((await failure).code).toBe("CANCELLED");
+    const closed = closeOf(socket);
+    close();
+    await closed;
+  });
+
   test.each(["the job", "the agent", "the end of the job"])("by %s, before the head", async (who) => {
     const { talk, next } = talks();
     await using server = await TcpServer.start(talk);
@@ -451,8 +473,11 @@ describe("an interruption", () => {
   test("after the end: there is no network any more", async () => {
     await using server = await WebServer.start();
     const { fetch, close } = job(server);
+    await (await fetch(server.at("/"))).text();
+    expect(server.open).toBe(1);
     close();
+    await until(() => server.open === 0);
     expect(await codeOf(fetch(server.at("/")))).toBe("CANCELLED");
-    expect(server.connections).toBe(0);
+    expect(server.connections).toBe(1);
   });
 });

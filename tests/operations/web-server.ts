@@ -5,6 +5,7 @@ import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { createServer as createTcpServer } from "node:net";
 import { buffer } from "node:stream/consumers";
+import { TLSSocket } from "node:tls";
 import type { Certificate } from "./certificate.ts";
 
 export interface ReceivedRequest {
@@ -12,11 +13,15 @@ export interface ReceivedRequest {
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
+  /** The name that TLS was asked for. */
+  readonly servername: string | undefined;
 }
 
 export class WebServer implements AsyncDisposable {
   readonly requests: ReceivedRequest[] = [];
   connections = 0;
+  /** Of the connections. */
+  open = 0;
   readonly #server: Server;
   readonly #scheme: string;
 
@@ -34,7 +39,8 @@ export class WebServer implements AsyncDisposable {
       void buffer(request).then(
         (body) => {
           const { method = "", url = "", headers } = request;
-          started.requests.push({ method, url, headers, body: body.toString() });
+          const servername = request.socket instanceof TLSSocket ? request.socket.servername || undefined : undefined;
+          started.requests.push({ method, url, headers, body: body.toString(), servername });
           answer(request, response);
         },
         () => {},
@@ -42,7 +48,11 @@ export class WebServer implements AsyncDisposable {
     };
     const server = certificate === undefined ? createServer(listener) : createSecureServer(certificate, listener);
     const started = new WebServer(certificate === undefined ? "http" : "https", server);
-    server.on("connection", () => started.connections++);
+    server.on("connection", (socket) => {
+      started.connections++;
+      started.open++;
+      socket.on("close", () => started.open--);
+    });
     server.keepAliveTimeout = 60_000;
     server.listen(0, "127.0.0.1");
     await once(server, "listening");

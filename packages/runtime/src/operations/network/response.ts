@@ -112,6 +112,8 @@ function streamOf(source: Readable, limits: FetchLimits, lifetime: Lifetime): Re
         const lift = lifetime.limit(bodyIdleTimeoutMs, () => tooSlow("bodyIdleTimeoutMs", bodyIdleTimeoutMs));
         try {
           const { done, value } = await chunks.next();
+          // What had arrived before an interruption is not handed out after it.
+          lifetime.signal.throwIfAborted();
           lift();
           if (!done) return controller.enqueue(value);
           controller.close();
