@@ -430,11 +430,13 @@ describe("failures name a reason and no address", () => {
     const server = await WebServer.start();
     const url = server.at("/", "service.test");
     await server[Symbol.asyncDispose]();
-    const { fetch } = job([url], { ...resolver(["127.0.0.1"]), allowedNetworks: LOCAL });
-    const failure = await fetch(url).catch((error: unknown) => error);
-    expect(failure).toBeInstanceOf(InternalError);
-    expect((failure as InternalError).details).toEqual({ reason: "connection_refused" });
-    expect(JSON.stringify((failure as InternalError).toWire())).not.toContain("127.0.0.1");
+    for (const answers of [["127.0.0.1"], ["127.0.0.1", "::1"]]) {
+      const { fetch } = job([url], { ...resolver(answers), allowedNetworks: ["127.0.0.1", "::1"] });
+      const failure = await fetch(url).catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(InternalError);
+      expect((failure as InternalError).details).toEqual({ reason: "connection_refused" });
+      expect(JSON.stringify((failure as InternalError).toWire())).not.toContain("127.0.0.1");
+    }
   });
 
   test("the connection breaks", async () => {

@@ -439,6 +439,19 @@ describe("an interruption", () => {
     await closed;
   });
 
+  test("says why, whatever that is", async () => {
+    const { talk, next } = talks();
+    await using server = await TcpServer.start(talk);
+    const { fetch } = job(server);
+    const [agent, enough] = [new AbortController(), new Error("enough")];
+    const sent = fetch(server.at("/"), { signal: agent.signal });
+    (await next()).write(`${HEAD}content-length: 100\r\n\r\nx`);
+    const text = failureOf((await sent).text());
+    await until(() => clock.pending === 2);
+    agent.abort(enough);
+    expect(await text).toBe(enough);
+  });
+
   test("within a body that nobody reads", async () => {
     const { talk, next } = talks();
     await using server = await TcpServer.start(talk);

@@ -40,18 +40,17 @@ const REASONS: readonly (readonly [RegExp, Reason])[] = [
  */
 export function upstreamFailure(thrown: unknown, { maxResponseHeaderBytes }: FetchLimits): ARCPError {
   if (thrown instanceof ARCPError) return thrown;
-  const codes = codesOf(thrown);
-  if (codes.includes("UND_ERR_HEADERS_OVERFLOW")) return tooLarge("maxResponseHeaderBytes", maxResponseHeaderBytes);
-  const reason = REASONS.find(([form]) => codes.some((code) => form.test(code)))?.[1] ?? "failed";
+  const code = codeOf(thrown);
+  if (code === "UND_ERR_HEADERS_OVERFLOW") return tooLarge("maxResponseHeaderBytes", maxResponseHeaderBytes);
+  const reason = REASONS.find(([form]) => form.test(code))?.[1] ?? "failed";
   return failed(reason, thrown);
 }
 
 export const failed = (reason: Reason, cause?: unknown): InternalError =>
   new InternalError(`net.fetch: ${WORDS[reason]}`, { details: { reason }, ...(cause !== undefined && { cause }) });
 
-/** An attempt at several addresses fails with several errors. */
-function codesOf(thrown: unknown): string[] {
-  if (!(thrown instanceof Error)) return [];
-  const own = "code" in thrown && typeof thrown.code === "string" ? [thrown.code] : [thrown.name];
-  return thrown instanceof AggregateError ? [...thrown.errors.flatMap(codesOf), ...own] : own;
+/** Whoever has no code has a name. An attempt at several addresses has the code of the first. */
+function codeOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return "";
+  return "code" in thrown && typeof thrown.code === "string" ? thrown.code : thrown.name;
 }
