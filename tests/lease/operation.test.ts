@@ -1,20 +1,12 @@
-import { PermissionDeniedError } from "@arcp/core";
-import {
-  assertLeaseConstraintsSubset,
-  assertLeaseSubset,
-  canonicalizeTarget,
-  isLeaseSubset,
-  validateLeaseOp,
-  validateLeaseShape,
-} from "@arcp/runtime";
-import fc from "fast-check";
+import { type Lease, PermissionDeniedError } from "@arcp/core";
+import { assertLeaseConstraintsSubset, assertLeaseSubset, isLeaseSubset, validateLeaseOp } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { outcomeOf } from "./outcome.ts";
 
 const AT = "2026-05-13T23:42:00Z";
 const MS = Date.parse(AT);
-const LEASE = validateLeaseShape({ "fs.read": ["/a/**", "/b/*"], "net.fetch": ["https://example.com/**"] });
+const LEASE: Lease = { "fs.read": ["/a/**", "/b/*"], "net.fetch": ["https://example.com/**"] };
 
 describe("an operation", () => {
   test("is held to the end, then the money, then the patterns", () => {
@@ -122,75 +114,5 @@ describe("a delegated lease", () => {
     expect(assertLeaseConstraintsSubset({}, { expires_at: AT })).toEqual({ expires_at: AT });
     expect(assertLeaseConstraintsSubset({ expires_at: AT }, {})).toEqual({ expires_at: AT });
     expect(assertLeaseConstraintsSubset({}, {})).toEqual({});
-  });
-});
-
-describe("properties", () => {
-  const hosts = fc.constantFrom(
-    "a.example.com",
-    "b.example.com",
-    "a.b.example.com",
-    "example.com",
-    "A.example.com:443",
-  );
-  const part = fc.constantFrom("a", "b", "v1", "%61", "%c3%a9", "..", ".", "", "x y", "*");
-  const path = fc.array(part, { maxLength: 5 }).map((parts) => `/${parts.join("/")}`);
-  const url = fc
-    .tuple(hosts, path, fc.constantFrom("", "?q=1", "?q=1/2", "#f"))
-    .map(([h, p, q]) => `https://${h}${p}${q}`);
-  const target = fc.oneof(
-    fc.tuple(fc.constant("fs.read"), path),
-    fc.tuple(fc.constant("net.fetch"), url),
-    fc.tuple(fc.constant("agent.delegate"), fc.constantFrom("a", "a@1", "b@1.2", "ab")),
-    fc.tuple(fc.constantFrom("fs.read", "net.fetch", "tool.call", "x-vendor.acme.x"), fc.string({ unit: "binary" })),
-    fc.tuple(fc.constant("net.fetch"), fc.webUrl({ withQueryParameters: true, withFragments: true })),
-  );
-
-  test("a canonical target is its own canonical form", () => {
-    fc.assert(
-      fc.property(target, ([capability, text]) => {
-        let canonical: string;
-        try {
-          canonical = canonicalizeTarget(capability, text);
-        } catch {
-          return; // Refused: there is nothing to compare.
-        }
-        expect(canonicalizeTarget(capability, canonical)).toBe(canonical);
-      }),
-      { numRuns: 5_000 },
-    );
-  });
-
-  const globs = fc.constantFrom("a", "*", "**", "a*", "v1", "");
-  const pathGlob = fc.array(globs, { minLength: 1, maxLength: 3 }).map((parts) => `/${parts.join("/")}`);
-  const pattern = fc.oneof(
-    fc.tuple(fc.constant("fs.read"), pathGlob),
-    fc.tuple(
-      fc.constant("net.fetch"),
-      fc
-        .tuple(
-          fc.constantFrom("a.example.com", "*.example.com", "*.b.example.com"),
-          pathGlob,
-          fc.constantFrom("", "?*", "?q=*", "?q=1"),
-        )
-        .map(([host, glob, query]) => `https://${host}${glob}${query}`),
-    ),
-    fc.tuple(fc.constant("agent.delegate"), fc.constantFrom("a", "a*", "*", "a@1", "a@*", "*@*", "*@1*", "b@1.*")),
-  );
-
-  test("what a covered lease allows its parent's allows", () => {
-    let proven = 0;
-    fc.assert(
-      fc.property(pattern, pattern, target, ([capability, inner], [other, outer], [about, text]) => {
-        const child = { [capability]: [inner] };
-        const parent = { [other]: [outer] };
-        if (!isLeaseSubset(child, parent)) return;
-        proven += 1;
-        if (outcomeOf(() => validateLeaseOp(child, about, text)) !== "allowed") return;
-        expect(outcomeOf(() => validateLeaseOp(parent, about, text))).toBe("allowed");
-      }),
-      { numRuns: 20_000 },
-    );
-    expect(proven).toBeGreaterThan(100);
   });
 });

@@ -1,6 +1,8 @@
-/** Targets, patterns and times that somebody hostile would send. */
+/** Targets, patterns, amounts and times that somebody hostile would send. The ids are those of the threat catalogue. */
 import {
+  assertLeaseSubset,
   canonicalizeTarget,
+  initialBudgetFromLease,
   isLeaseSubset,
   validateLeaseConstraints,
   validateLeaseOp,
@@ -171,18 +173,18 @@ describe("URLs", () => {
 
 describe("names", () => {
   test.each([
-    ["tool.call", "mcp:github/**", "mcp:github/../shell/exec"],
-    ["tool.call", "humanq.*", "humanq.x\nrm"],
-    ["tool.call", "humanq.*", "humanq.\u200bx"],
-    ["model.use", "tier-fast/**", "tier-fast/../gpt-4"],
-    ["model.use", "tier-fast/**", "TIER-FAST/x"],
-    ["model.use", "tier-fast/**", "tier-fast/x\u00ad"],
-  ])("%s %s is no way to %j", (capability, pattern, target) => {
+    ["D28", "tool.call", "mcp:github/**", "mcp:github/../shell/exec"],
+    ["D28", "tool.call", "humanq.*", "humanq.x\nrm"],
+    ["D28", "tool.call", "humanq.*", "humanq.\u200bx"],
+    ["D29", "model.use", "tier-fast/**", "tier-fast/../gpt-4"],
+    ["D29", "model.use", "tier-fast/**", "TIER-FAST/x"],
+    ["D29", "model.use", "tier-fast/**", "tier-fast/x\u00ad"],
+  ])("%s: %s %s is no way to %j", (_id, capability, pattern, target) => {
     expect(operation(capability, pattern, target)).toBe("PERMISSION_DENIED");
   });
 
   test.each(["test-runner@1.0.0/../admin", "a@", "@1", `a@${"1".repeat(10_240)}`, "a@1@2", "A"])(
-    "%s is no agent",
+    "D30: %s is no agent",
     (target) => {
       expect(operation("agent.delegate", "*", target)).toBe("INVALID_REQUEST");
     },
@@ -190,15 +192,34 @@ describe("names", () => {
 });
 
 describe("patterns", () => {
+  test("D01: many double stars are matched at once", () => {
+    const lease = validateLeaseShape({ "fs.read": ["/**/**/**/**/**/**/**/**/x"] });
+    const target = `${"/a".repeat(40)}!`;
+    const startedAt = performance.now();
+    for (let repeat = 0; repeat < 100; repeat += 1) {
+      expect(outcomeOf(() => validateLeaseOp(lease, "fs.read", target))).toBe("PERMISSION_DENIED");
+    }
+    // A thousand times what it takes; trying every way to share out the segments takes half a minute for each.
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+  });
+
+  const FOREIGN = ["{a,b}".repeat(20), "+(a|b)", "!(x)", "[a-z]", "?", "@(a)", "*(a)"];
+
   test.each([
-    ...["{a,b}".repeat(20), "+(a|b)", "!(x)", "[a-z]", "?", "@(a)", "*(a)"].map((text) => `/w/${text}`),
-    ...["/workspace/../etc/**", "/a/./b", "/a//b", "/a/%2e%2e/**"],
-    ...["", " ", "**", "/**", "/**/**", "/w/**\n", "/w\u0000/**", `${BIDI}/w/**`, `/w/${BIDI}/**`, "/w/** ", "~/**"],
-  ])("%j is none", (pattern) => {
+    ...FOREIGN.flatMap((text) => [
+      ["D03", text],
+      ["D03", `/w/${text}`],
+    ]),
+    ...["/workspace/../etc/**", "/a/./b", "/a//b", "/a/%2e%2e/**"].map((text) => ["D04", text]),
+    ...["", " ", "**", "/**", "/**/**", "/w/**\n", "/w\u0000/**", `${BIDI}/w/**`, `/w/${BIDI}/**`, "/w/** "].map(
+      (text) => ["D05", text],
+    ),
+    ["D05", "~/**"],
+  ])("%s: %j is none", (_id, pattern = "") => {
     expect(outcomeOf(() => validateLeaseShape({ "fs.read": [pattern] }))).toBe("INVALID_REQUEST");
   });
 
-  test("of everything is an operator's", () => {
+  test("D05: of everything is an operator's", () => {
     for (const lease of [
       { "fs.read": ["/**"] },
       { "fs.read": ["/**/*"] },
@@ -212,15 +233,35 @@ describe("patterns", () => {
     }
   });
 
+  test.each(["__proto__", "constructor", "FS.READ", "fs.read ", "fs.re\u0430d"])("D06: %j is no capability", (name) => {
+    const lease = JSON.parse(`{${JSON.stringify(name)}:["/a"]}`);
+    expect(outcomeOf(() => validateLeaseShape(lease))).toBe("INVALID_REQUEST");
+    expect(outcomeOf(() => validateLeaseOp(lease, name, "/a"))).toBe("PERMISSION_DENIED");
+    expect(outcomeOf(() => canonicalizeTarget(name, "/a"))).toBe("INVALID_REQUEST");
+  });
+
   test.each([
-    ["fs.read", "/w/?", "/w/*"],
-    ["fs.read", "/a/**", "/a/../b/**"],
-    ["fs.read", "/a/**", "/a/b/../../etc/**"],
-    ["fs.read", "/a/*", "/a/.."],
-    ["fs.read", "/ws/*", "/ws/%2e%2e"],
-    ["net.fetch", "https://*/**", "https://a@b/**"],
-    ["net.fetch", "https://*.example.com/**", "https://a@b.example.com/**"],
-  ])("%s: %s is not handed on as %s", (capability, parent, child) => {
+    ["too many", Array.from({ length: 100_000 }, (_, index) => `/${index}`)],
+    ["one too many", Array(65).fill("/a")],
+    ["lists", [["/a"]]],
+    ["numbers", [1, 2]],
+    ["longer ones", [`/${"a".repeat(1024)}`]],
+  ])("D07: %s are no list of patterns", (_what, patterns) => {
+    expect(outcomeOf(() => validateLeaseShape({ "fs.read": patterns }))).toBe("INVALID_REQUEST");
+    expect(outcomeOf(() => validateLeaseShape({ "x-vendor.acme.x": patterns }))).toBe("INVALID_REQUEST");
+  });
+
+  test.each([
+    ["D09", "fs.read", "/w/?", "/w/*"],
+    ["D10", "fs.read", "/a/**", "/a/../b/**"],
+    ["D10", "fs.read", "/a/**", "/a/b/../../etc/**"],
+    ["D11", "fs.read", "/a/*", "/a/.."],
+    ["D11", "fs.read", "/ws/*", "/ws/%2e%2e"],
+    ["D12", "net.fetch", "https://*/**", "https://a@b/**"],
+    ["D12", "net.fetch", "https://*.example.com/**", "https://a@b.example.com/**"],
+  ])("%s: %s %s is not handed on as %s", (_id, capability, parent, child) => {
+    const refused = outcomeOf(() => assertLeaseSubset({ [capability]: [child] }, { [capability]: [parent] }));
+    expect(refused).toBe("LEASE_SUBSET_VIOLATION");
     expect(isLeaseSubset({ [capability]: [child] }, { [capability]: [parent] })).toBe(false);
   });
 });
@@ -229,8 +270,16 @@ describe("amounts", () => {
   test.each([
     ...["USD:1e3", "USD:-1", "USD:+5", "USD:0x10", "USD: 5", "USD:\uff15", "USD:.5", "USD:5.", "usd:5", "Credits:5"],
     ...[`USD:${"9".repeat(400)}`, "USD:0.0000000001"],
-  ])("%s is none", (amount) => {
+  ])("D17: %s is none", (amount) => {
     expect(outcomeOf(() => validateLeaseShape({ "cost.budget": [amount] }))).toBe("INVALID_REQUEST");
+  });
+
+  test("D18: two of one currency are their sum, to whoever compares them too", () => {
+    const twice = validateLeaseShape({ "cost.budget": ["USD:5.00", "USD:5.00"] });
+    expect(initialBudgetFromLease(twice)).toEqual(new Map([["USD", 10]]));
+    expect(isLeaseSubset(twice, { "cost.budget": ["USD:10"] })).toBe(true);
+    expect(isLeaseSubset(twice, { "cost.budget": ["USD:9.99"] })).toBe(false);
+    expect(isLeaseSubset({ "cost.budget": ["USD:10.000000001"] }, twice)).toBe(false);
   });
 });
 
@@ -239,23 +288,32 @@ describe("instants", () => {
   const outcome = (expires_at: string) => outcomeOf(() => validateLeaseConstraints({ expires_at }, NOW));
 
   test.each([
-    ...["foo 2099Z", "2099Z", "Tue, 1 Jan 2099 00:00:00 Z", "2026-02-30T00:00:00Z", "2027-01-01T00:00:60Z"],
-    ...[
-      "2027-01-01T24:00:00Z",
-      "2027-01-01T00:00:00+00:00",
-      "2027-01-01T00:00:00z",
-      "2027-01-01T00:00:00.123456789012Z",
-    ],
-  ])("%s is none", (text) => {
+    ...["foo 2099Z", "2099Z", "Tue, 1 Jan 2099 00:00:00 Z"].map((text) => ["D23", text]),
+    ...["2026-02-30T00:00:00Z", "2027-01-01T00:00:60Z", "2027-01-01T24:00:00Z"].map((text) => ["D27", text]),
+    ["D27", "2027-01-01T00:00:00+00:00"],
+    ["D27", "2027-01-01T00:00:00z"],
+    ["D27", "2027-01-01T00:00:00.123456789012Z"],
+  ])("%s: %s is none", (_id, text = "") => {
     expect(outcome(text)).toBe("INVALID_REQUEST");
   });
 
   test.each([
-    "9999-12-31T23:59:59Z",
-    "2026-01-26T00:00:00Z",
-    "2026-01-01T00:00:00.001Z",
-    "2028-02-29T23:59:59.999999999Z",
-  ])("%s is one", (text) => {
+    ["D24", "9999-12-31T23:59:59Z"],
+    ["D24", "2026-01-26T00:00:00Z"],
+    ["D27", "2026-01-01T00:00:00.001Z"],
+    ["D27", "2028-02-29T23:59:59.999999999Z"],
+  ])("%s: %s is one", (_id, text) => {
     expect(outcome(text)).toBe("allowed");
+  });
+
+  test("D24: an operation long before the end is not late", () => {
+    const lease = validateLeaseShape({ "fs.read": ["/a"] });
+    const at = (now: number) =>
+      outcomeOf(() =>
+        validateLeaseOp(lease, "fs.read", "/a", { now, constraints: { expires_at: "9999-12-31T23:59:59Z" } }),
+      );
+    expect([at(NOW), at(NOW + 2 ** 31), at(Date.parse("9999-12-31T23:59:59Z"))]).toEqual([
+      ...["allowed", "allowed", "LEASE_EXPIRED"],
+    ]);
   });
 });

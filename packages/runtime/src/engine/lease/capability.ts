@@ -1,4 +1,5 @@
 /** The names of capabilities, and what kind of thing each one's patterns match (§9.2). */
+import type { Lease } from "@arcp/core";
 
 /** What the patterns of a capability match; `text` is what a vendor makes of it. */
 export type TargetKind = "path" | "url" | "name" | "agent" | "text";
@@ -28,3 +29,7 @@ export function kindOf(capability: string): TargetKind | "amount" | undefined {
   if (isReservedCapabilityName(capability)) return RESERVED[capability as keyof typeof RESERVED];
   return isValidCapabilityName(capability) ? "text" : undefined;
 }
+
+/** What `lease` itself says about `capability`. */
+export const grantedBy = (lease: Lease, capability: string): readonly string[] =>
+  (Object.hasOwn(lease, capability) && lease[capability]) || [];

@@ -25,8 +25,8 @@ export function validateLeaseConstraints(value: LeaseConstraints, now: number): 
 }
 
 /** Milliseconds since the epoch, digits below that cut off; undefined for text that is no instant. */
-export function parseInstant(text: unknown): number | undefined {
-  if (typeof text !== "string" || !INSTANT.test(text)) return undefined;
+export function parseInstant(text: string): number | undefined {
+  if (!INSTANT.test(text)) return undefined;
   const at = Date.parse(text);
   // The parser turns 30 February into 2 March: what it read must print as what was written.
   return Number.isFinite(at) && new Date(at).toISOString().slice(0, 19) === text.slice(0, 19) ? at : undefined;

@@ -6,16 +6,25 @@
 
 const ANY_NUMBER = "**";
 
-/** A segment without stars has one piece; n stars stand between n + 1 pieces. */
+/** A character that occurs in no pattern: what matches it matches any. */
+const ANY_CHARACTER = "\u0000";
+
 interface Segment {
-  readonly pieces: readonly string[];
+  /** Before the first star. */
+  readonly first: string;
+  /** Between the stars; some of it may be empty. */
+  readonly middle: readonly string[];
+  /** After the last star; undefined without stars. */
+  readonly last: string | undefined;
+  /** What it matches, with {@link ANY_CHARACTER} in place of each star. */
+  readonly example: string;
 }
 
 /** A compiled pattern; {@link compileGlob} makes it. */
 export interface Glob {
   readonly pattern: string;
-  /** Undefined stands for `**`. */
-  readonly segments: readonly (Segment | undefined)[];
+  /** A `**` follows no other. */
+  readonly segments: readonly (Segment | typeof ANY_NUMBER)[];
   /** Is there a `**` beside other characters? It matches as `*`; nothing is proven about it. */
   readonly hasGluedStars: boolean;
 }
@@ -23,13 +32,25 @@ export interface Glob {
 /** Compiles any text: there is no wrong glob. What a lease accepts as a pattern is narrower. */
 export function compileGlob(pattern: string): Glob {
   const parts = pattern.split("/");
-  const segments: (Segment | undefined)[] = [];
+  const segments: (Segment | typeof ANY_NUMBER)[] = [];
   for (const part of parts) {
-    if (part !== ANY_NUMBER) segments.push({ pieces: part.split(/\*+/) });
-    else if (segments.length === 0 || segments.at(-1) !== undefined) segments.push(undefined);
+    if (part !== ANY_NUMBER) segments.push(compileSegment(part));
+    else if (segments.at(-1) !== ANY_NUMBER) segments.push(ANY_NUMBER);
   }
   const hasGluedStars = parts.some((part) => part !== ANY_NUMBER && part.includes(ANY_NUMBER));
   return { pattern, segments, hasGluedStars };
+}
+
+function compileSegment(part: string): Segment {
+  const firstStar = part.indexOf("*");
+  if (firstStar === -1) return { first: part, middle: [], last: undefined, example: part };
+  const lastStar = part.lastIndexOf("*");
+  return {
+    first: part.slice(0, firstStar),
+    middle: part.slice(firstStar, lastStar).split("*"),
+    last: part.slice(lastStar + 1),
+    example: part.replaceAll(/\*+/g, ANY_CHARACTER),
+  };
 }
 
 /**
@@ -40,48 +61,40 @@ export function matchGlob(glob: Glob | string, text: string): boolean {
   const { segments } = typeof glob === "string" ? compileGlob(glob) : glob;
   const words = text.split("/");
   let position = 0;
-  let word = 0;
-  let resumeAt: { readonly position: number; word: number } | undefined;
-  while (word < words.length) {
-    if (position < segments.length) {
-      const segment = segments[position];
-      if (segment === undefined) {
-        position += 1;
-        resumeAt = { position, word };
-        continue;
-      }
-      if (matchesSegment(segment, words[word] ?? "")) {
-        position += 1;
-        word += 1;
-        continue;
-      }
+  let index = 0;
+  let resumeAt: { readonly position: number; index: number } | undefined;
+  for (let word = words[index]; word !== undefined; word = words[index]) {
+    const segment = segments[position];
+    if (segment === ANY_NUMBER) {
+      position += 1;
+      resumeAt = { position, index };
+    } else if (segment !== undefined && matchesSegment(segment, word)) {
+      position += 1;
+      index += 1;
+    } else if (resumeAt === undefined) {
+      return false;
+    } else {
+      resumeAt.index += 1;
+      ({ position, index } = resumeAt);
     }
-    if (resumeAt === undefined) return false;
-    resumeAt.word += 1;
-    ({ position, word } = resumeAt);
   }
-  return segments.slice(position).every((segment) => segment === undefined);
+  return segments.slice(position).every((segment) => segment === ANY_NUMBER);
 }
 
 /** Every piece is taken where it occurs first, which leaves the most to those that follow. */
-function matchesSegment({ pieces }: Segment, word: string): boolean {
-  const first = pieces[0] ?? "";
-  if (pieces.length === 1) return word === first;
-  const last = pieces.at(-1) ?? "";
-  if (pieces.length === 2 && first === "" && last === "") return word !== "";
+function matchesSegment({ first, middle, last, example }: Segment, word: string): boolean {
+  if (last === undefined) return word === first;
+  if (example === ANY_CHARACTER) return word !== "";
   const end = word.length - last.length;
   if (end < first.length || !word.startsWith(first) || !word.endsWith(last)) return false;
   let from = first.length;
-  for (const piece of pieces.slice(1, -1)) {
+  for (const piece of middle) {
     const found = word.indexOf(piece, from);
-    if (found === -1 || found + piece.length > end) return false;
+    if (found === -1) return false;
     from = found + piece.length;
   }
-  return true;
+  return from <= end;
 }
-
-/** A character that occurs in no pattern: what matches it matches any. */
-const ANY_CHARACTER = "\u0000";
 
 /** What proving may still cost; when nothing is left there is no proof. Several proofs may share one. */
 export interface ProofEffort {
@@ -102,50 +115,43 @@ export const proofEffort = (): ProofEffort => ({ left: 250_000 });
 export function globCovers(outer: Glob, inner: Glob, mayHaveEmpty: boolean, effort: ProofEffort): boolean {
   if (outer.pattern === inner.pattern) return true;
   if (outer.hasGluedStars || inner.hasGluedStars) return false;
-  const pending = [{ position: 0, states: closure(outer, new Set([0])) }];
+  const pending = [{ position: 0, states: enter(outer, new Set(), 0) }];
   const seen = new Set<string>();
   for (let state = pending.pop(); state !== undefined; state = pending.pop()) {
     const { position, states } = state;
-    const key = `${position}:${[...states].sort((a, b) => a - b).join()}`;
+    const key = `${position}:${[...states].join()}`;
     if (seen.has(key)) continue;
     seen.add(key);
-    if (states.size === 0) return false;
     effort.left -= states.size;
     if (effort.left < 0) return false;
-    if (position === inner.segments.length) {
-      if (!states.has(outer.segments.length)) return false;
-      continue;
-    }
     const segment = inner.segments[position];
     if (segment === undefined) {
+      if (!states.has(outer.segments.length)) return false;
+    } else if (segment === ANY_NUMBER) {
       // An empty segment is one that only a `**` takes.
       const any = step(outer, states, mayHaveEmpty ? undefined : ANY_CHARACTER);
       pending.push({ position, states: any }, { position: position + 1, states });
     } else {
-      const word = segment.pieces.join(ANY_CHARACTER);
-      effort.left -= states.size * (word.length >> 4);
-      pending.push({ position: position + 1, states: step(outer, states, word) });
+      effort.left -= states.size * (segment.example.length >> 4);
+      pending.push({ position: position + 1, states: step(outer, states, segment.example) });
     }
   }
   return true;
 }
 
-/** The states after one more segment: `word`, or with undefined one that may be anything. */
-function step(glob: Glob, states: ReadonlySet<number>, word: string | undefined): ReadonlySet<number> {
+/** The states after one more segment, in ascending order: `word`, or with undefined one that may be anything. */
+function step(glob: Glob, states: ReadonlySet<number>, word: string | undefined): Set<number> {
   const next = new Set<number>();
   for (const state of states) {
-    if (state === glob.segments.length) continue;
     const segment = glob.segments[state];
-    if (segment === undefined) next.add(state);
-    else if (word !== undefined && matchesSegment(segment, word)) next.add(state + 1);
+    if (segment === ANY_NUMBER) enter(glob, next, state);
+    else if (segment !== undefined && word !== undefined && matchesSegment(segment, word)) enter(glob, next, state + 1);
   }
-  return closure(glob, next);
+  return next;
 }
 
-/** Adds the states that are reached by taking a `**` for no segment. */
-function closure({ segments }: Glob, states: Set<number>): ReadonlySet<number> {
-  for (const state of states) {
-    if (state < segments.length && segments[state] === undefined) states.add(state + 1);
-  }
-  return states;
+/** Adds `state` and, if a `**` may be taken for no segment there, the one behind it. */
+function enter({ segments }: Glob, states: Set<number>, state: number): Set<number> {
+  states.add(state);
+  return segments[state] === ANY_NUMBER ? states.add(state + 1) : states;
 }

@@ -12,7 +12,7 @@ export interface Pattern {
   readonly main: Glob;
   /** A URL's scheme, host and port, the dots and slashes of which all separate. */
   readonly origin?: Glob;
-  /** An agent's version, or a URL's query and fragment with their signs. */
+  /** An agent's version, or a URL's query and fragment, each with its sign. */
   readonly version?: Glob;
   readonly query?: Glob;
   readonly fragment?: Glob;
@@ -31,7 +31,7 @@ export function compilePattern(capability: string, text: string): Pattern {
   const refuse = (reason: string): InvalidRequestError =>
     new InvalidRequestError(`${capability}: ${reason}`, { details: { capability, pattern: text.slice(0, 256) } });
   if (kind === undefined || kind === "amount") throw refuse("has no patterns that match targets");
-  if (!isPrintable(text) || text.trim() !== text || text === "") throw refuse("a pattern is printable text");
+  if (!isPrintable(text) || text.trim() !== text) throw refuse("a pattern is printable text");
   if (kind !== "url" && (FOREIGN_SYNTAX.test(text) || text.includes("?"))) {
     throw refuse("the only wildcards are * and **");
   }
@@ -59,24 +59,18 @@ const PARTS: { readonly [Kind in TargetKind]: (text: string) => Parts | undefine
   name: plain,
   text: plain,
   agent(text) {
-    const [name = "", version, ...more] = text.split("@");
-    if (more.length > 0 || !/^[a-z0-9*][a-z0-9._*-]*$/.test(name)) return undefined;
-    if (version === undefined) return plain(name);
-    if (!/^[a-zA-Z0-9.+_*-]+$/.test(version)) return undefined;
-    return { main: compileGlob(name), version: compileGlob(version) };
+    const { name, version } = splitAgent(text);
+    return { main: compileGlob(name), ...(version !== "" && { version: whole(version) }) };
   },
   url(text) {
-    const parts = splitUrl(text);
-    if (parts === undefined || FOREIGN_SYNTAX.test(parts.path)) return undefined;
-    const { origin, path, query, fragment } = parts;
+    const { origin, path, query, fragment } = splitUrl(text);
     // A wildcard in a host is its whole first label, with others to follow.
-    if (/\*/.test(origin) && !/^https?:\/\/\*(?:\.[^.*]+)+$/.test(origin)) return undefined;
-    if (query === "?" || fragment === "#") return undefined;
+    if (FOREIGN_SYNTAX.test(path) || (origin.includes("*") && !/\/\/\*(?:\.[^.*]+)+$/.test(origin))) return undefined;
     return {
       main: compileGlob(path),
       origin: labels(origin),
-      ...(query !== undefined && { query: whole(query) }),
-      ...(fragment !== undefined && { fragment: whole(fragment) }),
+      ...(query !== "" && { query: whole(query) }),
+      ...(fragment !== "" && { fragment: whole(fragment) }),
     };
   },
 };
@@ -85,28 +79,41 @@ function plain(text: string): Parts {
   return { main: compileGlob(text) };
 }
 
+/** `text` before `position` and from there on; -1 is the end. */
+const cutAt = (text: string, position: number): readonly [string, string] =>
+  position === -1 ? [text, ""] : [text.slice(0, position), text.slice(position)];
+
+/** The version with its sign; empty without one. */
+function splitAgent(text: string): { readonly name: string; readonly version: string } {
+  const [name, version] = cutAt(text, text.indexOf("@"));
+  return { name, version };
+}
+
 interface UrlParts {
   readonly origin: string;
   readonly path: string;
-  readonly query: string | undefined;
-  readonly fragment: string | undefined;
+  /** With its sign; empty without one, and so is the fragment. */
+  readonly query: string;
+  readonly fragment: string;
 }
 
-function splitUrl(text: string): UrlParts | undefined {
-  const [, origin, path, query, fragment] = /^(https?:\/\/[^/?#]+)(\/[^?#]*)(\?[^#]*)?(#.*)?$/.exec(text) ?? [];
-  return origin === undefined || path === undefined ? undefined : { origin, path, query, fragment };
+function splitUrl(text: string): UrlParts {
+  const [beforeFragment, fragment] = cutAt(text, text.indexOf("#"));
+  const [address, query] = cutAt(beforeFragment, beforeFragment.indexOf("?"));
+  const [origin, path] = cutAt(address, address.indexOf("/", address.indexOf("//") + 2));
+  return { origin, path, query, fragment };
 }
 
 /** A star in a host stands for one label, so labels are what is separated. */
 const labels = (origin: string): Glob => compileGlob(origin.replaceAll(".", "/"));
-/** In a query and a fragment nothing separates; two stars are as good as one. */
+/** In a version, a query and a fragment nothing separates; two stars are as good as one. */
 const whole = (part: string): Glob => compileGlob(unseparated(part).replaceAll(/\*+/g, "*"));
 /** A slash is a character like others: another one stands for it, which is in no canonical URL. */
 const unseparated = (part: string): string => part.replaceAll("/", "\\");
 
 /** Would the pattern be a canonical target if its stars were letters? */
 function isCanonical(capability: string, kind: TargetKind, text: string): boolean {
-  if (kind === "text") return hasPlainSegments(text.replace(/^\/(?=.)/, ""));
+  if (kind === "text") return hasPlainSegments(text.replace(/^\//, ""));
   // A digit could make a number of a host, and a letter an escape of a percent sign.
   if (/%\*|%.\*/.test(text)) return false;
   const example = text.replaceAll("*", "x");
@@ -118,20 +125,18 @@ function isCanonical(capability: string, kind: TargetKind, text: string): boolea
 }
 
 /** Does `pattern` match `target`, which {@link canonicalizeTarget} has returned? */
-export function matchesPattern(pattern: Pattern, target: string): boolean {
-  if (pattern.kind === "agent") {
-    const [name = "", version] = target.split("@");
-    if (!matchGlob(pattern.main, name)) return false;
-    return pattern.version === undefined || (version !== undefined && matchGlob(pattern.version, version));
+export function matchesPattern({ kind, main, origin, version, query, fragment }: Pattern, target: string): boolean {
+  if (kind === "agent") {
+    const parts = splitAgent(target);
+    return matchGlob(main, parts.name) && (version === undefined || matchGlob(version, parts.version));
   }
-  if (pattern.kind !== "url" || pattern.origin === undefined) return matchGlob(pattern.main, target);
+  if (origin === undefined) return matchGlob(main, target);
   const parts = splitUrl(target);
   return (
-    parts !== undefined &&
-    matchGlob(pattern.origin, parts.origin.replaceAll(".", "/")) &&
-    matchGlob(pattern.main, parts.path) &&
-    (pattern.query === undefined || matchGlob(pattern.query, unseparated(parts.query ?? ""))) &&
-    (pattern.fragment === undefined || matchGlob(pattern.fragment, unseparated(parts.fragment ?? "")))
+    matchGlob(origin, parts.origin.replaceAll(".", "/")) &&
+    matchGlob(main, parts.path) &&
+    (query === undefined || matchGlob(query, unseparated(parts.query))) &&
+    (fragment === undefined || matchGlob(fragment, unseparated(parts.fragment)))
   );
 }
 
@@ -140,7 +145,6 @@ export function patternCovers(outer: Pattern, inner: Pattern, effort: ProofEffor
   // A URL may end in a slash, and a vendor's text may begin with one.
   const mayHaveEmpty = outer.kind === "url" || outer.kind === "text";
   return (
-    outer.kind === inner.kind &&
     globCovers(outer.main, inner.main, mayHaveEmpty, effort) &&
     partCovers(outer.origin, inner.origin, effort) &&
     partCovers(outer.version, inner.version, effort) &&
@@ -149,10 +153,13 @@ export function patternCovers(outer: Pattern, inner: Pattern, effort: ProofEffor
   );
 }
 
+/** Every target but the root and those with empty segments, and those of them that begin with a slash. */
+const EVERYTHING = ["*/**", "/*/**"].map(compileGlob);
+
 /** Does the pattern cover every target but perhaps the root? No URL pattern does: it names a host. */
 export function isUnlimited({ kind, main, version }: Pattern): boolean {
   if (kind === "url" || version !== undefined) return false;
-  return ["**", "/**", "/**/*"].some((everything) => globCovers(main, compileGlob(everything), false, proofEffort()));
+  return EVERYTHING.some((everything) => globCovers(main, everything, false, proofEffort()));
 }
 
 /** A part that is missing covers all; one that is there covers no missing one. */

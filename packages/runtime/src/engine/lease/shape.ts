@@ -1,6 +1,6 @@
 /** What a lease may say (§9.1, §9.2): shape, names and patterns. */
 import { InvalidRequestError, type Lease } from "@arcp/core";
-import { Budget } from "./budget.ts";
+import { Budget, initialBudgetFromLease } from "./budget.ts";
 import { isValidCapabilityName, kindOf } from "./capability.ts";
 import { compilePattern, isUnlimited } from "./pattern.ts";
 
@@ -31,7 +31,7 @@ export function validateLeaseShape(value: unknown, { mayBeUnlimited = false }: L
       }
     }
   }
-  for (const currency of Budget.fromLease(lease)?.remaining().keys() ?? []) {
+  for (const currency of initialBudgetFromLease(lease).keys()) {
     const meant = CURRENCIES.find((known) => known.toLowerCase() === currency.toLowerCase());
     if (meant !== undefined && meant !== currency) {
       throw new InvalidRequestError(`the currency ${currency} is written ${meant}`, { details: { currency } });

@@ -1,7 +1,7 @@
 /** A delegated lease lies within its parent's (§9.4). What cannot be proven is refused. */
 import { ARCPError, type Lease, LeaseSubsetViolationError } from "@arcp/core";
 import { Budget } from "./budget.ts";
-import { kindOf } from "./capability.ts";
+import { grantedBy, kindOf } from "./capability.ts";
 import { proofEffort } from "./glob.ts";
 import { patternCovers, patternOf } from "./pattern.ts";
 
@@ -20,7 +20,7 @@ export interface LeaseSubsetOptions {
 export function assertLeaseSubset(child: Lease, parent: Lease, options: LeaseSubsetOptions = {}): void {
   const effort = proofEffort();
   for (const [capability, patterns] of Object.entries(child)) {
-    const granted = Object.hasOwn(parent, capability) ? (parent[capability] ?? []) : [];
+    const granted = grantedBy(parent, capability);
     if (kindOf(capability) === "amount") {
       assertBudgetSubset(child, parent, options.remaining);
       continue;

@@ -45,19 +45,16 @@ function canonicalPath(path: string): string {
   if (path.includes("\\")) throw malformed("a path is separated by slashes, not backslashes");
   if (/%[0-9a-f]{2}/i.test(path)) throw malformed("a path is not percent-encoded");
   if (!path.startsWith("/") || path.startsWith("//")) throw malformed("a path is absolute and begins with one slash");
-  if (/^\/+[A-Za-z]:(\/|$)/.test(path)) throw malformed("a path names no drive");
   const segments: string[] = [];
   for (const segment of path.split("/")) {
     if (segment === "..") segments.pop();
-    else if (segment !== "" && segment !== ".") segments.push(segment);
+    if (segment === "" || segment === "." || segment === "..") continue;
+    if (segments.length === 0 && /^[A-Za-z]:$/.test(segment)) throw malformed("a path names no drive");
+    segments.push(segment);
   }
-  const canonical = `/${segments.join("/")}`;
-  // What `..` uncovered may look like a drive now.
-  if (/^\/[A-Za-z]:(\/|$)/.test(canonical)) throw malformed("a path names no drive");
-  return canonical;
+  return `/${segments.join("/")}`;
 }
 
-const URL_PARTS = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$/i;
 const HOST = /^(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])$/;
 
 function canonicalUrl(text: string): string {
@@ -66,31 +63,35 @@ function canonicalUrl(text: string): string {
   if (scheme !== "http:" && scheme !== "https:") throw refused("only http and https URLs can be granted");
   if (!isPrintable(text) || /[\s\\]/.test(text))
     throw refused("a URL has no spaces, backslashes or control characters");
-  const [, , authority = "", path = ""] = URL_PARTS.exec(text) ?? [];
-  if (authority === "") throw malformed("a URL names a host");
+  const start = /^https?:\/\/[^/?#]+/i.exec(text)?.[0];
+  if (start === undefined) throw malformed("a URL names a host");
+  const authority = start.slice(`${scheme}//`.length);
   if (authority.includes("@")) throw malformed("a URL carries no user information");
   const url = URL.parse(text);
   if (url === null) throw malformed("not a URL");
   const host = authority.replace(/:\d*$/, "").toLowerCase();
   // A host is spelt as it is looked up: no escapes, no other alphabets, no numbers in place of an address.
   if (!HOST.test(host) || host !== url.hostname) throw refused("the host of a URL is spelt canonically, in ASCII");
-  return `${url.origin}${canonicalUrlPath(path === "" ? "/" : path, url.pathname)}${url.search}${url.hash}`;
+  assertPlainUrlPath(text.slice(start.length).replace(/[?#].*/, ""));
+  return `${url.origin}${withOneSpelling(url.pathname)}${url.search}${url.hash}`;
 }
 
-/** `parsed` with its escapes spelt one way. `written` is the same path before the parser folded it. */
-function canonicalUrlPath(written: string, parsed: string): string {
-  const segments = written.slice(1).split("/");
-  for (const [index, segment] of segments.entries()) {
-    if (segment === "" && index < segments.length - 1) throw refused("a URL path has no empty segments");
+/** `path` as it was written, before the parser folded it. */
+function assertPlainUrlPath(path: string): void {
+  if (path.includes("//")) throw refused("a URL path has no empty segments");
+  for (const segment of path.split("/")) {
     if (/%(?:2e|2f|5c|25[0-9a-f]{2})/i.test(segment)) throw refused("a URL path has no encoded dots or separators");
     if (/^\.\.?(?:;|$)/.test(segment)) throw refused("a URL path has no dot segments");
     if (!isDecodable(segment)) throw refused("a URL path is encoded as UTF-8 without control characters");
   }
-  return parsed.replace(/%[0-9a-f]{2}/gi, (encoded) => {
+}
+
+/** Letters, digits and marks as themselves, and other escapes in upper case. */
+const withOneSpelling = (path: string): string =>
+  path.replace(/%[0-9a-f]{2}/gi, (encoded) => {
     const character = String.fromCharCode(Number.parseInt(encoded.slice(1), 16));
     return /[A-Za-z0-9_~-]/.test(character) ? character : encoded.toUpperCase();
   });
-}
 
 function isDecodable(segment: string): boolean {
   try {
