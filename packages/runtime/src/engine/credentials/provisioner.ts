@@ -54,9 +54,16 @@ export interface CredentialProvisioner {
   readonly name: string;
   /** Does a job with such a lease get a credential from here? */
   issuesFor(request: Pick<CredentialRequest, "lease" | "agent" | "principal">): boolean;
-  /** Issues one credential. Any failure is taken for "perhaps issued": the alias is revoked. */
+  /**
+   * Issues one credential. Any failure is taken for "perhaps issued": the alias is revoked. An {@link ARCPError} other
+   * than an internal one refuses the submission in its own words, so nothing of the upstream's text belongs into it.
+   * Settles when `signal` aborts: while it does not, a credential may still come of it, and the alias is not given up.
+   */
   issue(request: CredentialRequest, signal: AbortSignal): Promise<IssuedCredential>;
-  /** Resolves when the credential is dead, also if there is none of that alias. Idempotent; retried until it succeeds. */
+  /**
+   * Resolves when the credential is dead, also if there is none of that alias. Idempotent; retried until it succeeds. An
+   * error's `status`, `code` or name is written down, its `retryAfterMs` is waited for; its message goes nowhere.
+   */
   revoke(reference: CredentialReference, signal: AbortSignal): Promise<void>;
   /** A refusal of the upstream in the terms of §12 (§9.6, §9.7); `undefined` for what is none of its refusals. */
   explain?(error: unknown): ARCPError | undefined;
