@@ -1,11 +1,13 @@
 /** `ctx.fs`: what it does, what it shows, what it refuses, what it leaves open. */
 import {
   chmodSync,
+  closeSync,
   existsSync,
   linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -14,7 +16,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { CancelledError, createLogger } from "@arcp/core";
-import { expect, test, vi } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { type PinnedRoot, pin } from "../../packages/runtime/src/operations/files/walk.ts";
+import { write } from "../../packages/runtime/src/operations/files/writing.ts";
 import {
   collect,
   describeOnLinux,
@@ -115,8 +119,8 @@ describeOnLinux("a stream", () => {
     const pieces = fs.stream(`${app}/large`)[Symbol.asyncIterator]();
     await pieces.next();
     guard.end(new CancelledError("cancelled"));
+    await vi.waitFor(() => expect(guard.calls[0]?.outcome).toEqual({ error: "CANCELLED" }));
     expect(await outcomeOf(pieces.next())).toBe("CANCELLED");
-    expect(guard.calls[0]?.outcome).toEqual({ error: "CANCELLED" });
     expect(openBelow(directory)).not.toContain(`${app}/large`);
   });
 
@@ -250,6 +254,40 @@ describeOnLinux("writing", () => {
   });
 });
 
+describeOnLinux("what cannot be written whole", () => {
+  const DATA = new Uint8Array(2 ** 21);
+
+  /** Writes to `app/new` in this thread, with `step` called before each piece. */
+  function writeInSteps(mode: "replace" | "create", step: (count: number, path: string) => void) {
+    const app = temporaryDirectory();
+    const root = pin({ path: app }, () => {}) as PinnedRoot;
+    onTestFinished(() => closeSync(root.fd));
+    let count = 0;
+    const check = (): void => {
+      count += 1;
+      step(count, `${app}/new`);
+    };
+    const place = { root, below: ["new"] };
+    expect(() => write({ place, data: DATA, mode, temporaryName: ".temporary" }, check)).toThrow();
+    return { app };
+  }
+
+  test.each(["replace", "create"] as const)("is not left behind: %s", (mode) => {
+    const { app } = writeInSteps(mode, (count) => {
+      if (count === 2) throw new Error("stopped");
+    });
+    expect(readdirSync(app)).toEqual([]);
+    expect(openBelow(app)).toEqual([app]);
+  });
+
+  test("is not left behind when its place is taken meanwhile", () => {
+    const { app } = writeInSteps("replace", (count, path) => {
+      if (count === 2) plant(path, { x: "" });
+    });
+    expect(readdirSync(app)).toEqual(["new"]);
+  });
+});
+
 describeOnLinux("making directories", () => {
   test("one, or all on the way", async () => {
     const { fs, out, guard } = workspace();
@@ -352,6 +390,8 @@ describeOnLinux("descriptors", () => {
       ...Array.from({ length: 50 }, () => outcomeOf(fs.read(`${app}/x/y`))),
       ...Array.from({ length: 50 }, () => outcomeOf(fs.read(`${app}/none`))),
     ]);
+    plant(app, { "a/b/c/d": "deep" });
+    await fs.read(`${app}/a/b/c/d`);
     symlinkSync("/etc", `${app}/link`);
     linkSync(`${app}/x`, `${app}/second`);
     for (const path of [`${app}/link`, `${app}/link/passwd`, `${app}/second`, app, `${app}/out`, `${app}/out/none/x`]) {
@@ -404,6 +444,16 @@ describeOnLinux("the lease's directories", () => {
     expect(await fs.read(`${directory}/a/e/f/g`, "utf8")).toBe("g");
     expect(await outcomeOf(fs.read(`${directory}/a/b/d`))).toBe("PERMISSION_DENIED");
     expect(openBelow(directory).sort()).toEqual([`${directory}/a/b`, `${directory}/a/e`]);
+  });
+
+  test("are walked from as high as a pattern that matches begins", async () => {
+    const directory = temporaryDirectory();
+    plant(directory, { "a/b/x": "before" });
+    const { fs } = files({ "fs.read": [`${directory}/a/b/**`, `${directory}/a/**`] });
+    await fs.read(`${directory}/a/b/x`);
+    renameSync(`${directory}/a/b`, `${directory}/a/moved`);
+    plant(directory, { "a/b/x": "after" });
+    expect(await fs.read(`${directory}/a/b/x`, "utf8")).toBe("after");
   });
 
   test("are refused if a link leads to them, and only the log says why", async () => {

@@ -17,7 +17,7 @@ export interface ToolCall {
   outcome?: { readonly result: unknown } | { readonly error: string };
 }
 
-export class RecordingGuard implements Guard {
+class RecordingGuard implements Guard {
   readonly lease: Lease;
   readonly calls: ToolCall[] = [];
   readonly #ending = new AbortController();

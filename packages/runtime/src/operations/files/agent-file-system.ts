@@ -265,7 +265,6 @@ class GuardedFiles implements AgentFileSystem {
 
   async #place(capability: FileCapability, path: string): Promise<Place> {
     const about = { capability, path };
-    if (this.#isClosed) throw new CancelledError("the job has ended");
     if (KERNEL_PATH.test(path)) throw errorOf(new Refusal("kernel_file_system"), about);
     const root = this.#roots.rootOf(capability, path);
     const pin = root === undefined ? undefined : (await this.#pins).get(root);

@@ -73,7 +73,9 @@ interface Thread {
 }
 
 /** Sources are run as they are, the package as it was built. */
-const SCRIPT = new URL(import.meta.url.endsWith(".ts") ? "./file-worker.ts" : "./file-worker.js", import.meta.url);
+const SCRIPT = import.meta.url.endsWith(".ts")
+  ? new URL("./file-worker.ts", import.meta.url)
+  : new URL("./file-worker.js", import.meta.url);
 
 export class FileWorkers {
   readonly #size: number;
