@@ -118,7 +118,7 @@ export function stream(response: ServerResponse, frames: readonly string[]): voi
 const data = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`;
 const named = (value: { readonly type: string }): string => `event: ${value.type}\n${data(value)}`;
 
-export const openaiUsage = ({ input, output, cached = 0 }: FakeUsage): object => ({
+const openaiUsage = ({ input, output, cached = 0 }: FakeUsage): object => ({
   prompt_tokens: input,
   completion_tokens: output,
   total_tokens: input + output,
@@ -133,7 +133,7 @@ const responsesUsage = ({ input, output, cached = 0 }: FakeUsage): object => ({
   output_tokens_details: { reasoning_tokens: output },
 });
 
-export const anthropicUsage = ({ input, output, cached = 0, written = 0 }: FakeUsage): object => ({
+const anthropicUsage = ({ input, output, cached = 0, written = 0 }: FakeUsage): object => ({
   input_tokens: input,
   output_tokens: output,
   cache_read_input_tokens: cached,

@@ -13,7 +13,7 @@ export const ANTHROPIC_SECRET = "sk-ant-upstream-9876543210";
 export const MASTER_KEY = "sk-master-0123456789abcdef";
 
 /** One dollar buys a million tokens of input, or half a million of output. */
-export const PRICES: Readonly<Record<string, ModelPrice>> = {
+const PRICES: Readonly<Record<string, ModelPrice>> = {
   "gpt-small": { input: "1", output: "2", cachedInput: "0.5", maxOutputTokens: 1000 },
   "tier-fast/*": { input: "1", output: "2" },
   "claude-small": { input: "3", output: "15", cachedInput: "0.3", cacheWrite: "3.75", maxOutputTokens: 1000 },

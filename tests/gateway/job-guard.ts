@@ -34,6 +34,8 @@ export class TestJob implements Guard {
   readonly lease: Lease;
   readonly metrics: MetricPayload[] = [];
   readonly journal: JournalEntry[] = [];
+  /** What a report waits for, as for a disk. */
+  beforeReport: () => Promise<void> = async () => {};
   /** In units of 10^-9, as whole numbers. */
   readonly #limits: ReadonlyMap<string, number>;
   readonly #spent = new Map<string, number>();
@@ -123,7 +125,10 @@ export class TestJob implements Guard {
         callId: "call_1",
         signal: this.signal,
         authorize: (another) => another,
-        report: async (metric) => this.#report(metric, held),
+        report: async (metric) => {
+          await this.beforeReport();
+          this.#report(metric, held);
+        },
       });
       entry.result = describe?.(result);
       return result;

@@ -38,6 +38,23 @@ test("a chat within the lease is answered, and its real usage is taken from the 
   expect(fixture.upstream.last.body).toEqual({ model: "gpt-small", messages: HELLO, max_tokens: 200 });
 });
 
+test("who has the whole response finds its cost in the job", async () => {
+  await using fixture = await Fixture.start();
+  const { job, credential } = await fixture.job(LEASE);
+  job.beforeReport = async () => {
+    for (let turn = 0; turn < 100; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  };
+  for (const [count, stream] of [false, true].entries()) {
+    const response = await fixture.post("/v1/chat/completions", credential.value, {
+      model: "gpt-small",
+      messages: HELLO,
+      stream,
+    });
+    await response.text();
+    expect(job.spent()).toBe(0.00005 * (count + 1));
+  }
+});
+
 test("completions, responses and embeddings are counted too", async () => {
   await using fixture = await Fixture.start();
   const { job, credential } = await fixture.job({

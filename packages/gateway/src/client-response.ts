@@ -8,7 +8,7 @@ export interface ClientResponseOptions {
   readonly stallMs: number;
 }
 
-export class ClientGoneError extends Error {
+class ClientGoneError extends Error {
   constructor(message = "the client has gone") {
     super(message);
     this.name = "ClientGoneError";
