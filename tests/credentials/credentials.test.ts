@@ -10,7 +10,7 @@ import { Secret } from "../../packages/runtime/src/engine/credentials/secret.ts"
 import { litellmProvisioner } from "../../packages/runtime/src/provisioners/litellm.ts";
 import { covers } from "../support/covers.ts";
 import { FakeLiteLLM, type Fault } from "../support/fake-litellm.ts";
-import { accepted, inTime, Ledger, type Process, request, rows, statesOf, until } from "./ledger.ts";
+import { accepted, inTime, Ledger, type Process, request, rows, statesOf, turns, until } from "./ledger.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -49,6 +49,9 @@ function stub(issue: CredentialProvisioner["issue"], overrides: Partial<Credenti
   };
   return { provisioner, revoked };
 }
+
+const untilAborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 
 const GOOD: IssuedCredential = { value: "sk-virtual-1", endpoint: "https://gateway.example/v1" };
 const refusalOf = (promise: Promise<unknown>): Promise<ARCPError> =>
@@ -122,6 +125,14 @@ describe("issuing", () => {
     expect(it.upstream.live).toEqual([]);
   });
 
+  test("by several provisioners waits for none when one of them has failed", async () => {
+    await using ledger = new Ledger();
+    const waiting = stub((_, signal) => untilAborted(signal), { name: "waiting" });
+    const failing = stub(() => Promise.reject(new Error("no")));
+    const process = ledger.start([waiting.provisioner, failing.provisioner]);
+    expect(await refusalOf(process.credentials.issue(request()))).toBeInstanceOf(InternalError);
+  });
+
   test("refuses in the provisioner's own words, if they are ARCP's", async () => {
     await using ledger = new Ledger();
     const own = new PermissionDeniedError("no such model here");
@@ -155,6 +166,7 @@ describe("issuing", () => {
     ["an endpoint that is no URL", { ...GOOD, endpoint: "gateway" }],
     ["an endpoint of another kind", { ...GOOD, endpoint: "file:///etc/passwd" }],
     ["an endpoint with a password", { ...GOOD, endpoint: "https://user:pass@gateway.example" }],
+    ["an endpoint with a fragment", { ...GOOD, endpoint: "https://gateway.example/#v1" }],
     ["an empty scheme", { ...GOOD, scheme: "" }],
     ["a value in the open", { ...GOOD, constraints: { note: "use sk-virtual-1" } }],
     ["nothing", undefined],
@@ -231,6 +243,72 @@ describe("K06: an upstream that mints badly leaves one live credential, all othe
     it.upstream.fail("generate", { kind: "repeat" });
     expect(await refusalOf(process.credentials.issue(request()))).toBeInstanceOf(InternalError);
     await until(() => it.upstream.live.length === 0);
+  });
+});
+
+describe("a provisioner that takes no notice of its signal", () => {
+  /** It issues when the test says so, and revokes at once or when the test says so. */
+  async function given() {
+    const ledger = new Ledger();
+    const minting = Promise.withResolvers<IssuedCredential>();
+    const live = new Set<string>();
+    const revocations: (() => void)[] = [];
+    let alias = "";
+    const { provisioner } = stub(
+      (asked) => {
+        alias = asked.alias;
+        return minting.promise;
+      },
+      {
+        revoke: (reference) => {
+          // What it finds is what is there when it is asked.
+          live.delete(reference.alias);
+          return new Promise((resolve) => revocations.push(resolve));
+        },
+      },
+    );
+    const process = ledger.start([provisioner]);
+    const issuing = refusalOf(process.credentials.issue(request()));
+    await until(() => alias !== "");
+    ledger.clock.advance(10_000);
+    await issuing;
+    await until(() => revocations.length === 1);
+    const mint = (): void => {
+      live.add(alias);
+      minting.resolve({ ...GOOD, upstreamId: "key-7" });
+    };
+    return { ledger, process, live, revocations, mint };
+  }
+
+  test("is not believed to be done before it has answered, however late", async () => {
+    const { ledger, process, live, revocations, mint } = await given();
+    await using _ = ledger;
+    for (let times = 1; times <= 10; times += 1) {
+      revocations.at(-1)?.();
+      await turns();
+      ledger.clock.advance(MINUTE / 2);
+      await until(() => revocations.length === times + 1);
+    }
+    revocations.at(-1)?.();
+    await turns();
+    expect(await statesOf(process)).toEqual(["revoking"]);
+    mint();
+    await until(() => live.size === 0);
+    revocations.at(-1)?.();
+    await until(async () => (await statesOf(process))[0] === "revoked");
+    expect(await rows(process)).toMatchObject([{ upstreamId: "key-7", issuedAt: ledger.clock.now() }]);
+  });
+
+  test("and answers while it is told to revoke is told again", async () => {
+    const { ledger, process, live, revocations, mint } = await given();
+    await using _ = ledger;
+    mint();
+    await until(async () => (await rows(process))[0]?.upstreamId === "key-7");
+    revocations[0]?.();
+    await until(() => revocations.length === 2);
+    expect(live.size).toBe(0);
+    revocations[1]?.();
+    await until(async () => (await statesOf(process))[0] === "revoked");
   });
 });
 
@@ -333,6 +411,50 @@ describe("K08: a revocation", () => {
     await until(async () => (await statesOf(process))[0] === "revoked");
     expect(it.upstream.live).toEqual([]);
     expect(process.credentials.outstanding()).toEqual([]);
+    expect(it.ledger.clock.pending).toBe(0);
+  });
+
+  test("is not begun before that is durable", async () => {
+    await using ledger = new Ledger();
+    const { provisioner, revoked } = stub(async () => GOOD);
+    const process = ledger.start([provisioner]);
+    process.credentials.release(await accepted(process));
+    expect(revoked).toEqual([]);
+    await process.journal.flush();
+    expect(revoked).toHaveLength(1);
+  });
+
+  test("is one of at most 16 at a time, and none is left behind", async () => {
+    await using ledger = new Ledger();
+    const answers: (() => void)[] = [];
+    let count = 0;
+    const issue = async (): Promise<IssuedCredential> => {
+      count += 1;
+      return { ...GOOD, value: `sk-virtual-${count}` };
+    };
+    const { provisioner } = stub(issue, { revoke: () => new Promise((resolve) => answers.push(resolve)) });
+    const process = ledger.start([provisioner]);
+    const jobs = await Promise.all(Array.from({ length: 40 }, () => accepted(process)));
+    for (const jobId of jobs) process.credentials.release(jobId);
+    for (const expected of [16, 32, 40]) {
+      await until(() => answers.length >= expected);
+      expect(answers).toHaveLength(expected);
+      for (const answer of answers) answer();
+    }
+    await until(async () => (await statesOf(process)).every((state) => state === "revoked"));
+  });
+
+  test("that fails is tried again sooner or later, by chance, but not at once", async () => {
+    await using it = await setting();
+    const process = it.ledger.start([it.provisioner], {}, () => 0);
+    it.upstream.failAlways("delete", { kind: "status", status: 500 });
+    process.credentials.release(await accepted(process));
+    await until(() => process.credentials.outstanding()[0]?.attempts === 1);
+    it.ledger.clock.advance(499);
+    expect(process.credentials.outstanding()[0]?.attempts).toBe(1);
+    it.ledger.clock.advance(1);
+    await until(() => process.credentials.outstanding()[0]?.attempts === 2);
+    process.credentials.abort();
     expect(it.ledger.clock.pending).toBe(0);
   });
 

@@ -119,6 +119,11 @@ export async function until(isTrue: () => boolean | Promise<boolean>, what = "it
   throw new Error(`${what} did not happen`);
 }
 
+/** Lets what has been decided take effect. */
+export async function turns(): Promise<void> {
+  for (let turn = 0; turn < 10; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
 /** Lets time go by, second by second with room for answers in between, until `isTrue`. */
 export async function inTime(clock: ManualClock, isTrue: () => boolean | Promise<boolean>): Promise<void> {
   for (let second = 0; second < 1_000; second += 1) {

@@ -233,6 +233,12 @@ describe("the upstream", () => {
       expect(await provisioner(options).issue(ask({ alias: "b" }), never)).toMatchObject(options);
     }));
 
+  test("that sends and sends is not listened to for ever", () =>
+    withUpstream(async (upstream, provisioner) => {
+      upstream.fail("generate", { kind: "status", status: 200, body: `{"key":"${"a".repeat(1024 * 1024)}"}` });
+      await expect(provisioner().issue(ask(), never)).rejects.toThrow("too long");
+    }));
+
   test("is asked no longer than it is waited for", () =>
     withUpstream(async (upstream, provisioner) => {
       upstream.fail("generate", { kind: "hang" });

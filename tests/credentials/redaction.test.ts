@@ -107,6 +107,8 @@ describe("a secret", () => {
     expect(both.mask("1abcdefghijklmnop2").text).toBe("1[redacted]2");
     expect(both.mask("abcdefgh12").text).toBe("ab[redacted]");
     expect(both.mask("abcdefghi").text).toBe("abcdefghi");
+    const nested = new SecretMask(["abcdefghijklmnop", "defghijk"]);
+    expect(nested.mask("abcdefghijkX").text).toBe("abc[redacted]X");
   });
 
   test("split over pieces in any way never comes out", () => {
@@ -172,6 +174,11 @@ describe("JSON", () => {
   test("is not broken by a value that begins like an escape's letter", () => {
     const own = new SecretMask(["nsk-virtual"]);
     expect(JSON.parse(own.maskJson(JSON.stringify("\nsk-virtual nsk-virtual")).text)).toBe("\nsk-virtual [redacted]");
+  });
+
+  test("is masked string by string: what lies between two belongs to neither", () => {
+    const json = JSON.stringify([VALUE.slice(0, 9), VALUE.slice(9)]);
+    expect(mask.maskJson(json)).toEqual({ text: json, found: false });
   });
 
   test("is masked like its strings, for any value", () => {
