@@ -203,6 +203,8 @@ test("a response without a usage, or with one that cannot be true, costs the mos
     { prompt_tokens: 0, completion_tokens: 0 },
     { prompt_tokens: -5 },
     { prompt_tokens: "9" },
+    { prompt_tokens: 10, completion_tokens: -7 },
+    { prompt_tokens: 10, completion_tokens: 1.5 },
   ];
   for (const usage of usages) {
     fixture.upstream.behaviour = (_, response) => json(response, { choices: [], usage });
@@ -240,7 +242,8 @@ test.each([
   ["streaming as text", { ...CHAT, stream: "true" }],
   ["options that are none", { ...CHAT, stream_options: [] }],
   ["another spelling of a name", { ...CHAT, Model: "gpt-big" }],
-  ["a spelling with other letters", { ...CHAT, "max_to\u212aens": 1_000_000 }],
+  ["a spelling with another K", { ...CHAT, "max_to\u212aens": 1_000_000 }],
+  ["a spelling with a long s", { ...CHAT, "max_token\u017f": 1_000_000 }],
   ["bottomless content", `{"model":"gpt-small","messages":${"[".repeat(5000)}${"]".repeat(5000)}}`],
 ])("a body with %s is refused", async (_, body) => {
   await using fixture = await Fixture.start();

@@ -57,12 +57,12 @@ test("stock clients stream", async () => {
   expect(job.spent()).toBe(0.00043);
 });
 
-test("an upstream that counts while it speaks is taken at its last count", async () => {
+test("an upstream that counts while it speaks is taken at its highest count", async () => {
   await using fixture = await Fixture.start();
   const { job, credential } = await fixture.job(LEASE);
   const chunk = (output: number): string =>
     `data: ${JSON.stringify({ choices: [{ index: 0, delta: {} }], usage: { prompt_tokens: 10, completion_tokens: output } })}\n\n`;
-  fixture.upstream.behaviour = (_, response) => stream(response, [chunk(1), chunk(7), "data: [DONE]\n\n"]);
+  fixture.upstream.behaviour = (_, response) => stream(response, [chunk(1), chunk(7), chunk(3), "data: [DONE]\n\n"]);
   await (await fixture.post("/v1/chat/completions", credential.value, CHAT)).text();
   expect(job.spent()).toBe(0.000024);
 });
@@ -94,6 +94,21 @@ test("a client that leaves in the middle ends the upstream's work and pays for w
   expect(job.spent()).toBeGreaterThanOrEqual((JSON.stringify(CHAT).length + 200) / 1e6);
   expect(job.held()).toBe(0);
   expect(job.metrics).toMatchObject([{ dimensions: { estimated: true } }]);
+});
+
+test("what an upstream counted so far is not what it has cost in the end", async () => {
+  await using fixture = await Fixture.start();
+  const { job, credential } = await fixture.job(LEASE);
+  fixture.upstream.behaviour = (_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    const usage = { prompt_tokens: 10, completion_tokens: 1 };
+    const chunk = JSON.stringify({ choices: [{ index: 0, delta: {} }], usage });
+    response.write(`data: ${chunk}\n\n`, () => response.destroy());
+  };
+  const response = await fixture.post("/v1/chat/completions", credential.value, CHAT);
+  await rejection(response.text());
+  await fixture.gateway.close();
+  expect(job.spent()).toBe((JSON.stringify(CHAT).length + 200) / 1e6);
 });
 
 const begin = (_: unknown, response: ServerResponse): void => {

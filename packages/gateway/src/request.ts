@@ -332,7 +332,6 @@ function urlOf(part: Part): string | undefined {
 function* remoteContent(value: unknown): Generator<string> {
   for (const part of partsOf(value)) {
     const { type, source } = part;
-    if (TEXT_TYPES.has(typeOf(part))) continue;
     if (type === "input_audio" || type === "audio") yield "audio";
     const places = [part, source, part["file"], part["image_url"]].filter(isObject);
     if (type === "item_reference" || places.some((place) => typeof place["file_id"] === "string"))
