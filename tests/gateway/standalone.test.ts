@@ -55,7 +55,7 @@ test("a key is made with its models, budget and lifetime, and says what it has s
 test("what is spent is exact, down to nothing", async () => {
   covers("V11-9.6-07");
   await using fixture = await Fixture.start(ADMIN);
-  const key = await generate(fixture, { models: ["gpt-small"], max_budget: 0.00035 });
+  const key = await generate(fixture, { models: ["gpt-small", "claude-small"], max_budget: 0.00035 });
   fixture.upstream.usage = { input: 1, output: 2 };
   for (let count = 1; count <= 7; count += 1) {
     const response = await fixture.post("/v1/chat/completions", key, { ...CHAT, max_tokens: 10 });
@@ -64,7 +64,9 @@ test("what is spent is exact, down to nothing", async () => {
   }
   fixture.upstream.usage = { input: 15, output: 150 };
   expect((await fixture.post("/v1/chat/completions", key, { ...CHAT, max_tokens: 100 })).status).toBe(200);
-  // More than was foreseen, so nothing is left.
+  // More than was foreseen, so nothing is left, not even for what is free.
+  const counting = { model: "claude-small", messages: HELLO };
+  expect((await fixture.post("/v1/messages/count_tokens", key, counting)).status).toBe(402);
   expect((await fixture.post("/v1/chat/completions", key, { ...CHAT, max_tokens: 1 })).status).toBe(402);
   expect(await infoOf(fixture, key)).toMatchObject({ spend: 0.00035 });
 });

@@ -176,6 +176,7 @@ test("a client that does not read is not waited for without end, and keeps the u
   await rejection(response.text());
   await fixture.gateway.close();
   expect(job.metrics).toMatchObject([{ dimensions: { estimated: true } }]);
+  expect(job.journal).toMatchObject([{ error: "CANCELLED" }]);
 });
 
 test("frames, put together, are what came in, however it was cut", () => {

@@ -58,8 +58,8 @@ export class ClientResponse {
     const room = Promise.withResolvers<void>();
     const leave = (): void => room.reject(this.#gone.signal.reason);
     const stopTimer = this.#options.clock.setTimer(() => {
+      this.#gone.abort(new ClientGoneError("the client does not read"));
       this.abort();
-      room.reject(new ClientGoneError("the client does not read"));
     }, this.#options.stallMs);
     this.#gone.signal.addEventListener("abort", leave);
     this.#response.once("drain", room.resolve);
