@@ -43,12 +43,12 @@ export function compileGlob(pattern: string): Glob {
 
 function compileSegment(part: string): Segment {
   const firstStar = part.indexOf("*");
-  if (firstStar === -1) return { first: part, middle: [], last: undefined, example: part };
   const lastStar = part.lastIndexOf("*");
+  const hasStars = firstStar !== -1;
   return {
-    first: part.slice(0, firstStar),
+    first: hasStars ? part.slice(0, firstStar) : part,
     middle: part.slice(firstStar, lastStar).split("*"),
-    last: part.slice(lastStar + 1),
+    last: hasStars ? part.slice(lastStar + 1) : undefined,
     example: part.replaceAll(/\*+/g, ANY_CHARACTER),
   };
 }
@@ -86,7 +86,7 @@ function matchesSegment({ first, middle, last, example }: Segment, word: string)
   if (last === undefined) return word === first;
   if (example === ANY_CHARACTER) return word !== "";
   const end = word.length - last.length;
-  if (end < first.length || !word.startsWith(first) || !word.endsWith(last)) return false;
+  if (!word.startsWith(first) || !word.endsWith(last)) return false;
   let from = first.length;
   for (const piece of middle) {
     const found = word.indexOf(piece, from);

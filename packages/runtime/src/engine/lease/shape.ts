@@ -1,7 +1,7 @@
 /** What a lease may say (§9.1, §9.2): shape, names and patterns. */
 import { InvalidRequestError, type Lease } from "@arcp/core";
 import { Budget, initialBudgetFromLease } from "./budget.ts";
-import { isValidCapabilityName, kindOf } from "./capability.ts";
+import { grantedBy, isValidCapabilityName, kindOf } from "./capability.ts";
 import { compilePattern, isUnlimited } from "./pattern.ts";
 
 const MAX_PATTERNS = 64;
@@ -73,4 +73,6 @@ function patternList(name: string, patterns: unknown): readonly string[] {
 
 /** Is every pattern of `part` literally one of `whole`'s? Enough to see that a policy took away and added nothing. */
 export const isLiteralPart = (part: Lease, whole: Lease): boolean =>
-  Object.entries(part).every(([name, patterns]) => patterns.every((pattern) => (whole[name] ?? []).includes(pattern)));
+  Object.entries(part).every(([name, patterns]) =>
+    patterns.every((pattern) => grantedBy(whole, name).includes(pattern)),
+  );
