@@ -6,7 +6,7 @@ import {
   LeaseExpiredError,
   PermissionDeniedError,
 } from "@arcp/core";
-import { kindOf } from "./capability.ts";
+import { grantedBy, kindOf } from "./capability.ts";
 import { parseInstant } from "./constraints.ts";
 import { matchesPattern, patternOf } from "./pattern.ts";
 import { canonicalizeTarget } from "./target.ts";
@@ -42,7 +42,7 @@ export function validateLeaseOp(
   assertBudgetLeft(context?.budget);
   const kind = kindOf(capability);
   if (kind === undefined || kind === "amount") throw denied(capability, textOf(target), [], undefined);
-  const granted = Object.hasOwn(lease, capability) ? (lease[capability] ?? []) : [];
+  const granted = grantedBy(lease, capability);
   const canonical = canonicalOrDenied(capability, target, granted);
   const patterns = granted.flatMap((text) => patternOf(capability, text) ?? []);
   if (!patterns.some((pattern) => matchesPattern(pattern, canonical))) {
@@ -52,11 +52,12 @@ export function validateLeaseOp(
 }
 
 function assertNotExpired(context: LeaseOperationContext | undefined): void {
-  const expires_at = context?.constraints?.expires_at;
-  if (context === undefined || expires_at === undefined) return;
-  const at = parseInstant(expires_at);
+  if (context?.constraints?.expires_at === undefined) return;
+  const { now, graceMs = 0 } = context;
+  const { expires_at } = context.constraints;
   // An end that cannot be read has been reached.
-  if (at !== undefined && context.now < at + (context.graceMs ?? 0)) return;
+  const at = parseInstant(expires_at) ?? Number.NEGATIVE_INFINITY;
+  if (now < at + graceMs) return;
   throw new LeaseExpiredError("the lease has expired", { details: { expires_at } });
 }
 
@@ -97,7 +98,7 @@ function denied(
 
 /** Queries and fragments carry secrets, and a refusal is shown to whoever watches the job. */
 const withoutQuery = (capability: string, target: string): string =>
-  kindOf(capability) === "url" ? target.replace(/[?#].*$/s, "") : target;
+  kindOf(capability) === "url" ? target.replace(/[?#].*/s, "") : target;
 
 /** The pattern that stands for `target` alone; undefined if a pattern cannot say that. */
 function patternFor(capability: string, target: string): string | undefined {
