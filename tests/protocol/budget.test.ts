@@ -201,7 +201,7 @@ describe("costs", () => {
     const puppet = new Puppet();
     await using harness = startHarness({ agents: { puppet: puppet.handler } });
     const job = await budgeted(harness, puppet, "USD:5");
-    (job.run.context.budget as Map<string, number>).set("USD", 500);
+    expect(() => (job.run.context.budget as Map<string, number>).set("USD", 500)).toThrow(TypeError);
     expect(job.run.context.budget.get("USD")).toBe(5);
     expect(await counters(job)).toEqual({ USD: 5 });
   });

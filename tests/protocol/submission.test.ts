@@ -125,10 +125,21 @@ describe("what is granted", () => {
   });
 
   const CAPABILITIES = ["fs.read", "fs.write", "net.fetch", "tool.call", "model.use", "x-vendor.acme.print"];
-  const pattern = fc.stringMatching(/^[a-z/*.]{1,12}$/);
-  const leases = fc.dictionary(fc.constantFrom(...CAPABILITIES), fc.array(pattern, { maxLength: 4 }), {
-    noNullPrototype: true,
-  });
+  const word = fc.stringMatching(/^[a-z][a-z*]{0,5}$/);
+  const words = fc.array(word, { minLength: 1, maxLength: 3 });
+  const PREFIXES: Readonly<Record<string, string>> = {
+    "fs.read": "/",
+    "fs.write": "/",
+    "net.fetch": "https://a.test/",
+  };
+  const patternsOf = (capability: string) =>
+    fc.array(
+      words.map((segments) => (PREFIXES[capability] ?? "") + segments.join("/")),
+      { maxLength: 4 },
+    );
+  const leases = fc
+    .uniqueArray(fc.constantFrom(...CAPABILITIES))
+    .chain((names) => fc.record(Object.fromEntries(names.map((name) => [name, patternsOf(name)]))));
 
   test("no request, none at all included, is granted more than it asks for", async () => {
     covers("V11-7.1-05");

@@ -723,7 +723,7 @@ describe("a subscription", () => {
     const after = await subscribe(other, jobId);
     expect({ ...after.payload, request_id: "" }).toEqual({ ...before.payload, request_id: "" });
     expect(run.context.lease).toEqual({ "cost.budget": ["USD:5"] });
-    expect(run.context.budget).toEqual(new Map([["USD", 5]]));
+    expect(new Map(run.context.budget)).toEqual(new Map([["USD", 5]]));
     run.finish("done");
     await Promise.all([owner.end(jobId), other.end(jobId)]);
     expect(said(owner.numbered)).toEqual(["done"]);

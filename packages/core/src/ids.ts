@@ -96,6 +96,9 @@ export const newMessageId = (): MessageId => `msg_${ulid()}` as MessageId;
 export const newSessionId = (): SessionId => `sess_${ulid()}` as SessionId;
 export const newJobId = (): JobId => `job_${ulid()}` as JobId;
 export const newResultId = (): ResultId => `res_${ulid()}` as ResultId;
+/** Shared by a `tool_call` and its `tool_result`. */
+export const newCallId = (): string => `call_${ulid()}`;
+export const newDelegateId = (): string => `del_${ulid()}`;
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 

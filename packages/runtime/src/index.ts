@@ -1,5 +1,13 @@
 /** `@arcp/runtime`: the server side of the Agent Runtime Control Protocol. */
 export { type BearerVerifier, type Identity, StaticBearerVerifier } from "@arcp/core";
+export type {
+  AgentFetch,
+  AgentFetchInit,
+  AgentFileSystem,
+  FileEntry,
+  FileFacts,
+  FileWriteOptions,
+} from "./engine/agent-operations.ts";
 export type { AgentHandler, AgentOptions } from "./engine/agents.ts";
 export type { CancelAuthority } from "./engine/cancellation.ts";
 export {
@@ -10,8 +18,24 @@ export {
   type PrincipalCaps,
   type SessionCaps,
 } from "./engine/caps.ts";
+export type { JobCredential } from "./engine/credentials/job-credential.ts";
+export type {
+  CredentialProvisioner,
+  CredentialReference,
+  CredentialRequest,
+  IssuedCredential,
+} from "./engine/credentials/provisioner.ts";
+export {
+  DEFAULT_DELEGATION_CAPS,
+  type DelegatedEvent,
+  type DelegatedJob,
+  type Delegation,
+  type DelegationAccepted,
+  type DelegationCaps,
+  type DelegationResult,
+} from "./engine/delegation.ts";
 export type { Job } from "./engine/job.ts";
-export type { JobContext, ProgressOptions, ResultChunkInput } from "./engine/job-context.ts";
+export type { JobContext, ModelUse, ModelUseOptions, ProgressOptions, ResultChunkInput } from "./engine/job-context.ts";
 export { initialBudgetFromLease } from "./engine/lease/budget.ts";
 export { isReservedCapabilityName, isValidCapabilityName } from "./engine/lease/capability.ts";
 export { assertLeaseConstraintsSubset, validateLeaseConstraints } from "./engine/lease/constraints.ts";
@@ -21,13 +45,23 @@ export { type LeaseShapeOptions, validateLeaseShape } from "./engine/lease/shape
 export { assertLeaseSubset, isLeaseSubset, type LeaseSubsetOptions } from "./engine/lease/subset.ts";
 export { canonicalizeTarget } from "./engine/lease/target.ts";
 export type { JobAuthorizationPolicy, JobView } from "./engine/observation.ts";
+export type { Amounts, Guard, Operation, OperationCost, OperationOptions } from "./engine/operation.ts";
 export type { FinalizeOptions, ResultStream, WriteOptions } from "./engine/result-stream.ts";
 export type { LeasePolicy } from "./engine/submission.ts";
+export type { Tool, ToolContext } from "./engine/tools.ts";
+export type { AgentFileSystemOptions } from "./operations/files/agent-file-system.ts";
+export type { Resolve } from "./operations/network/destination.ts";
+export type { NetworkOptions } from "./operations/network/fetch.ts";
+export { DEFAULT_FETCH_LIMITS, type FetchLimits } from "./operations/network/limits.ts";
+export type { OperationsOptions } from "./operations/operations.ts";
+export { type LiteLLMOptions, litellmProvisioner } from "./provisioners/litellm.ts";
+export { explainUpstreamRefusal } from "./provisioners/upstream-refusal.ts";
 export { ARCPServer, type ARCPServerOptions, type RuntimeIdentity } from "./server.ts";
 export { type JobManager, SessionContext } from "./session-context.ts";
 export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite.ts";
 export {
   type Batch,
+  type CredentialRecord,
   type Entry,
   type JobRecord,
   type SessionRecord,

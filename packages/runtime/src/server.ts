@@ -21,13 +21,19 @@ import {
   type PrincipalCaps,
   type SessionCaps,
 } from "./engine/caps.ts";
+import type { CredentialProvisioner } from "./engine/credentials/provisioner.ts";
+import { DEFAULT_DELEGATION_CAPS, type DelegationCaps } from "./engine/delegation.ts";
 import { Engine } from "./engine/engine.ts";
+import { validateLeaseShape } from "./engine/lease/shape.ts";
 import type { JobAuthorizationPolicy } from "./engine/observation.ts";
 import type { LeasePolicy } from "./engine/submission.ts";
+import type { Tool } from "./engine/tools.ts";
+import { agentOperations, type OperationsOptions } from "./operations/operations.ts";
 import { SessionContext } from "./session-context.ts";
 import { sqliteStore } from "./store/sqlite.ts";
-import type { Store } from "./store/store.ts";
+import type { CredentialRecord, Store } from "./store/store.ts";
 import type { ConnectionSettings } from "./wire/v1.1/connection.ts";
+import { CREDENTIALS_FEATURE } from "./wire/v1.1/handshake.ts";
 
 export interface RuntimeIdentity {
   readonly name: string;
@@ -79,6 +85,28 @@ export interface ARCPServerOptions {
   readonly cancelAuthority?: CancelAuthority;
   /** Takes away from what a submitter asks for. Default: grants it as it is. */
   readonly leasePolicy?: LeasePolicy;
+  /**
+   * How long after `expires_at` operations still pass, for machines whose clocks differ (§14); at most 5,000. Default: 0.
+   */
+  readonly leaseGraceMs?: number;
+  /** How long an agent may go on after its first operation past `expires_at` (§9.5). Default: 1000. */
+  readonly leaseUnwindMs?: number;
+  /** Ends a job at `expires_at` even if its agent tries nothing. Default: false. */
+  readonly endJobsAtLeaseExpiry?: boolean;
+  /**
+   * What a job whose lease does not speak of `model.use` may use: `"none"`, or the models that these patterns name
+   * (§9.7). Default: `"none"`.
+   */
+  readonly modelsWithoutLease?: "none" | readonly string[];
+  /**
+   * Who issues credentials for jobs (§9.8). They are issued, and the feature is offered, only if they are sure to be
+   * revoked: with a store that keeps what it was told (a file, synchronous `FULL`).
+   */
+  readonly credentialProvisioners?: readonly CredentialProvisioner[];
+  /** Of delegation. Default: {@link DEFAULT_DELEGATION_CAPS}. */
+  readonly delegationCaps?: Partial<DelegationCaps>;
+  /** Bounds of `ctx.fs` and `ctx.fetch`. */
+  readonly operations?: OperationsOptions;
   /** Refuses `session.resume` without credentials: the token alone is not enough. Default: false. */
   readonly requireAuthOnResume?: boolean;
   /** Unacknowledged events after which a job waits for its client. Default: 1000. */
@@ -92,18 +120,25 @@ export interface ARCPServerOptions {
 const HOUR_MS = 3_600_000;
 const CLOSE_INTERNAL_ERROR = 1011;
 
-/** Credentials are not provisioned here: what is not there is not offered (§14). */
-const OFFERED_FEATURES: readonly string[] = V1_1_FEATURES.filter((name) => name !== "provisioned_credentials");
+/** The longest that an expired lease may go on. */
+const MAX_LEASE_GRACE_MS = 5_000;
+
+/** The patterns, each checked; `undefined` for none. */
+function openModels(option: ARCPServerOptions["modelsWithoutLease"]): readonly string[] | undefined {
+  if (option === undefined || option === "none") return undefined;
+  return validateLeaseShape({ "model.use": option }, { mayBeUnlimited: true })["model.use"];
+}
 
 /** What every connection goes by. */
-function connectionSettings(options: ARCPServerOptions): ConnectionSettings {
+function connectionSettings(options: ARCPServerOptions, canIssue: boolean): ConnectionSettings {
   const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
-  const offered = options.features ?? OFFERED_FEATURES;
+  const offered = options.features ?? V1_1_FEATURES;
   return {
     runtime: { name: options.runtime.name, version: options.runtime.version },
     bearer: options.bearer,
     anonymousPrincipal: options.anonymousPrincipal,
-    features: offered.filter((name) => name !== "provisioned_credentials"),
+    // A runtime that cannot guarantee revocation does not offer it (§14).
+    features: offered.filter((name) => name !== CREDENTIALS_FEATURE || canIssue),
     extensions: options.capabilities.extensions,
     heartbeatIntervalSeconds: options.heartbeatIntervalSeconds ?? 30,
     resumeWindowSeconds: options.resumeWindowSeconds ?? 600,
@@ -133,7 +168,6 @@ export class ARCPServer {
     this.#options = options;
     this.#logger = options.logger ?? rootLogger;
     this.#ownsStore = options.eventLog === undefined;
-    this.#settings = connectionSettings(options);
     this.eventLog = options.eventLog ?? sqliteStore();
     const resumeWindowMs = (options.resumeWindowSeconds ?? 600) * 1000;
     const idempotencyTtlMs = options.idempotencyTtlMs ?? 24 * HOUR_MS;
@@ -154,8 +188,21 @@ export class ARCPServer {
       hidesForeignJobs: options.hideForeignJobs ?? false,
       cancelAuthority: options.cancelAuthority ?? "session",
       leasePolicy: options.leasePolicy ?? ((request) => request),
+      leaseExpiry: {
+        graceMs: Math.min(Math.max(options.leaseGraceMs ?? 0, 0), MAX_LEASE_GRACE_MS),
+        unwindMs: options.leaseUnwindMs ?? 1000,
+        endsIdleJobs: options.endJobsAtLeaseExpiry ?? false,
+      },
+      delegationCaps: { ...DEFAULT_DELEGATION_CAPS, ...options.delegationCaps },
+      openModels: openModels(options.modelsWithoutLease),
+      operations: agentOperations({
+        ...options.operations,
+        network: { clock: options.clock ?? systemClock, ...options.operations?.network },
+      }),
+      provisioners: options.credentialProvisioners ?? [],
       onStoreFailure: (error) => this.#onStoreFailure(error),
     });
+    this.#settings = connectionSettings(options, this.#engine.credentials.canGuarantee);
   }
 
   /**
@@ -169,6 +216,14 @@ export class ARCPServer {
         this.#engine.agents.pinDefault(agent.name, agent.default);
       }
     }
+  }
+
+  /**
+   * Adds or replaces a tool that agents call by `name` (§9.2 `tool.call`). Throws {@link InvalidRequestError} for a name
+   * that no pattern can match, and for an input schema that is none.
+   */
+  registerTool<Input = unknown, Result = unknown>(name: string, tool: Tool<Input, Result>): void {
+    this.#engine.tools.register(name, tool as Tool);
   }
 
   /**
@@ -208,6 +263,20 @@ export class ARCPServer {
     return map;
   }
 
+  /** Secrets that ought to be dead and are not known to be (§14): they are retried until they are. For operators. */
+  get unrevokedCredentials(): readonly CredentialRecord[] {
+    return this.#engine.credentials.outstanding();
+  }
+
+  /**
+   * Gives a live job a new secret for one of its credentials, tells its submitter, and revokes the old one (§9.8.2).
+   *
+   * @throws InvalidRequestError if the job has ended or has no such credential, InternalError if none was issued.
+   */
+  rotateCredential(jobId: JobId, credentialId: string): Promise<void> {
+    return this.#engine.rotate(jobId, credentialId);
+  }
+
   /** The number of jobs that have not ended. */
   get runningJobs(): number {
     return this.#engine.jobs.size;
@@ -242,8 +311,6 @@ export class ARCPServer {
     this.#logger.error({ err: error }, "the store failed: every connection is closed");
     for (const context of this.#contexts) context.emitSessionError(new InternalError("the store failed"));
     // Nothing of it is stored: what runs is stopped, so that it does no more work that would be lost.
-    this.#engine.close("store_failure").catch(() => {
-      // The failure that has just been reported.
-    });
+    this.#engine.abort("store_failure");
   }
 }

@@ -15,7 +15,7 @@ export interface StandaloneGuardOptions {
 export class StandaloneGuard implements ModelGuard {
   readonly lease: Lease;
   /** Never aborts: a key is stopped by whoever holds it. */
-  readonly signal = new AbortController().signal;
+  readonly signal: AbortSignal = new AbortController().signal;
   readonly #options: StandaloneGuardOptions;
   /** On the clock that nobody can set back. */
   readonly #deadline: number;

@@ -1,5 +1,6 @@
 /** The context of one run: what an agent says, checked and written into its job's journal (§8.2). */
 import {
+  type ARCPError,
   type ArtifactRefBody,
   type DelegateBody,
   EVENT_BODIES,
@@ -24,24 +25,59 @@ import {
   type TraceId,
 } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
+import type { AgentFetch, AgentFileSystem, AgentOperations, OperationsFactory } from "./agent-operations.ts";
+import { reportCost } from "./cost.ts";
+import type { JobCredential } from "./credentials/job-credential.ts";
+import { type Delegation, refusedDelegation } from "./delegation.ts";
 import { type Job, quiet } from "./job.ts";
-import type { JobContext, ProgressOptions, ResultChunkInput } from "./job-context.ts";
+import type { JobContext, ModelUse, ModelUseOptions, ProgressOptions, ResultChunkInput } from "./job-context.ts";
+import type { Guard, Operation, OperationOptions } from "./operation.ts";
 import { ChunkSequence, ResultStream, rejected, requireEncoded, streamedMembers } from "./result-stream.ts";
+import type { ToolRegistry } from "./tools.ts";
 
-/** Counters' own names: what an agent reports under them is refused, the runtime alone writes them (§9.6). */
-const REMAINING = "cost.budget.remaining";
-const COST_PREFIX = "cost.";
+/** A client takes a new secret from a status of this phase (§9.8.2): an agent must not hand it one. */
+const ROTATED = "credential_rotated";
+
+/** What agents reach through their context, of the runtime. */
+export interface AgentTools {
+  readonly tools: ToolRegistry;
+  readonly delegate: (parent: Job, body: DelegateBody) => Delegation;
+  readonly credentialsOf: (job: Job) => readonly JobCredential[];
+  /** An upstream's refusal in the terms of §12; `undefined` for any other error. */
+  readonly explain: (error: unknown) => ARCPError | undefined;
+}
 
 /** What {@link JobContext} promises. */
 export class AgentContext implements JobContext {
   readonly #job: Job;
+  readonly #guard: Guard;
   readonly #rootLogger: Logger;
+  readonly #tools: AgentTools;
+  readonly #makeOperations: OperationsFactory;
+  #operations: AgentOperations | undefined;
   #logger: Logger | undefined;
   #chunks: ChunkSequence | undefined;
 
-  constructor(job: Job, logger: Logger) {
-    this.#job = job;
-    this.#rootLogger = logger;
+  constructor(options: {
+    readonly job: Job;
+    readonly guard: Guard;
+    readonly logger: Logger;
+    readonly tools: AgentTools;
+    readonly operations: OperationsFactory;
+  }) {
+    this.#job = options.job;
+    this.#guard = options.guard;
+    this.#rootLogger = options.logger;
+    this.#tools = options.tools;
+    this.#makeOperations = options.operations;
+  }
+
+  /** Pins what the lease names of the file system as it is now. */
+  pinOperations(): void {
+    if (this.#operations !== undefined) return;
+    const operations = this.#makeOperations(this.#guard, this.logger);
+    this.#operations = operations;
+    this.#job.whenEnded(() => operations.close());
   }
 
   get jobId(): JobId {
@@ -73,7 +109,21 @@ export class AgentContext implements JobContext {
   }
 
   get budget(): ReadonlyMap<string, number> {
-    return this.#job.budget;
+    return new LiveBudget(this.#job);
+  }
+
+  get fs(): AgentFileSystem {
+    this.pinOperations();
+    return (this.#operations as AgentOperations).fs;
+  }
+
+  get fetch(): AgentFetch {
+    this.pinOperations();
+    return (this.#operations as AgentOperations).fetch;
+  }
+
+  get credentials(): readonly JobCredential[] {
+    return this.#tools.credentialsOf(this.#job);
   }
 
   get traceId(): TraceId {
@@ -115,20 +165,14 @@ export class AgentContext implements JobContext {
 
   status(phase: string, message?: string): Promise<void> {
     if (typeof phase !== "string" || !isOptionalText(message)) return refuse("a status has a phase");
+    if (phase === ROTATED) return refuse(`${ROTATED} is the runtime's own phase`);
     return this.#job.emit(ENTRY.status, "status", message === undefined ? { phase } : { phase, message });
   }
 
   metric(metric: MetricPayload): Promise<void> {
     const problem = problemOf("metric", metric);
     if (problem !== undefined) return refuse(problem);
-    const { name, value, unit } = metric;
-    if (name === REMAINING) return refuse(`${REMAINING} is the runtime's own metric`);
-    if (!name.startsWith(COST_PREFIX)) return this.#job.emit(ENTRY.metric, "metric", metric);
-    if (value < 0) return refuse("a cost is not negative");
-    const isSpent = unit !== undefined && this.#job.spend(unit, value);
-    const reported = this.#job.emit(ENTRY.metric, "metric", metric);
-    if (!isSpent) return reported;
-    return this.#job.emit(ENTRY.metric, "metric", { name: REMAINING, value: this.budget.get(unit) ?? 0, unit });
+    return reportCost(this.#job, metric);
   }
 
   toolCall(body: ToolCallBody): Promise<void> {
@@ -143,8 +187,52 @@ export class AgentContext implements JobContext {
     return this.#checked("artifact_ref", body);
   }
 
-  delegate(body: DelegateBody): Promise<void> {
-    return this.#checked("delegate", body);
+  delegate(body: DelegateBody): Delegation {
+    const problem = problemOf("delegate", body);
+    if (problem !== undefined) return refusedDelegation(new InvalidRequestError(problem));
+    return this.#tools.delegate(this.#job, body);
+  }
+
+  operation<Result>(
+    capability: string,
+    target: string,
+    act: (operation: Operation) => Result | Promise<Result>,
+    options?: OperationOptions<Result>,
+  ): Promise<Result> {
+    return this.#guard.operation(capability, target, act, options);
+  }
+
+  async callTool<Result = unknown>(name: string, input?: unknown): Promise<Result> {
+    const { tools } = this.#tools;
+    return this.#guard.operation(
+      "tool.call",
+      name,
+      async ({ target, callId, signal, report }) => {
+        const tool = tools.resolve(target, input);
+        const context = { jobId: this.jobId, callId, signal, traceHeaders: this.traceHeaders, report };
+        return (await tool.handler(input, context)) as Result;
+      },
+      { tool: String(name), args: input ?? {}, cost: tools.costOf(name, input), describe: (result) => result },
+    );
+  }
+
+  useModel<Result>(
+    model: string,
+    call: (use: ModelUse) => Result | Promise<Result>,
+    { cost = "unknown", describe }: ModelUseOptions<Result> = {},
+  ): Promise<Result> {
+    const act = async (operation: Operation): Promise<Result> => {
+      try {
+        return await call({ ...operation, model: operation.target });
+      } catch (error) {
+        throw this.#tools.explain(error) ?? error;
+      }
+    };
+    return this.#guard.operation("model.use", model, act, {
+      args: { model: String(model) },
+      cost,
+      ...(describe && { describe }),
+    });
   }
 
   progress(current: number, options: ProgressOptions = {}): Promise<void> {
@@ -180,6 +268,7 @@ export class AgentContext implements JobContext {
     // Chunks and costs have state of their own: the same door for everyone.
     if (kind === "result_chunk") return this.resultChunk(body as ResultChunkInput);
     if (kind === "metric") return this.metric(body as MetricPayload);
+    if (kind === "delegate") return this.delegate(body as DelegateBody);
     return this.#checked(kind, body);
   }
 
@@ -207,7 +296,51 @@ export class AgentContext implements JobContext {
 
   #checked(kind: EventKind, body: unknown): Promise<void> {
     const problem = problemOf(kind, body);
+    if (kind === "status" && (body as { readonly phase?: unknown } | null)?.phase === ROTATED) {
+      return refuse(`${ROTATED} is the runtime's own phase`);
+    }
     return problem === undefined ? this.#job.emit(ENTRY[kind], kind, asShown(kind, body)) : refuse(problem);
+  }
+}
+
+/** The counters of a job, as they are whenever they are looked at. */
+class LiveBudget implements ReadonlyMap<string, number> {
+  readonly #job: Job;
+
+  constructor(job: Job) {
+    this.#job = job;
+  }
+
+  get size(): number {
+    return this.#job.budget.size;
+  }
+
+  get(currency: string): number | undefined {
+    return this.#job.budget.get(currency);
+  }
+
+  has(currency: string): boolean {
+    return this.#job.budget.has(currency);
+  }
+
+  forEach(task: (left: number, currency: string, budget: ReadonlyMap<string, number>) => void): void {
+    for (const [currency, left] of this) task(left, currency, this);
+  }
+
+  entries(): MapIterator<[string, number]> {
+    return this.#job.budget.entries();
+  }
+
+  keys(): MapIterator<string> {
+    return this.#job.budget.keys();
+  }
+
+  values(): MapIterator<number> {
+    return this.#job.budget.values();
+  }
+
+  [Symbol.iterator](): MapIterator<[string, number]> {
+    return this.entries();
   }
 }
 

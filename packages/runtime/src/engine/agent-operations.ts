@@ -1,4 +1,5 @@
 /** Files and network as an agent reaches them: every call is a guarded operation (§9.2, §9.3). */
+import type { Logger } from "@arcp/core";
 import type { Guard, OperationCost } from "./operation.ts";
 
 export interface FileEntry {
@@ -72,4 +73,4 @@ export interface AgentOperations {
 }
 
 /** Made when a job starts: what its lease names of the file system is pinned then. */
-export type OperationsFactory = (guard: Guard) => AgentOperations;
+export type OperationsFactory = (guard: Guard, logger: Logger) => AgentOperations;

@@ -52,3 +52,7 @@ export const DEFAULT_JOB_CAPS: JobCaps = {
 /** Exceeding a bound: not worth repeating, though the code is retryable by definition (§12). */
 export const tooLarge = (limit: string, max: number): InternalError =>
   new InternalError(`${limit} (${max}) is exceeded`, { details: { limit, max, retry: "never" } });
+
+/** More at once than is let in; `retry` says whether that may change. */
+export const tooMany = (limit: string, max: number, retry: "after_capacity" | "never"): InternalError =>
+  new InternalError(`too many at once (${limit} = ${max})`, { details: { limit, max, retry } });

@@ -1,16 +1,22 @@
 /** The runtime without wires: its parts, put together over one store. */
-import { type Clock, InternalError, type Logger, type SessionId } from "@arcp/core";
-import type { JobRecord, Store } from "../store/store.ts";
+import { type Clock, InternalError, InvalidRequestError, type JobId, type Logger, type SessionId } from "@arcp/core";
+import { ENTRY, type JobRecord, type Store } from "../store/store.ts";
+import type { OperationsFactory } from "./agent-operations.ts";
 import { AgentRegistry } from "./agents.ts";
 import { type CancelAuthority, Cancellation } from "./cancellation.ts";
 import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
-import { Job, type JobTools } from "./job.ts";
+import { Credentials } from "./credentials/credentials.ts";
+import type { CredentialProvisioner } from "./credentials/provisioner.ts";
+import { type DelegationCaps, Delegations } from "./delegation.ts";
+import { Job, type JobTools, type LeaseExpiryOptions } from "./job.ts";
 import { JobRegistry } from "./job-registry.ts";
 import { Journal } from "./journal.ts";
+import { Launch } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
 import { type JobAuthorizationPolicy, Observation } from "./observation.ts";
 import { SessionRegistry } from "./session-registry.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";
+import { ToolRegistry } from "./tools.ts";
 
 export interface EngineOptions {
   readonly store: Store;
@@ -28,6 +34,12 @@ export interface EngineOptions {
   readonly hidesForeignJobs: boolean;
   readonly cancelAuthority: CancelAuthority;
   readonly leasePolicy: LeasePolicy;
+  readonly leaseExpiry: LeaseExpiryOptions;
+  readonly delegationCaps: DelegationCaps;
+  /** The models of jobs whose leases do not speak of models; `undefined`: none (§9.7). */
+  readonly openModels: readonly string[] | undefined;
+  readonly operations: OperationsFactory;
+  readonly provisioners: readonly CredentialProvisioner[];
   /** Called once when the store fails: connections must be given up. */
   readonly onStoreFailure: (error: unknown) => void;
 }
@@ -39,8 +51,10 @@ export class Engine {
   readonly clock: Clock;
   readonly journal: Journal;
   readonly agents = new AgentRegistry();
+  readonly tools = new ToolRegistry();
   readonly jobs = new JobRegistry();
   readonly sessions: SessionRegistry;
+  readonly credentials: Credentials;
   readonly submission: Submission;
   readonly observation: Observation;
   readonly cancellation: Cancellation;
@@ -73,16 +87,41 @@ export class Engine {
       clock,
       logger,
       caps: options.jobCaps,
+      leaseExpiry: options.leaseExpiry,
+      maskOf: (jobId) => this.credentials.maskOf(jobId),
       runningJobs: () => this.jobs.size,
       pace: (job) => this.sessions.get(job.sessionId)?.pace(job),
       onEnded: (job) => this.jobs.remove(job),
     };
+    const maxJobs = {
+      session: options.sessionCaps.maxConcurrentJobs,
+      principal: options.principalCaps.maxConcurrentJobs,
+    };
+    const { leasePolicy, openModels } = options;
+    this.credentials = new Credentials({
+      ...{ journal: this.journal, store, clock, logger },
+      provisioners: options.provisioners,
+    });
+    const launch = new Launch({
+      credentials: this.credentials,
+      ...{ jobs: this.jobs, journal: this.journal, logger, jobTools: this.#jobTools, operations: options.operations },
+      agentTools: {
+        tools: this.tools,
+        delegate: (parent, body) => delegations.delegate(parent, body),
+        credentialsOf: (job) => this.credentials.jobCredentials(job.id),
+        explain: (error) => this.credentials.explain(error),
+      },
+    });
+    const delegations = new Delegations({
+      ...{ agents: this.agents, jobs: this.jobs, journal: this.journal, store, clock, launch, leasePolicy, maxJobs },
+      caps: options.delegationCaps,
+      cancelGraceMs: options.cancelGraceMs,
+      sessionOf: (job) => this.sessions.get(job.sessionId),
+    });
     this.submission = new Submission({
-      ...{ agents: this.agents, jobs: this.jobs, journal: this.journal, store, clock, logger },
-      jobTools: this.#jobTools,
-      leasePolicy: options.leasePolicy,
+      ...{ agents: this.agents, jobs: this.jobs, journal: this.journal, store, clock, launch, leasePolicy, openModels },
       idempotencyTtlMs: options.idempotencyTtlMs,
-      max: { session: options.sessionCaps.maxConcurrentJobs, principal: options.principalCaps.maxConcurrentJobs },
+      max: maxJobs,
     });
     this.observation = new Observation({
       ...{ jobs: this.jobs, journal: this.journal, store, clock },
@@ -111,6 +150,23 @@ export class Engine {
     this.#stopSweep();
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
     await this.journal.flush();
+    await this.credentials.close();
+  }
+
+  /** §9.8.2: a new secret, the word of it, and the end of the old one. The event is stored without the secret. */
+  async rotate(jobId: JobId, credentialId: string): Promise<void> {
+    const issuance = await this.credentials.rotate(jobId, credentialId);
+    if (!issuance.commit()) throw new InvalidRequestError("the job has ended");
+    const body = { phase: "credential_rotated", id: credentialId };
+    await this.jobs.get(jobId)?.emit(ENTRY.credential_rotated, "status", body);
+    await this.journal.flush();
+  }
+
+  /** The same for a store that has failed: nothing is waited for. */
+  abort(reason: string): void {
+    this.#stopSweep();
+    this.credentials.abort();
+    for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
   }
 
   /** Ends the jobs of a process that is no more, in every feed that shows them. */
@@ -121,6 +177,7 @@ export class Engine {
       job.end({ status: "error", error: interrupted("runtime_restarted") });
     }
     await this.journal.flush();
+    await this.credentials.recover();
   }
 
   async #show(job: Job, sessionId: SessionId): Promise<void> {
@@ -131,13 +188,13 @@ export class Engine {
 
   #takenOver(record: JobRecord): Job {
     const { id, sessionId, principal, agent, agentVersion, lease, leaseConstraints, parentJobId, createdAt } = record;
-    const { delegateId, epoch, lastN, lastEventSeq, traceId } = record;
+    const { budget, delegateId, epoch, lastN, lastEventSeq, traceId } = record;
     return new Job(
       {
         ...{ id, sessionId, principal, lease, leaseConstraints, parentJobId, createdAt, epoch },
         ...(delegateId !== null && { delegateId }),
         agent: { name: agent, version: agentVersion },
-        budget: Budget.fromLease(lease),
+        budget: budget === null ? undefined : Budget.fromRemaining(budget),
         trace: { traceId },
         maxRuntimeMs: undefined,
         continues: { lastN, lastEventSeq },

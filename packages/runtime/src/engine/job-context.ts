@@ -1,4 +1,4 @@
-/** What an agent sees of the runtime: its job's facts, and the emitters (§8.2). */
+/** What an agent sees of the runtime: its job's facts, the emitters (§8.2), and the operations that its lease binds. */
 import type {
   ArtifactRefBody,
   DelegateBody,
@@ -13,6 +13,10 @@ import type {
   ToolResultBody,
   TraceId,
 } from "@arcp/core";
+import type { AgentFetch, AgentFileSystem } from "./agent-operations.ts";
+import type { JobCredential } from "./credentials/job-credential.ts";
+import type { Delegation } from "./delegation.ts";
+import type { Guard, Operation, OperationCost } from "./operation.ts";
 import type { ResultStream } from "./result-stream.ts";
 
 export interface ProgressOptions {
@@ -25,6 +29,19 @@ export interface ProgressOptions {
 export type ResultChunkInput = Pick<ResultChunkBody, "data" | "encoding" | "more"> &
   Partial<Pick<ResultChunkBody, "result_id" | "chunk_seq">>;
 
+/** A model call that is under way. */
+export interface ModelUse extends Operation {
+  /** The model, as it was authorized. */
+  readonly model: string;
+}
+
+export interface ModelUseOptions<Result> {
+  /** What the call may cost. Default: `"unknown"`. */
+  readonly cost?: OperationCost;
+  /** What `tool_result` shows of it. Default: nothing. */
+  readonly describe?: (result: Result) => unknown;
+}
+
 /**
  * Handed to an agent with its input.
  *
@@ -32,7 +49,7 @@ export type ResultChunkInput = Pick<ResultChunkBody, "data" | "encoding" | "more
  * (`backPressureThreshold`), and rejects once the job has ended. Awaiting it is what keeps a busy agent from starving
  * everybody else; an agent that never awaits is stopped at `maxUnawaitedBytes`.
  */
-export interface JobContext {
+export interface JobContext extends Guard {
   readonly jobId: JobId;
   readonly sessionId: SessionId;
   readonly agent: string;
@@ -42,7 +59,7 @@ export interface JobContext {
   /** The effective lease; frozen (§9.1). */
   readonly lease: Lease;
   readonly leaseConstraints?: LeaseConstraints;
-  /** What is left per budgeted currency, now. */
+  /** What is left per budgeted currency. It changes with the counters. */
   readonly budget: ReadonlyMap<string, number>;
   readonly traceId?: TraceId;
   /** Headers that carry the job's trace to a tool server (§11): `traceparent`, and `tracestate` if there is one. */
@@ -59,8 +76,12 @@ export interface JobContext {
   toolCall(body: ToolCallBody): Promise<void>;
   toolResult(body: ToolResultBody): Promise<void>;
   artifactRef(body: ArtifactRefBody): Promise<void>;
-  /** Announces a delegation. The event alone: it starts no job. */
-  delegate(body: DelegateBody): Promise<void>;
+  /**
+   * Hands a part of this job's authority to another agent (§10): writes the event, and starts that agent's job. A
+   * refusal is a `tool_result` with the `delegate_id` as its `call_id`, and what `accepted` and `done` reject with.
+   * A body that cannot be written rejects all of it with {@link InvalidRequestError}.
+   */
+  delegate(body: DelegateBody): Delegation;
   progress(current: number, options?: ProgressOptions): Promise<void>;
   /** Emits one chunk of the result as it is. {@link streamResult} does the bookkeeping. */
   resultChunk(body: ResultChunkInput): Promise<void>;
@@ -70,4 +91,27 @@ export interface JobContext {
   emitEvent(kind: string, body: unknown): Promise<void>;
   /** Resolves when everything emitted so far is on disk. */
   flush(): Promise<void>;
+
+  // --- Operations (§9): refused unless the lease covers them -------------------------------------------------------
+
+  /** Files. */
+  readonly fs: AgentFileSystem;
+  /** The network. */
+  readonly fetch: AgentFetch;
+  /**
+   * Calls a tool that is registered with the runtime, and returns its result. Throws the errors of {@link operation},
+   * {@link InvalidRequestError} for input that its schema refuses, and what the tool throws.
+   */
+  callTool<Result = unknown>(name: string, input?: unknown): Promise<Result>;
+  /**
+   * Calls `call`, which talks to the model, if the lease covers the model and the budget is not used up (§9.7). A
+   * refusal of the upstream that holds the job's credential is thrown as the error that it means here.
+   */
+  useModel<Result>(
+    model: string,
+    call: (use: ModelUse) => Result | Promise<Result>,
+    options?: ModelUseOptions<Result>,
+  ): Promise<Result>;
+  /** What the runtime issued for this job (§9.8), as last rotated; empty once the job has ended. */
+  readonly credentials: readonly JobCredential[];
 }

@@ -1,5 +1,6 @@
 /** The jobs that have not ended, and the counts that caps are about. A job leaves when it ends. */
-import { InternalError, type JobId, type SessionId } from "@arcp/core";
+import type { JobId, SessionId } from "@arcp/core";
+import { tooMany } from "./caps.ts";
 import type { Job } from "./job.ts";
 
 const increment = <Key>(counts: Map<Key, number>, key: Key, by: number): void => {
@@ -37,18 +38,31 @@ export class JobRegistry {
     increment(this.#perPrincipal, job.submitterPrincipal, -1);
   }
 
+  /** Keeps room for a job that is about to be added, until what it returns is called. Throws as {@link assertRoom}. */
+  reserve(
+    sessionId: SessionId,
+    principal: string,
+    max: { readonly session: number; readonly principal: number },
+  ): () => void {
+    this.assertRoom(sessionId, principal, max);
+    increment(this.#perSession, sessionId, 1);
+    increment(this.#perPrincipal, principal, 1);
+    return () => {
+      increment(this.#perSession, sessionId, -1);
+      increment(this.#perPrincipal, principal, -1);
+    };
+  }
+
   /** Throws {@link InternalError}, to be tried again later, when one more job would be too many. */
   assertRoom(
     sessionId: SessionId,
     principal: string,
     max: { readonly session: number; readonly principal: number },
   ): void {
-    if ((this.#perSession.get(sessionId) ?? 0) >= max.session) throw full("maxConcurrentJobs", max.session);
+    if ((this.#perSession.get(sessionId) ?? 0) >= max.session)
+      throw tooMany("maxConcurrentJobs", max.session, "after_capacity");
     if ((this.#perPrincipal.get(principal) ?? 0) >= max.principal) {
-      throw full("maxConcurrentJobsPerPrincipal", max.principal);
+      throw tooMany("maxConcurrentJobsPerPrincipal", max.principal, "after_capacity");
     }
   }
 }
-
-const full = (limit: string, max: number): InternalError =>
-  new InternalError(`too many jobs at once (${limit} = ${max})`, { details: { limit, max, retry: "after_capacity" } });

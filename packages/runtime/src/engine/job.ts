@@ -4,7 +4,10 @@
  *   pending    -> running      start(): the agent function is called
  *   pending    -> ended        end(): refused or cancelled before it ran
  *   running    -> cancelling   cancel(): the agent is told to stop; shown as running
+ *   running    -> unwinding    leaseExpired(): an operation was refused because the lease is over; shown as running
  *   running    -> ended        end(): returned, threw, timed out
+ *   unwinding  -> cancelling   cancel()
+ *   unwinding  -> ended        end(): settled, tried once more, or the unwind period is over; with LEASE_EXPIRED
  *   cancelling -> ended        end(): settled, or the grace period is over
  *
  * {@link Job.end} is the only way out, and takes effect once: it records, emits and releases.
@@ -19,6 +22,7 @@ import {
   type JobStatus,
   type Lease,
   type LeaseConstraints,
+  LeaseExpiredError,
   type Logger,
   type SessionId,
   TimeoutError,
@@ -27,11 +31,13 @@ import {
 } from "@arcp/core";
 import { ENTRY, type Entry, type EntryCode, type JobRecord } from "../store/store.ts";
 import { agentError, errorMembers } from "./agent-failure.ts";
+import { Authority } from "./authority.ts";
 import { type JobCaps, tooLarge } from "./caps.ts";
+import type { SecretMask } from "./credentials/redaction.ts";
 import { eventText, isLonger, jsonOf, terminalText } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
-import type { Budget } from "./lease/budget.ts";
+import type { Budget, Hold } from "./lease/budget.ts";
 import { type JobSpan, spanIdOf, startJobSpan } from "./telemetry.ts";
 
 /** How a job ends. */
@@ -44,7 +50,8 @@ type Life =
   | { readonly phase: "pending" }
   | { readonly phase: "running"; readonly stopTimer: () => void }
   | { readonly phase: "cancelling"; readonly stopTimer: () => void }
-  | { readonly phase: "ended"; readonly status: JobStatus; readonly error: ARCPError | undefined };
+  | { readonly phase: "unwinding"; readonly stopTimer: () => void; readonly error: LeaseExpiredError }
+  | { readonly phase: "ended"; readonly outcome: Outcome };
 
 const NOTHING = Promise.resolve();
 
@@ -54,12 +61,25 @@ export interface JobTools {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly caps: JobCaps;
+  readonly leaseExpiry: LeaseExpiryOptions;
+  /** Masks the secrets of a job that has credentials. */
+  readonly maskOf: (jobId: JobId) => SecretMask | undefined;
   /** How many jobs share a turn of the event loop. */
   readonly runningJobs: () => number;
   /** A promise to wait for when the consumer of this job's events is too far behind. */
   readonly pace: (job: Job) => Promise<void> | undefined;
   /** Called once, when the job has ended. */
   readonly onEnded: (job: Job) => void;
+}
+
+/** What happens when a lease is over (§9.5). */
+export interface LeaseExpiryOptions {
+  /** How long after `expires_at` operations still pass, for clocks that differ. */
+  readonly graceMs: number;
+  /** How long an agent may go on after its first refused operation. */
+  readonly unwindMs: number;
+  /** Does a job end at `expires_at` even if its agent tries nothing? */
+  readonly endsIdleJobs: boolean;
 }
 
 export interface JobFacts {
@@ -71,7 +91,13 @@ export interface JobFacts {
   readonly leaseConstraints: LeaseConstraints | null;
   readonly budget: Budget | undefined;
   readonly parentJobId: JobId | null;
-  readonly delegateId?: string;
+  readonly delegateId?: string | undefined;
+  /** Was it issued credentials? Then what its agent says is masked (§9.8, §14). */
+  readonly hasCredentials?: boolean;
+  /** How many jobs stand above it; 0 for one that a client submitted. */
+  readonly depth?: number;
+  /** The models of a job whose lease does not speak of models; `undefined`: none (§9.7). */
+  readonly openModels?: readonly string[] | undefined;
   readonly trace: TraceContext;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
@@ -94,6 +120,13 @@ export class Job {
   #ownFeed: Feed | undefined;
   /** Positions of entries of kinds that a session may not have negotiated; below zero for result chunks. */
   readonly #optionalEntries: number[] = [];
+  #authority: Authority | undefined;
+  #endTasks: (() => void)[] | undefined;
+  /** Made when somebody waits for the next entry. */
+  #written: PromiseWithResolvers<void> | undefined;
+  #stopExpiryTimer: (() => void) | undefined;
+  /** The last word on a counter: what a report of cost waits for. */
+  #counterTold: Promise<void> | undefined;
   #lastN = 0;
   #lastEventSeq = 0;
   #writtenInTurn = 0;
@@ -105,6 +138,9 @@ export class Job {
     this.#tools = tools;
     this.#lastN = facts.continues?.lastN ?? 0;
     this.#lastEventSeq = facts.continues?.lastEventSeq ?? 0;
+    facts.budget?.onChange((currency) => this.#tellCounter(currency));
+    // Its deadline counts from now; other authorities are made when they are first asked.
+    if (facts.leaseConstraints?.expires_at !== undefined) this.#expireLater(this.authority);
   }
 
   get id(): JobId {
@@ -167,6 +203,20 @@ export class Job {
     return new Date(this.#facts.createdAt).toISOString();
   }
 
+  get depth(): number {
+    return this.#facts.depth ?? 0;
+  }
+
+  get authority(): Authority {
+    const { lease, leaseConstraints, budget, openModels } = this.#facts;
+    const { clock, leaseExpiry } = this.#tools;
+    this.#authority ??= new Authority({
+      ...{ lease, constraints: leaseConstraints, budget, openModels, clock },
+      graceMs: leaseExpiry.graceMs,
+    });
+    return this.#authority;
+  }
+
   /** What is left of each budgeted currency; a copy. */
   get budget(): Map<string, number> {
     return new Map(this.#facts.budget?.remaining());
@@ -177,7 +227,7 @@ export class Job {
   }
 
   get state(): JobStatus {
-    if (this.#life.phase === "ended") return this.#life.status;
+    if (this.#life.phase === "ended") return this.#life.outcome.status;
     return this.#life.phase === "pending" ? "pending" : "running";
   }
 
@@ -197,6 +247,52 @@ export class Job {
 
   get isCancelling(): boolean {
     return this.#life.phase === "cancelling";
+  }
+
+  get hasCredentials(): boolean {
+    return this.#facts.hasCredentials === true;
+  }
+
+  /** Masks the secrets of the job's credentials; `undefined` without any. */
+  get secretMask(): SecretMask | undefined {
+    return this.#facts.hasCredentials === true ? this.#tools.maskOf(this.id) : undefined;
+  }
+
+  /** Records that the agent emitted a secret of its job, which was masked. */
+  alarmAboutSecret(): void {
+    const { logger, journal, clock } = this.#tools;
+    logger.error({ jobId: this.id, agent: this.agentRef }, "an agent emitted a credential of its job: it was masked");
+    const facts = JSON.stringify({ job_id: this.id, agent: this.agentRef });
+    journal.addAudit({ at: clock.now(), action: "credential.emitted", principal: this.#facts.principal, facts });
+  }
+
+  /** Why the agent was told to stop; `undefined` unless it was. */
+  get stopReason(): ARCPError | undefined {
+    return this.#stopReason;
+  }
+
+  /** How it ended; `undefined` while it has not. */
+  get outcome(): Outcome | undefined {
+    return this.#life.phase === "ended" ? this.#life.outcome : undefined;
+  }
+
+  /** Throws the error that it ended with, or one that says so, if it has ended. */
+  assertLive(): void {
+    if (this.#life.phase === "ended") throw this.#lateError();
+  }
+
+  /** Resolves when the journal has more than `n` entries, or the job has ended. They need not be durable. */
+  async writtenAfter(n: number): Promise<void> {
+    if (this.#lastN > n || this.isTerminal) return;
+    this.#written ??= Promise.withResolvers<void>();
+    await this.#written.promise;
+  }
+
+  /** Calls `task` when the job ends, in the same turn; at once if it has ended. */
+  whenEnded(task: () => void): void {
+    if (this.#life.phase === "ended") task();
+    else if (this.#endTasks === undefined) this.#endTasks = [task];
+    else this.#endTasks.push(task);
   }
 
   /** Entries in the journal. */
@@ -333,16 +429,38 @@ export class Job {
       return quiet(Promise.reject(tooLarge("maxUnawaitedBytes", this.caps.maxUnawaitedBytes)));
     }
     const now = this.#tools.clock.now();
-    this.#append(code, now, eventText(kind, now, body));
+    this.#append(code, now, eventText(kind, now, this.#masked(body)));
     return this.#paced();
   }
 
-  /** Reports a cost (§9.6). Returns whether a counter went down. */
-  spend(currency: string, cost: number): boolean {
-    if (this.#life.phase === "ended") return false;
-    const isSpent = this.#facts.budget?.spend(currency, cost) ?? false;
-    if (isSpent) this.#putChange();
-    return isSpent;
+  /**
+   * Takes a cost from the counter of `currency` (§9.6), by what `hold` has set aside first; also after the end, because
+   * it may be another job's counter. Returns `undefined` if nothing was taken, otherwise what to wait for.
+   */
+  spend(currency: string, cost: number, hold?: Hold): Promise<void> | undefined {
+    const { budget } = this.#facts;
+    this.#counterTold = undefined;
+    if (budget?.spend(currency, cost, hold) !== true) return undefined;
+    // A counter that is an ancestor's told the ancestor.
+    if (this.#counterTold === undefined) this.#tellCounter(currency);
+    return this.#counterTold ?? NOTHING;
+  }
+
+  /**
+   * An operation was refused because the lease is over (§9.5). The first time the agent may unwind; the next operation,
+   * its return, or the end of the unwind period ends the job.
+   */
+  leaseExpired(error: LeaseExpiredError): void {
+    if (this.#life.phase === "unwinding") this.end({ status: "error", error });
+    if (this.#life.phase !== "running") return;
+    this.#life.stopTimer();
+    const end = (): void => void this.end({ status: "error", error });
+    this.#life = {
+      phase: "unwinding",
+      error,
+      stopTimer: this.#tools.clock.setTimer(end, this.#tools.leaseExpiry.unwindMs),
+    };
+    this.#recordExpiry();
   }
 
   /** Resolves when everything emitted so far is durable. */
@@ -356,14 +474,16 @@ export class Job {
    */
   end(asked: Outcome): boolean {
     if (this.#life.phase === "ended") return false;
-    const outcome = this.#life.phase === "cancelling" ? this.#cancelled() : asked;
+    const outcome = this.#overruled(asked);
     const error = outcome.status === "success" ? undefined : outcome.error;
     const members =
       outcome.status === "success" ? outcome.members : errorMembers(outcome.error, this.caps.maxEventBytes);
     if (this.#life.phase !== "pending") this.#life.stopTimer();
-    this.#life = { phase: "ended", status: outcome.status, error };
+    this.#stopExpiryTimer?.();
+    this.#life = { phase: "ended", outcome };
     const code = outcome.status === "success" ? ENTRY.result : ENTRY.error;
-    this.#append(code, this.#tools.clock.now(), terminalText(this.id, outcome.status, members));
+    const shown = members === "" ? "" : this.#masked(`{${members}}`).slice(1, -1);
+    this.#append(code, this.#tools.clock.now(), terminalText(this.id, outcome.status, shown));
     this.#putChange();
     this.#followers = [];
     this.#span?.end(outcome.status, error?.code, this.budget);
@@ -373,6 +493,9 @@ export class Job {
       const level = error.code === "INTERNAL_ERROR" ? "warn" : "debug";
       this.#tools.logger[level]({ jobId: this.id, err: error.cause }, "an agent failed");
     }
+    for (const task of this.#endTasks ?? []) task();
+    this.#endTasks = undefined;
+    this.#facts.budget?.close();
     this.#tools.onEnded(this);
     return true;
   }
@@ -394,8 +517,49 @@ export class Job {
     this.end({ status: "error", error: agentError(thrown) });
   }
 
-  #cancelled(): Outcome {
+  /** What is under way decides how the job ends, not what its agent makes of it. */
+  #overruled(asked: Outcome): Outcome {
+    if (this.#life.phase === "unwinding") return { status: "error", error: this.#life.error };
+    if (this.#life.phase !== "cancelling") return asked;
     return { status: "cancelled", error: this.#stopReason ?? new CancelledError("cancelled") };
+  }
+
+  /** JSON without the secrets of the job's own credentials. That an agent told one is an alarm. */
+  #masked(json: string): string {
+    const mask = this.secretMask;
+    if (mask === undefined) return json;
+    const { text, found } = mask.maskJson(json);
+    if (found) this.alarmAboutSecret();
+    return text;
+  }
+
+  #tellCounter(currency: string): void {
+    const remaining = this.#facts.budget?.remainingOf(currency);
+    if (this.#life.phase === "ended" || remaining === undefined) return;
+    this.#putChange();
+    this.#counterTold = this.emit(ENTRY.metric, "metric", {
+      name: "cost.budget.remaining",
+      value: remaining,
+      unit: currency,
+    });
+  }
+
+  #expireLater(authority: Authority): void {
+    const { clock, leaseExpiry } = this.#tools;
+    if (!leaseExpiry.endsIdleJobs || authority.expiresInMs === undefined) return;
+    this.#stopExpiryTimer = clock.setTimer(() => {
+      this.#recordExpiry();
+      this.end({ status: "error", error: new LeaseExpiredError("the lease has expired") });
+    }, authority.expiresInMs);
+  }
+
+  /** For whoever audits (§14). */
+  #recordExpiry(): void {
+    const { journal, clock, logger } = this.#tools;
+    const expires_at = this.leaseConstraints?.expires_at;
+    logger.info({ jobId: this.id, expiresAt: expires_at }, "a lease expired under a job that was running");
+    const facts = JSON.stringify({ job_id: this.id, expires_at });
+    journal.addAudit({ at: clock.now(), action: "lease.expired", principal: this.#facts.principal, facts });
   }
 
   #timeOut(): void {
@@ -418,6 +582,8 @@ export class Job {
       this.#change.lastN = this.#lastN;
       this.#change.lastEventSeq = this.#lastEventSeq;
     }
+    this.#written?.resolve();
+    this.#written = undefined;
     this.#turnBytes = (this.#writtenInTurn === 1 ? 0 : this.#turnBytes) + payload.length;
   }
 
@@ -442,7 +608,8 @@ export class Job {
   }
 
   #lateError(): ARCPError {
-    const error = this.#life.phase === "ended" ? this.#life.error : undefined;
+    const { outcome } = this;
+    const error = outcome === undefined || outcome.status === "success" ? undefined : outcome.error;
     return error ?? new InvalidRequestError("the job has ended: nothing can be emitted any more");
   }
 }

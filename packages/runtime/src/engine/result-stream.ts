@@ -2,6 +2,7 @@
 import { type InternalError, InvalidRequestError, newResultId, type ResultId } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
 import { tooLarge } from "./caps.ts";
+import type { MaskStream, SecretMask } from "./credentials/redaction.ts";
 import { jsonOf } from "./entry-text.ts";
 import { type Job, quiet } from "./job.ts";
 
@@ -32,6 +33,8 @@ export class ChunkSequence {
   #lastEncoding: ChunkEncoding = "utf8";
   /** The last write that is not through; `undefined` when all are. */
   #turn: Promise<void> | undefined;
+  #mask: SecretMask | undefined;
+  #maskStream: MaskStream | undefined;
   /** Half a character that the text so far ended with: the rest of it may come with the next write. */
   half = "";
 
@@ -80,13 +83,32 @@ export class ChunkSequence {
     const { maxChunkBytes, maxResultBytes } = this.#job.caps;
     if (bytes > maxChunkBytes) return this.#fail(tooLarge("maxChunkBytes", maxChunkBytes));
     if (this.#bytes + bytes > maxResultBytes) return this.#fail(tooLarge("maxResultBytes", maxResultBytes));
-    const text = encoding === "base64" ? `"${data}"` : jsonOf(data);
+    const shown = this.#masked(data, encoding, !more);
+    const text = encoding === "base64" ? `"${shown}"` : jsonOf(shown);
     const body = `{"result_id":"${this.resultId}","chunk_seq":${this.#nextSeq},"data":${text},"encoding":"${encoding}","more":${more}}`;
     this.#nextSeq += 1;
     this.#bytes += bytes;
     this.#isComplete = !more;
     this.#lastEncoding = encoding;
     return this.#job.emitText(ENTRY.result_chunk, "result_chunk", body);
+  }
+
+  /** `data` without the job's secrets, also where one is cut by the end of a chunk: what may begin one is held back. */
+  #masked(data: string, encoding: ChunkEncoding, isLast: boolean): string {
+    const mask = this.#job.secretMask;
+    if (mask === undefined) return data;
+    let text = "";
+    if (this.#mask !== mask) {
+      text = this.#maskStream?.end() ?? "";
+      this.#mask = mask;
+      this.#maskStream = mask.stream();
+    }
+    const stream = this.#maskStream as MaskStream;
+    const wasFound = stream.found;
+    text += stream.push(encoding === "base64" ? Buffer.from(data, "base64").toString("latin1") : data);
+    if (isLast) text += stream.end();
+    if (stream.found && !wasFound) this.#job.alarmAboutSecret();
+    return encoding === "base64" ? Buffer.from(text, "latin1").toString("base64") : text;
   }
 
   #fail(error: InternalError): Promise<void> {

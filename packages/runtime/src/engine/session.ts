@@ -16,6 +16,8 @@ import type { Journal } from "./journal.ts";
 export interface Link {
   /** Where the session's feed goes. */
   readonly sink: FeedSink;
+  /** Tells the client of a job that it did not ask for: one that a job of its session delegated to (§10). */
+  announce(acceptance: Acceptance): void;
   /** The session goes on elsewhere: close this connection. */
   displaced(): void;
 }
@@ -51,11 +53,12 @@ class SeenSubmissions {
 export interface Acceptance {
   readonly jobId: JobId;
   readonly traceId: TraceId;
-  /** The payload of `job.accepted`, JSON. */
+  /** The payload of `job.accepted`, JSON. Without credentials: those are shown to the submitter alone, while it lives. */
   readonly payload: string;
 }
 
 const MAX_SEEN = 256;
+const MAX_UNANNOUNCED = 1024;
 
 export interface SessionTools {
   readonly journal: Journal;
@@ -76,6 +79,8 @@ export class Session {
   #relief: { readonly gate: PromiseWithResolvers<void>; readonly stopTimer: () => void } | undefined;
   /** Did the consumer make no progress for the longest hold? Then it holds nothing up until it does. */
   #isGivenUp = false;
+  /** Delegated jobs that were accepted while no client was there to be told. */
+  readonly #unannounced: Acceptance[] = [];
 
   constructor(record: SessionRecord, lastRun: FeedRun | null, tools: SessionTools) {
     this.#tools = tools;
@@ -148,6 +153,7 @@ export class Session {
     });
     this.#isGivenUp = false;
     this.#attachment = { phase: "attached", link, delivery, hasAcked: false };
+    for (const acceptance of this.#unannounced.splice(0)) link.announce(acceptance);
     if (this.#record.detachedAt !== null) this.update({ detachedAt: null });
   }
 
@@ -159,6 +165,12 @@ export class Session {
     this.#attachment = { phase: "detached", since };
     this.#release();
     this.update({ detachedAt: since });
+  }
+
+  /** Tells the client of a delegated job, now or when it is back. Before any event of that job is sent. */
+  announce(acceptance: Acceptance): void {
+    if (this.#attachment.phase === "attached") this.#attachment.link.announce(acceptance);
+    else if (this.#unannounced.push(acceptance) > MAX_UNANNOUNCED) this.#unannounced.shift();
   }
 
   /** Is `link` the connection that the session is attached to? */

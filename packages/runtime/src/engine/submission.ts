@@ -6,22 +6,20 @@ import {
   type JobId,
   type Lease,
   type LeaseConstraints,
-  type Logger,
   newJobId,
   newTraceId,
   type TraceContext,
 } from "@arcp/core";
-import { ENTRY, type EntryCode, type IdempotencyRecord, type JobRecord, type Store } from "../store/store.ts";
-import { AgentContext } from "./agent-context.ts";
+import { ENTRY, type EntryCode, type IdempotencyRecord, type Store } from "../store/store.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
 import { digestOf } from "./canonical-json.ts";
-import { timestamp } from "./entry-text.ts";
-import { Job, type JobTools } from "./job.ts";
+import type { Issuance } from "./credentials/credentials.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
+import { acceptedPayload, type Launch } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
 import { validateLeaseConstraints } from "./lease/constraints.ts";
-import { isLiteralPart, validateLeaseEntries } from "./lease/shape.ts";
+import { isLiteralPart, validateLeaseEntries, validateLeaseShape } from "./lease/shape.ts";
 import type { Acceptance, Session } from "./session.ts";
 
 export interface SubmitRequest {
@@ -46,20 +44,20 @@ export interface SubmissionOptions {
   readonly journal: Journal;
   readonly store: Store;
   readonly clock: Clock;
-  readonly logger: Logger;
-  readonly jobTools: JobTools;
+  readonly launch: Launch;
   readonly leasePolicy: LeasePolicy;
+  /** The models of jobs whose leases do not speak of models; `undefined`: none (§9.7). */
+  readonly openModels: readonly string[] | undefined;
   readonly idempotencyTtlMs: number;
   readonly max: { readonly session: number; readonly principal: number };
 }
 
 const MS_PER_SECOND = 1000;
-const FIRST_EPOCH = 1;
 
 export class Submission {
   readonly #options: SubmissionOptions;
   /** Keys whose first submission is on its way to the store. */
-  readonly #binding = new Map<string, { readonly digest: string; readonly isBound: Promise<void> }>();
+  readonly #binding = new Map<string, Promise<void>>();
 
   constructor(options: SubmissionOptions) {
     this.#options = options;
@@ -73,7 +71,7 @@ export class Submission {
   async submit(session: Session, request: SubmitRequest, onAccepted: OnAccepted): Promise<void> {
     const { idempotencyKey } = request;
     if (idempotencyKey === undefined) {
-      this.#accept(session, request, undefined, onAccepted);
+      await this.#accept(session, request, undefined, onAccepted);
       return;
     }
     const digest = digestOf([
@@ -96,15 +94,25 @@ export class Submission {
       await this.#rejoin(session, earlier.jobId, onAccepted);
       return;
     }
-    this.#accept(session, request, { digest, key: idempotencyKey, binding }, onAccepted);
+    const isBound = Promise.withResolvers<void>();
+    this.#binding.set(binding, isBound.promise);
+    const settle = (): void => {
+      this.#binding.delete(binding);
+      isBound.resolve();
+    };
+    try {
+      await this.#accept(session, request, { digest, key: idempotencyKey }, onAccepted);
+    } catch (error) {
+      settle();
+      throw error;
+    }
+    this.#options.journal.flush().then(settle, settle);
   }
 
   /** The record that a key is bound to; waits for one that is being bound. */
   async #earlier(binding: string, principal: string, key: string): Promise<IdempotencyRecord | undefined> {
-    for (;;) {
-      const current = this.#binding.get(binding);
-      if (current === undefined) break;
-      await current.isBound;
+    for (let current = this.#binding.get(binding); current !== undefined; current = this.#binding.get(binding)) {
+      await current;
     }
     const record = await this.#options.store.findIdempotency(principal, key);
     if (record === undefined) return undefined;
@@ -112,67 +120,54 @@ export class Submission {
     return isLive || record.expiresAt > this.#options.clock.now() ? record : undefined;
   }
 
-  #accept(
+  /** A job without credentials is accepted in this turn. */
+  async #accept(
     session: Session,
     request: SubmitRequest,
-    idempotency: { readonly digest: string; readonly key: string; readonly binding: string } | undefined,
+    key: { readonly digest: string; readonly key: string } | undefined,
     onAccepted: OnAccepted,
-  ): void {
-    const { jobs, journal, clock, jobTools, idempotencyTtlMs, max } = this.#options;
+  ): Promise<void> {
+    const { jobs, clock, launch, idempotencyTtlMs, max } = this.#options;
     const agent = this.#options.agents.resolve(request.agent);
     const now = clock.now();
     const lease = this.#grant(session.principal, agent, request.leaseRequest ?? {});
     const constraints = request.leaseConstraints && validateLeaseConstraints(request.leaseConstraints, now);
-    jobs.assertRoom(session.id, session.principal, max);
-
-    const job = new Job(
-      {
-        ...{ id: newJobId(), sessionId: session.id, principal: session.principal, agent, lease },
-        leaseConstraints: constraints?.expires_at === undefined ? null : constraints,
-        budget: Budget.fromLease(lease),
-        parentJobId: null,
-        trace: request.trace ?? { traceId: newTraceId() },
-        createdAt: now,
-        maxRuntimeMs: request.maxRuntimeSec === undefined ? undefined : request.maxRuntimeSec * MS_PER_SECOND,
-        epoch: FIRST_EPOCH,
-      },
-      jobTools,
-    );
-    const record = job.record();
-    const payload = acceptedPayload(record);
-    jobs.add(job);
-    job.follow(session.feed);
-    journal.addJob(record);
-    if (idempotency) {
-      const { digest, key, binding } = idempotency;
-      const expiresAt = now + idempotencyTtlMs;
-      journal.addIdempotency({ principal: session.principal, key, digest, jobId: job.id, expiresAt });
-      this.#bind(binding, digest);
+    const { id: sessionId, principal, feed } = session;
+    const id = newJobId();
+    const facts = {
+      ...{ id, sessionId, principal, lease },
+      leaseConstraints: constraints?.expires_at === undefined ? null : constraints,
+      budget: Budget.fromLease(lease),
+      openModels: this.#options.openModels,
+      parentJobId: null,
+      trace: request.trace ?? { traceId: newTraceId() },
+      createdAt: now,
+      maxRuntimeMs: request.maxRuntimeSec === undefined ? undefined : request.maxRuntimeSec * MS_PER_SECOND,
+    };
+    const leave = jobs.reserve(sessionId, principal, max);
+    let issuance: Issuance | undefined;
+    try {
+      if (launch.mustIssue(facts, agent)) issuance = await launch.issue(facts, agent);
+    } finally {
+      leave();
     }
-    journal.afterCommit(() => onAccepted({ jobId: job.id, traceId: job.traceId, payload }));
-    this.#start(job, agent, request.input);
-  }
-
-  #bind(binding: string, digest: string): void {
-    const isBound = this.#options.journal.flush().finally(() => this.#binding.delete(binding));
-    isBound.catch(() => {});
-    this.#binding.set(binding, { digest, isBound });
+    const expiresAt = now + idempotencyTtlMs;
+    launch.start({
+      ...{ agent, feed, facts, onAccepted, input: request.input },
+      ...(issuance && { issuance }),
+      ...(key && { idempotency: { ...key, principal, jobId: id, expiresAt } }),
+    });
   }
 
   #grant(principal: string, agent: Agent, requested: Lease): Lease {
     const request = validateLeaseEntries(requested);
     const decided = this.#options.leasePolicy(request, { principal, agent: agent.name });
-    if (decided === request) return request;
-    const granted = validateLeaseEntries(decided);
+    if (decided === request) return validateLeaseShape(request);
+    const granted = validateLeaseShape(decided, { mayBeUnlimited: true });
     if (!isLiteralPart(granted, request)) {
       throw new InternalError("the lease policy of the runtime grants what was not asked for");
     }
     return granted;
-  }
-
-  #start(job: Job, agent: Agent, input: unknown): void {
-    const context = new AgentContext(job, this.#options.logger);
-    job.start(async () => context.complete(await agent.handler(input, context)));
   }
 
   /** Shows an accepted job to a session that submits it again (§7.2). */
@@ -208,17 +203,4 @@ export class Submission {
 function addChunks(session: Session, jobId: JobId, entries: readonly (readonly [n: number, code: EntryCode])[]): void {
   if (!session.feed.shows(ENTRY.result_chunk)) return;
   for (const [n, code] of entries) if (code === ENTRY.result_chunk) session.feed.addHistory(jobId, n, 1);
-}
-
-/** The payload of `job.accepted` as JSON: the same text whenever it is asked for (§7.2). */
-function acceptedPayload({ id, agent, agentVersion, lease, leaseConstraints, createdAt, traceId }: JobRecord): string {
-  return JSON.stringify({
-    job_id: id,
-    agent: `${agent}@${agentVersion}`,
-    lease,
-    ...(leaseConstraints && { lease_constraints: leaseConstraints }),
-    ...(lease["cost.budget"] && { budget: Budget.fromLease(lease)?.toJSON() }),
-    accepted_at: timestamp(createdAt),
-    trace_id: traceId,
-  });
 }

@@ -20,6 +20,8 @@ export const ENTRY = {
   progress: 8,
   result_chunk: 9,
   vendor: 10,
+  /** A `status` whose stored body lacks the secret that the submitter is shown (§9.8.2). */
+  credential_rotated: 11,
   result: 20,
   error: 21,
 } as const;

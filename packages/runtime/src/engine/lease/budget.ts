@@ -1,16 +1,123 @@
 /** Money and credits as exact decimals (§9.6): integers of 10^-9, never floats. */
-import { InvalidRequestError, type Lease } from "@arcp/core";
+import { InvalidRequestError, type Lease, LeaseSubsetViolationError } from "@arcp/core";
+import type { Amounts } from "../operation.ts";
 
 const SCALE_DIGITS = 9;
 const SCALE = 10n ** BigInt(SCALE_DIGITS);
 const AMOUNT = /^([A-Za-z][A-Za-z0-9_-]{0,31}):(\d{1,15})(?:\.(\d{1,9}))?$/;
 
-/** A counter per currency. Counters may go below zero: cost is reported after it was caused. */
-export class Budget {
-  readonly #units: Map<string, bigint>;
+const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
-  private constructor(units: Map<string, bigint>) {
+/**
+ * What is left of one currency. It may go below zero, because cost is reported after it was caused; what a child has
+ * overspent is taken from its parent at once, so that no chain of children spends more than the first of them had.
+ */
+class Counter {
+  readonly #parent: Counter | undefined;
+  readonly #onChange: () => void;
+  #units: bigint;
+  /** Set aside for operations that are under way. */
+  #held = 0n;
+  /** What a closed counter keeps for operations that were under way when it was closed. */
+  #kept = 0n;
+  #isClosed = false;
+
+  constructor(units: bigint, onChange: () => void, parent?: Counter) {
     this.#units = units;
+    this.#onChange = onChange;
+    this.#parent = parent;
+  }
+
+  get units(): bigint {
+    return this.#units;
+  }
+
+  /** What is left and not set aside. */
+  get available(): bigint {
+    return this.#units - this.#held;
+  }
+
+  /** Adds to what is left; a cost is negative. */
+  change(by: bigint): void {
+    if (by === 0n) return;
+    if (this.#isClosed && this.#parent !== undefined) {
+      this.#parent.change(by);
+      return;
+    }
+    const overspent = max(-this.#units, 0n);
+    this.#units += by;
+    this.#parent?.change(overspent - max(-this.#units, 0n));
+    this.#onChange();
+  }
+
+  hold(units: bigint): void {
+    this.#held += units;
+  }
+
+  /** Takes `cost` from the `held` units of one operation, and what goes beyond them from what is left. */
+  settle(cost: bigint, held: bigint): void {
+    const covered = min(cost, held);
+    this.#held -= covered;
+    const kept = min(covered, this.#kept);
+    this.#kept -= kept;
+    this.change(kept - cost);
+  }
+
+  release(held: bigint): void {
+    this.#held -= held;
+    const back = this.#held === 0n ? this.#kept : min(held, this.#kept);
+    this.#kept -= back;
+    if (this.#isClosed) this.#parent?.change(back);
+  }
+
+  /** Gives the parent what was not spent. What is reported from now on is the parent's. */
+  close(): void {
+    if (this.#isClosed || this.#parent === undefined) return;
+    const left = max(this.#units, 0n);
+    this.#kept = min(this.#held, left);
+    this.#isClosed = true;
+    this.#parent.change(left - this.#kept);
+  }
+}
+
+/** Amounts that are set aside for one operation. */
+export class Hold {
+  readonly #held: Map<Counter, bigint>;
+
+  constructor(held: Map<Counter, bigint>) {
+    this.#held = held;
+    for (const [counter, units] of held) counter.hold(units);
+  }
+
+  /** @internal The cost of the operation, or a part of it. */
+  settle(counter: Counter, cost: bigint): void {
+    const held = this.#held.get(counter) ?? 0n;
+    this.#held.set(counter, held - min(held, cost));
+    counter.settle(cost, held);
+  }
+
+  /** Gives back what the operation has not cost. Idempotent. */
+  release(): void {
+    for (const [counter, units] of this.#held) counter.release(units);
+    this.#held.clear();
+  }
+}
+
+/** A counter per currency. */
+export class Budget {
+  /** A child has its parent's counter for a currency that its own lease does not name. */
+  readonly #counters: ReadonlyMap<string, Counter>;
+  readonly #own: readonly Counter[];
+  #listener: (currency: string) => void = () => {};
+
+  private constructor(amounts: ReadonlyMap<string, bigint>, inherited: ReadonlyMap<string, Counter> = new Map()) {
+    const own = [...amounts].map(([currency, units]): [string, Counter] => [
+      currency,
+      new Counter(units, () => this.#listener(currency), inherited.get(currency)),
+    ]);
+    this.#own = own.map(([, counter]) => counter);
+    this.#counters = new Map([...inherited, ...own]);
   }
 
   /**
@@ -18,51 +125,109 @@ export class Budget {
    * {@link InvalidRequestError} for an amount that is not `currency:digits[.digits]`. Amounts of one currency add up.
    */
   static fromLease(lease: Lease): Budget | undefined {
-    const amounts = lease["cost.budget"];
-    if (amounts === undefined) return undefined;
-    const units = new Map<string, bigint>();
-    for (const amount of amounts) {
-      const match = AMOUNT.exec(amount);
-      if (!match) throw new InvalidRequestError(`not an amount: ${JSON.stringify(amount)}`, { details: { amount } });
-      const [, currency = "", whole = "", fraction = ""] = match;
-      const value = BigInt(whole) * SCALE + BigInt(fraction.padEnd(SCALE_DIGITS, "0"));
-      units.set(currency, (units.get(currency) ?? 0n) + value);
-    }
-    return new Budget(units);
+    const amounts = amountsOf(lease);
+    return amounts && new Budget(amounts);
   }
 
   /** Counters that stand at `remaining`: at the decimals that its numbers print as. */
-  static fromRemaining(remaining: ReadonlyMap<string, number>): Budget {
-    const units = [...remaining].map(([currency, value]): [string, bigint] => [
-      currency,
-      value < 0 ? -unitsOf(-value) : unitsOf(value),
-    ]);
-    return new Budget(new Map(units));
+  static fromRemaining(remaining: Amounts | ReadonlyMap<string, number>): Budget {
+    const entries: Iterable<[string, number]> = remaining instanceof Map ? remaining : Object.entries(remaining);
+    return new Budget(
+      new Map([...entries].map(([currency, value]) => [currency, value < 0 ? -unitsOf(-value) : unitsOf(value)])),
+    );
+  }
+
+  /**
+   * The budget of a delegated job with `lease`: what its `cost.budget` names is taken from here until {@link close}
+   * gives back what was not spent; the other currencies are spent from here (§9.4).
+   *
+   * @throws LeaseSubsetViolationError, and takes nothing, if less than that is left.
+   */
+  reserve(lease: Lease): Budget {
+    const amounts = amountsOf(lease) ?? new Map<string, bigint>();
+    for (const [currency, units] of amounts) {
+      const available = this.#counters.get(currency)?.available;
+      if (available !== undefined && units <= available) continue;
+      throw new LeaseSubsetViolationError("the child's budget is above what its parent has left", {
+        details: {
+          capability: "cost.budget",
+          currency,
+          remaining: available === undefined ? null : numberOf(available),
+        },
+      });
+    }
+    for (const [currency, units] of amounts) this.#counters.get(currency)?.change(-units);
+    return new Budget(amounts, this.#counters);
+  }
+
+  /** Gives what is left back to the budget that this one was reserved from. Idempotent. */
+  close(): void {
+    for (const counter of this.#own) counter.close();
+  }
+
+  /** Calls `listener` with the currency whenever one of the counters that began here changes. */
+  onChange(listener: (currency: string) => void): void {
+    this.#listener = listener;
   }
 
   /** The first currency in which this is more than `limit`, compared exactly; one that `limit` lacks is more. */
   firstAbove(limit: Budget | undefined): string | undefined {
-    for (const [currency, units] of this.#units) {
-      const most = limit === undefined ? undefined : limit.#units.get(currency);
+    for (const [currency, { units }] of this.#counters) {
+      const most = limit === undefined ? undefined : limit.#counters.get(currency)?.units;
       if (most === undefined || units > most) return currency;
     }
     return undefined;
   }
 
+  /** The first currency in which nothing is left that is not set aside. */
+  firstExhausted(): string | undefined {
+    for (const [currency, { available }] of this.#counters) if (available <= 0n) return currency;
+    return undefined;
+  }
+
+  /** The first currency in which less than `amounts` is left that is not set aside; others do not count. */
+  firstShort(amounts: Amounts): string | undefined {
+    return Object.keys(amounts).find((currency) => {
+      const available = this.#counters.get(currency)?.available;
+      return available !== undefined && unitsOf(amounts[currency] ?? 0) > available;
+    });
+  }
+
+  /** Sets `amounts` aside; currencies that there is no counter for are left out. */
+  hold(amounts: Amounts): Hold {
+    const held = Object.entries(amounts).flatMap(([currency, amount]): [Counter, bigint][] => {
+      const counter = this.#counters.get(currency);
+      return counter === undefined ? [] : [[counter, unitsOf(amount)]];
+    });
+    return new Hold(new Map(held));
+  }
+
   /**
-   * Lowers the counter of `currency` by `cost`. Returns whether there is such a counter and `cost` is a finite,
-   * non-negative number; otherwise nothing changes.
+   * Lowers the counter of `currency` by `cost`, by what `hold` has set aside first. Returns whether there is such a
+   * counter and `cost` is a finite, non-negative number; otherwise nothing changes.
    */
-  spend(currency: string, cost: number): boolean {
-    const left = this.#units.get(currency);
-    if (left === undefined || !Number.isFinite(cost) || cost < 0) return false;
-    this.#units.set(currency, left - unitsOf(cost));
+  spend(currency: string, cost: number, hold?: Hold): boolean {
+    const counter = this.#counters.get(currency);
+    if (counter === undefined || !Number.isFinite(cost) || cost < 0) return false;
+    if (hold === undefined) counter.change(-unitsOf(cost));
+    else hold.settle(counter, unitsOf(cost));
     return true;
   }
 
-  /** What is left, per currency. */
+  /** What is left of one currency; `undefined` if it is not budgeted. */
+  remainingOf(currency: string): number | undefined {
+    const counter = this.#counters.get(currency);
+    return counter && numberOf(counter.units);
+  }
+
+  /** What is left, per currency. What is set aside is not taken off. */
   remaining(): ReadonlyMap<string, number> {
-    return new Map([...this.#units].map(([currency, units]) => [currency, numberOf(units)]));
+    return new Map([...this.#counters].map(([currency, { units }]) => [currency, numberOf(units)]));
+  }
+
+  /** What is left and not set aside, per currency. */
+  available(): ReadonlyMap<string, number> {
+    return new Map([...this.#counters].map(([currency, { available }]) => [currency, numberOf(available)]));
   }
 
   toJSON(): Record<string, number> {
@@ -73,6 +238,20 @@ export class Budget {
 /** The counters that a lease starts with, per currency; empty without `cost.budget`. */
 export const initialBudgetFromLease = (lease: Lease): ReadonlyMap<string, number> =>
   Budget.fromLease(lease)?.remaining() ?? new Map();
+
+function amountsOf(lease: Lease): Map<string, bigint> | undefined {
+  const amounts = lease["cost.budget"];
+  if (amounts === undefined) return undefined;
+  const units = new Map<string, bigint>();
+  for (const amount of amounts) {
+    const match = AMOUNT.exec(amount);
+    if (!match) throw new InvalidRequestError(`not an amount: ${JSON.stringify(amount)}`, { details: { amount } });
+    const [, currency = "", whole = "", fraction = ""] = match;
+    const value = BigInt(whole) * SCALE + BigInt(fraction.padEnd(SCALE_DIGITS, "0"));
+    units.set(currency, (units.get(currency) ?? 0n) + value);
+  }
+  return units;
+}
 
 /** The decimal that `value` prints as, rounded up to the smallest unit: a cost is never forgotten. */
 function unitsOf(value: number): bigint {

@@ -8,7 +8,7 @@ import {
 } from "@arcp/core";
 import { grantedBy, kindOf } from "./capability.ts";
 import { parseInstant } from "./constraints.ts";
-import { matchesPattern, patternOf } from "./pattern.ts";
+import { matchesPattern, type Pattern, patternOf } from "./pattern.ts";
 import { canonicalizeTarget } from "./target.ts";
 
 export interface LeaseOperationContext {
@@ -40,11 +40,25 @@ export function validateLeaseOp(
 ): string {
   assertNotExpired(context);
   assertBudgetLeft(context?.budget);
+  const granted = grantedBy(lease, capability);
+  return coveredTarget(
+    capability,
+    target,
+    granted,
+    granted.flatMap((text) => patternOf(capability, text) ?? []),
+  );
+}
+
+/** The last of the checks: returns the canonical target if one of `patterns`, the compiled `granted`, matches it. */
+export function coveredTarget(
+  capability: string,
+  target: unknown,
+  granted: readonly string[],
+  patterns: readonly Pattern[],
+): string {
   const kind = kindOf(capability);
   if (kind === undefined || kind === "amount") throw denied(capability, textOf(target), [], undefined);
-  const granted = grantedBy(lease, capability);
   const canonical = canonicalOrDenied(capability, target, granted);
-  const patterns = granted.flatMap((text) => patternOf(capability, text) ?? []);
   if (!patterns.some((pattern) => matchesPattern(pattern, canonical))) {
     throw denied(capability, canonical, granted, patternFor(capability, canonical));
   }
@@ -90,11 +104,15 @@ function denied(
   reason = "the lease does not cover it",
 ): PermissionDeniedError {
   const name = capability.slice(0, MAX_SHOWN);
-  const shown = withoutQuery(capability, target).slice(0, MAX_SHOWN);
+  const shown = shownTarget(capability, target);
   return new PermissionDeniedError(`${name} ${JSON.stringify(shown)}: ${reason}`, {
     details: { capability: name, target: shown, patterns, ...(needed !== undefined && { needed }) },
   });
 }
+
+/** What is told of a target. */
+export const shownTarget = (capability: string, target: string): string =>
+  withoutQuery(capability, target).slice(0, MAX_SHOWN);
 
 /** Queries and fragments carry secrets, and a refusal is shown to whoever watches the job. */
 const withoutQuery = (capability: string, target: string): string =>

@@ -20,6 +20,7 @@ import {
   InvalidRequestError,
   isDraftVersion,
   isVendorName,
+  type JobId,
   type JsonObject,
   type Logger,
   type MessageOf,
@@ -30,9 +31,15 @@ import {
   UnauthenticatedError,
 } from "@arcp/core";
 import type { Engine } from "../../engine/engine.ts";
-import type { Link, Session } from "../../engine/session.ts";
+import type { Acceptance, Link, Session } from "../../engine/session.ts";
 import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
-import { type Admission, Handshake, type HandshakeSettings, type OpeningMessage } from "./handshake.ts";
+import {
+  type Admission,
+  CREDENTIALS_FEATURE,
+  Handshake,
+  type HandshakeSettings,
+  type OpeningMessage,
+} from "./handshake.ts";
 import { Outbox, type RequestReference } from "./outbox.ts";
 import { asSpecified, type Profile, profileOf, STANDARD } from "./profiles.ts";
 import { ReplyOrder } from "./reply-order.ts";
@@ -106,6 +113,7 @@ export class Connection implements Link {
     this.sink = new Outbox({
       ...{ transport, clock: engine.clock, logger },
       readJournal: (jobId, fromN, toN) => engine.store.readJournal(jobId, fromN, toN),
+      secretOf: (jobId, credentialId) => this.#secretOf(jobId, credentialId),
       maxBufferedBytes: settings.maxBufferedBytes,
       maxBufferedEvents: settings.maxBufferedEvents,
       maxInlineResultBytes: settings.maxInlineResultBytes,
@@ -173,6 +181,10 @@ export class Connection implements Link {
   bye(reason: string): void {
     if (this.#state.phase === "accepted") this.send("session.bye", { reason });
     this.#close("runtime", reason, CLOSE_GOING_AWAY);
+  }
+
+  announce(acceptance: Acceptance): void {
+    this.#admitted?.requests.announce(acceptance);
   }
 
   /** The session was resumed elsewhere. */
@@ -353,16 +365,33 @@ export class Connection implements Link {
     this.#stopHandshakeTimer();
     this.sink.bind(session);
     this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
-    const { submission, observation, cancellation } = this.#engine;
+    const { submission, observation, cancellation, credentials } = this.#engine;
     this.#admitted = {
       session,
-      requests: new Requests({ session, outbox: this.sink, submission, observation, cancellation }),
+      requests: new Requests({
+        ...{ session, outbox: this.sink, submission, observation, cancellation },
+        credentialsOf: (jobId) => credentials.liveFor(jobId),
+        mayHaveSecrets: () => this.#mayHaveSecrets(session),
+      }),
       span: startSessionSpan(session.id, "1.1"),
       heartbeat: session.features.has("heartbeat") ? this.#startHeartbeat() : undefined,
       stopExpiry: expiresAt === undefined ? undefined : this.#expireAt(expiresAt),
     };
     this.sink.reply(message, "session.welcome", payload);
     session.attach(this, afterSeq);
+  }
+
+  /** Was it agreed that secrets may come, and can nobody else read them? */
+  #mayHaveSecrets(session: Session): boolean {
+    return session.features.has(CREDENTIALS_FEATURE) && this.#transport.peer.isConfidential;
+  }
+
+  /** The current secret of a credential, if the job lives and this session submitted it (§9.8.2). */
+  #secretOf(jobId: JobId, credentialId: string): string | undefined {
+    const { session } = this;
+    if (session === undefined || !this.#mayHaveSecrets(session)) return undefined;
+    if (this.#engine.jobs.get(jobId)?.sessionId !== session.id) return undefined;
+    return this.#engine.credentials.valueOf(jobId, credentialId)?.reveal();
   }
 
   #startHeartbeat(): Heartbeat {

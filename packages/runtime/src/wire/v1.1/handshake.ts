@@ -52,6 +52,7 @@ export interface Admission {
 }
 
 const VERIFY_TIMEOUT_MS = 5_000;
+export const CREDENTIALS_FEATURE = "provisioned_credentials";
 
 export class Handshake {
   readonly #options: HandshakeOptions;
@@ -90,9 +91,9 @@ export class Handshake {
   }
 
   async #open(message: MessageOf<"session.hello">): Promise<Admission> {
-    const { principal, expiresAt } = await this.#authenticate(message.payload.auth);
+    const { principal, expiresAt, isAuthenticated } = await this.#authenticate(message.payload.auth);
     await this.#options.ready;
-    const opened = this.#options.sessions.open(principal, "1.1", this.#effectiveFeatures(message));
+    const opened = this.#options.sessions.open(principal, "1.1", this.#effectiveFeatures(message, isAuthenticated));
     return { ...opened, afterSeq: 0, isNew: true, expiresAt };
   }
 
@@ -110,25 +111,32 @@ export class Handshake {
       lastEventSeq: resume.last_event_seq,
       principal: identity?.principal,
     });
-    if (message.type === "session.hello") claimed.session.update({ features: this.#effectiveFeatures(message) });
+    if (message.type === "session.hello")
+      claimed.session.update({ features: this.#effectiveFeatures(message, identity?.isAuthenticated ?? false) });
     const { expiresAt } = identity ?? {};
     return { ...claimed, afterSeq: resume.last_event_seq, isNew: false, expiresAt };
   }
 
-  #effectiveFeatures(hello: MessageOf<"session.hello">): readonly string[] {
-    return negotiateCapabilities(this.#options.settings.features, hello.payload.capabilities?.features);
+  /** Secrets travel to clients that are known, over connections that nobody else can read (§14). */
+  #effectiveFeatures(hello: MessageOf<"session.hello">, isAuthenticated: boolean): readonly string[] {
+    const isFit = isAuthenticated && this.#options.isConfidential;
+    const offered = this.#options.settings.features.filter((name) => name !== CREDENTIALS_FEATURE || isFit);
+    return negotiateCapabilities(offered, hello.payload.capabilities?.features);
   }
 
-  async #authenticate(auth: OpeningMessage["payload"]["auth"]): Promise<Identity> {
+  async #authenticate(
+    auth: OpeningMessage["payload"]["auth"],
+  ): Promise<Identity & { readonly isAuthenticated: boolean }> {
     const { bearer, anonymousPrincipal } = this.#options.settings;
     const scheme = auth?.scheme ?? (auth?.token === undefined ? "none" : "bearer");
     if (scheme === "none" && anonymousPrincipal !== undefined && this.#options.isConfidential) {
-      return { principal: anonymousPrincipal };
+      return { principal: anonymousPrincipal, isAuthenticated: false };
     }
     if (scheme !== "bearer" || !bearer || !auth?.token) throw new UnauthenticatedError("a bearer token is required");
     try {
       const identity = await bearer.verify(auth.token, AbortSignal.timeout(VERIFY_TIMEOUT_MS));
-      if (identity.expiresAt === undefined || identity.expiresAt > this.#options.now()) return identity;
+      if (identity.expiresAt === undefined || identity.expiresAt > this.#options.now())
+        return { ...identity, isAuthenticated: true };
       throw new UnauthenticatedError("the bearer token has expired");
     } catch (cause) {
       if (cause instanceof UnauthenticatedError) throw cause;

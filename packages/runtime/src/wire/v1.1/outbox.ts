@@ -13,7 +13,7 @@ import {
 import type { FeedSink } from "../../engine/delivery.ts";
 import type { LiveItem } from "../../engine/feed.ts";
 import type { Session } from "../../engine/session.ts";
-import { type Entry, type FeedItem, messageTypeOf } from "../../store/store.ts";
+import { ENTRY, type Entry, type FeedItem, messageTypeOf } from "../../store/store.ts";
 import { type Profile, STANDARD } from "./profiles.ts";
 import { Spelling } from "./spelling.ts";
 import { inlineTerminal, isStreamed } from "./streamed-result.ts";
@@ -29,6 +29,8 @@ export interface OutboxOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly readJournal: (jobId: JobId, fromN: number, toN: number) => Promise<readonly Entry[]>;
+  /** The secret that a rotation is about, if this client may have it. */
+  readonly secretOf: (jobId: JobId, credentialId: string) => string | undefined;
   readonly maxBufferedBytes: number;
   readonly maxBufferedEvents: number;
   readonly maxInlineResultBytes: number;
@@ -173,9 +175,18 @@ export class Outbox implements FeedSink {
   #writeItem(seq: number, job: { readonly id: JobId; readonly traceId: string }, entry: Entry): void {
     const type = messageTypeOf(entry.code);
     const spelling = this.#spellingOrThrow();
-    if (this.#profile.reshape[type] === undefined) this.#write(spelling.frame(seq, job, entry));
-    else this.#write(spelling.frameOf(type, seq, job, entry.ts, this.#reshaped(type, entry.ts, entry.payload)));
+    const isRotation = entry.code === ENTRY.credential_rotated;
+    const shown = isRotation ? { ...entry, payload: this.#withSecret(job.id, entry.payload) } : entry;
+    if (this.#profile.reshape[type] === undefined) this.#write(spelling.frame(seq, job, shown));
+    else this.#write(spelling.frameOf(type, seq, job, entry.ts, this.#reshaped(type, entry.ts, shown.payload)));
     this.#queuedFrames += 1;
+  }
+
+  /** A rotation with the secret as it is now: the journal does not have it. */
+  #withSecret(jobId: JobId, payload: string): string {
+    const event = JSON.parse(payload) as { readonly body: { readonly id: string } };
+    const value = this.#options.secretOf(jobId, event.body.id);
+    return value === undefined ? payload : JSON.stringify({ ...event, body: { ...event.body, value } });
   }
 
   async #writeInlined(seq: number, job: { readonly id: JobId; readonly traceId: string }, entry: Entry): Promise<void> {

@@ -1,6 +1,7 @@
 /** What an admitted client asks for: each request checked against what was negotiated, carried out, and answered. */
-import { InvalidRequestError, type JobId, type MessageOf, parseTrace } from "@arcp/core";
+import { InvalidRequestError, type JobId, type JsonObject, type MessageOf, parseTrace } from "@arcp/core";
 import type { Cancellation } from "../../engine/cancellation.ts";
+import { credentialPayload, type LiveCredential } from "../../engine/credentials/answer.ts";
 import type { ListedJob, Observation, Subscribed } from "../../engine/observation.ts";
 import type { Acceptance, Session } from "../../engine/session.ts";
 import type { Submission, SubmitRequest } from "../../engine/submission.ts";
@@ -15,6 +16,10 @@ export interface RequestsOptions {
   readonly submission: Submission;
   readonly observation: Observation;
   readonly cancellation: Cancellation;
+  /** The secrets of a live job (§9.8). */
+  readonly credentialsOf: (jobId: JobId) => readonly LiveCredential[];
+  /** May this connection carry secrets? */
+  readonly mayHaveSecrets: () => boolean;
 }
 
 export class Requests {
@@ -115,14 +120,29 @@ export class Requests {
     reply(() => this.#outbox.reply(message, "session.jobs", payload));
   }
 
+  /** §10.1. Nobody asked for it: it answers nothing. */
+  announce({ jobId, traceId, payload }: Acceptance): void {
+    const members = { job_id: jobId, trace_id: traceId };
+    this.#outbox.send("job.accepted", this.#asNegotiated(jobId, payload), members);
+  }
+
   #accepted(message: MessageOf<"job.submit">, { jobId, traceId, payload }: Acceptance): void {
     const members = { job_id: jobId, trace_id: traceId };
-    if (this.#session.features.has("agent_versions")) {
-      this.#outbox.replyJson(message, "job.accepted", payload, members);
-      return;
-    }
-    const facts = JSON.parse(payload) as { readonly agent: string };
-    this.#outbox.reply(message, "job.accepted", { ...facts, agent: facts.agent.split("@")[0] }, members);
+    const isPlain = this.#session.features.has("agent_versions") && this.#secrets(jobId).length === 0;
+    if (isPlain) this.#outbox.replyJson(message, "job.accepted", payload, members);
+    else this.#outbox.reply(message, "job.accepted", this.#asNegotiated(jobId, payload), members);
+  }
+
+  /** Without `agent_versions` an agent has a name alone. The secrets are the current ones, and not stored (§9.8). */
+  #asNegotiated(jobId: JobId, payload: string): JsonObject {
+    const facts = JSON.parse(payload) as JsonObject & { readonly agent: string };
+    const agent = this.#session.features.has("agent_versions") ? facts.agent : facts.agent.split("@")[0];
+    const credentials = this.#secrets(jobId).map(credentialPayload);
+    return { ...facts, agent, ...(credentials.length > 0 && { credentials }) };
+  }
+
+  #secrets(jobId: JobId): readonly LiveCredential[] {
+    return this.#options.mayHaveSecrets() ? this.#options.credentialsOf(jobId) : [];
   }
 
   #assertNegotiated(feature: string): void {

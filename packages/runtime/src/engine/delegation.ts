@@ -1,0 +1,354 @@
+/**
+ * Delegation (§10): an agent hands a part of its authority to another agent, whose job is a child of its own. The
+ * child's lease lies within the parent's, its budget is taken from the parent's, and it does not outlive a parent that
+ * failed.
+ */
+import {
+  type Clock,
+  type DelegateBody,
+  InternalError,
+  InvalidRequestError,
+  type JobId,
+  type JsonObject,
+  type Lease,
+  type LeaseConstraints,
+  LeaseExpiredError,
+  newDelegateId,
+  newJobId,
+} from "@arcp/core";
+import { ENTRY, type Store } from "../store/store.ts";
+import { agentError } from "./agent-failure.ts";
+import type { Agent, AgentRegistry } from "./agents.ts";
+import { tooMany } from "./caps.ts";
+import type { Issuance } from "./credentials/credentials.ts";
+import { jsonOf } from "./entry-text.ts";
+import type { Job } from "./job.ts";
+import type { JobRegistry } from "./job-registry.ts";
+import type { Journal } from "./journal.ts";
+import type { Launch, LaunchRequest } from "./launch.ts";
+import { assertLeaseConstraintsSubset, validateLeaseConstraints } from "./lease/constraints.ts";
+import { validateLeaseShape } from "./lease/shape.ts";
+import { assertLeaseSubset } from "./lease/subset.ts";
+import type { Session } from "./session.ts";
+import type { LeasePolicy } from "./submission.ts";
+
+/** What a delegated job was granted. */
+export interface DelegationAccepted {
+  readonly jobId: JobId;
+  readonly lease: Lease;
+  readonly leaseConstraints: LeaseConstraints;
+}
+
+/** The end of a delegated job that succeeded. A streamed result is named; its chunks are among the events. */
+export interface DelegationResult {
+  readonly jobId: JobId;
+  readonly result?: unknown;
+  readonly resultId?: string;
+  /** Bytes. */
+  readonly resultSize?: number;
+}
+
+/** An event of a delegated job, as its watchers see it (§8.1). */
+export interface DelegatedEvent {
+  readonly kind: string;
+  /** RFC 3339. */
+  readonly ts: string;
+  readonly body: JsonObject;
+}
+
+/** A delegated job, as the agent that delegated sees it. What it rejects with need not be handled. */
+export interface DelegatedJob {
+  readonly delegateId: string;
+  /** Resolves when the child is accepted and that is durable; rejects with why it was refused. */
+  readonly accepted: Promise<DelegationAccepted>;
+  /** Resolves with the child's result; rejects with its error, or with why it was refused. */
+  readonly done: Promise<DelegationResult>;
+  /** The child's events from the first on, in order; it ends with the child. Throws if the child was refused. */
+  events(): AsyncIterable<DelegatedEvent>;
+  /** Tells the child to stop. Does nothing if it has ended or was refused. */
+  cancel(reason?: string): void;
+}
+
+/**
+ * What `ctx.delegate` returns. As a promise it is that of an emitter: it resolves when the `delegate` event is written,
+ * and a refusal, which the journal shows as a `tool_result`, does not reject it.
+ */
+export type Delegation = Promise<void> & DelegatedJob;
+
+export interface DelegationCaps {
+  /** Jobs above a job that delegates. */
+  readonly maxDepth: number;
+  /** Children of one job that have not ended. */
+  readonly maxLiveChildren: number;
+}
+
+export const DEFAULT_DELEGATION_CAPS: DelegationCaps = { maxDepth: 8, maxLiveChildren: 32 };
+
+export interface DelegationsOptions {
+  readonly agents: AgentRegistry;
+  readonly jobs: JobRegistry;
+  readonly journal: Journal;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly launch: Launch;
+  readonly leasePolicy: LeasePolicy;
+  readonly caps: DelegationCaps;
+  readonly maxJobs: { readonly session: number; readonly principal: number };
+  readonly cancelGraceMs: number;
+  /** The session of the jobs, if it is kept. */
+  readonly sessionOf: (job: Job) => Session | undefined;
+}
+
+/** The children of one live job. */
+interface Children {
+  readonly live: Set<Job>;
+  readonly delegateIds: Set<string>;
+  /** Children that wait for their credentials. */
+  pending: number;
+}
+
+export class Delegations {
+  readonly #options: DelegationsOptions;
+  readonly #children = new WeakMap<Job, Children>();
+
+  constructor(options: DelegationsOptions) {
+    this.#options = options;
+  }
+
+  /** Delegates from `parent`. Rejects in every part with {@link InvalidRequestError} if it cannot be announced. */
+  delegate(parent: Job, body: DelegateBody): Delegation {
+    const children = this.#childrenOf(parent);
+    const delegateId = body.delegate_id ?? newDelegateId();
+    if (children.delegateIds.has(delegateId)) {
+      const details = { delegate_id: delegateId };
+      return refusedDelegation(new InvalidRequestError("the delegate_id was used before in this job", { details }));
+    }
+    let announced: Announced;
+    try {
+      // What the child gets is what was announced: a copy, which nobody can change on the way.
+      announced = JSON.parse(jsonOf({ input: null, lease_request: {}, ...body, delegate_id: delegateId })) as Announced;
+    } catch (error) {
+      return refusedDelegation(error);
+    }
+    const written = parent.emit(ENTRY.delegate, "delegate", announced).then(() => {});
+    written.catch(() => {});
+    children.delegateIds.add(delegateId);
+    const child = this.#launch(parent, children, announced);
+    child.catch(async (error) => {
+      const outcome = { call_id: delegateId, error: agentError(error).toWire() };
+      await parent.emit(ENTRY.tool_result, "tool_result", outcome).catch(() => {});
+    });
+    return Object.assign(written, this.#handle(delegateId, child));
+  }
+
+  #childrenOf(parent: Job): Children {
+    let children = this.#children.get(parent);
+    if (children === undefined) {
+      const made: Children = { live: new Set(), delegateIds: new Set(), pending: 0 };
+      children = made;
+      this.#children.set(parent, made);
+      parent.signal.addEventListener("abort", () => this.#parentStopped(parent, made), { once: true });
+    }
+    return children;
+  }
+
+  /** The child, started. Rejects with the refusal, and then nothing is left of it. */
+  async #launch(parent: Job, children: Children, body: Announced): Promise<Job> {
+    const { agents, jobs, clock, launch, sessionOf, maxJobs } = this.#options;
+    parent.assertLive();
+    if (parent.stopReason !== undefined) throw parent.stopReason;
+    authorizeDelegation(parent, body.agent);
+    const agent = agents.resolve(body.agent);
+    const lease = this.#grant(parent, agent.name, body.lease_request);
+    const constraints = constrain(parent, body.lease_constraints, clock.now());
+    this.#assertRoom(parent, children);
+    jobs.assertRoom(parent.sessionId, parent.submitterPrincipal, maxJobs);
+    const budget = parent.authority.budget?.reserve(lease);
+    const facts = {
+      id: newJobId(),
+      sessionId: parent.sessionId,
+      principal: parent.submitterPrincipal,
+      lease,
+      leaseConstraints: constraints,
+      budget,
+      openModels: parent.authority.openModels,
+      parentJobId: parent.id,
+      delegateId: body.delegate_id,
+      depth: parent.depth + 1,
+      trace: parent.trace,
+      createdAt: clock.now(),
+      maxRuntimeMs: undefined,
+    };
+    const issuance = launch.mustIssue(facts, agent) ? await this.#issue(parent, children, facts, agent) : undefined;
+    const session = sessionOf(parent);
+    const job = launch.start({
+      ...{ agent, facts, input: body.input, feed: session?.feed },
+      ...(issuance && { issuance }),
+      onAccepted: (acceptance) => session?.announce(acceptance),
+    });
+    children.live.add(job);
+    job.whenEnded(() => children.live.delete(job));
+    return job;
+  }
+
+  /** The child's credentials. What was reserved for the child goes back if they, or the parent, are gone by then. */
+  async #issue(
+    parent: Job,
+    children: Children,
+    facts: LaunchRequest["facts"],
+    agent: Agent,
+  ): Promise<Issuance | undefined> {
+    const { jobs, launch, maxJobs } = this.#options;
+    const leave = jobs.reserve(parent.sessionId, parent.submitterPrincipal, maxJobs);
+    children.pending += 1;
+    let issuance: Issuance | undefined;
+    try {
+      issuance = await launch.issue(facts, agent, parent.signal);
+      parent.assertLive();
+      if (parent.stopReason !== undefined) throw parent.stopReason;
+      return issuance;
+    } catch (error) {
+      issuance?.abandon();
+      facts.budget?.close();
+      throw error;
+    } finally {
+      children.pending -= 1;
+      leave();
+    }
+  }
+
+  #grant(parent: Job, agent: string, requested: Lease): Lease {
+    // The parent's own lease bounds it: what covers everything may be asked for if the parent has it.
+    const request = validateLeaseShape(requested, { mayBeUnlimited: true });
+    assertLeaseSubset(request, parent.lease, { remaining: parent.authority.budget?.available() });
+    const granted = this.#options.leasePolicy(request, { principal: parent.submitterPrincipal, agent });
+    if (granted === request) return request;
+    const lease = validateLeaseShape(granted, { mayBeUnlimited: true });
+    assertLeaseSubset(lease, request);
+    return lease;
+  }
+
+  #assertRoom(parent: Job, children: Children): void {
+    const { maxDepth, maxLiveChildren } = this.#options.caps;
+    if (parent.depth >= maxDepth) throw tooMany("maxDelegationDepth", maxDepth, "never");
+    if (children.live.size + children.pending >= maxLiveChildren)
+      throw tooMany("maxLiveChildren", maxLiveChildren, "after_capacity");
+  }
+
+  /** The parent is cancelled or has ended: its children go on only if it ended well, and without credentials (§9.8.2). */
+  #parentStopped(parent: Job, { live }: Children): void {
+    const isDone = parent.outcome?.status === "success";
+    const why = isDone
+      ? "it has ended, and credentials do not outlive it"
+      : (parent.stopReason?.message ?? "it failed");
+    for (const child of [...live]) {
+      if (!isDone || child.hasCredentials) child.cancel(`the parent job: ${why}`, this.#options.cancelGraceMs);
+    }
+  }
+
+  #handle(delegateId: string, child: Promise<Job>): DelegatedJob {
+    const { journal, cancelGraceMs } = this.#options;
+    const accepted = child.then(async (job): Promise<DelegationAccepted> => {
+      await journal.flush();
+      return { jobId: job.id, lease: job.lease, leaseConstraints: job.leaseConstraints ?? {} };
+    });
+    const done = child.then(async (job): Promise<DelegationResult> => {
+      await ended(job);
+      await journal.flush();
+      return resultOf(job);
+    });
+    for (const promise of [accepted, done]) promise.catch(() => {});
+    return {
+      delegateId,
+      accepted,
+      done,
+      events: () => this.#events(child),
+      cancel: (reason) => {
+        child.then(
+          (job) => job.cancel(reason ?? "cancelled by the agent that delegated", cancelGraceMs),
+          () => {},
+        );
+      },
+    };
+  }
+
+  async *#events(child: Promise<Job>): AsyncIterable<DelegatedEvent> {
+    const { journal, store } = this.#options;
+    const job = await child;
+    for (let n = 0; ; ) {
+      const { lastN, isTerminal } = job;
+      await journal.flush();
+      while (n < lastN) {
+        const entries = await store.readJournal(job.id, n + 1, Math.min(n + EVENTS_READ, lastN));
+        if (entries.length === 0) return;
+        for (const entry of entries) {
+          n = entry.n;
+          if (entry.code < ENTRY.result) yield JSON.parse(entry.payload) as DelegatedEvent;
+        }
+      }
+      if (isTerminal) return;
+      await job.writtenAfter(n);
+    }
+  }
+}
+
+/** A delegation that was never announced. */
+export function refusedDelegation(error: unknown): Delegation {
+  const refused = <Value>(): Promise<Value> => {
+    const promise = Promise.reject<Value>(error);
+    promise.catch(() => {});
+    return promise;
+  };
+  return Object.assign(refused<void>(), {
+    delegateId: "",
+    accepted: refused<DelegationAccepted>(),
+    done: refused<DelegationResult>(),
+    // biome-ignore lint/correctness/useYield: there is nothing to tell of.
+    async *events(): AsyncIterable<DelegatedEvent> {
+      throw error;
+    },
+    cancel(): void {},
+  });
+}
+
+/** The body of the `delegate` event. */
+interface Announced {
+  readonly agent: string;
+  readonly delegate_id: string;
+  readonly input: unknown;
+  readonly lease_request: Lease;
+  readonly lease_constraints?: LeaseConstraints;
+}
+
+/** Entries of a child that are in memory at once. */
+const EVENTS_READ = 256;
+
+/** The same checks as for any operation; the `delegate` event stands for the call. */
+function authorizeDelegation(parent: Job, agent: string): void {
+  try {
+    parent.authority.authorize("agent.delegate", agent);
+  } catch (error) {
+    if (error instanceof LeaseExpiredError) parent.leaseExpired(error);
+    throw error;
+  }
+}
+
+/** What the child is held to: its own expiry, or the parent's; `null` without either. */
+function constrain(parent: Job, asked: LeaseConstraints | undefined, now: number): LeaseConstraints | null {
+  const own = validateLeaseConstraints(asked ?? {}, now);
+  const effective = assertLeaseConstraintsSubset(own, parent.leaseConstraints ?? {});
+  return effective.expires_at === undefined ? null : effective;
+}
+
+const ended = (job: Job): Promise<void> => new Promise((resolve) => job.whenEnded(resolve));
+
+function resultOf({ id, outcome }: Job): DelegationResult {
+  if (outcome?.status !== "success") throw outcome?.error ?? new InternalError("the delegated job has not ended");
+  const { result_id, result_size, ...members } = JSON.parse(`{${outcome.members}}`) as JsonObject;
+  return {
+    jobId: id,
+    ...("result" in members && { result: members["result"] }),
+    ...(typeof result_id === "string" && { resultId: result_id }),
+    ...(typeof result_size === "number" && { resultSize: result_size }),
+  };
+}
