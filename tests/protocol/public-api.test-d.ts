@@ -170,7 +170,7 @@ describe("@arcp/runtime", () => {
     expectTypeOf<JobContext["toolCall"]>().toEqualTypeOf<(body: ToolCallBody) => Emitted>();
     expectTypeOf<JobContext["toolResult"]>().toEqualTypeOf<(body: ToolResultBody) => Emitted>();
     expectTypeOf<JobContext["artifactRef"]>().toEqualTypeOf<(body: ArtifactRefBody) => Emitted>();
-    expectTypeOf<JobContext["delegate"]>().toEqualTypeOf<(body: DelegateBody) => Emitted>();
+    expectTypeOf<JobContext["delegate"]>().toExtend<(body: DelegateBody) => Emitted>();
     expectTypeOf<JobContext["progress"]>().toBeCallableWith(1, { total: 2, units: "files", message: "a" });
     expectTypeOf<JobContext["resultChunk"]>().toBeCallableWith({ data: "a", encoding: "utf8", more: true });
     expectTypeOf<JobContext["streamResult"]>().toBeCallableWith({});

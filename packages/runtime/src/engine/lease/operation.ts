@@ -114,9 +114,9 @@ function denied(
 export const shownTarget = (capability: string, target: string): string =>
   withoutQuery(capability, target).slice(0, MAX_SHOWN);
 
-/** Queries and fragments carry secrets, and a refusal is shown to whoever watches the job. */
+/** Queries, fragments and user information carry secrets, and a refusal is shown to whoever watches the job. */
 const withoutQuery = (capability: string, target: string): string =>
-  kindOf(capability) === "url" ? target.replace(/[?#].*/s, "") : target;
+  kindOf(capability) === "url" ? target.replace(/[?#].*/s, "").replace(/^([a-z]+:\/*).*@/is, "$1") : target;
 
 /** The pattern that stands for `target` alone; undefined if a pattern cannot say that. */
 function patternFor(capability: string, target: string): string | undefined {
