@@ -1,6 +1,6 @@
 /** @type {import("@stryker-mutator/core").PartialStrykerOptions} */
 export default {
-  mutate: ["packages/runtime/src/engine/lease/*.ts", "!packages/runtime/src/engine/lease/budget.ts"],
+  mutate: ["packages/runtime/src/engine/lease/*.ts"],
   testRunner: "vitest",
   plugins: ["@stryker-mutator/vitest-runner"],
   vitest: { configFile: "mutation/vitest.config.ts", related: false },

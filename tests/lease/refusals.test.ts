@@ -458,3 +458,18 @@ describe("an end", () => {
     });
   });
 });
+
+describe("how many segments", () => {
+  test("a pattern has 64 at most, and a target 256", () => {
+    const path = (segments: number): string => `/${Array.from({ length: segments - 1 }, () => "a").join("/")}`;
+    expect(validateLeaseShape({ "fs.read": [path(64)] })).toStrictEqual({ "fs.read": [path(64)] });
+    expect(refusalOf(() => validateLeaseShape({ "fs.read": [path(65)] }))).toStrictEqual({
+      ...{ code: "INVALID_REQUEST", message: "fs.read: a pattern has at most 64 segments" },
+      details: { capability: "fs.read", pattern: path(65) },
+    });
+    expect(canonicalizeTarget("fs.read", path(256))).toBe(path(256));
+    expect(refusalOf(() => canonicalizeTarget("fs.read", path(257)))).toMatchObject({
+      ...{ code: "INVALID_REQUEST", message: "a target has at most 256 segments" },
+    });
+  });
+});

@@ -18,6 +18,8 @@ export interface Pattern {
   readonly fragment?: Glob;
 }
 
+const MAX_PATTERN_SEGMENTS = 64;
+
 /** Constructs of other glob dialects. A lone parenthesis or plus sign is a character. */
 const FOREIGN_SYNTAX = /[{}[\]|]|[!+@?*]\(/;
 
@@ -32,6 +34,9 @@ export function compilePattern(capability: string, text: string): Pattern {
     new InvalidRequestError(`${capability}: ${reason}`, { details: { capability, pattern: text.slice(0, 256) } });
   if (kind === undefined || kind === "amount") throw refuse("has no patterns that match targets");
   if (!isPrintable(text) || text.trim() !== text) throw refuse("a pattern is printable text");
+  if (text.split("/").length > MAX_PATTERN_SEGMENTS) {
+    throw refuse(`a pattern has at most ${MAX_PATTERN_SEGMENTS} segments`);
+  }
   if (kind !== "url" && (FOREIGN_SYNTAX.test(text) || text.includes("?"))) {
     throw refuse("the only wildcards are * and **");
   }

@@ -7,6 +7,8 @@ import { kindOf, type TargetKind } from "./capability.ts";
 
 const MAX_TARGET_LENGTH = 4096;
 
+const MAX_TARGET_SEGMENTS = 256;
+
 /** Control characters, characters that turn the reading direction, line separators. */
 const UNPRINTABLE = /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/u;
 
@@ -25,6 +27,10 @@ export function canonicalizeTarget(capability: string, target: unknown): string 
   if (typeof target !== "string") throw malformed("a target is a string");
   if (target === "" || target.length > MAX_TARGET_LENGTH) {
     throw malformed(`a target has 1 to ${MAX_TARGET_LENGTH} characters`);
+  }
+  // Matching takes as many steps as pattern and target have segments, multiplied.
+  if (target.split("/").length > MAX_TARGET_SEGMENTS) {
+    throw malformed(`a target has at most ${MAX_TARGET_SEGMENTS} segments`);
   }
   return CANONICAL[kind](target);
 }
