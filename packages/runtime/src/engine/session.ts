@@ -58,7 +58,7 @@ export interface Acceptance {
 }
 
 const MAX_SEEN = 256;
-const MAX_UNANNOUNCED = 1024;
+const MAX_ANNOUNCED = 1024;
 
 export interface SessionTools {
   readonly journal: Journal;
@@ -79,8 +79,8 @@ export class Session {
   #relief: { readonly gate: PromiseWithResolvers<void>; readonly stopTimer: () => void } | undefined;
   /** Did the consumer make no progress for the longest hold? Then it holds nothing up until it does. */
   #isGivenUp = false;
-  /** Delegated jobs that were accepted while no client was there to be told. */
-  readonly #unannounced: Acceptance[] = [];
+  /** Delegated jobs, each with the last number that was durable before it: who has a later one has heard of it. */
+  #announced: readonly { readonly acceptance: Acceptance; readonly afterSeq: number }[] = [];
 
   constructor(record: SessionRecord, lastRun: FeedRun | null, tools: SessionTools) {
     this.#tools = tools;
@@ -153,7 +153,8 @@ export class Session {
     });
     this.#isGivenUp = false;
     this.#attachment = { phase: "attached", link, delivery, hasAcked: false };
-    for (const acceptance of this.#unannounced.splice(0)) link.announce(acceptance);
+    this.#announced = this.#announced.filter(({ afterSeq: announcedAfter }) => announcedAfter >= afterSeq);
+    for (const { acceptance } of this.#announced) link.announce(acceptance);
     if (this.#record.detachedAt !== null) this.update({ detachedAt: null });
   }
 
@@ -167,10 +168,14 @@ export class Session {
     this.update({ detachedAt: since });
   }
 
-  /** Tells the client of a delegated job, now or when it is back. Before any event of that job is sent. */
+  /**
+   * Tells the client of a delegated job, before any event of that job is sent, and again after a resume unless it has
+   * something that was sent later.
+   */
   announce(acceptance: Acceptance): void {
+    const announcement = { acceptance, afterSeq: this.feed.committedHead };
+    this.#announced = [...this.#announced.slice(1 - MAX_ANNOUNCED), announcement];
     if (this.#attachment.phase === "attached") this.#attachment.link.announce(acceptance);
-    else if (this.#unannounced.push(acceptance) > MAX_UNANNOUNCED) this.#unannounced.shift();
   }
 
   /** Is `link` the connection that the session is attached to? */
