@@ -96,6 +96,23 @@ describe("submit", () => {
     expect(lines[0]).toHaveProperty("lease_constraints.expires_at");
   });
 
+  it("adds up what the lease is said to be, part by part", async () => {
+    await using host = await serving();
+    const { lines } = await host.run([
+      ...["submit", "echo", "--expires", "30m", "--budget", "USD:5", "--budget", "credits:2"],
+      ...["--lease", "fs.read=/srv/app/**", "--lease", "fs.read=/etc/a=b", "--lease", '{"tool.call":["search"]}'],
+    ]);
+    expect(lines[0]).toMatchObject({
+      lease: {
+        "fs.read": ["/srv/app/**", "/etc/a=b"],
+        "tool.call": ["search"],
+        "cost.budget": ["USD:5", "credits:2"],
+      },
+      budget: { USD: 5, credits: 2 },
+    });
+    expect(lines[0]).toHaveProperty("lease_constraints.expires_at");
+  });
+
   it("gives the same job for the same idempotency key", async () => {
     await using host = await serving();
     const submit = () => host.run(["submit", "echo", "--input", "1", "--idempotency-key", "k", "--detach"]);
@@ -186,7 +203,9 @@ describe("wrong arguments", () => {
     ["input that is not JSON", ["submit", "echo", "--input", "hello"], /--input is not JSON: .*needs quotes/],
     ["two inputs", ["submit", "echo", "--input", "1", "--input-file", "-"], /exclude each other/],
     ["a lease that is not one", ["submit", "echo", "--lease", '{"fs.read":"/x"}'], /--lease: /],
-    ["a time that is not one", ["submit", "echo", "--expires-at", "soon"], /--expires-at: expected RFC 3339/],
+    ["a part of a lease that is none", ["submit", "echo", "--lease", "fs.read"], /expected name=pattern/],
+    ["a budget that is none", ["submit", "echo", "--budget", "five"], /--lease and --budget: /],
+    ["a time that is not one", ["submit", "echo", "--expires-at", "soon"], /--expires: expected RFC 3339/],
     ["an agent's name that is not one", ["submit", "Echo Agent"], /not an agent: "Echo Agent"/],
     ["a job's id that is not one", ["tail", ""], /not a job id/],
     ["a status that is not one", ["jobs", "--status", "done"], /Allowed choices are pending, running/],

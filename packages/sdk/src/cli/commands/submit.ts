@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
 import type { SubmitOptions } from "@arcp/client";
-import { AGENT_REFERENCE, type Lease } from "@arcp/core";
-import { validateLeaseShape } from "@arcp/runtime";
+import { AGENT_REFERENCE } from "@arcp/core";
 import { type Command, InvalidArgumentError } from "commander";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
 import { printJson } from "../json-view.ts";
+import { readLease } from "../lease-option.ts";
 import { ResultFile } from "../result-file.ts";
 import { connectTo, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
 import { openScreen, watchJob } from "../watch.ts";
@@ -13,7 +13,8 @@ import { openScreen, watchJob } from "../watch.ts";
 interface Options extends RuntimeAddress {
   readonly input?: string;
   readonly inputFile?: string;
-  readonly lease?: string;
+  readonly lease?: readonly string[];
+  readonly budget?: readonly string[];
   readonly expiresAt?: string;
   readonly idempotencyKey?: string;
   readonly maxRuntime?: number;
@@ -26,7 +27,8 @@ const EXAMPLES = `
 Examples:
   arcp submit echo --input '{"hello":"world"}'
   arcp submit repo-report --input '{"directory":"."}' --output report.md
-  arcp submit research@2.0.0 --input-file question.json --lease '{"cost.budget":["USD:5.00"]}' --expires-at 2h
+  arcp submit research@2.0.0 --input-file question.json --budget USD:5 --expires 2h
+  arcp submit tidy --lease 'fs.read=/srv/app/**' --lease 'fs.write=/srv/app/out/*'
   generate | arcp submit summarize --input-file - --json | jq -r 'select(.type == "job.result").result'
   JOB=$(arcp submit nightly --detach)        # prints the job's id; follow it with: arcp tail "$JOB"
 
@@ -39,8 +41,9 @@ export function addSubmit(program: Command, run: (work: () => Promise<ExitCode>)
     .argument("<agent>", "name, or name@version")
     .option("--input <json>", "the input, as JSON (default: null)")
     .option("--input-file <file>", "a file with the input, as JSON; - reads standard input")
-    .option("--lease <json>", 'what the job may do, e.g. \'{"fs.read":["/data/**"],"cost.budget":["USD:1"]}\'')
-    .option("--expires-at <time>", "when the lease ends: RFC 3339, or from now: 90s, 30m, 2h, 1d")
+    .option("--lease <name=pattern>", "what the job may do, e.g. 'fs.read=/data/**'; JSON too; repeatable", collect)
+    .option("--budget <currency:amount>", "what the job may cost, e.g. USD:5; repeatable", collect)
+    .option("--expires, --expires-at <time>", "when the lease ends: RFC 3339, or from now: 90s, 30m, 2h, 1d")
     .option("--idempotency-key <key>", "submitting again with the same key gives the same job")
     .option("--max-runtime <seconds>", "end the job after so many seconds", parseSeconds)
     .option("--detach", "print the job's id and leave; the job goes on")
@@ -97,7 +100,7 @@ async function submit(agent: string, options: Options): Promise<ExitCode> {
 async function readRequest(agent: string, options: Options): Promise<SubmitOptions> {
   if (!AGENT_REFERENCE.test(agent)) throw new UsageError(`not an agent: "${agent}"; expected name or name@version`);
   const { idempotencyKey, maxRuntime, expiresAt } = options;
-  const lease = options.lease === undefined ? undefined : readLease(options.lease);
+  const lease = readLease(options.lease, options.budget);
   return {
     agent,
     input: await readInput(options),
@@ -121,15 +124,6 @@ async function readInput({ input, inputFile }: Options): Promise<unknown> {
   return parseJson(content, inputFile);
 }
 
-function readLease(text: string): Lease {
-  try {
-    return validateLeaseShape(parseJson(text, "--lease") as Lease);
-  } catch (thrown) {
-    if (thrown instanceof UsageError) throw thrown;
-    throw new UsageError(`--lease: ${(thrown as Error).message}`);
-  }
-}
-
 function parseJson(text: string, origin: string): unknown {
   try {
     return JSON.parse(text);
@@ -145,7 +139,7 @@ function readInstant(text: string): Date {
   const [, count, unit = ""] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
   const at = count === undefined ? new Date(text) : new Date(Date.now() + Number(count) * (UNIT_MS[unit] ?? 0));
   if (Number.isNaN(at.getTime())) {
-    throw new UsageError(`--expires-at: expected RFC 3339 or a time from now such as 30m, got "${text}"`);
+    throw new UsageError(`--expires: expected RFC 3339 or a time from now such as 30m, got "${text}"`);
   }
   return at;
 }
@@ -155,3 +149,5 @@ function parseSeconds(text: string): number {
   if (!(seconds > 0)) throw new InvalidArgumentError("Expected a positive number of seconds.");
   return seconds;
 }
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
