@@ -130,9 +130,11 @@ export class Inbound {
       return;
     }
     if (payload.parent_job_id !== undefined) {
+      // After a resume it may come once more.
+      const isRepeated = jobs.isPast(jobId) || jobs.find(jobId)?.role === "delegated";
       const child = jobs.recall(jobId, "delegated");
       child.job.accept(payload);
-      this.#owner.onDelegated(child);
+      if (!isRepeated) this.#owner.onDelegated(child);
       return;
     }
     const request = correlation.submits.match(readCorrelators(frame));
