@@ -4,7 +4,7 @@ import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { JobContext } from "@arcp/sdk";
 import type { Proof } from "./proof.ts";
-import { outcomeOf, type Stage } from "./stage.ts";
+import { needed, outcomeOf, type Stage } from "./stage.ts";
 
 /** Tries everything that it is given, and goes on after each refusal. */
 async function reader(input: unknown, { fs }: JobContext): Promise<string[]> {
@@ -50,20 +50,17 @@ export async function boundFiles(stage: Stage, proof: Proof): Promise<void> {
   const refusals = [...job.refusals];
   for (const [index, { what, expected }] of attempts.entries()) {
     const outcome = outcomes[index] ?? job.end;
-    proof.code(what, outcome, expected, outcome === "allowed" ? "" : needs("fs.read", refusals.shift()?.needed));
+    proof.code(
+      what,
+      outcome,
+      expected,
+      outcome === "allowed"
+        ? ""
+        : needed("fs.read", refusals.shift(), "covered by the lease, but it is a link: none is followed"),
+    );
   }
-  proof.code(
-    "writes README.md",
-    outcomes.at(-1) ?? job.end,
-    "PERMISSION_DENIED",
-    needs("fs.write", refusals.shift()?.needed),
-  );
+  proof.code("writes README.md", outcomes.at(-1) ?? job.end, "PERMISSION_DENIED", needed("fs.write", refusals.shift()));
   proof.code("the job, after all of that", job.end, "success");
   proof.fact("key.pem is what it was", (await digestOf(secret)) === before, `sha256 ${before.slice(0, 16)}…`);
   proof.fact("README.md is what it was", (await readFile(inside, "utf8")) === "# A project\n");
 }
-
-const needs = (capability: string, pattern: string | undefined): string =>
-  pattern === undefined
-    ? "covered by the lease, but it is a link: none is followed"
-    : `would need ${capability} ${pattern}`;
