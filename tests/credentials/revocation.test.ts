@@ -86,6 +86,36 @@ describe("a credential is revoked", () => {
     expect(harness.mint.live).toEqual([]);
   });
 
+  it("again and again until that succeeds, and an operator sees which one it is", async () => {
+    covers("V11-9.8.2-05", "V11-9.8.2-06", "V11-14-22");
+    const clock = new ManualClock();
+    await using harness = CredentialHarness.start({ agents: AGENTS, server: { clock } });
+    const { mint, server } = harness;
+    let isDown = true;
+    mint.beforeRevoke = async () => {
+      if (isDown) throw new Error(`no: ${mint.values[0]}`);
+    };
+    const client = await harness.rawSession(QUIET_FEATURES);
+    const accepted = await client.submit("succeeds", null, { lease_request: LEASE });
+    const { request, value } = mint.minted[0] ?? expect.fail("nothing was issued");
+    const id = request.credentialId;
+    await client.ended(accepted.payload.job_id);
+    const alarms = (): readonly string[] =>
+      harness.log.filter((line) => line.includes(id) && JSON.parse(line).level === "error");
+    await until(() => {
+      clock.advance(5_000);
+      return mint.revocations.length > 3 && alarms().length > 0;
+    }, "an alarm");
+    expect(server.unrevokedCredentials.map(({ credentialId }) => credentialId)).toEqual([id]);
+    isDown = false;
+    await until(() => {
+      clock.advance(5_000);
+      return server.unrevokedCredentials.length === 0;
+    }, "the revocation");
+    expect(mint.live).toEqual([]);
+    expect(harness.log.join("\n")).not.toContain(value);
+  });
+
   it("with its parent's: a child has its own, for no more than its own lease", async () => {
     covers("V11-9.8.2-10", "V11-9.8.2-11", "V11-9.8.2-12");
     const parent = new Puppet();
