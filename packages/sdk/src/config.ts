@@ -1,5 +1,6 @@
 /** `arcp.config.ts`: what `arcp serve` reads. */
-import type { AgentHandler, ARCPServerOptions } from "@arcp/runtime";
+import type { ListenOptions, ModelGatewayOptions, UpstreamOptions } from "@arcp/gateway";
+import type { AgentHandler, ARCPServerOptions, LiteLLMOptions, Tool } from "@arcp/runtime";
 
 /** The server options that a configuration may set as they are. */
 type ServerSettings = Pick<
@@ -15,9 +16,44 @@ type ServerSettings = Pick<
   | "jobAuthorizationPolicy"
   | "hideForeignJobs"
   | "leasePolicy"
+  | "leaseGraceMs"
+  | "leaseUnwindMs"
+  | "endJobsAtLeaseExpiry"
+  | "modelsWithoutLease"
+  | "credentialProvisioners"
+  | "delegationCaps"
+  | "operations"
   | "requireAuthOnResume"
   | "backPressureThreshold"
 >;
+
+/** A secret: itself, the variable of the environment that has it, or a file that holds it and nobody else can read. */
+export type SecretSource = string | { readonly env: string } | { readonly file: string };
+
+/** A model gateway (`@arcp/gateway`), and where it listens. */
+export interface GatewaySettings
+  extends Omit<ModelGatewayOptions, "upstreams" | "admin" | "clock" | "logger">,
+    Pick<ListenOptions, "allowInsecure"> {
+  readonly upstreams: readonly (Omit<UpstreamOptions, "apiKey"> & { readonly apiKey: SecretSource })[];
+  /** Turns on `/key/*`. Default: off; `arcp gateway` needs it. */
+  readonly admin?: {
+    /** At least 16 characters. */
+    readonly masterKey: SecretSource;
+    /** Where keys outlive the process, as digests. Default: they die with it. */
+    readonly keyFile?: string;
+  };
+  /** Default: 127.0.0.1. Another address needs `tls` or `allowInsecure`. */
+  readonly host?: string;
+  /** Default: any free port; of `arcp gateway`, 4000. */
+  readonly port?: number;
+  /** Paths of PEM files. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+}
+
+/** A LiteLLM proxy whose virtual keys are the credentials of jobs. */
+export interface LiteLLMSettings extends Omit<LiteLLMOptions, "masterKey" | "now"> {
+  readonly masterKey: SecretSource;
+}
 
 /** Everything is optional. What the command line says comes first; paths are relative to the file. */
 export interface ARCPConfig extends ServerSettings {
@@ -25,6 +61,12 @@ export interface ARCPConfig extends ServerSettings {
   readonly runtime?: { readonly name: string; readonly version: string };
   /** `name` or `name@version`, each with its handler or the path of a module that has it as default export. */
   readonly agents?: Readonly<Record<string, AgentHandler | string>>;
+  /** What agents call by name (§9.2): each tool, or the path of a module that has it as default export. */
+  readonly tools?: Readonly<Record<string, Tool | string>>;
+  /** A gateway beside the runtime: jobs whose lease has `model.use` get keys for it (§9.8). */
+  readonly gateway?: GatewaySettings;
+  /** Jobs whose lease has `model.use` get virtual keys of this proxy (§9.8). */
+  readonly litellm?: LiteLLMSettings;
   /** Default: 127.0.0.1. Another address needs tokens, and `tls` or `allowInsecure`. */
   readonly host?: string;
   /** Default: 7777. 0: any free port. */

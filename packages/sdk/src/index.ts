@@ -2,4 +2,10 @@
 export * from "@arcp/client";
 export * from "@arcp/core";
 export * from "@arcp/runtime";
-export { type ARCPConfig, defineConfig } from "./config.ts";
+export {
+  type ARCPConfig,
+  defineConfig,
+  type GatewaySettings,
+  type LiteLLMSettings,
+  type SecretSource,
+} from "./config.ts";

@@ -28,9 +28,16 @@ export async function loadConfig(path: string | undefined): Promise<LoadedConfig
     throw new UsageError(`${found}: the default export must be an object; defineConfig({ … }) makes one`);
   }
   checkNames(value, found);
-  if (file.endsWith(".json") && "tokens" in value) await requirePrivate(file);
+  if (file.endsWith(".json") && holdsSecret(value)) await requirePrivate(file);
   return { config: value, directory: dirname(file), file: found };
 }
+
+/** Are there secrets in it, and not only where they are kept? */
+const holdsSecret = ({ tokens, litellm, gateway }: ARCPConfig): boolean =>
+  tokens !== undefined ||
+  [litellm?.masterKey, gateway?.admin?.masterKey, ...(gateway?.upstreams ?? []).map(({ apiKey }) => apiKey)].some(
+    (source) => typeof source === "string",
+  );
 
 async function readJson(file: string, name: string): Promise<unknown> {
   try {
@@ -44,6 +51,9 @@ async function readJson(file: string, name: string): Promise<unknown> {
 const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   runtime: true,
   agents: true,
+  tools: true,
+  gateway: true,
+  litellm: true,
   host: true,
   port: true,
   path: true,
@@ -68,6 +78,13 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   jobAuthorizationPolicy: true,
   hideForeignJobs: true,
   leasePolicy: true,
+  leaseGraceMs: true,
+  leaseUnwindMs: true,
+  endJobsAtLeaseExpiry: true,
+  modelsWithoutLease: true,
+  credentialProvisioners: true,
+  delegationCaps: true,
+  operations: true,
   requireAuthOnResume: true,
   backPressureThreshold: true,
 };

@@ -14,10 +14,12 @@ import { ARCPServer, type ARCPServerOptions, type Store, sqliteStore } from "@ar
 import type { ARCPConfig } from "../config.ts";
 import { containAgentFaults } from "./agent-faults.ts";
 import { BUILT_IN, loadAgent, parseAgentOption, type ServedAgent } from "./agent-modules.ts";
+import { loadTools, openProvisioning, type Provisioning } from "./authority.ts";
 import { type LoadedConfig, loadConfig } from "./config-file.ts";
-import { lockDatabase } from "./database-lock.ts";
 import { toSafeJson } from "./escape.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
+import { lockFile } from "./file-lock.ts";
+import { portInUse } from "./port-in-use.ts";
 import { DEFAULT_URL, warnOfVisibleToken } from "./runtime-address.ts";
 import { createServeLog } from "./serve-log.ts";
 import { Shutdown } from "./shutdown.ts";
@@ -62,6 +64,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   const loaded = await loadConfig(options.config);
   const { config } = loaded;
   const agents = await loadAgents(options, loaded);
+  const tools = await loadTools(loaded);
   const endpoint = options.stdio === true ? undefined : endpointOf(options, config);
   const tokens = await configuredTokens(options, loaded);
   if (endpoint !== undefined) checkExposure(endpoint, tokens);
@@ -71,6 +74,8 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   const logger = createServeLog(process.stderr, options.logLevel ?? config.logLevel ?? "info");
   shutdown.defer(containAgentFaults(logger));
   const store = openStore(options, loaded, shutdown);
+  // Before the runtime: credentials that it issues are of use, and can be revoked until it has closed.
+  const provisioning = await openProvisioning(loaded, store, shutdown, logger);
   const isOpen = tokens.length === 0 && endpoint === undefined;
   const developer = tokens.length === 0 && endpoint !== undefined ? await ensureDeveloperToken() : undefined;
   const accepted = developer === undefined ? tokens : [developer];
@@ -81,10 +86,12 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     bearer: new StaticBearerVerifier(new Map(accepted.map(({ value, principal }) => [value, { principal }]))),
     ...(isOpen ? { anonymousPrincipal: LOCAL_PRINCIPAL } : {}),
     cancelAuthority: config.cancelAuthority ?? "principal",
+    credentialProvisioners: provisioning.provisioners,
     eventLog: store,
     logger,
   });
   shutdown.defer(() => server.close());
+  for (const [name, tool] of tools) server.registerTool(name, tool);
   for (const { reference, handler } of agents) server.registerAgent(reference, handler);
 
   const stop = stopSignal(logger);
@@ -98,7 +105,10 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   shutdown.defer(() => listener.close());
   // Goodbyes go out before the listener cuts what is left.
   shutdown.defer(() => server.close());
-  announce({ url: listener.url, agents, developer, isJson: options.json === true, file: loaded.file });
+  announce({
+    ...{ url: listener.url, agents, tools: tools.map(([name]) => name), provisioning, developer },
+    ...{ isJson: options.json === true, file: loaded.file },
+  });
   await stop;
   return EXIT.success;
 }
@@ -188,7 +198,7 @@ function openStore(options: ServeOptions, { config, directory }: LoadedConfig, s
   const synchronous = (options.sync ?? config.sync) === "normal" ? "NORMAL" : "FULL";
   if (path !== MEMORY) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    shutdown.defer(lockDatabase(path));
+    shutdown.defer(lockFile(path, "give this one a database of its own with --db"));
     // SQLite gives the files that it keeps beside the database the same mode.
     closeSync(openSync(path, "a", 0o600));
     if (process.platform !== "win32") chmodSync(path, 0o600);
@@ -199,7 +209,8 @@ function openStore(options: ServeOptions, { config, directory }: LoadedConfig, s
 }
 
 function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
-  const { runtime, agents, host, port, path, db, sync, tokens, tokenFile, tls, ...rest } = config;
+  const { runtime, agents, tools, gateway, litellm, host, port, path, db, sync, ...more } = config;
+  const { tokens, tokenFile, tls, ...rest } = more;
   const { allowInsecure, allowedHosts, allowedOrigins, cancelAuthority, logLevel, ...settings } = rest;
   return settings;
 }
@@ -222,8 +233,7 @@ async function listen(
       ...(allowedOrigins === undefined ? {} : { allowedOrigins }),
     });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
-    throw new Error(`port ${port} of ${host} is in use: choose another one with --port, or any free one with --port 0`);
+    throw portInUse(error, host, port);
   }
 }
 
@@ -245,19 +255,28 @@ function stopSignal(logger: Logger): Promise<void> {
 interface Announcement {
   readonly url: string;
   readonly agents: readonly ServedAgent[];
+  readonly tools: readonly string[];
+  readonly provisioning: Provisioning;
   readonly developer: Token | undefined;
   readonly isJson: boolean;
   readonly file: string | undefined;
 }
 
-function announce({ url, agents, developer, isJson, file }: Announcement): void {
+function announce({ url, agents, tools, provisioning, developer, isJson, file }: Announcement): void {
   const names = agents.map(({ reference }) => reference);
+  const provisioners = provisioning.provisioners.map(({ name }) => name);
+  const gateway = provisioning.gatewayUrl;
   if (isJson) {
-    process.stdout.write(`${toSafeJson({ type: "ready", url, pid: process.pid, agents: names })}\n`);
+    process.stdout.write(
+      `${toSafeJson({ type: "ready", url, pid: process.pid, agents: names, tools, provisioners, gateway })}\n`,
+    );
     return;
   }
   const terminal = new Terminal(process.stdout);
   const lines = [`${terminal.style("green", "●")} ${terminal.style("bold", url)}`, `  agents   ${names.join(", ")}`];
+  if (tools.length > 0) lines.push(`  tools    ${tools.join(", ")}`);
+  if (provisioners.length > 0) lines.push(`  keys by  ${provisioners.join(", ")}`);
+  if (gateway !== undefined) lines.push(`  gateway  ${gateway}`);
   if (file !== undefined) lines.push(`  config   ${file}`);
   if (developer !== undefined) {
     lines.push(`  token    made for this directory, in ${join(".arcp", "token")}; commands that you run here find it`);

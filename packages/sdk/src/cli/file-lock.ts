@@ -1,15 +1,16 @@
-/** One server per database: a second one would take the first one's running jobs for abandoned. */
+/** One process per file: a second one would take the first one's running jobs for abandoned, or forget its keys. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
-/** Locks the database until the returned function is called, or this process is gone. Throws if another one has it. */
-export function lockDatabase(path: string): () => void {
+/**
+ * Locks the file until the returned function is called, or this process is gone. Throws if another one has it, with
+ * `advice`.
+ */
+export function lockFile(path: string, advice: string): () => void {
   const file = `${path}.lock`;
   const content = `${process.pid} ${startOf(process.pid) ?? "?"}\n`;
   if (existsSync(file) && !isAbandoned(file)) {
     const holder = readFileSync(file, "utf8").split(" ")[0];
-    throw new Error(
-      `${path} is in use by another server (process ${holder}); give this one a database of its own with --db`,
-    );
+    throw new Error(`${path} is in use by another server (process ${holder}); ${advice}`);
   }
   rmSync(file, { force: true });
   writeFileSync(file, content, { flag: "wx", mode: 0o600 });
