@@ -80,3 +80,41 @@ describe("arcp serve with a gateway, LiteLLM and tools", () => {
     expect(stderr).toMatch(message);
   });
 });
+
+describe("arcp credentials", () => {
+  it("lists what could not be revoked, and with --all the rest, without a secret", async () => {
+    await using litellm = await FakeLiteLLM.start();
+    await using workspace = await Workspace.create(
+      configured({ litellm: { baseUrl: litellm.url, masterKey: { env: "K" } } }),
+    );
+    const { url, command } = await workspace.serve([], { K: litellm.masterKey });
+    await workspace.run(["submit", "worker", "--url", url, ...LEASE]);
+    litellm.failAlways("delete", { kind: "status", status: 500 });
+    await workspace.run(["submit", "worker", "--url", url, ...LEASE]);
+    await command.kill("SIGTERM");
+    const [dead, left] = litellm.keys;
+    const outstanding = await workspace.run(["credentials"]);
+    expect(outstanding).toMatchObject({ code: 0, stderr: "" });
+    expect(outstanding.lines).toHaveLength(1);
+    expect(outstanding.lines[0]).toMatchObject({ alias: left?.alias, provisioner: "litellm", state: "revoking" });
+    expect(Number(outstanding.lines[0]?.["attempts"])).toBeGreaterThan(0);
+    expect(outstanding.lines[0]?.["last_error"]).toEqual(expect.any(String));
+    const all = await workspace.run(["credentials", "--all"]);
+    expect(all.lines.map(({ alias, state }) => [alias, state])).toEqual([
+      [dead?.alias, "revoked"],
+      [left?.alias, "revoking"],
+    ]);
+    const table = await workspace.run(["credentials", "--no-json"]);
+    expect(table.stdout).toMatch(/^CREDENTIAL +ALIAS +JOB +PROVISIONER +STATE +SINCE +ATTEMPTS +LAST ERROR\n/);
+    for (const { stdout } of [outstanding, all, table]) expect(stdout).not.toContain(left?.value);
+  });
+
+  it("says so when there are none, and refuses a file that is not there", async () => {
+    await using workspace = await Workspace.create();
+    const { command } = await workspace.serve([]);
+    await command.kill("SIGTERM");
+    expect(await workspace.run(["credentials"])).toMatchObject({ code: 0, stdout: "" });
+    expect(await workspace.run(["credentials", "--no-json"])).toMatchObject({ code: 0, stdout: "no credentials\n" });
+    expect((await workspace.run(["credentials", "--db", "nowhere.db"])).code).toBe(64);
+  });
+});

@@ -2,6 +2,8 @@
 import { Command } from "commander";
 import { addAgents } from "./commands/agents.ts";
 import { addCancel } from "./commands/cancel.ts";
+import { addCredentials } from "./commands/credentials.ts";
+import { addGateway } from "./commands/gateway.ts";
 import { addJobs } from "./commands/jobs.ts";
 import { addReplay } from "./commands/replay.ts";
 import { addServe } from "./commands/serve.ts";
@@ -21,6 +23,7 @@ Start here:
 Environment:
   ARCP_URL     where the runtime listens (default: ws://127.0.0.1:7777/arcp)
   ARCP_TOKEN   the token to show; for serve, those to let in: TOKEN[=PRINCIPAL], separated by commas
+  ARCP_GATEWAY_MASTER_KEY  for gateway: what lets an administrator make keys
   ARCP_DEBUG   anything: errors come with their stack
   NO_COLOR     anything: no colours
 
@@ -42,7 +45,18 @@ function createProgram(): Command {
         ),
     })
     .addHelpText("after", HELP);
-  for (const add of [addServe, addSubmit, addJobs, addTail, addCancel, addReplay, addAgents]) add(program, run);
+  for (const add of [
+    addServe,
+    addSubmit,
+    addJobs,
+    addTail,
+    addCancel,
+    addReplay,
+    addAgents,
+    addGateway,
+    addCredentials,
+  ])
+    add(program, run);
   program
     .command("version")
     .description("Print the version")

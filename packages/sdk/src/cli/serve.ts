@@ -4,7 +4,6 @@ import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import {
   isLoopbackHost,
-  type Logger,
   type RunningWebSocketServer,
   StaticBearerVerifier,
   StdioTransport,
@@ -24,6 +23,7 @@ import { DEFAULT_URL, warnOfVisibleToken } from "./runtime-address.ts";
 import { createServeLog } from "./serve-log.ts";
 import { Shutdown } from "./shutdown.ts";
 import { takeStandardOutput } from "./standard-output.ts";
+import { stopSignal } from "./stop-signal.ts";
 import { Terminal } from "./terminal.ts";
 import {
   ensureDeveloperToken,
@@ -235,21 +235,6 @@ async function listen(
   } catch (error) {
     throw portInUse(error, host, port);
   }
-}
-
-/** Resolves at the first SIGINT or SIGTERM. The second one ends the process at once. */
-function stopSignal(logger: Logger): Promise<void> {
-  return new Promise((stop) => {
-    let isStopping = false;
-    const onSignal = (signal: NodeJS.Signals, number: number): void => {
-      if (isStopping) process.exit(128 + number);
-      isStopping = true;
-      logger.info({ signal }, "shutting down; once more to stop at once");
-      stop();
-    };
-    process.on("SIGINT", () => onSignal("SIGINT", 2));
-    process.on("SIGTERM", () => onSignal("SIGTERM", 15));
-  });
 }
 
 interface Announcement {

@@ -1,0 +1,105 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type CredentialRecord, type Store, sqliteStore } from "@arcp/runtime";
+import type { Command } from "commander";
+import { escapeLine } from "../escape.ts";
+import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
+import { printJson } from "../json-view.ts";
+import { table } from "../table.ts";
+import { Terminal } from "../terminal.ts";
+
+interface Options {
+  readonly db: string;
+  readonly all?: boolean;
+  readonly json?: boolean;
+}
+
+const PAGE = 500;
+
+const EXAMPLES = `
+Examples:
+  arcp credentials                     those that ought to be dead and are not known to be
+  arcp credentials --all               every one that there was
+  arcp credentials --json | jq -r .alias
+
+Reads the database only, while a server uses it or without one. It holds no secrets: an alias is the name that the
+upstream knows a credential by.`;
+
+export function addCredentials(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
+  program
+    .command("credentials")
+    .description("List the credentials of jobs that could not be revoked yet, from a database")
+    .option("--db <file>", "the database", join(".arcp", "runtime.db"))
+    .option("--all", "those that are in use, and those that are dead, too")
+    .option("--json", "lines of JSON (default where the output is not a terminal)")
+    .option("--no-json", "text for people, wherever the output goes")
+    .addHelpText("after", EXAMPLES)
+    .action((options: Options) => run(() => credentials(options)));
+}
+
+async function credentials(options: Options): Promise<ExitCode> {
+  const store = openStore(options.db);
+  try {
+    const isJson = options.json ?? !process.stdout.isTTY;
+    const rows: string[][] = [];
+    for await (const record of listed(store, options.all === true)) {
+      if (isJson) await printJson(process.stdout, wireForm(record));
+      else rows.push(cells(record));
+    }
+    if (!isJson) await printTable(rows);
+    return EXIT.success;
+  } finally {
+    await store.close();
+  }
+}
+
+function openStore(path: string): Store {
+  if (!existsSync(path)) throw new UsageError(`there is no file ${path}; --db says where the database is`);
+  try {
+    return sqliteStore({ path, readOnly: true });
+  } catch (cause) {
+    throw new Error(`${path} is not the database of a runtime: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** What is intended but not known to be issued may exist at the upstream: it counts as not revoked. */
+async function* listed(store: Store, isAll: boolean): AsyncIterable<CredentialRecord> {
+  const states = isAll ? {} : ({ states: ["intended", "revoking"] } as const);
+  let after: { readonly after?: { readonly createdAt: number; readonly alias: string } } = {};
+  for (;;) {
+    const page = await store.listCredentials({ ...states, ...after, limit: PAGE });
+    yield* page;
+    const last = page.at(-1);
+    if (last === undefined || page.length < PAGE) return;
+    after = { after: { createdAt: last.createdAt, alias: last.alias } };
+  }
+}
+
+const isoTime = (ms: number): string => new Date(ms).toISOString();
+
+/** When the credential got into the state in which it is. */
+const since = ({ revokedAt, revokingSince, issuedAt, createdAt }: CredentialRecord): string =>
+  isoTime(revokedAt ?? revokingSince ?? issuedAt ?? createdAt);
+
+const wireForm = (record: CredentialRecord): object => ({
+  credential_id: record.credentialId,
+  alias: record.alias,
+  job_id: record.jobId,
+  provisioner: record.provisioner,
+  state: record.state,
+  since: since(record),
+  attempts: record.attempts,
+  last_error: record.lastError,
+});
+
+const cells = (record: CredentialRecord): string[] =>
+  [
+    ...[record.credentialId, record.alias, record.jobId, record.provisioner, record.state, since(record)],
+    ...[String(record.attempts), record.lastError ?? ""],
+  ].map(escapeLine);
+
+async function printTable(rows: readonly string[][]): Promise<void> {
+  const terminal = new Terminal(process.stdout);
+  const heading = ["CREDENTIAL", "ALIAS", "JOB", "PROVISIONER", "STATE", "SINCE", "ATTEMPTS", "LAST ERROR"];
+  return terminal.print(rows.length === 0 ? "no credentials" : table(terminal, heading, rows));
+}
