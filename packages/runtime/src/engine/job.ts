@@ -491,13 +491,26 @@ export class Job {
     if (error?.cause !== undefined) {
       // A refusal that the agent worded itself is its user's matter; a fault is the operator's.
       const level = error.code === "INTERNAL_ERROR" ? "warn" : "debug";
-      this.#tools.logger[level]({ jobId: this.id, err: error.cause }, "an agent failed");
+      this.#tools.logger[level]({ jobId: this.id, err: this.#loggable(error.cause) }, "an agent failed");
     }
     for (const task of this.#endTasks ?? []) task();
     this.#endTasks = undefined;
     this.#facts.budget?.close();
     this.#tools.onEnded(this);
     return true;
+  }
+
+  /** What an agent threw, as it may stand in a log: without the secrets of its job. */
+  #loggable(thrown: unknown): unknown {
+    const mask = this.secretMask;
+    if (mask === undefined) return thrown;
+    const masked = (text: unknown): string => mask.mask(String(text)).text;
+    try {
+      if (!(thrown instanceof Error)) return masked(thrown);
+      return { name: masked(thrown.name), message: masked(thrown.message), stack: masked(thrown.stack) };
+    } catch {
+      return "what was thrown cannot be read"; // That it was thrown is what the log says.
+    }
   }
 
   #returned(value: unknown): void {
