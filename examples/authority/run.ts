@@ -6,6 +6,7 @@
  */
 import { boundTime } from "./expiry.ts";
 import { boundFiles } from "./files.ts";
+import { boundModels, startModels } from "./models.ts";
 import { boundMoney } from "./money.ts";
 import { boundNetwork } from "./network.ts";
 import { Proof } from "./proof.ts";
@@ -17,10 +18,12 @@ const proof = new Proof();
   const clock = new ShiftedClock();
   // Every name leads to this machine, as one may that an attacker owns.
   const operations = { network: { resolve: async () => ["127.0.0.1"] } };
-  await using stage = await Stage.open({ clock, operations });
+  await using models = await startModels();
+  await using stage = await Stage.open({ clock, operations, credentialProvisioners: [models.provisioner] });
   await boundFiles(stage, proof);
   await boundNetwork(stage, proof);
   await boundMoney(stage, proof);
+  await boundModels(stage, models, proof);
   await boundTime(stage, clock, proof);
 }
 console.log(`\n${proof.summary}`);
