@@ -80,10 +80,10 @@ describe("a credential in the end of a job", () => {
     error: async (_input, context) => {
       throw new Error(`refused: ${context.credentials[0]?.reveal()}`);
     },
-    "a string": async (_input, context) => {
+    string: async (_input, context) => {
       throw `refused: ${context.credentials[0]?.reveal()}`;
     },
-    "what cannot be read": async () => {
+    unreadable: async () => {
       throw Object.create(null);
     },
   };
