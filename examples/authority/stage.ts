@@ -99,7 +99,7 @@ export async function seen(job: JobHandle): Promise<SeenJob> {
   return { end, result, refusals, spent };
 }
 
-export const codeOf = (error: unknown): string => (error instanceof ARCPError ? error.code : String(error));
+const codeOf = (error: unknown): string => (error instanceof ARCPError ? error.code : String(error));
 
 /** What came of an attempt, as the agent saw it: `allowed`, or the code of the refusal. */
 export const outcomeOf = (attempt: Promise<unknown>): Promise<string> => attempt.then(() => "allowed", codeOf);
