@@ -1,5 +1,5 @@
 import type { JobEvent } from "@arcp/client";
-import { CancelledError, type JobId } from "@arcp/core";
+import { ARCPError, CancelledError, type JobId } from "@arcp/core";
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { escapeLine, escapeText, toSafeJson } from "../../packages/sdk/src/cli/escape.ts";
@@ -228,6 +228,39 @@ describe("a job on a terminal", () => {
       'event    x-vendor.acme.note {"b":2}',
     ]);
     expect(screen.lines[1]).toMatch(/^ {21}✔/);
+  });
+
+  it("says of a refusal what would have allowed it", async () => {
+    const { screen, view } = watched({ isLive: false });
+    const refused = (code: string, details: object) =>
+      event("tool_result", { call_id: "c1", error: { code, message: "no", retryable: false, details } });
+    for (const shown of [
+      refused("PERMISSION_DENIED", { capability: "fs.read", target: "/etc/x", patterns: [], needed: "/etc/x\n✔ fine" }),
+      refused("PERMISSION_DENIED", { capability: "fs.read", target: "/*", patterns: [] }),
+      refused("BUDGET_EXHAUSTED", { currency: "USD", remaining: 0 }),
+      refused("LEASE_EXPIRED", { expires_at: "2026-01-01T00:00:00Z" }),
+      refused("LEASE_SUBSET_VIOLATION", { capability: "tool.call", pattern: "mail.*", parent_patterns: [] }),
+      refused("LEASE_SUBSET_VIOLATION", { capability: "cost.budget", currency: "USD", remaining: 2 }),
+    ]) {
+      await view.onEvent(shown);
+    }
+    const error = new ARCPError("BUDGET_EXHAUSTED", "used up", { details: { currency: "USD", remaining: 0 } });
+    await view.onEnd({ status: "error", error });
+    expect(screen.lines.map((line) => line.trimStart())).toEqual([
+      "denied   ← c1 PERMISSION_DENIED: no",
+      String.raw`it would take fs.read: /etc/x\n✔ fine`,
+      "tool     ← c1 PERMISSION_DENIED: no",
+      "denied   ← c1 BUDGET_EXHAUSTED: no",
+      "it would take more than 0 USD",
+      "denied   ← c1 LEASE_EXPIRED: no",
+      "it would take a lease beyond 2026-01-01T00:00:00Z",
+      "denied   ← c1 LEASE_SUBSET_VIOLATION: no",
+      "the parent would need tool.call: mail.*",
+      "denied   ← c1 LEASE_SUBSET_VIOLATION: no",
+      "the parent has 2 USD",
+      expect.stringMatching(/^✖ error after .* · BUDGET_EXHAUSTED: used up$/),
+      "it would take more than 0 USD",
+    ]);
   });
 
   it("colours levels and outcomes where there are colours", async () => {

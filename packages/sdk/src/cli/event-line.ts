@@ -1,5 +1,6 @@
 /** One line, or a few, for each event of a job: the readable form that `submit`, `tail` and `replay` share. */
 import type { JobEvent } from "@arcp/client";
+import { remedyFor } from "./denial.ts";
 import { escapeLine, escapeText } from "./escape.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -57,9 +58,12 @@ function lineOf(event: JobEvent): Line {
       return { label: "tool", style: "yellow", text: `→ ${event.body.tool}`, details: event.body.args };
     case "tool_result": {
       const { call_id: callId, error, result } = event.body;
-      return error === undefined
-        ? { label: "tool", style: "yellow", text: `← ${callId}`, details: result }
-        : { label: "tool", style: "red", text: `← ${callId} ${error.code}: ${error.message}` };
+      if (error === undefined) return { label: "tool", style: "yellow", text: `← ${callId}`, details: result };
+      const { code, message, details } = error;
+      const remedy = remedyFor({ code, details });
+      const text = `← ${callId} ${code}: ${message}`;
+      if (remedy === undefined) return { label: "tool", style: "red", text };
+      return { label: "denied", style: "red", text: `${text}\n${escapeLine(remedy)}` };
     }
     case "artifact_ref": {
       const { uri, content_type: type, byte_size: size } = event.body;

@@ -1,5 +1,6 @@
 import type { ConnectionState, JobEvent, JobEventOf, JobResult } from "@arcp/client";
 import { initialBudgetFromLease } from "@arcp/runtime";
+import { remedyFor } from "./denial.ts";
 import { escapeLine, escapeText } from "./escape.ts";
 import { amount, bytes, eventLine, progressText } from "./event-line.ts";
 import { bar, duration, spinner } from "./gauge.ts";
@@ -103,9 +104,10 @@ export class TerminalView implements JobView {
     const took = `after ${((this.#now() - this.#startedAt) / 1000).toFixed(1)} s`;
     if (outcome.status !== "success") {
       const { code, message } = outcome.error;
+      const remedy = remedyFor(outcome.error);
       const word = outcome.status.replace("_", " ");
       await terminal.print(
-        `${terminal.style("red", `✖ ${word}`)} ${took} · ${escapeLine(code)}: ${indented(escapeText(message))}`,
+        `${terminal.style("red", `✖ ${word}`)} ${took} · ${escapeLine(code)}: ${indented(escapeText(message))}${remedy === undefined ? "" : `\n    ${escapeLine(remedy)}`}`,
       );
       return;
     }
