@@ -109,3 +109,38 @@ describe("a credential in the end of a job", () => {
     if (chunks.length > 0) expect(text.join("")).toMatch(/redacted/i);
   });
 });
+
+describe("a credential that goes from job to job", () => {
+  const lease_request = { ...LEASE, "agent.delegate": ["child"] };
+
+  it.each(["result", "error", "input"])("is masked in the %s of a delegation", async (way) => {
+    covers("V11-9.8.2-02");
+    await using harness = CredentialHarness.start({
+      agents: {
+        parent: async (_input, context) => {
+          const input = way === "input" ? context.credentials[0]?.reveal() : null;
+          const child = context.delegate({ agent: "child", input, lease_request: LEASE });
+          const { result } = await child.done;
+          await context.log("info", JSON.stringify(result));
+          return result;
+        },
+        child: async (input, context) => {
+          const value = context.credentials[0]?.reveal();
+          if (way === "error") throw new Error(`refused: ${value}`);
+          await context.log("info", JSON.stringify(input));
+          return way === "input" ? input : value;
+        },
+      },
+    });
+    const client = await harness.rawSession();
+    const accepted = await client.submit("parent", null, { lease_request });
+    const end = await client.end(accepted.payload.job_id);
+    expect(end.type).toBe(way === "error" ? "job.error" : "job.result");
+    expect(harness.mint.values).toHaveLength(2);
+    for (const value of harness.mint.values) {
+      expect(emitted(client.frames)).not.toContain(value);
+      expect(harness.bytes()).not.toContain(value);
+      expect(harness.log.join("\n")).not.toContain(value);
+    }
+  });
+});

@@ -125,8 +125,10 @@ export class Delegations {
     }
     let announced: Announced;
     try {
-      // What the child gets is what was announced: a copy, which nobody can change on the way.
-      announced = JSON.parse(jsonOf({ input: null, lease_request: {}, ...body, delegate_id: delegateId })) as Announced;
+      // What the child gets is what was announced: a copy, which nobody can change on the way, without the parent's
+      // secrets, which the child might tell of.
+      const text = jsonOf({ input: null, lease_request: {}, ...body, delegate_id: delegateId });
+      announced = JSON.parse(parent.masked(text)) as Announced;
     } catch (error) {
       return refusedDelegation(error);
     }

@@ -16,6 +16,7 @@ import {
   type ARCPError,
   CancelledError,
   type Clock,
+  errorFromWire,
   InternalError,
   InvalidRequestError,
   type JobId,
@@ -429,7 +430,7 @@ export class Job {
       return quiet(Promise.reject(tooLarge("maxUnawaitedBytes", this.caps.maxUnawaitedBytes)));
     }
     const now = this.#tools.clock.now();
-    this.#append(code, now, eventText(kind, now, this.#masked(body)));
+    this.#append(code, now, eventText(kind, now, this.masked(body)));
     return this.#paced();
   }
 
@@ -480,9 +481,9 @@ export class Job {
       outcome.status === "success" ? outcome.members : errorMembers(outcome.error, this.caps.maxEventBytes);
     if (this.#life.phase !== "pending") this.#life.stopTimer();
     this.#stopExpiryTimer?.();
-    this.#life = { phase: "ended", outcome };
+    const shown = members === "" ? "" : this.masked(`{${members}}`).slice(1, -1);
+    this.#life = { phase: "ended", outcome: shown === members ? outcome : outcomeOf(outcome.status, shown) };
     const code = outcome.status === "success" ? ENTRY.result : ENTRY.error;
-    const shown = members === "" ? "" : this.#masked(`{${members}}`).slice(1, -1);
     this.#append(code, this.#tools.clock.now(), terminalText(this.id, outcome.status, shown));
     this.#putChange();
     this.#followers = [];
@@ -538,7 +539,7 @@ export class Job {
   }
 
   /** JSON without the secrets of the job's own credentials. That an agent told one is an alarm. */
-  #masked(json: string): string {
+  masked(json: string): string {
     const mask = this.secretMask;
     if (mask === undefined) return json;
     const { text, found } = mask.maskJson(json);
@@ -631,4 +632,10 @@ export class Job {
 export function quiet(promise: Promise<void>): Promise<void> {
   promise.catch(() => {});
   return promise;
+}
+
+/** An outcome as its members tell it: what a job that delegated learns holds no secret of the child's either. */
+function outcomeOf(status: Outcome["status"], members: string): Outcome {
+  if (status === "success") return { status, members };
+  return { status, error: errorFromWire(JSON.parse(`{${members}}`)) };
 }
