@@ -311,6 +311,33 @@ describe("the checks", () => {
     expect(act).not.toHaveBeenCalled();
   });
 
+  test.each(["cancelled", "ended"])(
+    "find an operation that waits for another's cost when its job is %s",
+    async (how) => {
+      const puppet = new Puppet();
+      await using harness = startHarness({ agents: { puppet: puppet.handler } });
+      const job = await authorizedJob(harness, puppet, { "model.use": ["*"], "cost.budget": ["USD:1"] });
+      const { context } = job.run;
+      const begun = Promise.withResolvers<void>();
+      const hanging = Promise.withResolvers<void>();
+      const first = context.useModel("model", () => {
+        begun.resolve();
+        return hanging.promise;
+      });
+      await begun.promise;
+      const use = vi.fn();
+      const waiting = [context.useModel("model", use), context.useModel("model", use)];
+      if (how === "cancelled") job.client.send("job.cancel", { job_id: job.jobId }, { job_id: job.jobId });
+      else job.run.fail(new Error("broken"));
+      const code = how === "cancelled" ? "CANCELLED" : "INTERNAL_ERROR";
+      for (const attempt of waiting) expect(await refusalOf(attempt)).toMatchObject({ code });
+      expect(use).not.toHaveBeenCalled();
+      hanging.resolve();
+      await first;
+      job.run.finish();
+    },
+  );
+
   test("wait for the acceptance: nothing is done for a job that the journal does not hold", async () => {
     let isStored: unknown;
     await using harness = startHarness({

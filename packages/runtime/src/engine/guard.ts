@@ -118,13 +118,13 @@ export class JobGuard implements Guard {
     if (this.#job.isCancelling) throw this.#job.stopReason ?? new CancelledError("cancelled");
   }
 
-  /** Waits for the turn of an operation of unknown cost. Returns what ends the turn. */
+  /** Waits for the turn of an operation of unknown cost, while its job may act. Returns what ends the turn. */
   async #enter(cost: OperationCost | undefined): Promise<() => void> {
     if (cost !== "unknown" || this.#job.authority.budget === undefined) return () => {};
     const before = this.#costly;
     const turn = Promise.withResolvers<void>();
     this.#costly = turn.promise;
-    await before;
+    await turnOrEnd(before, this.#job.signal);
     return turn.resolve;
   }
 
@@ -147,6 +147,19 @@ export class JobGuard implements Guard {
     }
     return { omitted: "too large to show, or not JSON" };
   }
+}
+
+/** Resolves with `turn`, or when `signal` aborts: the checks then refuse whoever has waited. */
+function turnOrEnd(turn: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    signal.addEventListener("abort", done, { once: true });
+    void turn.then(done);
+  });
 }
 
 /** Room for what stands around arguments or a result in an event. */
