@@ -103,7 +103,3 @@ const codeOf = (error: unknown): string => (error instanceof ARCPError ? error.c
 
 /** What came of an attempt, as the agent saw it: `allowed`, or the code of the refusal. */
 export const outcomeOf = (attempt: Promise<unknown>): Promise<string> => attempt.then(() => "allowed", codeOf);
-
-/** What would have allowed it; `otherwise` where no pattern would. */
-export const needed = (capability: string, refusal: Refusal | undefined, otherwise = "no pattern would"): string =>
-  refusal?.needed === undefined ? otherwise : `would need ${capability} ${refusal.needed}`;

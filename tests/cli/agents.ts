@@ -80,3 +80,15 @@ export default async (input, ctx) => {
   return "careless";
 };
 `;
+
+/** Hands its input to \`echo\` with a part of its lease, and then more than it has. */
+export const PARENT = `
+export default async (input, ctx) => {
+  const lease_request = { "fs.read": ["/data/in/*"] };
+  const child = ctx.delegate({ agent: "echo", delegate_id: "d1", input, lease_request });
+  const { result } = await child.done;
+  const greedy = ctx.delegate({ agent: "echo", delegate_id: "d2", lease_request: { "fs.read": ["/etc/*"] } });
+  await greedy.done.catch(() => {});
+  return result;
+};
+`;

@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { COUNTER, ECHO, FAILING, HOSTILE, PATIENT, STREAMER } from "./agents.ts";
+import { COUNTER, ECHO, FAILING, HOSTILE, PARENT, PATIENT, STREAMER } from "./agents.ts";
 import { type JsonLine, Workspace } from "./arcp.ts";
 
 const AGENTS = {
@@ -10,6 +10,7 @@ const AGENTS = {
   "streamer.ts": STREAMER,
   "failing.ts": FAILING,
   "hostile.ts": HOSTILE,
+  "parent.ts": PARENT,
 };
 const AGENT_OPTIONS = Object.keys(AGENTS).flatMap((file) => ["--agent", `${file.replace(".ts", "")}=./${file}`]);
 
@@ -111,6 +112,26 @@ describe("submit", () => {
       budget: { USD: 5, credits: 2 },
     });
     expect(lines[0]).toHaveProperty("lease_constraints.expires_at");
+  });
+
+  it("shows the jobs that it delegates to, and what would have let it delegate more", async () => {
+    await using host = await serving();
+    const args = ["submit", "parent", "--input", "1", "--lease", "fs.read=/data/**", "--lease", "agent.delegate=echo"];
+    const { code, lines } = await host.run(args);
+    expect(code).toBe(0);
+    const [accepted, child, end] = ["job.accepted", "child.accepted", "child.ended"].map((type) =>
+      lines.find((line) => line["type"] === type),
+    );
+    const parentId = accepted?.["job_id"];
+    expect(child).toMatchObject({ agent: "echo@1.2.0", parent_job_id: parentId, delegate_id: "d1" });
+    expect(child).toMatchObject({ lease: { "fs.read": ["/data/in/*"] } });
+    expect(end).toEqual({
+      ...{ type: "child.ended", job_id: child?.["job_id"], parent_job_id: parentId, final_status: "success" },
+    });
+    const text = (await host.run([...args, "--no-json"])).stdout;
+    expect(text).toMatch(/ {2}↳ job_\w+ echo@1\.2\.0 as d1\n {6}fs\.read: \/data\/in\/\*\n/);
+    expect(text).toMatch(/ {2}↳ job_\w+ ✔ success\n/);
+    expect(text).toMatch(/denied {3}← d2 LEASE_SUBSET_VIOLATION: .*\n +the parent would need fs\.read: \/etc\/\*\n/);
   });
 
   it("gives the same job for the same idempotency key", async () => {

@@ -35,18 +35,16 @@ const isRunningStatus = ({ frame }: Row): boolean =>
   frame?.type === "job.event" && frame.payload.kind === "status" && frame.payload.body?.phase === "running";
 
 /**
- * The recording as this runtime owes it: without the running status and the children that nobody asked it to start,
- * with refusals as `session.error`, and with `job.subscribed` before the history.
+ * The recording as this runtime owes it: without the running status, with refusals as `session.error`, and with `job.subscribed` before the history.
  */
 export function owed(rows: readonly Row[]): readonly Row[] {
   const accepted = rows.filter(({ frame }) => frame?.type === "job.accepted").map(({ frame }) => frame as Frame);
-  const children = new Set(accepted.filter(({ payload }) => payload.parent_job_id).map(({ job_id }) => job_id));
   const known = new Set(accepted.map(({ job_id }) => job_id));
   const due: Row[] = [];
   for (const row of rows) {
     const { frame } = row;
     if (row.from === "client" || !frame) due.push(row);
-    else if (isRunningStatus(row) || children.has(frame.job_id)) continue;
+    else if (isRunningStatus(row)) continue;
     else if (frame.type === "job.error" && (REFUSALS.has(frame.payload.code) || !known.has(frame.job_id))) {
       const { job_id: _job, event_seq: _seq, payload, ...rest } = frame;
       due.push({ ...row, frame: { ...rest, type: "session.error", payload: { code: payload.code } } });

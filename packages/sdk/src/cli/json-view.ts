@@ -1,6 +1,7 @@
-import type { ConnectionState, JobEvent } from "@arcp/client";
+import type { ConnectionState, FinalStatus, JobEvent } from "@arcp/client";
+import type { ARCPError } from "@arcp/core";
 import { toSafeJson } from "./escape.ts";
-import type { JobView, Outcome, WatchedJob } from "./job-view.ts";
+import type { JobView, Outcome, WatchedChild, WatchedJob } from "./job-view.ts";
 import type { TerminalStream } from "./terminal.ts";
 
 /** Writes values as lines of JSON. Resolves when the stream has room again. */
@@ -36,6 +37,21 @@ export class JsonView implements JobView {
     const kind = event.kind === "vendor" ? event.name : event.kind;
     const { jobId, seq, ts, body } = event;
     return printJson(this.#stream, { type: "job.event", job_id: jobId, event_seq: seq, kind, ts, body });
+  }
+
+  onChild(child: WatchedChild): Promise<void> {
+    return printJson(this.#stream, {
+      ...{ type: "child.accepted", job_id: child.jobId, agent: child.agent, lease: child.lease },
+      ...(child.expiresAt === undefined ? {} : { lease_constraints: { expires_at: child.expiresAt } }),
+      ...{ parent_job_id: child.parentJobId, delegate_id: child.delegateId },
+    });
+  }
+
+  onChildEnd(child: WatchedChild, status: FinalStatus, error: ARCPError | undefined): Promise<void> {
+    return printJson(this.#stream, {
+      ...{ type: "child.ended", job_id: child.jobId, parent_job_id: child.parentJobId, final_status: status },
+      ...(error === undefined ? {} : { error: error.toWire() }),
+    });
   }
 
   onConnection(state: ConnectionState): void {

@@ -1,10 +1,11 @@
-import type { ConnectionState, JobEvent, JobEventOf, JobResult } from "@arcp/client";
+import type { ConnectionState, FinalStatus, JobEvent, JobEventOf, JobResult } from "@arcp/client";
+import type { ARCPError } from "@arcp/core";
 import { initialBudgetFromLease } from "@arcp/runtime";
 import { remedyFor } from "./denial.ts";
 import { escapeLine, escapeText } from "./escape.ts";
 import { amount, bytes, eventLine, progressText } from "./event-line.ts";
 import { bar, duration, spinner } from "./gauge.ts";
-import type { JobView, Outcome, WatchedJob } from "./job-view.ts";
+import type { JobView, Outcome, WatchedChild, WatchedJob } from "./job-view.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface TerminalViewOptions {
@@ -80,6 +81,25 @@ export class TerminalView implements JobView {
     }
     if (event.kind === "metric" && this.#isOnGauge(event.body)) return;
     await this.#terminal.print(eventLine(event, this.#terminal));
+  }
+
+  async onChild(child: WatchedChild): Promise<void> {
+    const terminal = this.#terminal;
+    const facts = [child.agent, child.delegateId && `as ${child.delegateId}`].filter((fact) => fact !== undefined);
+    const name = terminal.style("bold", escapeLine(child.jobId));
+    const lines = authorityLines(child).map((line) => terminal.style("gray", `      ${line}`));
+    // In one piece: the events of its parent come at the same time.
+    await terminal.print(
+      [`  ${terminal.style("cyan", "↳")} ${name} ${escapeLine(facts.join(" "))}`, ...lines].join("\n"),
+    );
+  }
+
+  async onChildEnd(child: WatchedChild, status: FinalStatus, error: ARCPError | undefined): Promise<void> {
+    const terminal = this.#terminal;
+    const word = error === undefined ? `✔ ${status}` : `✖ ${status.replace("_", " ")}`;
+    const why = error === undefined ? "" : ` · ${escapeLine(`${error.code}: ${error.message}`)}`;
+    const shown = terminal.style(error === undefined ? "green" : "red", word);
+    await terminal.print(`  ${terminal.style("cyan", "↳")} ${escapeLine(child.jobId)} ${shown}${why}`);
   }
 
   onConnection(state: ConnectionState): void {
@@ -203,7 +223,7 @@ function budgetOnly({ lease }: WatchedJob): WatchedJob["lease"] {
   return amounts.length === 0 ? {} : { "cost.budget": amounts };
 }
 
-function authorityLines({ lease, expiresAt }: WatchedJob): string[] {
+function authorityLines({ lease, expiresAt }: Pick<WatchedJob, "lease" | "expiresAt">): string[] {
   const lines = Object.entries(lease).map(([name, patterns]) => `${name}: ${patterns.join(", ")}`);
   if (expiresAt !== undefined) lines.push(`until ${expiresAt}`);
   return lines.map(escapeLine);

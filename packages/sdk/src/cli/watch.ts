@@ -1,6 +1,7 @@
 /** Watching one job to its end: what `submit` and `tail` have in common. */
 import type { ARCPClient, JobHandle, JobSubscription } from "@arcp/client";
 import { ARCPError } from "@arcp/core";
+import type { ChildJobs } from "./child-jobs.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { askWhatToDo, Interruption } from "./interruption.ts";
 import type { JobView, Outcome, WatchedJob } from "./job-view.ts";
@@ -27,11 +28,13 @@ export interface Watch extends Screen {
   readonly job: JobHandle | JobSubscription;
   readonly facts: WatchedJob;
   readonly output?: ResultFile | undefined;
+  /** Of a job that was submitted here. */
+  readonly children?: ChildJobs;
 }
 
 /** Shows the job until it ends or the user leaves. Throws when its end can no longer be learnt. */
 export async function watchJob(watch: Watch): Promise<ExitCode> {
-  const { client, job, view, terminal, output } = watch;
+  const { client, job, view, terminal, output, children } = watch;
   const stopListening = client.on("state", (state) => view.onConnection(state));
   const interruption = new Interruption({
     terminal,
@@ -41,11 +44,13 @@ export async function watchJob(watch: Watch): Promise<ExitCode> {
   const { detached } = interruption;
   try {
     await view.onJob(watch.facts);
+    children?.show(view);
     const isStreamed = output !== undefined || view instanceof JsonView;
     const pieces = isStreamed ? takePieces(job, output, detached) : Promise.resolve();
     for await (const event of job.events({ signal: detached })) await view.onEvent(event);
     await pieces;
     const outcome = await outcomeOf(job, output);
+    await children?.settled();
     await interruption.stop();
     await view.onEnd(outcome);
     return outcome.status === "success" ? EXIT.success : EXIT.jobFailed;

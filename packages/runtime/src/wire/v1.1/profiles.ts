@@ -149,18 +149,21 @@ function withZ(payload: unknown): unknown {
  */
 const textOf = (name: unknown): string => (typeof name === "string" && name !== "__proto__" ? name : "");
 
-/** Ruby: a lease is a list of capability names, each meant as a whole, with two namespaces and the expiry beside it. */
+/**
+ * Ruby: a lease is a list of capability names, with two namespaces and the expiry beside it. A name without patterns
+ * asks for nothing that could be granted: it stays in the lease, and covers nothing.
+ */
 function withLeaseMap(payload: unknown): unknown {
   const { lease_request: lease, ...submit } = (payload ?? {}) as JsonObject;
   if (typeof lease !== "object" || lease === null || !Array.isArray((lease as JsonObject)["capabilities"]))
     return payload;
   const { capabilities, expires_at, id: _id, issued_at: _issuedAt, ...patterns } = lease as JsonObject;
-  const whole = Object.fromEntries((capabilities as unknown[]).map((name) => [textOf(name), ["**"]]));
+  const named = Object.fromEntries((capabilities as unknown[]).map((name) => [textOf(name), []]));
   const constraints = submit["lease_constraints"] as JsonObject | undefined;
   const expiry = constraints?.["expires_at"] ?? expires_at;
   return {
     ...submit,
-    lease_request: { ...whole, ...patterns },
+    lease_request: { ...named, ...patterns },
     ...(expiry !== undefined && { lease_constraints: { ...constraints, expires_at: expiry } }),
   };
 }

@@ -3,6 +3,7 @@ import { text as readAll } from "node:stream/consumers";
 import type { SubmitOptions } from "@arcp/client";
 import { AGENT_REFERENCE } from "@arcp/core";
 import { type Command, InvalidArgumentError } from "commander";
+import { ChildJobs } from "../child-jobs.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
 import { printJson } from "../json-view.ts";
 import { readLease } from "../lease-option.ts";
@@ -65,6 +66,7 @@ async function submit(agent: string, options: Options): Promise<ExitCode> {
   process.once("SIGINT", onInterrupt);
   try {
     await using client = await connectTo(options, giveUp.signal);
+    using children = new ChildJobs(client);
     const job = await client.submit({ ...request, signal: giveUp.signal });
     process.off("SIGINT", onInterrupt);
     if (options.detach === true) {
@@ -87,6 +89,7 @@ async function submit(agent: string, options: Options): Promise<ExitCode> {
         relation: "submitted",
       },
       output,
+      children,
     });
   } catch (thrown) {
     if (giveUp.signal.aborted) return EXIT.interrupted;
