@@ -17,7 +17,7 @@ describe("the table", () => {
   test.each(CASES.operations)(
     "$capability $pattern on $target: $outcome",
     ({ capability, pattern, target, outcome }) => {
-      covers("V11-9.2-03", "V11-9.2-04", "V11-9.2-05", "V11-9.2-06");
+      covers("V11-9.2-03", "V11-9.2-04", "V11-9.2-05", "V11-9.2-06", "V11-14-03", "V11-14-04");
       const lease = validateLeaseShape({ [capability]: [pattern] });
       expect(outcomeOf(() => validateLeaseOp(lease, capability, target))).toBe(outcome);
       if (outcome !== "allowed") return;

@@ -22,6 +22,7 @@ import { expect, onTestFinished, test } from "vitest";
 import type { AgentFileSystem } from "../../packages/runtime/src/engine/agent-operations.ts";
 import { read } from "../../packages/runtime/src/operations/files/reading.ts";
 import { type PinnedRoot, pin } from "../../packages/runtime/src/operations/files/walk.ts";
+import { covers } from "../support/covers.ts";
 import {
   CANARY,
   collect,
@@ -87,6 +88,7 @@ describeOnLinux("paths", () => {
     ["C06", "s"],
     ["C09", "/../\uff0e\uff0e/canary"],
   ])("%s: app%s is outside", async (_, path) => {
+    covers("V11-14-03", "V11-14-04");
     const { fs, app, directory } = openWorkspace();
     plant(directory, { "app-evil/secret": CANARY, apps: CANARY });
     expect(await codesOfAllWays(fs, `${app}${path}`)).toEqual(DENIED);
@@ -102,6 +104,7 @@ describeOnLinux("paths", () => {
     ["C23", `/${"a".repeat(2 ** 20)}`],
     ["C23", "/a".repeat(10_000)],
   ])("%s: app%.40s is no path", async (_, path) => {
+    covers("V11-14-03", "V11-14-04");
     const { fs, app } = openWorkspace();
     expect(await codesOfAllWays(fs, `${app}${path}`)).toEqual(INVALID);
     expect(readdirSync(app).sort()).toEqual(["d", "x"]);
@@ -186,6 +189,7 @@ describeOnLinux("links", () => {
   const OPENING = ["read", "read as text", "stream", "replace", "create", "append", "mkdir recursively"];
 
   test("C11: a link to a file outside is not opened", async () => {
+    covers("V11-14-03");
     const { fs, app, directory } = openWorkspace();
     symlinkSync(`${directory}/canary`, `${app}/link`);
     expect(await codesOfAllWays(fs, `${app}/link`, OPENING)).toEqual(DENIED);

@@ -2,6 +2,7 @@
 import { InternalError, PermissionDeniedError } from "@arcp/core";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { agentFetch, type NetworkOptions } from "../../packages/runtime/src/operations/network/fetch.ts";
+import { covers } from "../support/covers.ts";
 import { createCertificate } from "./certificate.ts";
 import { LeaseGuard } from "./lease-guard.ts";
 import { codeOf } from "./refusal.ts";
@@ -115,6 +116,7 @@ describe("URLs", () => {
     "https://api.example.com:443@evil.test/v1/",
     "https://api.example.com%2f@evil.test/v1/",
   ])("E07: %s carries user information", async (url) => {
+    covers("V11-14-03", "V11-14-04");
     expect(await denied(url)).toBe("INVALID_REQUEST");
     const guard = new LeaseGuard({ "net.fetch": [API] });
     await agentFetch(guard)

@@ -265,6 +265,7 @@ describe("what cannot be cancelled", () => {
   });
 
   test("is a job that is visible to the other principal, but not theirs", async () => {
+    covers("V11-14-12");
     const puppet = new Puppet();
     await using harness = startHarness({
       agents: { puppet: puppet.handler },

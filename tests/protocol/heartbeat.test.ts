@@ -335,3 +335,63 @@ describe("the client", () => {
     client.abort();
   });
 });
+
+describe("a session that only exchanges heartbeats", () => {
+  const IDLE_MS = 4 * INTERVAL_MS;
+
+  /** Lets the time pass, and answers every ping. */
+  async function idle(client: RawClient, clock: ManualClock, ms: number): Promise<void> {
+    let answered = pings(client.frames).length;
+    for (let passed = 0; passed < ms; passed += INTERVAL_MS) {
+      clock.advance(INTERVAL_MS);
+      await settle();
+      for (const asked of pings(client.frames).slice(answered)) answer(client, asked);
+      answered = pings(client.frames).length;
+      await settle();
+    }
+  }
+
+  test("is disconnected after a while, if the operator says so, and can be resumed", async () => {
+    covers("V11-14-27");
+    const clock = new ManualClock();
+    await using harness = startHarness({ server: { clock, idleSessionSeconds: IDLE_MS / 1000 } });
+    const client = await harness.rawSession();
+    await idle(client, clock, IDLE_MS - INTERVAL_MS);
+    expect(client.transport.isClosed).toBe(false);
+    await idle(client, clock, INTERVAL_MS);
+    expect(client.frames.at(-1)).toMatchObject({ type: "session.bye", payload: { reason: "idle" } });
+    expect(client.transport.isClosed).toBe(true);
+    const again = await harness.raw();
+    expect((await again.resume(client, 0)).type).toBe("session.welcome");
+  });
+
+  test("stays connected otherwise", async () => {
+    const clock = new ManualClock();
+    await using harness = startHarness({ server: { clock } });
+    const client = await harness.rawSession();
+    await idle(client, clock, 100 * INTERVAL_MS);
+    expect(client.transport.isClosed).toBe(false);
+  });
+
+  test("is not idle while it asks for something, or a job that it watches lives", async () => {
+    const clock = new ManualClock();
+    const puppet = new Puppet();
+    const server = { clock, idleSessionSeconds: IDLE_MS / 1000 };
+    await using harness = startHarness({ agents: { puppet: puppet.handler }, server });
+    const client = await harness.rawSession();
+    for (let n = 1; n <= 4; n += 1) {
+      await idle(client, clock, IDLE_MS - INTERVAL_MS);
+      await client.listJobs();
+    }
+    const { payload } = await client.submit("puppet");
+    const run = await puppet.next();
+    await idle(client, clock, 4 * IDLE_MS);
+    expect(client.transport.isClosed).toBe(false);
+    run.finish();
+    await client.end(payload.job_id);
+    await idle(client, clock, IDLE_MS);
+    expect(client.transport.isClosed).toBe(false);
+    await idle(client, clock, IDLE_MS);
+    expect(client.transport.isClosed).toBe(true);
+  });
+});

@@ -333,6 +333,7 @@ describe("bounds", () => {
   });
 
   test("a chunk that is too long ends the job", async () => {
+    covers("V11-14-24", "V11-14-25");
     let refusal: unknown;
     const { chunks, end } = await streamed(
       async (_input, context) => {
@@ -353,6 +354,7 @@ describe("bounds", () => {
     ["text, counted in bytes", "✓✓✓"],
     ["bytes", new Uint8Array(9)],
   ])("a result that is too long ends the job: %s", async (_what, piece) => {
+    covers("V11-14-24", "V11-14-25");
     const { chunks, end } = await streamed(
       streams(async (stream) => {
         await stream.write(piece);

@@ -1,3 +1,7 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { JobNotFoundError, PermissionDeniedError } from "@arcp/core";
 import { sqliteStore } from "@arcp/runtime";
 import fc from "fast-check";
@@ -609,6 +613,42 @@ describe("who may watch", () => {
     });
     await expect((await harness.client()).subscribe("job_invented")).rejects.toThrow(JobNotFoundError);
   });
+});
+
+test("every attempt to watch leaves an audit record: who, what, whose, and whether it was allowed", async () => {
+  covers("V11-14-28");
+  const puppet = new Puppet();
+  const directory = await mkdtemp(join(tmpdir(), "arcp-audit-"));
+  const path = join(directory, "runtime.db");
+  const eventLog = sqliteStore({ path });
+  try {
+    await using harness = startHarness({
+      agents: { puppet: puppet.handler },
+      server: { eventLog, jobAuthorizationPolicy: (_job, principal) => principal === "oscar" },
+    });
+    const { jobId } = await started(puppet, await harness.rawSession());
+    for (const principal of ["alice", "oscar", "bob"]) {
+      await subscribe(await harness.rawSession(undefined, principal), jobId);
+    }
+    await subscribe(await harness.rawSession(undefined, "bob"), "job_invented");
+  } finally {
+    await eventLog.close();
+  }
+  const database = new DatabaseSync(path, { readOnly: true });
+  const records = database.prepare("SELECT principal, facts FROM audit WHERE action = 'job.subscribe' ORDER BY key");
+  const rows = records.all().map(({ principal, facts }) => {
+    const { session_id: _session, ...rest } = JSON.parse(String(facts));
+    return [principal, rest];
+  });
+  database.close();
+  const jobId = rows[0]?.[1].job_id;
+  expect(rows).toEqual([
+    ["alice", { job_id: jobId, owner: "alice", allowed: true }],
+    ["oscar", { job_id: jobId, owner: "alice", allowed: true }],
+    ["bob", { job_id: jobId, owner: "alice", allowed: false }],
+    ["bob", { job_id: "job_invented", owner: null, allowed: false }],
+  ]);
+  await rm(directory, { recursive: true });
 });
 
 describe("leaving", () => {

@@ -113,6 +113,11 @@ export interface ARCPServerOptions {
   readonly backPressureThreshold?: number;
   /** How long a new connection may take to say hello. Default: 10,000. */
   readonly handshakeTimeoutMs?: number;
+  /**
+   * Disconnects a client that sends nothing but heartbeats and watches no job that lives; it can resume (§14). Default:
+   * never.
+   */
+  readonly idleSessionSeconds?: number;
   /** Default: the machine's. */
   readonly clock?: Clock;
 }
@@ -145,6 +150,7 @@ function connectionSettings(options: ARCPServerOptions, canIssue: boolean): Conn
     requireAuthOnResume: options.requireAuthOnResume ?? false,
     frameLimits: CLIENT_FRAME_LIMITS,
     handshakeTimeoutMs: options.handshakeTimeoutMs ?? 10_000,
+    idleSessionSeconds: options.idleSessionSeconds,
     maxBufferedBytes: caps.maxBufferedBytes,
     maxBufferedEvents: caps.maxBufferedEvents,
     maxInlineResultBytes: options.jobCaps?.maxInlineResultBytes ?? DEFAULT_JOB_CAPS.maxInlineResultBytes,

@@ -7,6 +7,7 @@ type ServerSettings = Pick<
   ARCPServerOptions,
   | "heartbeatIntervalSeconds"
   | "resumeWindowSeconds"
+  | "idleSessionSeconds"
   | "cancelGraceMs"
   | "idempotencyTtlMs"
   | "jobRetentionMs"

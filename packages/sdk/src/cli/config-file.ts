@@ -69,6 +69,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   logLevel: true,
   heartbeatIntervalSeconds: true,
   resumeWindowSeconds: true,
+  idleSessionSeconds: true,
   cancelGraceMs: true,
   idempotencyTtlMs: true,
   jobRetentionMs: true,

@@ -40,6 +40,7 @@ import {
   type HandshakeSettings,
   type OpeningMessage,
 } from "./handshake.ts";
+import { IdleLimit } from "./idle-limit.ts";
 import { Outbox, type RequestReference } from "./outbox.ts";
 import { asSpecified, type Profile, profileOf, STANDARD } from "./profiles.ts";
 import { ReplyOrder } from "./reply-order.ts";
@@ -52,6 +53,8 @@ export type MessageHandler = (message: JsonObject) => void | Promise<void>;
 export interface ConnectionSettings extends HandshakeSettings {
   readonly frameLimits: FrameLimits;
   readonly handshakeTimeoutMs: number;
+  /** `undefined`: a session may be idle for ever. */
+  readonly idleSessionSeconds: number | undefined;
   readonly maxBufferedBytes: number;
   readonly maxBufferedEvents: number;
   readonly maxInlineResultBytes: number;
@@ -63,6 +66,7 @@ interface Admitted {
   readonly requests: Requests;
   readonly span: SessionSpan | undefined;
   readonly heartbeat: Heartbeat | undefined;
+  readonly idleLimit: IdleLimit | undefined;
   /** Calls off the end of the credentials' validity. */
   readonly stopExpiry: (() => void) | undefined;
 }
@@ -72,6 +76,7 @@ type ClosedBy = "client" | "runtime" | "transport";
 const MS_PER_SECOND = 1000;
 /** Frames in a row that could not be understood, after which the peer is given up. */
 const MAX_MALFORMED = 20;
+const HEARTBEATS: ReadonlySet<string> = new Set(["session.ping", "session.pong"]);
 const MAX_ECHO_CHARS = 128;
 const CLOSE_NORMAL = 1000;
 const CLOSE_POLICY = 1008;
@@ -215,6 +220,7 @@ export class Connection implements Link {
       return;
     }
     this.#confirm(this.#admitted.session);
+    if (!HEARTBEATS.has(type)) this.#admitted.idleLimit?.used();
     const handler = this.#handlers.get(type);
     if (handler) this.#lane.add(async () => this.#runHandler(handler, frame));
     else if (CLIENT_MESSAGE_TYPES.has(type)) {
@@ -375,6 +381,7 @@ export class Connection implements Link {
       }),
       span: startSessionSpan(session.id, "1.1"),
       heartbeat: session.features.has("heartbeat") ? this.#startHeartbeat() : undefined,
+      idleLimit: this.#startIdleLimit(session),
       stopExpiry: expiresAt === undefined ? undefined : this.#expireAt(expiresAt),
     };
     this.sink.reply(message, "session.welcome", payload);
@@ -404,6 +411,21 @@ export class Connection implements Link {
     });
   }
 
+  #startIdleLimit(session: Session): IdleLimit | undefined {
+    const { clock, jobs } = this.#engine;
+    const { idleSessionSeconds } = this.#settings;
+    if (idleSessionSeconds === undefined) return undefined;
+    let { head } = session.feed;
+    // A job that is watched may take its time.
+    const isBusy = (): boolean => {
+      const hadEvents = session.feed.head > head;
+      head = session.feed.head;
+      return hadEvents || [...jobs.all()].some((job) => job.isFollowedBy(session.feed));
+    };
+    const limitMs = idleSessionSeconds * MS_PER_SECOND;
+    return new IdleLimit({ clock, limitMs, isBusy, onIdle: () => this.bye("idle") });
+  }
+
   /** Ends the connection when the client's credentials do. The session waits for fresh ones. */
   #expireAt(at: number): () => void {
     const { clock } = this.#engine;
@@ -429,6 +451,7 @@ export class Connection implements Link {
     this.#stopHandshakeTimer();
     this.sink.close();
     this.#admitted?.heartbeat?.stop();
+    this.#admitted?.idleLimit?.stop();
     this.#admitted?.stopExpiry?.();
     this.#admitted?.session.detach(this);
     this.#admitted?.span?.end(reason);
