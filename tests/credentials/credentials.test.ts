@@ -2,6 +2,7 @@ import { inspect } from "node:util";
 import { type ARCPError, InternalError, newJobId, PermissionDeniedError } from "@arcp/core";
 import { describe, expect, test } from "vitest";
 import { credentialPayload } from "../../packages/runtime/src/engine/credentials/answer.ts";
+import type { CredentialTiming } from "../../packages/runtime/src/engine/credentials/credentials.ts";
 import type {
   CredentialProvisioner,
   IssuedCredential,
@@ -19,7 +20,7 @@ interface Setting extends AsyncDisposable {
   readonly ledger: Ledger;
   readonly upstream: FakeLiteLLM;
   readonly provisioner: CredentialProvisioner;
-  start(): Process;
+  start(timing?: Partial<CredentialTiming>): Process;
 }
 
 async function setting(): Promise<Setting> {
@@ -29,7 +30,7 @@ async function setting(): Promise<Setting> {
   const provisioner = litellmProvisioner({ baseUrl: upstream.url, masterKey: upstream.masterKey, now });
   return {
     ...{ ledger, upstream, provisioner },
-    start: () => ledger.start([provisioner]),
+    start: (timing: Partial<CredentialTiming> = {}) => ledger.start([provisioner], timing),
     async [Symbol.asyncDispose]() {
       await ledger[Symbol.asyncDispose]();
       await upstream[Symbol.asyncDispose]();
@@ -201,6 +202,28 @@ describe("K06: an upstream that mints badly leaves one live credential, all othe
     await until(() => it.upstream.live.length === 1);
     await inTime(it.ledger.clock, async () => (await statesOf(process)).join() === "revoked,live");
     expect(it.upstream.live).toHaveLength(1);
+  });
+
+  test("one that fails twice is asked a third time, under a new name, and what it may have made is revoked", async () => {
+    await using it = await setting();
+    it.upstream.fail("generate", { kind: "reset" }, { kind: "status", status: 503 });
+    const process = it.start({ issueRetriesMs: [250, 1_000] });
+    const issuing = process.credentials.issue(request());
+    await until(() => it.upstream.requests.filter(({ route }) => route === "generate").length === 1);
+    await inTime(it.ledger.clock, async () => it.upstream.keys.length === 2);
+    expect((await issuing).commit()).toBe(true);
+    await inTime(it.ledger.clock, async () => (await statesOf(process)).join() === "revoked,revoked,live");
+    expect(it.upstream.live).toHaveLength(1);
+    const aliases = it.upstream.requests.filter(({ route }) => route === "generate").map(({ about }) => about);
+    expect(new Set(aliases).size).toBe(3);
+  });
+
+  test("one that refuses is not asked again", async () => {
+    await using it = await setting();
+    it.upstream.fail("generate", { kind: "status", status: 400 });
+    const process = it.start({ issueRetriesMs: [250, 1_000] });
+    await refusalOf(process.credentials.issue(request()));
+    expect(it.upstream.requests.filter(({ route }) => route === "generate")).toHaveLength(1);
   });
 
   test("one that mints after it was told to delete", async () => {

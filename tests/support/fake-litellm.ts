@@ -52,11 +52,15 @@ export class FakeLiteLLM implements AsyncDisposable {
   readonly #faults: Record<Route, Fault[]> = { generate: [], delete: [], use: [] };
   readonly #late: (() => void)[] = [];
   readonly #standing = new Map<Route, Fault>();
+  #wake: (() => void)[] = [];
 
   private constructor(server: Server, now: () => number) {
     this.#server = server;
     this.#now = now;
-    server.on("request", (request, response) => void this.#serve(request, response));
+    server.on("request", async (request, response) => {
+      await this.#serve(request, response);
+      for (const wake of this.#wake.splice(0)) wake();
+    });
   }
 
   static async start(now: () => number = Date.now): Promise<FakeLiteLLM> {
@@ -87,6 +91,11 @@ export class FakeLiteLLM implements AsyncDisposable {
   heal(): void {
     this.#standing.clear();
     for (const list of Object.values(this.#faults)) list.length = 0;
+  }
+
+  /** Resolves when `isTrue`, which is looked at after each request. */
+  async until(isTrue: (self: this) => boolean): Promise<void> {
+    while (!isTrue(this)) await new Promise<void>((resolve) => this.#wake.push(resolve));
   }
 
   /** Does what late requests asked for. Returns how many there were. */

@@ -14,7 +14,7 @@ import type { CredentialProvisioner, CredentialRequest, IssuedCredential } from 
 import { SecretMask } from "./redaction.ts";
 import { DEFAULT_REVOCATION_TIMING, factsOf, Revocations, type RevocationTiming } from "./revocation.ts";
 import type { Secret } from "./secret.ts";
-import { callUpstream, nameOfFailure } from "./upstream-call.ts";
+import { callUpstream, isTransient, nameOfFailure } from "./upstream-call.ts";
 
 /** What a job's credentials are asked for with. */
 export interface IssueRequest extends Omit<CredentialRequest, "credentialId" | "alias" | "budget"> {
@@ -25,6 +25,8 @@ export interface IssueRequest extends Omit<CredentialRequest, "credentialId" | "
 export interface CredentialTiming extends RevocationTiming {
   /** How long an upstream may take to issue a credential. Default: 10,000. */
   readonly issueTimeoutMs: number;
+  /** How long after each failure that may pass an upstream is asked again. Default: 250, 1,000. */
+  readonly issueRetriesMs: readonly number[];
   /** How long {@link Credentials.close} lets revocations go on. Default: 5,000. */
   readonly drainMs: number;
 }
@@ -53,6 +55,11 @@ export interface Issuance {
   commit(): boolean;
   /** Revokes them: the job is not accepted. Idempotent, and without effect after {@link commit}. */
   abandon(): void;
+}
+
+interface Wanted {
+  readonly provisioner: CredentialProvisioner;
+  readonly credentialId: string;
 }
 
 /** A secret that was asked for. */
@@ -91,7 +98,12 @@ interface Holder {
 /** How many values of the past are remembered, by digest. */
 const MAX_PAST_VALUES = 10_000;
 
-const DEFAULT_TIMING: CredentialTiming = { ...DEFAULT_REVOCATION_TIMING, issueTimeoutMs: 10_000, drainMs: 5_000 };
+const DEFAULT_TIMING: CredentialTiming = {
+  ...DEFAULT_REVOCATION_TIMING,
+  issueTimeoutMs: 10_000,
+  issueRetriesMs: [250, 1_000],
+  drainMs: 5_000,
+};
 
 export class Credentials {
   readonly #options: CredentialsOptions;
@@ -140,7 +152,7 @@ export class Credentials {
     const wanted = this.#options.provisioners
       .filter((provisioner) => provisioner.issuesFor(request))
       .map((provisioner) => ({ provisioner, credentialId: `cred_${ulid()}` }));
-    return this.#issue(request, wanted, signal);
+    return this.#issuePatiently(request, wanted, signal);
   }
 
   /**
@@ -157,7 +169,7 @@ export class Credentials {
         throw new InvalidRequestError("the credential is being rotated already");
       }
     }
-    return this.#issue(holder.request, [{ provisioner: held.provisioner, credentialId }], signal);
+    return this.#issuePatiently(holder.request, [{ provisioner: held.provisioner, credentialId }], signal);
   }
 
   /**
@@ -251,11 +263,22 @@ export class Credentials {
     this.#revocations.abort();
   }
 
-  async #issue(
-    request: IssueRequest,
-    wanted: readonly { readonly provisioner: CredentialProvisioner; readonly credentialId: string }[],
-    signal: AbortSignal | undefined,
-  ): Promise<Issuance> {
+  /** Tries again after failures that may pass, each time under new aliases: what came of the old ones is revoked. */
+  async #issuePatiently(request: IssueRequest, wanted: readonly Wanted[], signal?: AbortSignal): Promise<Issuance> {
+    const { clock, random = Math.random } = this.#options;
+    for (const delayMs of [...this.#timing.issueRetriesMs, undefined]) {
+      try {
+        return await this.#issue(request, wanted, signal);
+      } catch (error) {
+        const mayPass = delayMs !== undefined && isTransient(error) && !this.#isClosed && signal?.aborted !== true;
+        if (!mayPass) throw this.#refusal(error);
+        await new Promise<void>((resolve) => clock.setTimer(resolve, delayMs * (0.5 + random() / 2)));
+      }
+    }
+    throw new InternalError("the credentials for the job could not be issued");
+  }
+
+  async #issue(request: IssueRequest, wanted: readonly Wanted[], signal: AbortSignal | undefined): Promise<Issuance> {
     if (this.#isClosed) throw new InternalError("the runtime is shutting down");
     const { journal } = this.#options;
     const asked = wanted.map(({ provisioner, credentialId }): Asked => {
@@ -276,7 +299,7 @@ export class Credentials {
       if (issuance.phase !== "asking") throw new InternalError("the credentials are not needed any more");
     } catch (error) {
       this.#abandon(issuance);
-      throw this.#refusal(error);
+      throw error;
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }

@@ -56,6 +56,16 @@ export function nameOfFailure(error: unknown): string {
   return error instanceof Error && WORD.test(error.name) ? error.name : "unknown";
 }
 
+const TRANSIENT_STATUS: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+const TRANSIENT_CODE = /^(ECONNREFUSED|ECONNRESET|EPIPE|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|UND_ERR_SOCKET)$/;
+
+/** May the same call go well a little later? Not if it took its time: nobody waits that long twice. */
+export function isTransient(error: unknown): boolean {
+  const name = nameOfFailure(error);
+  const status = /^HTTP (\d+)$/.exec(name)?.[1];
+  return status === undefined ? TRANSIENT_CODE.test(name) : TRANSIENT_STATUS.has(Number(status));
+}
+
 /** How long the upstream asks to be left alone, if it says so. */
 export function retryAfterOf(error: unknown): number | undefined {
   if (typeof error !== "object" || error === null) return undefined;
