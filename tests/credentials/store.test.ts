@@ -10,7 +10,7 @@ import type { CredentialRecord, CredentialState } from "../../packages/runtime/s
 
 const EMPTY: Batch = {
   ...{ sessions: [], jobs: [], idempotency: [], entries: new Map(), jobChanges: new Map(), runs: new Map() },
-  ...{ follows: [], audit: [], credentials: [] },
+  ...{ follows: [], audit: [], credentials: [], records: [] },
 };
 
 function jobRecord(overrides: Partial<JobRecord> = {}): JobRecord {

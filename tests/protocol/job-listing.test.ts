@@ -98,7 +98,7 @@ describe("an entry of the list", () => {
     const store = sqliteStore();
     const nothing = { sessions: [], idempotency: [], entries: new Map(), jobChanges: new Map(), runs: new Map() };
     const jobs = [record(parent, null), record(child, parent)];
-    await store.commit({ ...nothing, jobs, follows: [], audit: [], credentials: [] });
+    await store.commit({ ...nothing, jobs, follows: [], audit: [], credentials: [], records: [] });
     {
       await using harness = startHarness({ server: { eventLog: store } });
       const { payload } = await list(await harness.rawSession());

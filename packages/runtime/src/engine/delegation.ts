@@ -16,7 +16,7 @@ import {
   newDelegateId,
   newJobId,
 } from "@arcp/core";
-import { ENTRY, type Store } from "../store/store.ts";
+import { ENTRY, isTerminal, type Store } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
 import { tooMany } from "./caps.ts";
@@ -278,17 +278,17 @@ export class Delegations {
     const { journal, store } = this.#options;
     const job = await child;
     for (let n = 0; ; ) {
-      const { lastN, isTerminal } = job;
+      const { lastN, isTerminal: hasEnded } = job;
       await journal.flush();
       while (n < lastN) {
         const entries = await store.readJournal(job.id, n + 1, Math.min(n + EVENTS_READ, lastN));
         if (entries.length === 0) return;
         for (const entry of entries) {
           n = entry.n;
-          if (entry.code < ENTRY.result) yield JSON.parse(entry.payload) as DelegatedEvent;
+          if (!isTerminal(entry.code)) yield JSON.parse(entry.payload) as DelegatedEvent;
         }
       }
-      if (isTerminal) return;
+      if (hasEnded) return;
       await job.writtenAfter(n);
     }
   }

@@ -40,6 +40,7 @@ import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
 import type { Budget, Hold } from "./lease/budget.ts";
 import { type JobSpan, spanIdOf, startJobSpan } from "./telemetry.ts";
+import { isOptional } from "./visibility.ts";
 
 /** How a job ends. */
 export type Outcome =
@@ -55,6 +56,8 @@ type Life =
   | { readonly phase: "ended"; readonly outcome: Outcome };
 
 const NOTHING = Promise.resolve();
+/** More than there are codes of entries. */
+const CODES = 64;
 
 /** What a job works with. Functions and values, never their owner. */
 export interface JobTools {
@@ -119,7 +122,7 @@ export class Job {
   #life: Life = { phase: "pending" };
   #followers: readonly Feed[] = [];
   #ownFeed: Feed | undefined;
-  /** Positions of entries of kinds that a session may not have negotiated; below zero for result chunks. */
+  /** Positions of entries of kinds that a session may not have negotiated, each with its code in the last digits. */
   readonly #optionalEntries: number[] = [];
   #authority: Authority | undefined;
   #endTasks: (() => void)[] | undefined;
@@ -312,7 +315,7 @@ export class Job {
 
   /** The entries of kinds that a session may not have negotiated, in order. */
   get optionalEntries(): readonly (readonly [n: number, code: EntryCode])[] {
-    return this.#optionalEntries.map((n) => (n < 0 ? [-n, ENTRY.result_chunk] : [n, ENTRY.progress]));
+    return this.#optionalEntries.map((packed) => [Math.floor(packed / CODES), (packed % CODES) as EntryCode]);
   }
 
   /** The row to store for it. */
@@ -584,8 +587,7 @@ export class Job {
   #append(code: EntryCode, ts: number, payload: string): void {
     this.#lastN += 1;
     const entry: Entry = { n: this.#lastN, ts, code, payload };
-    if (code === ENTRY.progress) this.#optionalEntries.push(this.#lastN);
-    else if (code === ENTRY.result_chunk) this.#optionalEntries.push(-this.#lastN);
+    if (isOptional(code)) this.#optionalEntries.push(this.#lastN * CODES + code);
     this.#writtenInTurn = this.#tools.journal.append(this.id, this.#facts.epoch, entry);
     for (const feed of this.#followers) {
       const seq = feed.add(this, entry);

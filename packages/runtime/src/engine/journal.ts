@@ -16,6 +16,7 @@ import type {
   JobRecord,
   SessionRecord,
   Store,
+  StoredRecord,
 } from "../store/store.ts";
 
 /** Somebody who must hear that a batch with runs of theirs is durable. */
@@ -33,6 +34,7 @@ class OpenBatch {
   readonly follows: { readonly sessionId: SessionId; readonly jobId: JobId; readonly isOn: boolean }[] = [];
   readonly audit: AuditRecord[] = [];
   readonly credentials = new Map<string, CredentialRecord>();
+  readonly records = new Map<string, StoredRecord>();
   /** Not part of what is stored. */
   readonly callbacks: (() => void)[] = [];
   readonly listeners = new Map<SessionId, CommitListener>();
@@ -47,6 +49,7 @@ const storable = (batch: OpenBatch): Batch => ({
   ...batch,
   sessions: batch.sessions.values(),
   credentials: [...batch.credentials.values()],
+  records: batch.records.values(),
 });
 
 export interface JournalOptions {
@@ -131,6 +134,11 @@ export class Journal {
 
   putCredential(credential: CredentialRecord): void {
     this.#open.credentials.set(credential.alias, credential);
+    this.#schedule();
+  }
+
+  putRecord(record: StoredRecord): void {
+    this.#open.records.set(`${record.kind} ${record.id}`, record);
     this.#schedule();
   }
 
@@ -230,4 +238,5 @@ const isEmpty = (batch: OpenBatch): boolean =>
   batch.follows.length === 0 &&
   batch.audit.length === 0 &&
   batch.credentials.size === 0 &&
+  batch.records.size === 0 &&
   batch.callbacks.length === 0;

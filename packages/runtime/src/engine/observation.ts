@@ -11,13 +11,14 @@ import {
   PermissionDeniedError,
   type SessionId,
 } from "@arcp/core";
-import { ENTRY, type EntryCode, type JobQuery, type JobRecord, type Store } from "../store/store.ts";
+import type { EntryCode, JobQuery, JobRecord, Store } from "../store/store.ts";
 import { parseReference } from "./agents.ts";
 import { timestamp } from "./entry-text.ts";
 import type { Job } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import type { Session } from "./session.ts";
+import { isOptional, isShownEverything } from "./visibility.ts";
 
 /** What a policy is told of a job. */
 export interface JobView {
@@ -263,9 +264,7 @@ export class Observation {
 
 /** Is the history asked for, if any, shown whole? */
 const isShownWhole = (session: Session, { history }: SubscribeRequest): boolean =>
-  !history || (session.feed.shows(ENTRY.progress) && session.feed.shows(ENTRY.result_chunk));
-
-const isOptional = (code: EntryCode): boolean => code === ENTRY.progress || code === ENTRY.result_chunk;
+  !history || isShownEverything((code) => session.feed.shows(code));
 
 /** Numbers entries `fromN` to `lastN`, without those of kinds that the session is not shown. */
 function addHistory(

@@ -6,11 +6,12 @@
  *   detached -> (gone)     the window is over; the registry forgets it
  */
 import type { Clock, JobId, Logger, SessionId, TraceId } from "@arcp/core";
-import { ENTRY, type EntryCode, type FeedRun, type SessionRecord, type Store } from "../store/store.ts";
+import { ENTRY, type FeedRun, type SessionRecord, type Store } from "../store/store.ts";
 import { Delivery, type FeedSink } from "./delivery.ts";
 import { Feed } from "./feed.ts";
 import type { Job } from "./job.ts";
 import type { Journal } from "./journal.ts";
+import { isShown } from "./visibility.ts";
 
 /** The connection that a session is attached to. */
 export interface Link {
@@ -91,7 +92,7 @@ export class Session {
       sessionId: record.id,
       journal: tools.journal,
       lastRun,
-      shows: (code) => this.#shows(code),
+      shows: (code) => isShown(code, record.wire, this.#features),
       onCommitted: (items) => {
         if (this.#attachment.phase === "attached") this.#attachment.delivery.onCommitted(items);
       },
@@ -243,11 +244,5 @@ export class Session {
     this.#relief = undefined;
     relief?.stopTimer();
     relief?.gate.resolve();
-  }
-
-  #shows(code: EntryCode): boolean {
-    if (code === ENTRY.progress) return this.#features.has("progress");
-    if (code === ENTRY.result_chunk) return this.#features.has("result_chunk");
-    return true;
   }
 }

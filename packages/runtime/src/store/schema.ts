@@ -110,5 +110,21 @@ CREATE INDEX credential_outstanding ON credential (created_at, alias) WHERE stat
 CREATE INDEX credential_revoked ON credential (revoked_at) WHERE state = 3;
 `;
 
+/** `record` holds small documents of several kinds. */
+const VERSION_3 = `
+CREATE TABLE record (
+  kind TEXT NOT NULL,
+  id TEXT NOT NULL,
+  principal TEXT NOT NULL,
+  job_id TEXT,
+  due_at INTEGER,
+  data TEXT NOT NULL,
+  PRIMARY KEY (kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX record_by_principal ON record (kind, principal, id);
+CREATE INDEX record_by_job ON record (job_id, kind, id) WHERE job_id IS NOT NULL;
+CREATE INDEX record_due ON record (kind, due_at) WHERE due_at IS NOT NULL;
+`;
+
 /** Each step takes a file from the version before it to the next. `user_version` counts the steps taken. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];

@@ -1,6 +1,6 @@
 /** Rows of the embedded store, and the records that they stand for. */
 import type { JobId, LoggedJob, SessionId } from "@arcp/core";
-import type { CredentialRecord, CredentialState, JobRecord, SessionRecord } from "./store.ts";
+import type { CredentialRecord, CredentialState, JobRecord, SessionRecord, StoredRecord } from "./store.ts";
 
 export interface JobRow {
   key: number;
@@ -51,6 +51,15 @@ export interface CredentialRow {
   attempts: number;
   last_error: string | null;
   revoked_at: number | null;
+}
+
+export interface RecordRow {
+  kind: string;
+  id: string;
+  principal: string;
+  job_id: string | null;
+  due_at: number | null;
+  data: string;
 }
 
 /** Stored by their place: never reorder. A row's number never goes down. */
@@ -126,4 +135,8 @@ export function credentialRecord(row: CredentialRow): CredentialRecord {
     lastError: row.last_error,
     revokedAt: row.revoked_at,
   };
+}
+
+export function storedRecord({ kind, id, principal, job_id, due_at, data }: RecordRow): StoredRecord {
+  return { kind, id, principal, jobId: job_id as JobId | null, dueAt: due_at, data };
 }

@@ -107,6 +107,13 @@ export function prepare(db: Database.Database) {
       `DELETE FROM credential WHERE state = 3 AND revoked_at < ?
         AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = credential.job_id)`,
     ),
+    putRecord: statement(
+      `INSERT INTO record (kind, id, principal, job_id, due_at, data) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (kind, id) DO UPDATE SET principal = excluded.principal, job_id = excluded.job_id,
+        due_at = excluded.due_at, data = excluded.data`,
+    ),
+    deleteRecord: statement("DELETE FROM record WHERE kind = ? AND id = ?"),
+    record: statement("SELECT * FROM record WHERE kind = ? AND id = ?"),
     audit: statement("INSERT INTO audit (at, action, principal, facts) VALUES (?, ?, ?, ?)"),
   };
 }

@@ -9,9 +9,11 @@ import {
   type JobRow,
   jobRecord,
   loggedJob,
+  type RecordRow,
   type RunRow,
   type SessionRow,
   sessionRecord,
+  storedRecord,
 } from "./sqlite-rows.ts";
 import { prepare } from "./sqlite-statements.ts";
 import {
@@ -26,9 +28,11 @@ import {
   type JobQuery,
   type JobRecord,
   messageTypeOf,
+  type RecordQuery,
   type SessionRecord,
   StaleWriterError,
   type Store,
+  type StoredRecord,
 } from "./store.ts";
 
 export interface SqliteStoreOptions {
@@ -121,6 +125,10 @@ class SqliteStore implements Store {
     }
     for (const { at, action, principal, facts } of batch.audit) sql.audit.run(at, action, principal, facts);
     for (const credential of batch.credentials) this.#putCredential(credential);
+    for (const { kind, id, principal, jobId, dueAt, data } of batch.records) {
+      if (data === null) sql.deleteRecord.run(kind, id);
+      else sql.putRecord.run(kind, id, principal, jobId, dueAt, data);
+    }
   }
 
   #putSession(session: SessionRecord): void {
@@ -344,6 +352,23 @@ class SqliteStore implements Store {
     if (query.after) add("(created_at, alias) > (?, ?)", query.after.createdAt, query.after.alias);
     const statement = this.#db.prepare(`SELECT * FROM credential ${where()} ORDER BY created_at, alias LIMIT ?`);
     return (statement.all(...values, query.limit) as CredentialRow[]).map(credentialRecord);
+  }
+
+  async findRecord(kind: string, id: string): Promise<StoredRecord | undefined> {
+    const row = this.#sql.record.get(kind, id) as RecordRow | undefined;
+    return row && storedRecord(row);
+  }
+
+  async listRecords(query: RecordQuery): Promise<readonly StoredRecord[]> {
+    const { where, values, add } = conditions();
+    add("kind = ?", query.kind);
+    if (query.principal !== undefined) add("principal = ?", query.principal);
+    if (query.jobId !== undefined) add("job_id = ?", query.jobId);
+    if (query.dueBefore !== undefined) add("due_at < ?", query.dueBefore);
+    if (query.after !== undefined) add("id > ?", query.after);
+    const order = query.dueBefore === undefined ? "id" : "due_at, id";
+    const statement = this.#db.prepare(`SELECT * FROM record ${where()} ORDER BY ${order} LIMIT ?`);
+    return (statement.all(...values, query.limit) as RecordRow[]).map(storedRecord);
   }
 
   async takeOver(

@@ -22,11 +22,29 @@ export const ENTRY = {
   vendor: 10,
   /** A `status` whose stored body lacks the secret that the submitter is shown (§9.8.2). */
   credential_rotated: 11,
+  /** The job was asked for over wire 1.0. */
+  accepted: 12,
+  started: 13,
+  question_asked: 14,
+  question_closed: 15,
+  stream_opened: 16,
+  stream_chunk: 17,
+  stream_closed: 18,
+  /** A permission was granted, extended or revoked (RFC §15.5). */
+  lease: 19,
   result: 20,
   error: 21,
+  checkpoint: 22,
+  span: 23,
+  /** The job waits, or goes on (RFC §10.2). */
+  state: 24,
+  handoff: 25,
 } as const;
 
 export type EntryCode = (typeof ENTRY)[keyof typeof ENTRY];
+
+/** Is this the last entry of its job? */
+export const isTerminal = (code: EntryCode): boolean => code === ENTRY.result || code === ENTRY.error;
 
 /** The message that carries an entry. */
 export function messageTypeOf(code: EntryCode): LoggedEntry["type"] {
@@ -125,6 +143,30 @@ export interface AuditRecord {
   readonly facts: string;
 }
 
+/** A small document of its own: an artifact's facts, a schedule, a checkpoint. Unique by kind and id. */
+export interface StoredRecord {
+  readonly kind: string;
+  readonly id: string;
+  /** Whose it is. */
+  readonly principal: string;
+  readonly jobId: JobId | null;
+  /** When somebody must look at it, in milliseconds since the epoch; `null`: nobody must. */
+  readonly dueAt: number | null;
+  /** A JSON object; `null` deletes the record. */
+  readonly data: string | null;
+}
+
+export interface RecordQuery {
+  readonly kind: string;
+  readonly principal?: string;
+  readonly jobId?: JobId;
+  /** Only records that are due before this, soonest first; otherwise by id. */
+  readonly dueBefore?: number;
+  /** The id of the last record of the page before; not with `dueBefore`. */
+  readonly after?: string;
+  readonly limit: number;
+}
+
 /**
  * What is known of a secret at the upstream that issued it (§9.8). States only ever go forward:
  *
@@ -187,6 +229,8 @@ export interface Batch {
   readonly audit: readonly AuditRecord[];
   /** Replace those with the same alias. One whose stored state is further on refuses the batch: its writer is stale. */
   readonly credentials: readonly CredentialRecord[];
+  /** Replace those of the same kind and id. */
+  readonly records: Iterable<StoredRecord>;
 }
 
 /** An entry as one session sees it. */
@@ -238,6 +282,9 @@ export interface Store extends EventLog {
   /** The session that a token hash, current or previous, belongs to. */
   findSessionByToken(hash: string): Promise<SessionId | undefined>;
   findIdempotency(principal: string, key: string): Promise<IdempotencyRecord | undefined>;
+  findRecord(kind: string, id: string): Promise<StoredRecord | undefined>;
+  /** At most `limit` records. */
+  listRecords(query: RecordQuery): Promise<readonly StoredRecord[]>;
   /** The credentials that are not known to be dead, by creation time. */
   outstandingCredentials(): Promise<readonly CredentialRecord[]>;
   /** Credentials by creation time and then alias, ascending, at most `limit`. */

@@ -1,6 +1,6 @@
 /** Journal entries as wire 1.1 envelopes: a prefix per job, the number, the payload as it was stored. */
 import { crockford, type SessionId } from "@arcp/core";
-import { ENTRY, type Entry, messageTypeOf } from "../../store/store.ts";
+import { type Entry, isTerminal, messageTypeOf } from "../../store/store.ts";
 
 /** The highest number that an id has room for: 2^40 messages in one session. */
 const SEQ_CHARS = 8;
@@ -23,7 +23,7 @@ export class Spelling {
 
   /** The frame that carries `entry` as number `seq`. The same arguments give the same frame, id included. */
   frame(seq: number, job: { readonly id: string; readonly traceId: string }, entry: Entry): string {
-    if (entry.code >= ENTRY.result) return this.frameOf(messageTypeOf(entry.code), seq, job, entry.ts, entry.payload);
+    if (isTerminal(entry.code)) return this.frameOf(messageTypeOf(entry.code), seq, job, entry.ts, entry.payload);
     if (job.id !== this.#jobId) {
       this.#jobId = job.id;
       this.#eventPrefix = this.#prefix("job.event", job);
