@@ -51,7 +51,7 @@ export type Outcome =
 type Life =
   | { readonly phase: "pending" }
   | { readonly phase: "running"; readonly stopTimer: () => void }
-  | { readonly phase: "cancelling"; readonly stopTimer: () => void }
+  | { readonly phase: "cancelling"; readonly stopTimer: () => void; readonly outcome: Outcome }
   | { readonly phase: "unwinding"; readonly stopTimer: () => void; readonly error: LeaseExpiredError }
   | { readonly phase: "ended"; readonly outcome: Outcome };
 
@@ -86,6 +86,16 @@ export interface LeaseExpiryOptions {
   readonly endsIdleJobs: boolean;
 }
 
+/** What a job that was asked for over wire 1.0 answers. */
+export interface JobOrigin {
+  /** The id of the command. */
+  readonly commandId: string;
+  /** How it ends: with `tool.result` or `tool.error`, or with `job.completed` or `job.failed` (RFC §6.3). */
+  readonly mode: "tool" | "durable";
+  /** What was asked for: `tool.invoke`, `workflow.start`, … */
+  readonly command: string;
+}
+
 export interface JobFacts {
   readonly id: JobId;
   readonly sessionId: SessionId;
@@ -96,6 +106,8 @@ export interface JobFacts {
   readonly budget: Budget | undefined;
   readonly parentJobId: JobId | null;
   readonly delegateId?: string | undefined;
+  /** `undefined` for a job that was submitted over wire 1.1. */
+  readonly origin?: JobOrigin | undefined;
   /** Was it issued credentials? Then what its agent says is masked (§9.8, §14). */
   readonly hasCredentials?: boolean;
   /** How many jobs stand above it; 0 for one that a client submitted. */
@@ -126,6 +138,9 @@ export class Job {
   readonly #optionalEntries: number[] = [];
   #authority: Authority | undefined;
   #endTasks: (() => void)[] | undefined;
+  #lastWords: Set<() => void> | undefined;
+  /** What it waits for; it is blocked while there is anything. */
+  #waits: Set<string> | undefined;
   /** Made when somebody waits for the next entry. */
   #written: PromiseWithResolvers<void> | undefined;
   #stopExpiryTimer: (() => void) | undefined;
@@ -189,6 +204,10 @@ export class Job {
   /** The delegation that made it; `undefined` for a job that a client submitted. */
   get delegateId(): string | undefined {
     return this.#facts.delegateId;
+  }
+
+  get origin(): JobOrigin | undefined {
+    return this.#facts.origin;
   }
 
   get traceId(): TraceId {
@@ -299,6 +318,33 @@ export class Job {
     else this.#endTasks.push(task);
   }
 
+  /** Calls `task` just before the last entry is written, unless what this returns has been called. */
+  beforeEnd(task: () => void): () => void {
+    this.#lastWords ??= new Set();
+    this.#lastWords.add(task);
+    return () => void this.#lastWords?.delete(task);
+  }
+
+  /** Is it waiting for a person, a permission or something outside (RFC §10.2)? */
+  get isBlocked(): boolean {
+    return (this.#waits?.size ?? 0) > 0;
+  }
+
+  /** The job waits for `what` until the function that this returns is called; told when that begins and ends. */
+  block(what: string): () => void {
+    this.#waits ??= new Set();
+    const waits = this.#waits;
+    if (waits.size === 0) this.#tellState("blocked", what);
+    waits.add(what);
+    return () => {
+      if (waits.delete(what) && waits.size === 0) this.#tellState("running", what);
+    };
+  }
+
+  #tellState(state: "blocked" | "running", reason: string): void {
+    if (!this.isTerminal) this.emit(ENTRY.state, "x-vendor.arcp.state", { state, reason }).catch(() => {});
+  }
+
   /** Entries in the journal. */
   get lastN(): number {
     return this.#lastN;
@@ -389,10 +435,10 @@ export class Job {
   }
 
   /**
-   * Tells the agent to stop. It ends as cancelled when the agent has settled, or after `graceMs` all the same.
-   * Returns false, and does nothing, if it has ended.
+   * Tells the agent to stop. It ends as cancelled when the agent has settled, or after `graceMs` as `overrun` says, by
+   * default as cancelled too. Returns false, and does nothing, if it has ended.
    */
-  cancel(reason: string | undefined, graceMs: number): boolean {
+  cancel(reason: string | undefined, graceMs: number, overrun?: Outcome): boolean {
     if (this.#life.phase === "ended") return false;
     if (this.#life.phase === "cancelling") return true;
     const error = new CancelledError(reason ?? "cancelled by the client");
@@ -401,8 +447,12 @@ export class Job {
       return true;
     }
     this.#life.stopTimer();
-    const stopTimer = this.#tools.clock.setTimer(() => this.end({ status: "cancelled", error }), graceMs);
-    this.#life = { phase: "cancelling", stopTimer };
+    const outcome: Outcome = { status: "cancelled", error };
+    const stopTimer = this.#tools.clock.setTimer(() => {
+      this.#life = { phase: "cancelling", stopTimer, outcome: overrun ?? outcome };
+      this.end(outcome);
+    }, graceMs);
+    this.#life = { phase: "cancelling", stopTimer, outcome };
     this.#stopReason = error;
     this.#span?.event("arcp.job.cancelling");
     this.#stop?.abort(error);
@@ -478,6 +528,9 @@ export class Job {
    */
   end(asked: Outcome): boolean {
     if (this.#life.phase === "ended") return false;
+    const words = [...(this.#lastWords ?? [])];
+    this.#lastWords = undefined;
+    for (const say of words) say();
     const outcome = this.#overruled(asked);
     const error = outcome.status === "success" ? undefined : outcome.error;
     const members =
@@ -537,8 +590,7 @@ export class Job {
   /** What is under way decides how the job ends, not what its agent makes of it. */
   #overruled(asked: Outcome): Outcome {
     if (this.#life.phase === "unwinding") return { status: "error", error: this.#life.error };
-    if (this.#life.phase !== "cancelling") return asked;
-    return { status: "cancelled", error: this.#stopReason ?? new CancelledError("cancelled") };
+    return this.#life.phase === "cancelling" ? this.#life.outcome : asked;
   }
 
   /** JSON without the secrets of the job's own credentials. That an agent told one is an alarm. */

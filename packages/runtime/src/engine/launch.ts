@@ -1,6 +1,6 @@
 /** The last steps of every job, however it was asked for: it is made, numbered, stored, told of and started. */
 import { InternalError, type JobId, type JsonObject, type Logger } from "@arcp/core";
-import type { IdempotencyRecord, JobRecord } from "../store/store.ts";
+import { ENTRY, type IdempotencyRecord, type JobRecord } from "../store/store.ts";
 import { AgentContext, type AgentTools } from "./agent-context.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
 import type { Agent } from "./agents.ts";
@@ -106,6 +106,13 @@ export class Launch {
     if (job.hasCredentials) {
       this.#guards.set(job.id, guard);
       job.whenEnded(() => this.#guards.delete(job.id));
+    }
+    const { origin } = job;
+    if (origin !== undefined) {
+      const { commandId: command_id, mode, command } = origin;
+      const body = { command_id, mode, command, agent: job.agentRef };
+      void job.emit(ENTRY.accepted, "x-vendor.arcp.accepted", body);
+      void job.emit(ENTRY.started, "x-vendor.arcp.started", {});
     }
     const context = new AgentContext({ job, guard, logger, operations, tools: agentTools });
     if (namesFiles(job.lease)) context.pinOperations();

@@ -131,6 +131,15 @@ export class SessionRegistry {
     return { session, resumeToken };
   }
 
+  /**
+   * The session of that id, for `principal` who owns it (RFC §19). `undefined` if there is none, it is another's, or its
+   * window is over.
+   */
+  async reclaim(id: SessionId, principal: string): Promise<Session | undefined> {
+    const session = await this.load(id);
+    return session === undefined || session.principal !== principal || this.#isOver(session) ? undefined : session;
+  }
+
   /** Forgets a session that nobody has the token of. It is swept as one whose window is over. */
   discard(session: Session): void {
     session.update({ detachedAt: 0 });

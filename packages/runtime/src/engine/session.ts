@@ -146,17 +146,28 @@ export class Session {
       this.#attachment.delivery.stop();
       this.#attachment.link.displaced();
     }
-    const { store, logger, clock } = this.#tools;
-    const delivery = new Delivery({
-      ...{ feed: this.feed, store, logger, sink: link.sink, afterSeq },
-      now: () => clock.monotonic(),
-      onProgress: () => this.#relieve(),
-    });
+    const delivery = this.#delivery(link, afterSeq);
     this.#isGivenUp = false;
     this.#attachment = { phase: "attached", link, delivery, hasAcked: false };
     this.#announced = this.#announced.filter(({ afterSeq: announcedAfter }) => announcedAfter >= afterSeq);
     for (const { acceptance } of this.#announced) link.announce(acceptance);
     if (this.#record.detachedAt !== null) this.update({ detachedAt: null });
+  }
+
+  /** Sends everything after `afterSeq` once more through the link that it is attached to (RFC §19). */
+  rewind(link: Link, afterSeq: number): void {
+    if (this.#attachment.phase !== "attached" || this.#attachment.link !== link) return;
+    this.#attachment.delivery.stop();
+    this.#attachment = { ...this.#attachment, delivery: this.#delivery(link, afterSeq) };
+  }
+
+  #delivery(link: Link, afterSeq: number): Delivery {
+    const { store, logger, clock } = this.#tools;
+    return new Delivery({
+      ...{ feed: this.feed, store, logger, sink: link.sink, afterSeq },
+      now: () => clock.monotonic(),
+      onProgress: () => this.#relieve(),
+    });
   }
 
   /** The connection of `link` is gone. Does nothing if another one has taken its place. */

@@ -14,6 +14,7 @@ import { ENTRY, type EntryCode, type IdempotencyRecord, type Store } from "../st
 import type { Agent, AgentRegistry } from "./agents.ts";
 import { digestOf } from "./canonical-json.ts";
 import type { Issuance } from "./credentials/credentials.ts";
+import type { JobOrigin } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import { acceptedPayload, type Launch } from "./launch.ts";
@@ -31,6 +32,8 @@ export interface SubmitRequest {
   readonly idempotencyKey: string | undefined;
   readonly maxRuntimeSec: number | undefined;
   readonly trace: TraceContext | undefined;
+  /** What the job answers, if it was asked for over wire 1.0. */
+  readonly origin?: JobOrigin;
 }
 
 export type OnAccepted = (acceptance: Acceptance) => void;
@@ -140,6 +143,7 @@ export class Submission {
       budget: Budget.fromLease(lease),
       openModels: this.#options.openModels,
       parentJobId: null,
+      origin: request.origin,
       trace: request.trace ?? { traceId: newTraceId() },
       createdAt: now,
       maxRuntimeMs: request.maxRuntimeSec === undefined ? undefined : request.maxRuntimeSec * MS_PER_SECOND,

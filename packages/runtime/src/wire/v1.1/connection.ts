@@ -43,8 +43,8 @@ import {
 import { IdleLimit } from "./idle-limit.ts";
 import { Outbox, type RequestReference } from "./outbox.ts";
 import { asSpecified, type Profile, profileOf, STANDARD } from "./profiles.ts";
-import { ReplyOrder } from "./reply-order.ts";
-import { RequestLane } from "./request-lane.ts";
+import { ReplyOrder } from "../reply-order.ts";
+import { RequestLane } from "../request-lane.ts";
 import { type Reply, Requests } from "./requests.ts";
 
 /** Answers a vendor's message (§15). What it returns is not sent: it replies through the session. */
