@@ -9,6 +9,7 @@ const MIB = 1024 * 1024;
 
 /** A connection whose other end reads as slowly as the test says. */
 class SlowTransport implements Transport {
+  readonly carriesBinary = false;
   readonly #inner: Transport;
   #bufferedBytes = 0;
   readonly #drained = Promise.withResolvers<void>();
@@ -42,12 +43,20 @@ class SlowTransport implements Transport {
     this.#inner.send(frame);
   }
 
+  sendBinary(bytes: Uint8Array): void {
+    this.#inner.sendBinary(bytes);
+  }
+
   drained(): Promise<void> {
     return Promise.race([this.#drained.promise, this.closed.then(() => {})]);
   }
 
   onFrame(handler: (frame: string) => void): void {
     this.#inner.onFrame(handler);
+  }
+
+  onBinary(handler: (bytes: Uint8Array) => void): void {
+    this.#inner.onBinary(handler);
   }
 
   onMalformed(handler: (problem: string) => void): void {

@@ -1,11 +1,11 @@
 import {
   ARCPError,
   CancelledError,
+  connectTransport,
   InvalidRequestError,
   type Transport,
   toJobId,
   ulid,
-  WebSocketTransport,
 } from "@arcp/core";
 import { Backlog } from "./backlog.ts";
 import { Correlation, requireFeature } from "./correlation.ts";
@@ -93,9 +93,9 @@ export class ARCPClient {
   }
 
   /**
-   * Connects to a `ws:` or `wss:` URL, or through a factory, and keeps connected: after a loss the client connects again
-   * with growing, jittered waits and resumes the session (§6.3) until the resume window has passed. Rejects when the
-   * first connection fails.
+   * Connects to a `ws:` or `wss:` URL, in Node also to `unix:///path/of/a/socket`, or through a factory, and keeps
+   * connected: after a loss the client connects again with growing, jittered waits and resumes the session (§6.3) until
+   * the resume window has passed. Rejects when the first connection fails.
    */
   static async connect(target: string | URL | TransportFactory, options: ConnectOptions = {}): Promise<ARCPClient> {
     const { reconnect = {}, resume, signal, ...clientOptions } = options;
@@ -103,7 +103,7 @@ export class ARCPClient {
     const factory: TransportFactory =
       typeof target === "function"
         ? target
-        : (abort) => WebSocketTransport.connect(String(target), { signal: abort, allowInsecure });
+        : (abort) => connectTransport(String(target), { signal: abort, allowInsecure });
     const client = new ARCPClient(clientOptions, { factory, options: reconnect });
     try {
       await client.#link.start(resume, signal);

@@ -1,5 +1,13 @@
 /** `@arcp/core`: the wire primitives that client and runtime share. */
 export * from "./shared.ts";
+export { connectTransport } from "./transport/connect.node.ts";
+export {
+  connectSocket,
+  type RunningSocketServer,
+  type SocketConnectOptions,
+  type SocketServerOptions,
+  startSocketServer,
+} from "./transport/socket.ts";
 export { StdioTransport, type StdioTransportOptions } from "./transport/stdio.ts";
 export { WebSocketTransport } from "./transport/websocket.node.ts";
 export {

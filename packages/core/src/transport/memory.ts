@@ -1,6 +1,7 @@
 import {
   CLOSE_ABNORMAL,
   CLOSE_NORMAL,
+  CLOSE_UNSUPPORTED,
   CloseSignal,
   Inbox,
   type Transport,
@@ -14,6 +15,8 @@ export type FrameFate = "deliver" | "drop" | "duplicate" | "cut";
 export interface MemoryTransportOptions {
   /** Decides the fate of each frame that this end sends. `index` counts from 0. */
   readonly onSend?: (frame: string, index: number) => FrameFate;
+  /** The same for binary frames. `index` goes on counting: it is the place among all frames. */
+  readonly onSendBinary?: (bytes: Uint8Array, index: number) => FrameFate;
 }
 
 /** Runs after the current task and its microtasks: a peer never answers inside the sender's call. */
@@ -21,20 +24,22 @@ const nextTask: (task: () => void) => void =
   typeof setImmediate === "function" ? (task) => void setImmediate(task) : (task) => void setTimeout(task, 0);
 
 /**
- * One end of an in-process connection. It behaves like a network: frames are text, arrive in order and later, stop
- * while the reader is paused, and may be lost by plan.
+ * One end of an in-process connection. It behaves like a network: frames are text or copied bytes, arrive in order and
+ * later, stop while the reader is paused, and may be lost by plan.
  */
 export class MemoryTransport implements Transport {
   readonly peer: TransportPeer = { kind: "memory", isConfidential: true };
-  readonly #inbox = new Inbox();
+  readonly carriesBinary = true;
+  readonly #inbox = new Inbox(() => this.#refuseBinary());
   readonly #close = new CloseSignal();
   readonly #options: MemoryTransportOptions;
   #other: MemoryTransport | undefined;
   #sent = 0;
-  #inFlight: string[] = [];
+  #inFlight: (string | Uint8Array)[] = [];
   #inFlightBytes = 0;
   #isScheduled = false;
   #drainWaiters: (() => void)[] = [];
+  #onMalformed: (problem: string) => void = () => {};
 
   constructor(options: MemoryTransportOptions = {}) {
     this.#options = options;
@@ -59,15 +64,13 @@ export class MemoryTransport implements Transport {
 
   send(frame: string): void {
     if (this.isClosed) return;
-    const fate = this.#options.onSend?.(frame, this.#sent) ?? "deliver";
-    this.#sent += 1;
-    if (fate === "cut") {
-      this.abort("cut");
-      return;
-    }
-    if (fate === "drop") return;
-    this.#queue(frame);
-    if (fate === "duplicate") this.#queue(frame);
+    this.#dispatch(frame, this.#options.onSend?.(frame, this.#sent));
+  }
+
+  sendBinary(bytes: Uint8Array): void {
+    if (this.isClosed) return;
+    const copy = new Uint8Array(bytes);
+    this.#dispatch(copy, this.#options.onSendBinary?.(copy, this.#sent));
   }
 
   drained(): Promise<void> {
@@ -79,8 +82,12 @@ export class MemoryTransport implements Transport {
     this.#inbox.onFrame(handler);
   }
 
-  onMalformed(): void {
-    // Frames are strings here: nothing can arrive that is not one.
+  onBinary(handler: (bytes: Uint8Array) => void): void {
+    this.#inbox.onBinary(handler);
+  }
+
+  onMalformed(handler: (problem: string) => void): void {
+    this.#onMalformed = handler;
   }
 
   pause(): void {
@@ -113,7 +120,23 @@ export class MemoryTransport implements Transport {
     nextTask(() => this.#deliver());
   }
 
-  #queue(frame: string): void {
+  #dispatch(frame: string | Uint8Array, fate: FrameFate = "deliver"): void {
+    this.#sent += 1;
+    if (fate === "cut") {
+      this.abort("cut");
+      return;
+    }
+    if (fate === "drop") return;
+    this.#queue(frame);
+    if (fate === "duplicate") this.#queue(typeof frame === "string" ? frame : new Uint8Array(frame));
+  }
+
+  #refuseBinary(): void {
+    this.#onMalformed("a binary frame");
+    this.close(CLOSE_UNSUPPORTED, "text frames only");
+  }
+
+  #queue(frame: string | Uint8Array): void {
     this.#inFlight.push(frame);
     this.#inFlightBytes += frame.length;
     this.schedule();
@@ -128,7 +151,8 @@ export class MemoryTransport implements Transport {
     this.#inFlightBytes = 0;
     for (const frame of frames) {
       if (other.isClosed) break;
-      other.#inbox.push(frame);
+      if (typeof frame === "string") other.#inbox.push(frame);
+      else other.#inbox.pushBinary(frame);
     }
     this.#releaseDrainWaiters();
   }

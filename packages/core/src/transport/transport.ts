@@ -1,4 +1,7 @@
-/** What carries frames between two peers (§4). One frame is one JSON envelope as text. */
+/**
+ * What carries frames between two peers (§4). One frame is one JSON envelope as text. Some carriers also take frames of
+ * bytes, which belong to the envelope before them (RFC §11.3).
+ */
 import { ARCPError } from "../errors.ts";
 
 /** How a connection ended. */
@@ -10,10 +13,15 @@ export interface TransportClose {
 
 /** What a carrier knows of the other side. */
 export interface TransportPeer {
-  readonly kind: "memory" | "stdio" | "websocket";
+  readonly kind: "memory" | "stdio" | "websocket" | "socket";
   /** Can nobody else on the network read this connection? In-process, pipes, loopback and TLS are confidential. */
   readonly isConfidential: boolean;
   readonly remoteAddress?: string;
+  /**
+   * `sha256:` and the digest, in lower-case hexadecimal, of the certificate (DER) with which the client proved who it is
+   * (RFC §8.2). Absent without such a certificate, and when no authority that the listener accepts vouches for it.
+   */
+  readonly certificateFingerprint?: string;
 }
 
 /**
@@ -25,12 +33,25 @@ export interface Transport {
   readonly peer: TransportPeer;
   /** Queues one frame. Never blocks. Does nothing after the end: {@link closed} is where that is learnt. */
   send(frame: string): void;
-  /** Bytes taken by {@link send} that have not left this process. */
+  /** Does this carrier have frames of bytes? */
+  readonly carriesBinary: boolean;
+  /**
+   * Queues one binary frame, in order with what {@link send} takes (RFC §11.3). The bytes are copied: they are the
+   * caller's again at once. Throws if the carrier has no such frames; otherwise like {@link send}.
+   */
+  sendBinary(bytes: Uint8Array): void;
+  /** Bytes taken by {@link send} and {@link sendBinary} that have not left this process. */
   readonly bufferedBytes: number;
   /** Resolves when {@link bufferedBytes} is low again, or the transport has ended. */
   drained(): Promise<void>;
   /** Sets the consumer. Called once. The handler must not throw. */
   onFrame(handler: (frame: string) => void): void;
+  /**
+   * Sets the consumer of binary frames, which come in order with those of {@link onFrame}, and not before it was called.
+   * Called once, when the peer may send them: one that arrives without a consumer is malformed and ends the connection.
+   * The handler must not throw; the bytes are its own.
+   */
+  onBinary(handler: (bytes: Uint8Array) => void): void;
   /** Sets what is called for input that is not a frame at all: text that is not UTF-8, a line without an end. */
   onMalformed(handler: (problem: string) => void): void;
   /** Stops reading, so that the peer feels the pressure. Frames already read are kept. */
@@ -55,14 +76,23 @@ export class TransportError extends ARCPError {
 
 /** Normal closure. */
 export const CLOSE_NORMAL = 1000;
+/** A frame of a kind that nobody here takes. */
+export const CLOSE_UNSUPPORTED = 1003;
 /** The connection vanished without a word. */
 export const CLOSE_ABNORMAL = 1006;
 
-/** Delivers frames to one consumer, keeps them until there is one, and while it is paused. */
+/** Delivers frames to one consumer in the order of their arrival, keeps them until there is one, and while it is paused. */
 export class Inbox {
-  #handler: ((frame: string) => void) | undefined;
+  readonly #refuseBinary: () => void;
+  #onFrame: ((frame: string) => void) | undefined;
+  #onBinary: ((bytes: Uint8Array) => void) | undefined;
   #isPaused = false;
-  #kept: string[] = [];
+  #kept: (string | Uint8Array)[] = [];
+
+  /** @param refuseBinary Called for each binary frame whose turn comes while nobody takes binary frames. */
+  constructor(refuseBinary: () => void = () => {}) {
+    this.#refuseBinary = refuseBinary;
+  }
 
   get isPaused(): boolean {
     return this.#isPaused;
@@ -70,14 +100,25 @@ export class Inbox {
 
   /** Takes a frame from the carrier. */
   push(frame: string): void {
-    if (this.#handler && !this.#isPaused && this.#kept.length === 0) this.#handler(frame);
+    if (this.#onFrame && !this.#isPaused && this.#kept.length === 0) this.#onFrame(frame);
     else this.#kept.push(frame);
   }
 
+  /** Takes a binary frame from the carrier. */
+  pushBinary(bytes: Uint8Array): void {
+    if (this.#onFrame && !this.#isPaused && this.#kept.length === 0) this.#takeBinary(bytes);
+    else this.#kept.push(bytes);
+  }
+
   onFrame(handler: (frame: string) => void): void {
-    if (this.#handler) throw new Error("a transport has one consumer");
-    this.#handler = handler;
+    if (this.#onFrame) throw new Error("a transport has one consumer");
+    this.#onFrame = handler;
     this.#deliver();
+  }
+
+  onBinary(handler: (bytes: Uint8Array) => void): void {
+    if (this.#onBinary) throw new Error("a transport has one consumer");
+    this.#onBinary = handler;
   }
 
   pause(): void {
@@ -90,11 +131,17 @@ export class Inbox {
   }
 
   #deliver(): void {
-    while (this.#handler && !this.#isPaused) {
+    while (this.#onFrame && !this.#isPaused) {
       const frame = this.#kept.shift();
       if (frame === undefined) return;
-      this.#handler(frame);
+      if (typeof frame === "string") this.#onFrame(frame);
+      else this.#takeBinary(frame);
     }
+  }
+
+  #takeBinary(bytes: Uint8Array): void {
+    if (this.#onBinary) this.#onBinary(bytes);
+    else this.#refuseBinary();
   }
 }
 

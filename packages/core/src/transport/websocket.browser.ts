@@ -15,7 +15,7 @@ interface PlatformSocket {
   readonly bufferedAmount: number;
   readonly readyState: number;
   binaryType: string;
-  send(data: string): void;
+  send(data: string | Uint8Array): void;
   close(code?: number, reason?: string): void;
   addEventListener(
     type: "open" | "message" | "close" | "error",
@@ -30,17 +30,20 @@ const OPEN = 1;
 /** Frames over the platform's own `WebSocket` (§4.1), for pages and workers. */
 export class WebSocketTransport implements Transport {
   readonly peer: TransportPeer;
+  readonly carriesBinary = true;
   readonly #socket: PlatformSocket;
-  readonly #inbox = new Inbox();
+  // A page may not close with 1003: the consumer learns of it and decides.
+  readonly #inbox = new Inbox(() => this.#onMalformed("a binary frame"));
   readonly #close = new CloseSignal();
   #onMalformed: (problem: string) => void = () => {};
 
   private constructor(socket: PlatformSocket, isConfidential: boolean) {
     this.#socket = socket;
     this.peer = { kind: "websocket", isConfidential };
-    socket.addEventListener("message", (event) => {
-      if (typeof event.data === "string") this.#inbox.push(event.data);
-      else this.#onMalformed("a binary frame");
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("message", ({ data }) => {
+      if (typeof data === "string") this.#inbox.push(data);
+      else this.#inbox.pushBinary(new Uint8Array(data as ArrayBuffer));
     });
     socket.addEventListener("close", (event) => this.#close.close(event.code ?? CLOSE_ABNORMAL, event.reason ?? ""));
   }
@@ -85,6 +88,10 @@ export class WebSocketTransport implements Transport {
     if (this.#socket.readyState === OPEN) this.#socket.send(frame);
   }
 
+  sendBinary(bytes: Uint8Array): void {
+    if (this.#socket.readyState === OPEN) this.#socket.send(bytes);
+  }
+
   async drained(): Promise<void> {
     // The platform has no event for this.
     while (!this.isClosed && this.bufferedBytes > LOW_WATER_BYTES) {
@@ -94,6 +101,10 @@ export class WebSocketTransport implements Transport {
 
   onFrame(handler: (frame: string) => void): void {
     this.#inbox.onFrame(handler);
+  }
+
+  onBinary(handler: (bytes: Uint8Array) => void): void {
+    this.#inbox.onBinary(handler);
   }
 
   onMalformed(handler: (problem: string) => void): void {

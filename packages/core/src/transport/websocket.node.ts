@@ -4,6 +4,7 @@ import { RUNTIME_FRAME_LIMITS } from "../limits.ts";
 import {
   CLOSE_ABNORMAL,
   CLOSE_NORMAL,
+  CLOSE_UNSUPPORTED,
   CloseSignal,
   Inbox,
   type Transport,
@@ -17,23 +18,23 @@ const LOW_WATER_BYTES = 64 * 1024;
 /** How long the other side may take to answer a close. */
 const CLOSE_TIMEOUT_MS = 5_000;
 const CLOSE_POLICY = 1008;
-const CLOSE_UNSUPPORTED = 1003;
 /** Answers to pings that may wait to be written before the peer is taken for hostile. */
 const MAX_BUFFERED_PONG_BYTES = 64 * 1024;
 /** What one answer takes beside what it repeats. */
 const PONG_BYTES = 64;
 
-/** Frames over a WebSocket (§4.1): one envelope per text frame. All frames sent in one task leave in one write. */
+/** Frames over a WebSocket (§4.1): one envelope per text frame, bytes in binary ones. All frames sent in one task leave in one write. */
 export class WebSocketTransport implements Transport {
   readonly peer: TransportPeer;
+  readonly carriesBinary = true;
   readonly #socket: WebSocket;
   readonly #stream: Socket | undefined;
   /** Only clients mask what they send. */
   readonly #isMasked: boolean;
-  readonly #inbox = new Inbox();
+  readonly #inbox = new Inbox(() => this.#refuseBinary());
   readonly #close = new CloseSignal();
   /** Frames sent in this task. */
-  #outgoing: string[] = [];
+  #outgoing: (string | Uint8Array)[] = [];
   #outgoingBytes = 0;
   #onMalformed: (problem: string) => void = () => {};
   /** What the answers to pings take that have not left yet. */
@@ -47,11 +48,8 @@ export class WebSocketTransport implements Transport {
     this.#stream = inside._socket;
     this.#isMasked = inside._isServer !== true;
     socket.on("message", (data, isBinary) => {
-      if (!isBinary) this.#inbox.push(String(data));
-      else {
-        this.#onMalformed("a binary frame");
-        this.close(CLOSE_UNSUPPORTED, "text frames only");
-      }
+      if (isBinary) this.#inbox.pushBinary(data as Buffer);
+      else this.#inbox.push(String(data));
     });
     socket.on("ping", (data) => this.#pong(data));
     socket.on("close", (code, reason) => this.#close.close(code, reason.toString()));
@@ -106,10 +104,11 @@ export class WebSocketTransport implements Transport {
   }
 
   send(frame: string): void {
-    if (this.#socket.readyState !== WebSocket.OPEN) return;
-    if (this.#outgoing.length === 0) process.nextTick(() => this.#flush());
-    this.#outgoing.push(frame);
-    this.#outgoingBytes += frame.length;
+    if (this.#socket.readyState === WebSocket.OPEN) this.#queue(frame);
+  }
+
+  sendBinary(bytes: Uint8Array): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#queue(new Uint8Array(bytes));
   }
 
   drained(): Promise<void> {
@@ -130,6 +129,10 @@ export class WebSocketTransport implements Transport {
 
   onFrame(handler: (frame: string) => void): void {
     this.#inbox.onFrame(handler);
+  }
+
+  onBinary(handler: (bytes: Uint8Array) => void): void {
+    this.#inbox.onBinary(handler);
   }
 
   onMalformed(handler: (problem: string) => void): void {
@@ -175,6 +178,17 @@ export class WebSocketTransport implements Transport {
     });
   }
 
+  #refuseBinary(): void {
+    this.#onMalformed("a binary frame");
+    this.close(CLOSE_UNSUPPORTED, "text frames only");
+  }
+
+  #queue(frame: string | Uint8Array): void {
+    if (this.#outgoing.length === 0) process.nextTick(() => this.#flush());
+    this.#outgoing.push(frame);
+    this.#outgoingBytes += frame.length;
+  }
+
   #flush(): void {
     const frames = this.#outgoing;
     if (frames.length === 0) return;
@@ -182,7 +196,7 @@ export class WebSocketTransport implements Transport {
     this.#outgoingBytes = 0;
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     if (this.#stream && !this.#isMasked) {
-      this.#stream.write(textFrames(frames));
+      this.#stream.write(encodeFrames(frames));
       return;
     }
     this.#stream?.cork();
@@ -191,20 +205,22 @@ export class WebSocketTransport implements Transport {
   }
 }
 
-/** FIN and the opcode of a text frame (RFC 6455 §5.2). */
+/** FIN and the opcodes of frames (RFC 6455 §5.2). */
 const FINAL_TEXT = 0x81;
+const FINAL_BINARY = 0x82;
 const LENGTH_IN_16_BITS = 126;
 const LENGTH_IN_64_BITS = 127;
 const MAX_16_BITS = 0xffff;
 
-/** `texts` as unmasked WebSocket frames, one after another in one buffer. */
-function textFrames(texts: readonly string[]): Buffer {
-  const lengths = texts.map((text) => Buffer.byteLength(text));
+/** `frames` as unmasked WebSocket frames, one after another in one buffer. */
+function encodeFrames(frames: readonly (string | Uint8Array)[]): Buffer {
+  const lengths = frames.map((frame) => (typeof frame === "string" ? Buffer.byteLength(frame) : frame.length));
   const buffer = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + headerBytes(length) + length, 0));
   let at = 0;
-  for (const [index, text] of texts.entries()) {
+  for (const [index, frame] of frames.entries()) {
     const length = lengths[index] as number;
-    buffer[at] = FINAL_TEXT;
+    const isText = typeof frame === "string";
+    buffer[at] = isText ? FINAL_TEXT : FINAL_BINARY;
     if (length < LENGTH_IN_16_BITS) buffer[at + 1] = length;
     else if (length <= MAX_16_BITS) {
       buffer[at + 1] = LENGTH_IN_16_BITS;
@@ -214,7 +230,9 @@ function textFrames(texts: readonly string[]): Buffer {
       buffer.writeBigUInt64BE(BigInt(length), at + 2);
     }
     at += headerBytes(length);
-    at += buffer.write(text, at, length, "utf8");
+    if (isText) buffer.write(frame, at, length, "utf8");
+    else buffer.set(frame, at);
+    at += length;
   }
   return buffer;
 }

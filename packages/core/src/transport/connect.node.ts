@@ -1,0 +1,26 @@
+import { InvalidRequestError } from "../errors.ts";
+import { connectSocket } from "./socket.ts";
+import type { Transport } from "./transport.ts";
+import { WebSocketTransport } from "./websocket.node.ts";
+import type { WebSocketConnectOptions } from "./websocket-url.ts";
+
+/**
+ * Connects to a `ws:` or `wss:` URL, or to `unix:///path/of/a/socket`. Rejects with {@link InvalidRequestError} for any
+ * other address, and as the carriers do.
+ */
+export async function connectTransport(url: string, options: WebSocketConnectOptions = {}): Promise<Transport> {
+  return /^unix:/i.test(url) ? connectSocket(socketPath(url), options) : WebSocketTransport.connect(url, options);
+}
+
+function socketPath(text: string): string {
+  const url = URL.parse(text);
+  // `unix://run/arcp.sock` would be the machine "run".
+  if (url === null || url.host !== "" || !url.pathname.startsWith("/") || url.search !== "" || url.hash !== "") {
+    throw new InvalidRequestError("expected unix:///path, with percent-encoding where a URL needs it");
+  }
+  try {
+    return decodeURIComponent(url.pathname);
+  } catch (cause) {
+    throw new InvalidRequestError("the socket's path is not percent-encoded UTF-8", { cause });
+  }
+}
