@@ -1,0 +1,31 @@
+/** The bounds of artifacts (RFC §16.3, §14). */
+
+export interface ArtifactCaps {
+  /** Bytes of one artifact. A larger one is refused. */
+  readonly maxArtifactBytes: number;
+  /** Artifacts of one principal that have neither expired nor been released, and those that are being put. */
+  readonly maxPrincipalArtifacts: number;
+  /** Their bytes. */
+  readonly maxPrincipalBytes: number;
+  /** Artifacts that one principal puts or reads at the same time. One more is refused. */
+  readonly maxConcurrentTransfers: number;
+}
+
+const MIB = 1024 * 1024;
+
+export const DEFAULT_ARTIFACT_CAPS: ArtifactCaps = {
+  maxArtifactBytes: 256 * MIB,
+  maxPrincipalArtifacts: 10_000,
+  maxPrincipalBytes: 1024 * MIB,
+  maxConcurrentTransfers: 64,
+};
+
+/** How long artifacts are kept, as `capabilities.artifact_retention` declares it. */
+export interface ArtifactRetention {
+  /** For artifacts whose owner does not say. */
+  readonly default_seconds: number;
+  /** Whoever asks for longer gets this. */
+  readonly max_seconds: number;
+}
+
+export const DEFAULT_ARTIFACT_RETENTION: ArtifactRetention = { default_seconds: 3600, max_seconds: 86_400 };
