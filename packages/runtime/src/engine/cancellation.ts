@@ -1,7 +1,7 @@
 /** Who may cancel what (§7.4), and what becomes of it. */
 import { InvalidRequestError, type JobId, JobNotFoundError, PermissionDeniedError } from "@arcp/core";
 import type { JobRecord } from "../store/store.ts";
-import type { Job } from "./job.ts";
+import type { Job, Outcome } from "./job.ts";
 import type { Session } from "./session.ts";
 
 /**
@@ -31,7 +31,10 @@ export class Cancellation {
    * the session may not know of, {@link PermissionDeniedError} for one that is not its own to cancel, and
    * {@link InvalidRequestError} with `details.status` for one that has ended.
    */
-  async prepare(session: Session, jobId: JobId): Promise<(reason: string | undefined) => void> {
+  async prepare(
+    session: Session,
+    jobId: JobId,
+  ): Promise<(reason: string | undefined, options?: { readonly graceMs: number; readonly overrun: Outcome }) => void> {
     const { findLive, findEnded, graceMs } = this.#options;
     const job = findLive(jobId) ?? (await findEnded(jobId));
     const owner = job && ("submitterPrincipal" in job ? job.submitterPrincipal : job.principal);
@@ -48,7 +51,7 @@ export class Cancellation {
         details: { job_id: jobId, status: job.status },
       });
     }
-    return (reason) => void job.cancel(reason, graceMs);
+    return (reason, options) => void job.cancel(reason, options?.graceMs ?? graceMs, options?.overrun);
   }
 
   #mayCancel(session: Session, job: Job | JobRecord): boolean {

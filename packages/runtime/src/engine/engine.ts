@@ -58,6 +58,8 @@ export class Engine {
   readonly submission: Submission;
   readonly observation: Observation;
   readonly cancellation: Cancellation;
+  /** How long a cancelled agent may take to stop, unless whoever cancels says otherwise. */
+  readonly cancelGraceMs: number;
   /** Resolves when the jobs that a dead process left behind have been dealt with. */
   readonly ready: Promise<void>;
   readonly #logger: Logger;
@@ -71,6 +73,7 @@ export class Engine {
     this.clock = clock;
     this.#logger = logger;
     this.#jobRetentionMs = options.jobRetentionMs;
+    this.cancelGraceMs = options.cancelGraceMs;
     this.journal = new Journal({ store, logger, onFailure: options.onStoreFailure });
     this.sessions = new SessionRegistry(
       { journal: this.journal, store, clock, logger, backPressureThreshold: options.backPressureThreshold },
@@ -160,6 +163,19 @@ export class Engine {
     const body = { phase: "credential_rotated", id: credentialId };
     await this.jobs.get(jobId)?.emit(ENTRY.credential_rotated, "status", body);
     await this.journal.flush();
+  }
+
+  /** The number that entry `n` of a job has in a session's feed; `undefined` if it has none. */
+  async seqOf(sessionId: SessionId, jobId: JobId, n: number): Promise<number | undefined> {
+    let [low, high] = [1, this.sessions.get(sessionId)?.feed.committedHead ?? 0];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const position = await this.store.feedPosition(sessionId, jobId, middle);
+      if (position === undefined) return undefined;
+      if (position >= n) high = middle;
+      else low = middle + 1;
+    }
+    return (await this.store.feedPosition(sessionId, jobId, low)) === n ? low : undefined;
   }
 
   /** The same for a store that has failed: nothing is waited for. */

@@ -4,12 +4,15 @@
  */
 import type { JobId, SessionId } from "@arcp/core";
 import type { Entry, EntryCode, FeedRun } from "../store/store.ts";
+import type { JobOrigin } from "./job.ts";
 import type { CommitListener, Journal } from "./journal.ts";
 
 /** What a feed needs to know of a job to show its entries. */
 export interface FollowedJob {
   readonly id: JobId;
   readonly traceId: string;
+  /** What it answers, if it was asked for over wire 1.0. */
+  readonly origin: JobOrigin | undefined;
 }
 
 /** An entry with the number that it has in one session, on its way to be delivered from memory. */

@@ -45,6 +45,7 @@ import { Outbox, type RequestReference } from "./outbox.ts";
 import { asSpecified, type Profile, profileOf, STANDARD } from "./profiles.ts";
 import { ReplyOrder } from "../reply-order.ts";
 import { RequestLane } from "../request-lane.ts";
+import type { WireConnection } from "../wire-connection.ts";
 import { type Reply, Requests } from "./requests.ts";
 
 /** Answers a vendor's message (§15). What it returns is not sent: it replies through the session. */
@@ -82,7 +83,7 @@ const CLOSE_NORMAL = 1000;
 const CLOSE_POLICY = 1008;
 const CLOSE_GOING_AWAY = 1001;
 
-export class Connection implements Link {
+export class Connection implements Link, WireConnection {
   readonly sink: Outbox;
   readonly #engine: Engine;
   readonly #transport: Transport;
@@ -139,6 +140,11 @@ export class Connection implements Link {
       settings.handshakeTimeoutMs,
     );
     void transport.closed.then(() => this.#close("transport", "the transport is gone"));
+  }
+
+  /** The client speaks another wire: this connection has nothing more to do, and the transport goes on. */
+  yield(): void {
+    this.#close("transport", "the client speaks another wire");
   }
 
   get state(): SessionState {
