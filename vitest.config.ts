@@ -4,10 +4,11 @@ import { defineConfig } from "vitest/config";
 
 /** Tests run the sources: one copy of every class, no stale build. The commands and examples run what is built. */
 const packageSources = Object.fromEntries(
-  ["core", "client", "runtime", "gateway", "sdk"].map((name) => [
-    `@arcp/${name}`,
-    fileURLToPath(new URL(`packages/${name}/src/index.ts`, import.meta.url)),
-  ]),
+  ["core/v1.0", "core", "client", "runtime", "gateway", "sdk"].map((entrance) => {
+    const [name, ...path] = entrance.split("/");
+    const source = ["packages", name, "src", ...path, "index.ts"].join("/");
+    return [`@arcp/${entrance}`, fileURLToPath(new URL(source, import.meta.url))];
+  }),
 );
 
 export default defineConfig({

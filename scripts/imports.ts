@@ -17,6 +17,9 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   "@arcp/sdk": ["@arcp/core", "@arcp/client", "@arcp/runtime", "@arcp/gateway"],
 };
 
+/** What a package offers beside its root. */
+const ENTRANCES: ReadonlySet<string> = new Set(["@arcp/core/v1.0"]);
+
 interface LayerRule {
   readonly package: string;
   readonly from: RegExp;
@@ -152,7 +155,7 @@ function packageImportProblem(source: SourcePackage, file: string, imported: Imp
   const name = packageNameOf(specifier);
   if (name in PACKAGE_LAYERS) {
     if (!PACKAGE_LAYERS[source.name]?.includes(name)) return `${source.name} must not import ${name}`;
-    if (specifier !== name) return `${specifier} reaches into ${name}; import its root`;
+    if (specifier !== name && !ENTRANCES.has(specifier)) return `${specifier} reaches into ${name}; import its root`;
   }
   if (!source.dependencies.includes(name)) return `${name} is not among the dependencies in package.json`;
   return layerProblem(source.name, file, name, imported);

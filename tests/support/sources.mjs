@@ -3,8 +3,8 @@ import { registerHooks } from "node:module";
 
 registerHooks({
   resolve(specifier, context, nextResolve) {
-    const name = /^@arcp\/(\w+)$/.exec(specifier)?.[1];
+    const [, name, path] = /^@arcp\/(\w+)(\/v1\.0)?$/.exec(specifier) ?? [];
     if (name === undefined) return nextResolve(specifier, context);
-    return nextResolve(new URL(`../../packages/${name}/src/index.ts`, import.meta.url).href, context);
+    return nextResolve(new URL(`../../packages/${name}/src${path ?? ""}/index.ts`, import.meta.url).href, context);
   },
 });

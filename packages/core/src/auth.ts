@@ -1,11 +1,24 @@
 import { UnauthenticatedError } from "./errors.ts";
 
+/** How far somebody is trusted (RFC §15.3), from the least to the most. */
+export const TRUST_LEVELS = ["untrusted", "constrained", "trusted", "privileged"] as const;
+export type TrustLevel = (typeof TRUST_LEVELS)[number];
+
 /** Who a verified credential speaks for. */
 export interface Identity {
   /** The stable name that owns jobs, keys and sessions. Two credentials with one principal are one user. */
   readonly principal: string;
   /** When the credential stops being valid, in milliseconds since the epoch. */
   readonly expiresAt?: number;
+  /** How far the principal is trusted (RFC §15.3). Default: `trusted`, since its credential was verified. */
+  readonly trustLevel?: TrustLevel;
+  /**
+   * Milliseconds after which, again and again, it is worth asking whether the credential still stands: with
+   * {@link isRevoked}, or without it with a demand for fresh credentials (RFC §8.4). Default: not before it expires.
+   */
+  readonly revalidateAfterMs?: number;
+  /** Has whoever issued the credential withdrawn it? Rejects if that cannot be found out. */
+  readonly isRevoked?: (signal: AbortSignal) => Promise<boolean>;
 }
 
 /** Turns a bearer token into an identity (§6.1). Implementations throw {@link UnauthenticatedError} for a bad token. */
@@ -36,6 +49,19 @@ export class StaticBearerVerifier implements BearerVerifier {
 
 /** The SHA-256 digest of `text` in UTF-8, as lowercase hexadecimal. */
 export async function sha256Hex(text: string): Promise<string> {
-  const digest = await globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hexOf(await globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }
+
+/**
+ * The HMAC-SHA256 of `text` with `secret`, both in UTF-8, as lowercase hexadecimal: the answer to a challenge of type
+ * `hmac-sha256`, where `text` is its nonce (RFC §8.1).
+ */
+export async function hmacSha256Hex(secret: string, text: string): Promise<string> {
+  const { subtle } = globalThis.crypto;
+  const encoder = new TextEncoder();
+  const key = await subtle.importKey("raw", encoder.encode(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  return hexOf(await subtle.sign("HMAC", key, encoder.encode(text)));
+}
+
+const hexOf = (bytes: ArrayBuffer): string =>
+  Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");

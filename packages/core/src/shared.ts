@@ -1,5 +1,13 @@
 /** What `@arcp/core` exports on every platform. */
-export { type BearerVerifier, type Identity, StaticBearerVerifier, sha256Hex } from "./auth.ts";
+export {
+  type BearerVerifier,
+  hmacSha256Hex,
+  type Identity,
+  StaticBearerVerifier,
+  sha256Hex,
+  TRUST_LEVELS,
+  type TrustLevel,
+} from "./auth.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export * from "./errors.ts";
 export type { EventLog, LoggedEntry, LoggedJob } from "./event-log.ts";
