@@ -249,12 +249,12 @@ class FileBlobWriter implements BlobWriter {
     return this.#orNothing(this.#take(bytes));
   }
 
-  async finish(): Promise<StoredBlob> {
+  async finish(sha256?: string): Promise<StoredBlob> {
     if (this.#phase.name !== "writing") throw closed();
-    const settled = this.#moveIn();
+    const settled = this.#moveIn(sha256);
     this.#phase = { name: "finishing", settled };
     await this.#orNothing(settled);
-    return { id: this.#blob.id, size: this.#size, sha256: this.#hash.digest("hex") };
+    return settled;
   }
 
   abort(): Promise<void> {
@@ -291,9 +291,11 @@ class FileBlobWriter implements BlobWriter {
     this.#filled = 0;
   }
 
-  async #moveIn(): Promise<void> {
+  async #moveIn(expected: string | undefined): Promise<StoredBlob> {
     const { id, directory, isDurable, onOver } = this.#blob;
     await this.#flush();
+    const sha256 = this.#hash.digest("hex");
+    if (expected !== undefined && sha256 !== expected) throw corrupt();
     if (isDurable) await this.#handle.sync();
     await this.#handle.close();
     await directory.assertInPlace();
@@ -302,10 +304,11 @@ class FileBlobWriter implements BlobWriter {
     if (this.#phase.name !== "finishing") throw closed();
     this.#phase = { name: "over", gone: Promise.resolve() };
     onOver();
+    return { id, size: this.#size, sha256 };
   }
 
   /** What cannot be written whole is not left behind. */
-  async #orNothing(work: Promise<void>): Promise<void> {
+  async #orNothing(work: Promise<unknown>): Promise<void> {
     try {
       await work;
     } catch (error) {
@@ -333,4 +336,5 @@ class FileBlobWriter implements BlobWriter {
 
 const partial = (id: string): string => `${id}.partial`;
 const closed = (): BlobError => new BlobError("closed", "the blob store, or the writer, is closed");
-const corrupt = (cause?: unknown): BlobError => new BlobError("corrupt", "the blob is not what was stored", { cause });
+const corrupt = (cause?: unknown): BlobError =>
+  new BlobError("corrupt", "the blob is not what it should be", { cause });

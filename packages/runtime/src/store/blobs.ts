@@ -24,8 +24,11 @@ export interface BlobRange {
 export interface BlobWriter extends AsyncDisposable {
   /** Keeps a copy: `bytes` may be changed when it has resolved. Rejects with {@link BlobError}, and nothing is left. */
   write(bytes: Uint8Array): Promise<void>;
-  /** Resolves when the blob can be read and survives whatever the store survives. Rejects as {@link write} does. */
-  finish(): Promise<StoredBlob>;
+  /**
+   * Resolves when the blob can be read and survives whatever the store survives. Rejects as {@link write} does; with
+   * `corrupt` if the content has another digest than `sha256`, in lower case.
+   */
+  finish(sha256?: string): Promise<StoredBlob>;
   /** Leaves nothing of it. Without effect after {@link finish}. Idempotent, and what disposal does. */
   abort(): Promise<void>;
 }
@@ -37,7 +40,7 @@ export interface ListedBlob {
   readonly name: string;
 }
 
-/** `missing`: there is none of that id. `corrupt`: it is not what was stored. `unusable`: the place cannot be used. */
+/** `missing`: there is none of that id. `corrupt`: it is not what it should be. `unusable`: the place cannot be used. */
 export type BlobFailure = "missing" | "corrupt" | "no_space" | "unusable" | "closed" | "failed";
 
 /** The expected failure of a blob store. `cause` is the system's error. */

@@ -27,7 +27,6 @@ export interface ArtifactView {
   readonly sessionId: SessionId;
   readonly jobId: JobId | null;
   readonly mediaType: string;
-  readonly size: number;
 }
 
 /** An artifact as it is stored. */

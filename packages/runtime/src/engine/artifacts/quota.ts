@@ -62,14 +62,14 @@ export class Quotas {
     return this.#roomIn(account, leave);
   }
 
-  /** Resolves when an artifact of the principal may be removed: not while its records are being read. */
-  async settled(principal: string): Promise<void> {
-    await this.#accounts.get(principal)?.loading?.catch(() => {
+  /** What to wait for before an artifact of the principal is removed: its records are being read. Never rejects. */
+  loading(principal: string): Promise<void> | undefined {
+    return this.#accounts.get(principal)?.loading?.catch(() => {
       // Who wanted to put something hears of it.
     });
   }
 
-  /** An artifact's record has gone. At once after {@link settled}. */
+  /** An artifact's record goes, at this moment: nothing is {@link loading}. */
   giveBack(principal: string, bytes: number): void {
     const account = this.#accounts.get(principal);
     if (account === undefined) return;
