@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import type { Frame } from "../../interop/peers/rules.ts";
 
 const directory = new URL("../../interop/recordings/", import.meta.url);
+const directory10 = new URL("../../interop/recordings-v1.0/", import.meta.url);
 
 /** One frame of a recording, in wire order. */
 export interface Row {
@@ -14,13 +15,21 @@ export interface Row {
   readonly text?: string;
 }
 
-export const recordings: readonly string[] = readdirSync(directory)
-  .filter((file) => file.endsWith(".jsonl"))
-  .map((file) => file.slice(0, -".jsonl".length))
-  .sort();
+const namesIn = (folder: URL): readonly string[] =>
+  readdirSync(folder)
+    .filter((file) => file.endsWith(".jsonl"))
+    .map((file) => file.slice(0, -".jsonl".length))
+    .sort();
 
-export function readRecording(name: string): readonly Row[] {
-  const text = readFileSync(new URL(`${name}.jsonl`, directory), "utf8");
+export const recordings: readonly string[] = namesIn(directory);
+/** Those of wire 1.0. */
+export const recordings10: readonly string[] = namesIn(directory10);
+
+export const readRecording = (name: string): readonly Row[] => rowsOf(name, directory);
+export const readRecording10 = (name: string): readonly Row[] => rowsOf(name, directory10);
+
+function rowsOf(name: string, folder: URL): readonly Row[] {
+  const text = readFileSync(new URL(`${name}.jsonl`, folder), "utf8");
   return text
     .trim()
     .split("\n")

@@ -50,7 +50,7 @@ const extensions = jsonObject.superRefine((members, context) => {
 });
 
 /** The members of RFC §6.1.1, apart from type and payload. Everything else at the top level is ignored. */
-export const envelopeBase10 = {
+const envelopeBase10 = {
   arcp: z.string().min(1).max(16),
   id: messageId,
   timestamp: absentOr(instant),
