@@ -1,14 +1,20 @@
 /** A real server and real clients over any carrier, with a check that nothing was left behind. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import { ARCPClient, type ClientOptions, type ConnectOptions } from "@arcp/client";
 import {
+  connectSocket,
   createLogger,
   type MemoryTransportOptions,
   pairMemoryTransports,
+  type RunningSocketServer,
   type RunningWebSocketServer,
   StaticBearerVerifier,
   StdioTransport,
   silentLogger,
+  startSocketServer,
   startWebSocketServer,
   type Transport,
   WebSocketTransport,
@@ -16,8 +22,8 @@ import {
 import { type AgentHandler, ARCPServer, type ARCPServerOptions } from "@arcp/runtime";
 import { ALL_FEATURES, RawClient } from "./raw-client.ts";
 
-export type Carrier = "memory" | "websocket" | "stdio";
-export const CARRIERS: readonly Carrier[] = ["memory", "websocket", "stdio"];
+export type Carrier = "memory" | "websocket" | "stdio" | "socket";
+export const CARRIERS: readonly Carrier[] = ["memory", "websocket", "stdio", "socket"];
 
 /** The tokens of every test: each is its principal's name. */
 const TOKENS = ["alice", "bob", "mallory", "oscar"];
@@ -40,6 +46,7 @@ export class Harness implements AsyncDisposable {
   readonly #transports: Transport[] = [];
   readonly #clients: ARCPClient[] = [];
   #listener: RunningWebSocketServer | undefined;
+  #socketListener: Promise<RunningSocketServer> | undefined;
   /** The server's end by the client's. */
   readonly #serverEnds = new Map<Transport, Transport>();
   #accepted: Transport | undefined;
@@ -63,6 +70,15 @@ export class Harness implements AsyncDisposable {
     return this.#listener.url;
   }
 
+  /** The path of the Unix socket, which is made on first use. */
+  async socketPath(): Promise<string> {
+    this.#socketListener ??= startSocketServer({
+      path: join(mkdtempSync(join(tmpdir(), "arcp-")), "socket"),
+      onTransport: (transport) => void this.#accept(transport),
+    });
+    return (await this.#socketListener).path;
+  }
+
   /** A new connection to the server: the client's end. */
   async transport(): Promise<Transport> {
     const transport = await this.#connect();
@@ -78,9 +94,19 @@ export class Harness implements AsyncDisposable {
 
   async #connect(): Promise<Transport> {
     if (this.#carrier === "websocket") return WebSocketTransport.connect(await this.url());
+    if (this.#carrier === "socket") return this.#connectSocket();
     const [left, right] = this.#carrier === "memory" ? pairMemoryTransports(this.#faults?.()) : pairStdio();
     await this.#accept(right);
     return left;
+  }
+
+  /** Unlike a WebSocket's upgrade, the connection is there before the server has seen it. */
+  async #connectSocket(): Promise<Transport> {
+    const path = await this.socketPath();
+    const before = this.#accepted;
+    const transport = await connectSocket(path);
+    while (this.#accepted === before) await new Promise((resolve) => setImmediate(resolve));
+    return transport;
   }
 
   /** A client of single frames, without a session. */
@@ -135,6 +161,9 @@ export class Harness implements AsyncDisposable {
     for (const transport of this.#transports) transport.abort("the test is over");
     await this.server.close();
     await this.#listener?.close();
+    const socketListener = await this.#socketListener;
+    await socketListener?.close();
+    if (socketListener) rmSync(dirname(socketListener.path), { recursive: true });
     const broken = this.errors.filter((line) => line.includes('"invariant":true'));
     if (broken.length > 0) throw new Error(`invariants were broken:\n${broken.join("\n")}`);
     if (this.server.runningJobs !== 0) throw new Error(`${this.server.runningJobs} jobs were left`);
