@@ -5,10 +5,18 @@
  * record is gone before its blob: wherever a process ends, an artifact is whole or not there, and what is left over has
  * no record.
  */
-import { type Clock, DuplicateKeyError, InternalError, InvalidRequestError, type Logger, ulid } from "@arcp/core";
+import {
+  ARCPError,
+  type Clock,
+  DuplicateKeyError,
+  InternalError,
+  InvalidRequestError,
+  JobNotFoundError,
+  type Logger,
+  ulid,
+} from "@arcp/core";
 import { BlobError, type BlobRange, type BlobStore, type StoredBlob } from "../../store/blobs.ts";
 import type { Store, StoredRecord } from "../../store/store.ts";
-import { tooLarge, tooMany } from "../caps.ts";
 import { isLonger, jsonOf } from "../entry-text.ts";
 import type { Journal } from "../journal.ts";
 import {
@@ -21,7 +29,7 @@ import {
   recordOf,
   refOf,
 } from "./artifact.ts";
-import type { ArtifactCaps, ArtifactRetention } from "./caps.ts";
+import { type ArtifactCaps, type ArtifactRetention, exhausted } from "./caps.ts";
 import { Quotas, type Room } from "./quota.ts";
 import {
   type ArtifactRange,
@@ -60,8 +68,9 @@ export interface FetchedArtifact {
   /** Its bytes. */
   readonly length: number;
   /**
-   * The content of the range. To be read once; nothing is open before that. Throws {@link InternalError} beyond the cap
-   * of transfers, and if the content is not what was put: a whole one is compared before its last piece is given out.
+   * The content of the range. To be read once; nothing is open before that. Throws {@link JobNotFoundError} if the
+   * artifact has gone before the first piece was asked for; {@link InternalError} beyond the cap of transfers; DATA_LOSS if
+   * the content is not what was put: a whole one is compared before its last piece is given out.
    */
   readonly data: AsyncIterable<Uint8Array>;
 }
@@ -146,8 +155,8 @@ export class Artifacts {
   /**
    * An artifact and a range of its content, for its owner and whoever the policy lets read it.
    *
-   * @throws InvalidRequestError, with `details.code` NOT_FOUND for an artifact that is not there, has expired, or that the
-   * principal may not know of, and OUT_OF_RANGE for a range that begins beyond its end.
+   * @throws JobNotFoundError for an artifact that is not there, has expired, or that the principal may not know of;
+   * InvalidRequestError for what is no id or no range, with `details.code` OUT_OF_RANGE for one that begins beyond the end.
    */
   async fetch(principal: string, artifactId: string, range: ArtifactRange = {}): Promise<FetchedArtifact> {
     assertArtifactId(artifactId);
@@ -161,7 +170,7 @@ export class Artifacts {
    * Removes an artifact of the principal's own. Resolves when nobody can fetch it any more; whoever is reading it may
    * read on to the end.
    *
-   * @throws InvalidRequestError with `details.code` NOT_FOUND as {@link fetch} does.
+   * @throws JobNotFoundError and InvalidRequestError as {@link fetch} does.
    */
   async release(principal: string, artifactId: string): Promise<void> {
     assertArtifactId(artifactId);
@@ -211,7 +220,7 @@ export class Artifacts {
     for await (const piece of piecesOf(data, signal)) {
       bytes += piece.length;
       if (size !== undefined && bytes > size) throw mismatch("size");
-      if (bytes > maxArtifactBytes) throw tooLarge("maxArtifactBytes", maxArtifactBytes);
+      if (bytes > maxArtifactBytes) throw exhausted("maxArtifactBytes", maxArtifactBytes, "never");
       room.fit(bytes);
       await stored(writer.write(piece));
     }
@@ -240,8 +249,8 @@ export class Artifacts {
     // It was released, or has expired, before it was opened.
     if ((await this.#visible(principal, artifactId))?.blob.id !== blob.id) return notFound(artifactId);
     this.#options.logger.error({ err: error, artifactId, blob: blob.id }, "the content of an artifact is damaged");
-    const details = { code: "DATA_LOSS", artifact_id: artifactId, retry: "never" };
-    return new InternalError("the content of the artifact is damaged", { cause: error, details });
+    const details = { artifact_id: artifactId };
+    return new ARCPError("DATA_LOSS", "the content of the artifact is damaged", { cause: error, details });
   }
 
   async #visible(principal: string, artifactId: string): Promise<Artifact | undefined> {
@@ -322,7 +331,7 @@ export class Artifacts {
     const { maxConcurrentTransfers } = this.#options.caps;
     const count = this.#transfers.get(principal) ?? 0;
     if (count >= maxConcurrentTransfers) {
-      throw tooMany("maxConcurrentTransfers", maxConcurrentTransfers, "after_capacity");
+      throw exhausted("maxConcurrentTransfers", maxConcurrentTransfers, "after_capacity");
     }
     this.#transfers.set(principal, count + 1);
     return {
@@ -362,8 +371,9 @@ async function stored<Result>(work: Promise<Result>): Promise<Result> {
   }
 }
 
-const notFound = (artifactId: string): InvalidRequestError =>
-  new InvalidRequestError("there is no such artifact", { details: { code: "NOT_FOUND", artifact_id: artifactId } });
+/** The one class for what is not there; wire 1.0 says NOT_FOUND of any of it. */
+const notFound = (artifactId: string): JobNotFoundError =>
+  new JobNotFoundError("there is no such artifact", { details: { artifact_id: artifactId } });
 
 const taken = (artifactId: string): DuplicateKeyError =>
   new DuplicateKeyError("there is an artifact of that id", { details: { artifact_id: artifactId } });

@@ -1,4 +1,5 @@
-/** The bounds of artifacts (RFC §16.3, §14). */
+/** The bounds of artifacts (RFC §16.3), and how what exceeds one is refused. */
+import { InternalError } from "@arcp/core";
 
 export interface ArtifactCaps {
   /** Bytes of one artifact. A larger one is refused. */
@@ -19,6 +20,10 @@ export const DEFAULT_ARTIFACT_CAPS: ArtifactCaps = {
   maxPrincipalBytes: 1024 * MIB,
   maxConcurrentTransfers: 64,
 };
+
+/** Wire 1.0 has a code for this. `retry` says whether what is refused may be let in later. */
+export const exhausted = (limit: keyof ArtifactCaps, max: number, retry: "after_capacity" | "never"): InternalError =>
+  new InternalError(`${limit} (${max}) is exceeded`, { details: { code: "RESOURCE_EXHAUSTED", limit, max, retry } });
 
 /** How long artifacts are kept, as `capabilities.artifact_retention` declares it. */
 export interface ArtifactRetention {

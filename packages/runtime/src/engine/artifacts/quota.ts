@@ -6,8 +6,7 @@
  *   loading -> counted  the records have been read: none of them changes meanwhile
  *   counted -> (none)   nothing is left to count, and nobody is putting
  */
-import { tooMany } from "../caps.ts";
-import type { ArtifactCaps } from "./caps.ts";
+import { type ArtifactCaps, exhausted } from "./caps.ts";
 
 interface Account {
   artifacts: number;
@@ -52,7 +51,7 @@ export class Quotas {
       await account.loading;
       const { maxPrincipalArtifacts } = this.#options.caps;
       if (account.artifacts >= maxPrincipalArtifacts) {
-        throw tooMany("maxPrincipalArtifacts", maxPrincipalArtifacts, "after_capacity");
+        throw exhausted("maxPrincipalArtifacts", maxPrincipalArtifacts, "after_capacity");
       }
     } catch (error) {
       leave();
@@ -112,7 +111,7 @@ export class Quotas {
         const { maxPrincipalBytes } = this.#options.caps;
         if (bytes <= mine) return;
         if (account.bytes + bytes - mine > maxPrincipalBytes) {
-          throw tooMany("maxPrincipalBytes", maxPrincipalBytes, "after_capacity");
+          throw exhausted("maxPrincipalBytes", maxPrincipalBytes, "after_capacity");
         }
         take(bytes);
       },

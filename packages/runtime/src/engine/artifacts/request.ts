@@ -1,7 +1,6 @@
 /** What is asked of artifacts, checked: nothing of it is believed before it is looked at. */
 import { InvalidRequestError, type JobId, type SessionId } from "@arcp/core";
-import { tooLarge } from "../caps.ts";
-import type { ArtifactCaps, ArtifactRetention } from "./caps.ts";
+import { type ArtifactCaps, type ArtifactRetention, exhausted } from "./caps.ts";
 
 export interface PutArtifact {
   /** Whose it will be. */
@@ -67,7 +66,7 @@ export function assertPut(request: PutArtifact, { maxArtifactBytes }: ArtifactCa
   }
   if (size === undefined) return;
   if (!isCount(size)) throw invalid("size", "a non-negative integer");
-  if (size > maxArtifactBytes) throw tooLarge("maxArtifactBytes", maxArtifactBytes);
+  if (size > maxArtifactBytes) throw exhausted("maxArtifactBytes", maxArtifactBytes, "never");
 }
 
 /** In milliseconds. */
