@@ -12,7 +12,7 @@ const packageSources = Object.fromEntries(
 );
 
 export default defineConfig({
-  resolve: { alias: { "@arcp/core/v1.0": sourceOf("core", "v1.0/index.ts"), ...packageSources } },
+  resolve: { alias: packageSources },
   test: {
     include: ["tests/**/*.test.ts"],
     // Other type errors are the `types` check; here only the expectations of the type tests count.
