@@ -11,6 +11,8 @@ import {
   type Transport,
   V1_1_FEATURES,
 } from "@arcp/core";
+import type { AttemptLimits } from "./auth/attempt-limiter.ts";
+import { AuthGate } from "./auth/auth-gate.ts";
 import type { AgentHandler, AgentOptions } from "./engine/agents.ts";
 import type { CancelAuthority } from "./engine/cancellation.ts";
 import {
@@ -55,6 +57,12 @@ export interface ARCPServerOptions {
    * machine: stdio, memory, loopback. Default: none are let in.
    */
   readonly anonymousPrincipal?: string;
+  /**
+   * How often one remote address may show credentials that are not valid, before it has to wait; the clients of one
+   * address share that. `"unlimited"` where a proxy in front hides the addresses, and limits them itself. Default: 60 per
+   * minute, 20 in a row.
+   */
+  readonly authAttempts?: Partial<AttemptLimits> | "unlimited";
   /** Where the journal is kept. Default: in memory, gone with the process. */
   readonly eventLog?: Store;
   /** Default: {@link rootLogger}. */
@@ -135,12 +143,13 @@ function openModels(option: ARCPServerOptions["modelsWithoutLease"]): readonly s
 }
 
 /** What every connection goes by. */
-function connectionSettings(options: ARCPServerOptions, canIssue: boolean): ConnectionSettings {
+function connectionSettings(options: ARCPServerOptions, gate: AuthGate, canIssue: boolean): ConnectionSettings {
   const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
   const offered = options.features ?? V1_1_FEATURES;
   return {
     runtime: { name: options.runtime.name, version: options.runtime.version },
     bearer: options.bearer,
+    gate,
     anonymousPrincipal: options.anonymousPrincipal,
     // A runtime that cannot guarantee revocation does not offer it (§14).
     features: offered.filter((name) => name !== CREDENTIALS_FEATURE || canIssue),
@@ -208,7 +217,12 @@ export class ARCPServer {
       provisioners: options.credentialProvisioners ?? [],
       onStoreFailure: (error) => this.#onStoreFailure(error),
     });
-    this.#settings = connectionSettings(options, this.#engine.credentials.canGuarantee);
+    const gate = new AuthGate({
+      clock: options.clock ?? systemClock,
+      logger: this.#logger,
+      attempts: options.authAttempts,
+    });
+    this.#settings = connectionSettings(options, gate, this.#engine.credentials.canGuarantee);
   }
 
   /**

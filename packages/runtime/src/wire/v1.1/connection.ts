@@ -17,6 +17,7 @@ import {
   type FrameLimits,
   Heartbeat,
   HeartbeatLostError,
+  type Identity,
   InvalidRequestError,
   isDraftVersion,
   isVendorName,
@@ -28,11 +29,14 @@ import {
   newSessionId,
   SessionState,
   type Transport,
-  UnauthenticatedError,
 } from "@arcp/core";
+import { CredentialWatch } from "../../auth/credential-watch.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Acceptance, Link, Session } from "../../engine/session.ts";
 import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
+import { ReplyOrder } from "../reply-order.ts";
+import { RequestLane } from "../request-lane.ts";
+import type { WireConnection } from "../wire-connection.ts";
 import {
   type Admission,
   CREDENTIALS_FEATURE,
@@ -43,9 +47,6 @@ import {
 import { IdleLimit } from "./idle-limit.ts";
 import { Outbox, type RequestReference } from "./outbox.ts";
 import { asSpecified, type Profile, profileOf, STANDARD } from "./profiles.ts";
-import { ReplyOrder } from "../reply-order.ts";
-import { RequestLane } from "../request-lane.ts";
-import type { WireConnection } from "../wire-connection.ts";
 import { type Reply, Requests } from "./requests.ts";
 
 /** Answers a vendor's message (§15). What it returns is not sent: it replies through the session. */
@@ -68,8 +69,8 @@ interface Admitted {
   readonly span: SessionSpan | undefined;
   readonly heartbeat: Heartbeat | undefined;
   readonly idleLimit: IdleLimit | undefined;
-  /** Calls off the end of the credentials' validity. */
-  readonly stopExpiry: (() => void) | undefined;
+  /** Of the credentials that were shown. */
+  readonly watch: CredentialWatch | undefined;
 }
 
 type ClosedBy = "client" | "runtime" | "transport";
@@ -350,9 +351,9 @@ export class Connection implements Link, WireConnection {
     const message = decodeClientMessage(frame) as OpeningMessage;
     this.#state.enter({ phase: "awaiting-welcome" });
     const handshake = new Handshake({
-      ...{ settings: this.#settings, sessions: this.#engine.sessions, ready: this.#engine.ready, logger: this.#logger },
+      ...{ settings: this.#settings, sessions: this.#engine.sessions, ready: this.#engine.ready },
       inventory: () => this.#engine.agents.inventory(),
-      isConfidential: this.#transport.peer.isConfidential,
+      peer: this.#transport.peer,
       now: () => this.#engine.clock.now(),
     });
     handshake.admit(message, this.#alias === undefined ? message.session_id : undefined).then(
@@ -366,7 +367,7 @@ export class Connection implements Link, WireConnection {
 
   /** The admission is durable. */
   #welcome(message: OpeningMessage, admission: Admission, payload: object): void {
-    const { session, afterSeq, expiresAt } = admission;
+    const { session, afterSeq, identity } = admission;
     this.#engine.sessions.settle(session);
     if (this.#state.phase !== "awaiting-welcome") {
       // The client went away meanwhile. A session that it has waits for it; one that it never heard of does not.
@@ -388,7 +389,7 @@ export class Connection implements Link, WireConnection {
       span: startSessionSpan(session.id, "1.1"),
       heartbeat: session.features.has("heartbeat") ? this.#startHeartbeat() : undefined,
       idleLimit: this.#startIdleLimit(session),
-      stopExpiry: expiresAt === undefined ? undefined : this.#expireAt(expiresAt),
+      watch: identity && this.#watchCredentials(identity),
     };
     this.sink.reply(message, "session.welcome", payload);
     session.attach(this, afterSeq);
@@ -433,10 +434,9 @@ export class Connection implements Link, WireConnection {
   }
 
   /** Ends the connection when the client's credentials do. The session waits for fresh ones. */
-  #expireAt(at: number): () => void {
+  #watchCredentials(identity: Identity): CredentialWatch {
     const { clock } = this.#engine;
-    const expire = (): void => this.fail(new UnauthenticatedError("the bearer token has expired"));
-    return clock.setTimer(expire, at - clock.now());
+    return new CredentialWatch({ identity, clock, logger: this.#logger, onEnd: (error) => this.fail(error) });
   }
 
   #refuse(error: ARCPError, frame: JsonObject | undefined): void {
@@ -458,7 +458,7 @@ export class Connection implements Link, WireConnection {
     this.sink.close();
     this.#admitted?.heartbeat?.stop();
     this.#admitted?.idleLimit?.stop();
-    this.#admitted?.stopExpiry?.();
+    this.#admitted?.watch?.stop();
     this.#admitted?.session.detach(this);
     this.#admitted?.span?.end(reason);
     if (by !== "transport") this.#transport.close(code, reason);

@@ -4,11 +4,12 @@ import {
   type BearerVerifier,
   type Identity,
   InvalidRequestError,
-  type Logger,
   type MessageOf,
   negotiateCapabilities,
+  type TransportPeer,
   UnauthenticatedError,
 } from "@arcp/core";
+import type { AuthGate } from "../../auth/auth-gate.ts";
 import type { Session } from "../../engine/session.ts";
 import type { SessionRegistry } from "../../engine/session-registry.ts";
 
@@ -17,6 +18,8 @@ export type OpeningMessage = MessageOf<"session.hello" | "session.resume">;
 export interface HandshakeSettings {
   readonly runtime: { readonly name: string; readonly version: string };
   readonly bearer: BearerVerifier | undefined;
+  /** What every verification passes. */
+  readonly gate: AuthGate;
   /** The principal of clients without credentials, on connections inside this machine. `undefined`: none are let in. */
   readonly anonymousPrincipal: string | undefined;
   readonly features: readonly string[];
@@ -32,11 +35,9 @@ export interface HandshakeOptions {
   readonly inventory: () => readonly AgentInventoryEntry[];
   /** Resolves when the runtime may admit clients. */
   readonly ready: Promise<void>;
-  /** Can nobody else read the connection? */
-  readonly isConfidential: boolean;
+  readonly peer: TransportPeer;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  readonly logger: Logger;
 }
 
 /** A client that was let in. The session is in the open batch: it is welcomed once that is durable. */
@@ -47,11 +48,10 @@ export interface Admission {
   readonly afterSeq: number;
   /** Was the session made just now? Then nobody else has its token. */
   readonly isNew: boolean;
-  /** When the credentials shown stop being valid, in milliseconds since the epoch. */
-  readonly expiresAt: number | undefined;
+  /** Whose credentials were shown; `undefined` if a token of a session was enough. */
+  readonly identity: Identity | undefined;
 }
 
-const VERIFY_TIMEOUT_MS = 5_000;
 export const CREDENTIALS_FEATURE = "provisioned_credentials";
 
 export class Handshake {
@@ -91,10 +91,11 @@ export class Handshake {
   }
 
   async #open(message: MessageOf<"session.hello">): Promise<Admission> {
-    const { principal, expiresAt, isAuthenticated } = await this.#authenticate(message.payload.auth);
+    const identity = await this.#authenticate(message.payload.auth);
     await this.#options.ready;
-    const opened = this.#options.sessions.open(principal, "1.1", this.#effectiveFeatures(message, isAuthenticated));
-    return { ...opened, afterSeq: 0, isNew: true, expiresAt };
+    const features = this.#effectiveFeatures(message, identity.isAuthenticated);
+    const opened = this.#options.sessions.open(identity.principal, "1.1", features);
+    return { ...opened, afterSeq: 0, isNew: true, identity };
   }
 
   async #resume(message: OpeningMessage, namedSession: string | undefined): Promise<Admission> {
@@ -113,13 +114,12 @@ export class Handshake {
     });
     if (message.type === "session.hello")
       claimed.session.update({ features: this.#effectiveFeatures(message, identity?.isAuthenticated ?? false) });
-    const { expiresAt } = identity ?? {};
-    return { ...claimed, afterSeq: resume.last_event_seq, isNew: false, expiresAt };
+    return { ...claimed, afterSeq: resume.last_event_seq, isNew: false, identity };
   }
 
   /** Secrets travel to clients that are known, over connections that nobody else can read (§14). */
   #effectiveFeatures(hello: MessageOf<"session.hello">, isAuthenticated: boolean): readonly string[] {
-    const isFit = isAuthenticated && this.#options.isConfidential;
+    const isFit = isAuthenticated && this.#options.peer.isConfidential;
     const offered = this.#options.settings.features.filter((name) => name !== CREDENTIALS_FEATURE || isFit);
     return negotiateCapabilities(offered, hello.payload.capabilities?.features);
   }
@@ -127,21 +127,17 @@ export class Handshake {
   async #authenticate(
     auth: OpeningMessage["payload"]["auth"],
   ): Promise<Identity & { readonly isAuthenticated: boolean }> {
-    const { bearer, anonymousPrincipal } = this.#options.settings;
+    const { bearer, anonymousPrincipal, gate } = this.#options.settings;
+    const { peer } = this.#options;
     const scheme = auth?.scheme ?? (auth?.token === undefined ? "none" : "bearer");
-    if (scheme === "none" && anonymousPrincipal !== undefined && this.#options.isConfidential) {
+    if (scheme === "none" && anonymousPrincipal !== undefined && peer.isConfidential) {
       return { principal: anonymousPrincipal, isAuthenticated: false };
     }
-    if (scheme !== "bearer" || !bearer || !auth?.token) throw new UnauthenticatedError("a bearer token is required");
-    try {
-      const identity = await bearer.verify(auth.token, AbortSignal.timeout(VERIFY_TIMEOUT_MS));
-      if (identity.expiresAt === undefined || identity.expiresAt > this.#options.now())
-        return { ...identity, isAuthenticated: true };
+    const token = auth?.token;
+    if (scheme !== "bearer" || !bearer || !token) throw new UnauthenticatedError("a bearer token is required");
+    const identity = await gate.pass(peer, (signal) => bearer.verify(token, signal));
+    if (identity.expiresAt !== undefined && identity.expiresAt <= this.#options.now())
       throw new UnauthenticatedError("the bearer token has expired");
-    } catch (cause) {
-      if (cause instanceof UnauthenticatedError) throw cause;
-      this.#options.logger.error({ err: cause }, "a token could not be verified");
-      throw new UnauthenticatedError("the bearer token could not be verified");
-    }
+    return { ...identity, isAuthenticated: true };
   }
 }
