@@ -5,7 +5,6 @@ export {
   type Identity,
   StaticBearerVerifier,
   sha256Hex,
-  TRUST_LEVELS,
   type TrustLevel,
 } from "./auth.ts";
 export { type Clock, systemClock } from "./clock.ts";

@@ -1,4 +1,5 @@
 /** `@arcp/core/v1.0`: the messages, errors, capabilities and names of wire 1.0. Needs no Node. */
+export { TRUST_LEVELS, type TrustLevel } from "../auth.ts";
 export { type ArtifactRef10, artifactUri, parseArtifactUri } from "./artifact.ts";
 export {
   type ArtifactRetention,
@@ -59,7 +60,7 @@ export {
 } from "./messages.ts";
 export { checkMetric10, isMetricName10, METRICS_10, type Metric10, type MetricName10 } from "./metrics.ts";
 export { hasCorePrefix, isExtensionType, isNamespaced, isVersionedExtensionType } from "./names.ts";
-export { AUTH_SCHEMES, type AuthScheme, TRUST_LEVELS, type TrustLevel } from "./session.ts";
+export { AUTH_SCHEMES, type AuthScheme } from "./session.ts";
 export { STREAM_KINDS, type StreamKind } from "./stream.ts";
 export type { SubscriptionFilter10 } from "./subscription.ts";
 export { LOG_LEVELS_10, type LogLevel10 } from "./telemetry.ts";

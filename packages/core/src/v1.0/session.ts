@@ -1,5 +1,6 @@
 /** The messages that open, keep and end a session (RFC §8, §9). */
 import { z } from "zod";
+import { TRUST_LEVELS } from "../auth.ts";
 import { absentOr, counter, jsonObject, sessionId } from "../messages/envelope.ts";
 import {
   sessionAck as sessionAck11,
@@ -75,10 +76,6 @@ export const sessionAuthenticate = message10(
       message: "expected response or auth",
     }),
 );
-
-/** What a runtime is trusted with (RFC §15.3). */
-export const TRUST_LEVELS = ["untrusted", "constrained", "trusted", "privileged"] as const;
-export type TrustLevel = (typeof TRUST_LEVELS)[number];
 
 const openName = absentOr(z.string());
 const runtime = z
