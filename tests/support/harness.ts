@@ -21,6 +21,7 @@ import {
 } from "@arcp/core";
 import { type AgentHandler, ARCPServer, type ARCPServerOptions } from "@arcp/runtime";
 import { ALL_FEATURES, RawClient } from "./raw-client.ts";
+import { RawClient10 } from "./raw-client-10.ts";
 
 export type Carrier = "memory" | "websocket" | "stdio" | "socket";
 export const CARRIERS: readonly Carrier[] = ["memory", "websocket", "stdio", "socket"];
@@ -119,6 +120,19 @@ export class Harness implements AsyncDisposable {
     const client = await this.raw();
     const answer = await client.hello(features, token);
     if (answer.type !== "session.welcome") throw new Error(`no welcome: ${JSON.stringify(answer.payload)}`);
+    return client;
+  }
+
+  /** A client of single frames of wire 1.0, without a session. */
+  async raw10(): Promise<RawClient10> {
+    return new RawClient10(await this.transport());
+  }
+
+  /** The same, accepted. */
+  async rawSession10(token = "alice", payload: object = {}): Promise<RawClient10> {
+    const client = await this.raw10();
+    const answer = await client.open({ auth: { scheme: "bearer", token }, ...payload });
+    if (answer.type !== "session.accepted") throw new Error(`not accepted: ${JSON.stringify(answer.payload)}`);
     return client;
   }
 

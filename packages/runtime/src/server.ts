@@ -11,9 +11,10 @@ import {
   type Transport,
   V1_1_FEATURES,
 } from "@arcp/core";
+import { capabilitiesOf } from "@arcp/core/v1.0";
 import type { AttemptLimits } from "./auth/attempt-limiter.ts";
 import { AuthGate } from "./auth/auth-gate.ts";
-import type { AgentHandler, AgentOptions } from "./engine/agents.ts";
+import type { AgentHandler, AgentOptions, AgentRegistry } from "./engine/agents.ts";
 import type { CancelAuthority } from "./engine/cancellation.ts";
 import {
   DEFAULT_JOB_CAPS,
@@ -31,9 +32,10 @@ import type { JobAuthorizationPolicy } from "./engine/observation.ts";
 import type { LeasePolicy } from "./engine/submission.ts";
 import type { Tool } from "./engine/tools.ts";
 import { agentOperations, type OperationsOptions } from "./operations/operations.ts";
-import { SessionContext } from "./session-context.ts";
+import { SessionContext, type WireSettings } from "./session-context.ts";
 import { sqliteStore } from "./store/sqlite.ts";
 import type { CredentialRecord, Store } from "./store/store.ts";
+import type { ConnectionSettings10 } from "./wire/v1.0/connection.ts";
 import type { ConnectionSettings } from "./wire/v1.1/connection.ts";
 import { CREDENTIALS_FEATURE } from "./wire/v1.1/handshake.ts";
 
@@ -126,6 +128,10 @@ export interface ARCPServerOptions {
    * never.
    */
   readonly idleSessionSeconds?: number;
+  /** By which clients of wire 1.0 may know the runtime again (RFC §8.3), as `sha256:<hex>`. */
+  readonly fingerprint?: string;
+  /** Takes envelopes of wire 1.0 without a timestamp, which RFC §6.1.1 requires. Default: false. */
+  readonly allowMissingTimestamp?: boolean;
   /** Default: the machine's. */
   readonly clock?: Clock;
 }
@@ -166,13 +172,39 @@ function connectionSettings(options: ARCPServerOptions, gate: AuthGate, canIssue
   };
 }
 
+/** The same for wire 1.0. */
+function connectionSettings10(options: ARCPServerOptions, agents: AgentRegistry): ConnectionSettings10 {
+  const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
+  const { name, version } = options.runtime;
+  return {
+    runtime: { kind: name, version, fingerprint: options.fingerprint },
+    offered: () =>
+      capabilitiesOf({
+        ...{ streaming: true, durable_jobs: true, binary_streams: true },
+        anonymous: options.anonymousPrincipal !== undefined,
+        extensions: options.capabilities.extensions ?? [],
+        binary_encoding: ["base64"],
+        heartbeat_interval_seconds: options.heartbeatIntervalSeconds ?? 30,
+        heartbeat_recovery: "fail",
+        agents: agents.inventory(),
+      }),
+    frameLimits: CLIENT_FRAME_LIMITS,
+    handshakeTimeoutMs: options.handshakeTimeoutMs ?? 10_000,
+    maxBufferedBytes: caps.maxBufferedBytes,
+    maxBufferedEvents: caps.maxBufferedEvents,
+    allowsMissingTimestamp: options.allowMissingTimestamp ?? false,
+    sessionLeaseSeconds: undefined,
+    refreshDeadlineMs: 30_000,
+  };
+}
+
 /** A runtime: agents, jobs and sessions over one store. It listens to nothing itself: transports are given to it. */
 export class ARCPServer {
   readonly #options: ARCPServerOptions;
   readonly #logger: Logger;
   readonly #engine: Engine;
   readonly #ownsStore: boolean;
-  readonly #settings: ConnectionSettings;
+  readonly #settings: WireSettings;
   readonly #contexts = new Set<SessionContext>();
   /** The committed history, for replay tools and audits. */
   readonly eventLog: Store;
@@ -222,7 +254,10 @@ export class ARCPServer {
       logger: this.#logger,
       attempts: options.authAttempts,
     });
-    this.#settings = connectionSettings(options, gate, this.#engine.credentials.canGuarantee);
+    this.#settings = {
+      "1.1": connectionSettings(options, gate, this.#engine.credentials.canGuarantee),
+      "1.0": connectionSettings10(options, this.#engine.agents),
+    };
   }
 
   /**

@@ -11,9 +11,26 @@ import {
   type SessionState,
   type Transport,
 } from "@arcp/core";
+import { isExtensionType } from "@arcp/core/v1.0";
 import type { Engine } from "./engine/engine.ts";
 import type { Job } from "./engine/job.ts";
+import { Connection10, type ConnectionSettings10 } from "./wire/v1.0/connection.ts";
+import { Door } from "./wire/v1.0/door.ts";
 import { Connection, type ConnectionSettings, type MessageHandler } from "./wire/v1.1/connection.ts";
+import { type WireConnection, wireOf } from "./wire/wire-connection.ts";
+
+/** What connections of each wire go by. */
+export interface WireSettings {
+  readonly "1.1": ConnectionSettings;
+  readonly "1.0": ConnectionSettings10;
+}
+
+export interface SessionContextOptions {
+  readonly engine: Engine;
+  readonly transport: Transport;
+  readonly settings: WireSettings;
+  readonly logger: Logger;
+}
 
 /** The jobs of one session that have not ended. */
 export interface JobManager {
@@ -24,23 +41,38 @@ export interface JobManager {
 
 /** One accepted transport, and the session that it is attached to once the client has been welcomed. */
 export class SessionContext {
+  readonly #options: SessionContextOptions;
   readonly #engine: Engine;
-  readonly #connection: Connection;
+  /** That of wire 1.1 until the client has spoken: what it says first tells which one it speaks. */
+  #connection: WireConnection;
+  #hasSpoken = false;
   readonly #handlers = new Map<string, MessageHandler>();
   #pending: PendingRegistry<JsonObject> | undefined;
 
-  constructor(options: {
-    readonly engine: Engine;
-    readonly transport: Transport;
-    readonly settings: ConnectionSettings;
-    readonly logger: Logger;
-  }) {
-    const { engine, transport } = options;
+  constructor(options: SessionContextOptions) {
+    const { engine, transport, settings } = options;
+    this.#options = options;
     this.#engine = engine;
-    this.#connection = new Connection({ ...options, handlers: this.#handlers });
+    const first = new Connection({ ...options, settings: settings["1.1"], handlers: this.#handlers });
+    this.#connection = first;
     transport.onMalformed((problem) => this.#connection.onMalformed(problem));
-    transport.onFrame((frame) => this.#connection.onFrame(frame));
+    transport.onFrame((frame) => {
+      if (!this.#hasSpoken) this.#listen(first, frame);
+      this.#connection.onFrame(frame);
+    });
     void transport.closed.then(() => this.#pending?.rejectAll(new InvalidRequestError("the client is gone")));
+  }
+
+  /** The client's first frame chooses the wire. */
+  #listen(first: Connection, frame: string): void {
+    this.#hasSpoken = true;
+    if (wireOf(frame) === "1.1") return;
+    const { engine, transport, settings, logger } = this.#options;
+    const { bearer, anonymousPrincipal } = settings["1.1"];
+    const door = new Door({ bearer, anonymousPrincipal, peer: transport.peer, now: () => engine.clock.now() });
+    first.yield();
+    const handlers = this.#handlers;
+    this.#connection = new Connection10({ engine, transport, settings: settings["1.0"], handlers, door, logger });
   }
 
   /** Requests of the runtime to this client that wait for their answer; for handlers of vendor messages. */
@@ -89,7 +121,11 @@ export class SessionContext {
 
   /** Answers messages of `type`, which the protocol must not know, with `handler`. A later one takes its place. */
   registerHandler(type: string, handler: MessageHandler): void {
-    if (!type.startsWith("x-vendor.")) throw new InvalidRequestError("handlers are for x-vendor.* messages (§15)");
+    if (!type.startsWith("x-vendor.") && !isExtensionType(type)) {
+      throw new InvalidRequestError(
+        "handlers are for x-vendor.* messages (§15) and for extensions of wire 1.0 (RFC §21)",
+      );
+    }
     this.#handlers.set(type, handler);
   }
 

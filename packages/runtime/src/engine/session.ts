@@ -54,6 +54,8 @@ class SeenSubmissions {
 export interface Acceptance {
   readonly jobId: JobId;
   readonly traceId: TraceId;
+  /** Was the job there before: does the same key stand for it? */
+  readonly isRepeated?: true;
   /** The payload of `job.accepted`, JSON. Without credentials: those are shown to the submitter alone, while it lives. */
   readonly payload: string;
 }

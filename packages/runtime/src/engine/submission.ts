@@ -199,7 +199,8 @@ export class Submission {
       }
       session.feed.addHistory(jobId, ended.lastN, 1);
     }
-    journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload: acceptedPayload(record) }));
+    const payload = acceptedPayload(record);
+    journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload, isRepeated: true }));
   }
 }
 

@@ -1,0 +1,35 @@
+/** Every command that a client of wire 1.0 may send. */
+import type { ClientMessage10 } from "@arcp/core/v1.0";
+import type { Command } from "./command.ts";
+import { cancel, toolInvoke, workflowStart } from "./jobs.ts";
+import {
+  close,
+  heard,
+  jobSubscribe,
+  jobUnsubscribe,
+  listJobs,
+  ping,
+  resume,
+  sessionAck,
+  sessionPing,
+} from "./session.ts";
+
+type Commands = { readonly [Type in ClientMessage10["type"]]?: Command<Type> };
+
+export const COMMANDS: Commands = {
+  ping,
+  pong: heard,
+  ack: heard,
+  nack: heard,
+  resume,
+  "session.close": close,
+  "session.ping": sessionPing,
+  "session.pong": heard,
+  "session.ack": sessionAck,
+  "session.list_jobs": listJobs,
+  "job.subscribe": jobSubscribe,
+  "job.unsubscribe": jobUnsubscribe,
+  "tool.invoke": toolInvoke,
+  "workflow.start": workflowStart,
+  cancel,
+};

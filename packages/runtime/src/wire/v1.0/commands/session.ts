@@ -1,0 +1,120 @@
+/** Control of a session: `ping`, `resume`, `session.close`, and what Rust's client adds (RFC §6.2, §9, §19). */
+import {
+  type JobId,
+  type JobStatus,
+  PermissionDeniedError,
+  ResumeWindowExpiredError,
+  type SessionId,
+} from "@arcp/core";
+import type { JobState10 } from "@arcp/core/v1.0";
+import { MessageIds } from "../message-ids.ts";
+import { ack, type Command } from "./command.ts";
+
+export const ping: Command<"ping"> = (message, caller, reply) => {
+  reply(() => {
+    const { nonce } = message.payload;
+    const received_at = new Date(caller.engine.clock.now()).toISOString();
+    const payload = { ack_for: message.id, received_at, ...(nonce !== undefined && { nonce }) };
+    caller.outbox.reply(message, "pong", payload);
+  });
+};
+
+/** A word of the client that asks for nothing. */
+export const heard = (): void => {};
+
+/**
+ * Sends what a session missed after the message that the client saw last, and goes on live (RFC §19): of its session
+ * now, or of one before that belongs to the same principal.
+ */
+export const resume: Command<"resume"> = async (message, caller, reply) => {
+  const { after_message_id } = message.payload;
+  const { engine, principal } = caller;
+  const id = (message.session_id ?? caller.session.id) as SessionId;
+  const session = id === caller.session.id ? caller.session : await engine.sessions.reclaim(id, principal);
+  if (session === undefined) throw gone("the session is not known any more");
+  const position =
+    after_message_id === undefined ? { seq: 0, index: 0 } : new MessageIds(session.salt).positionOf(after_message_id);
+  if (position === undefined || position.seq > session.feed.head || position.seq < session.ackedSeq) {
+    throw gone("what came after that message is not known any more");
+  }
+  reply(() => {
+    const replayedTo = session.feed.committedHead;
+    const outlet = caller.carry(session, position);
+    outlet.whenSent(replayedTo, () => ack(caller, message, { session_id: session.id, replayed_to: replayedTo }));
+  });
+};
+
+const gone = (message: string): ResumeWindowExpiredError => new ResumeWindowExpiredError(message);
+
+/** RFC §9: the session's jobs are cancelled, or go on without it. */
+export const close: Command<"session.close"> = (message, caller, reply) => {
+  const { engine, session } = caller;
+  const { reason, dispose_jobs } = message.payload;
+  const isDetaching =
+    dispose_jobs === "detach" || (dispose_jobs === undefined && caller.capabilities.durable_jobs === true);
+  reply(() => {
+    if (!isDetaching) {
+      for (const job of [...engine.jobs.all()]) {
+        if (job.sessionId === session.id) job.cancel(reason ?? "the session was closed", engine.cancelGraceMs);
+      }
+    }
+    session.persistAck();
+    // Rust's client waits for it.
+    if (caller.profile.name === "rust") caller.outbox.reply(message, "session.closed", {});
+    caller.leave("closed");
+  });
+};
+
+/** Rust: `session.ping` beside `ping`. */
+export const sessionPing: Command<"session.ping"> = (message, caller, reply) => {
+  const received_at = new Date(caller.engine.clock.now()).toISOString();
+  const payload = { ping_nonce: message.payload.nonce ?? "", received_at };
+  reply(() => void caller.outbox.reply(message, "session.pong", payload));
+};
+
+export const sessionAck: Command<"session.ack"> = (message, caller) =>
+  caller.session.ack(message.payload.last_processed_seq);
+
+/** The states of RFC §10.2 in the words of the engine. */
+const STATUS: Readonly<Record<JobState10, JobStatus>> = {
+  ...{ accepted: "pending", queued: "pending", running: "running", blocked: "running", paused: "running" },
+  ...{ completed: "success", failed: "error", cancelled: "cancelled" },
+};
+
+export const listJobs: Command<"session.list_jobs"> = async (message, caller, reply) => {
+  const { filter, limit, cursor } = message.payload;
+  const { jobs, nextCursor } = await caller.engine.observation.list(caller.session, {
+    ...{ status: filter?.status?.map((state) => STATUS[state]), agent: filter?.agent, limit, cursor },
+    ...{ createdAfter: filter?.created_after, createdBefore: filter?.created_before },
+  });
+  const listed = jobs.map((job) => ({
+    ...{ job_id: job.jobId, agent: job.agentRef, status: job.status, lease: job.lease, parent_job_id: job.parentJobId },
+    ...{ created_at: job.createdAt, trace_id: job.traceId, last_event_seq: job.lastEventSeq },
+  }));
+  const payload = { request_id: message.id, jobs: listed, next_cursor: nextCursor };
+  reply(() => void caller.outbox.reply(message, "session.jobs", payload));
+};
+
+export const jobSubscribe: Command<"job.subscribe"> = async (message, caller, reply) => {
+  const { job_id, history, from_event_seq } = message.payload;
+  const request = { jobId: job_id as JobId, history: history ?? false, fromEventSeq: from_event_seq };
+  await caller.engine.observation.subscribe(caller.session, request, (subscribed) =>
+    reply(() => {
+      const payload = {
+        ...{ job_id, current_status: subscribed.status, agent: subscribed.agentRef, lease: subscribed.lease },
+        ...{
+          subscribed_from: subscribed.subscribedFrom,
+          replayed: subscribed.isReplayed,
+          trace_id: subscribed.traceId,
+        },
+      };
+      caller.outbox.reply(message, "job.subscribed", payload, { job_id });
+    }),
+  );
+};
+
+export const jobUnsubscribe: Command<"job.unsubscribe"> = (message, caller) => {
+  const jobId = message.payload.job_id ?? message.job_id;
+  if (jobId === undefined) throw new PermissionDeniedError("job_id: expected the job to leave");
+  caller.engine.observation.unsubscribe(caller.session, jobId as JobId);
+};

@@ -1,0 +1,490 @@
+/**
+ * Wire 1.0 on one connection: its state, and one table of the commands of a client. It holds what belongs to the
+ * connection; sessions, jobs and everything of theirs are the engine's.
+ *
+ *   pre-handshake    -> awaiting-welcome   session.open arrived; also while a challenge is out
+ *   awaiting-welcome -> accepted           session.accepted
+ *   accepted         -> closed             session.close, session.evicted, lost, displaced by a resume
+ *   any              -> closed             refusal, time-out, lost transport
+ */
+import {
+  ARCPError,
+  closeCodeOf,
+  decodeFrame,
+  type FrameLimits,
+  InvalidRequestError,
+  type JsonObject,
+  type Logger,
+  SessionState,
+  type Transport,
+  UnauthenticatedError,
+} from "@arcp/core";
+import {
+  CanonicalError,
+  type Capabilities10,
+  type ClientMessage10,
+  DEFAULT_HEARTBEAT_SECONDS,
+  decodeClientMessage10,
+  errorToV10,
+  hasCorePrefix,
+  isExtensionType,
+} from "@arcp/core/v1.0";
+import type { Engine } from "../../engine/engine.ts";
+import type { Acceptance, Link, Session } from "../../engine/session.ts";
+import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
+import { ReplyOrder } from "../reply-order.ts";
+import { RequestLane } from "../request-lane.ts";
+import type { WireConnection } from "../wire-connection.ts";
+import type { Caller } from "./commands/command.ts";
+import { COMMANDS } from "./commands/commands.ts";
+import { type Doorkeeper, Handshake10, type HandshakeSettings10, type Opened } from "./handshake.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import { Outbox10, type Outlet } from "./outbox.ts";
+import { type Profile10, profileNamed, profileOf10 } from "./profiles.ts";
+import { SeenCommands } from "./seen-commands.ts";
+
+/** Answers a message of an extension (RFC §21). What it returns is not sent: it replies through the session. */
+export type MessageHandler = (message: JsonObject) => void | Promise<void>;
+
+export interface ConnectionSettings10 extends HandshakeSettings10 {
+  readonly frameLimits: FrameLimits;
+  readonly handshakeTimeoutMs: number;
+  readonly maxBufferedBytes: number;
+  readonly maxBufferedEvents: number;
+  /** Takes envelopes without a timestamp, which §6.1.1 requires. */
+  readonly allowsMissingTimestamp: boolean;
+  /** How long a client may take to renew its credentials when asked to (RFC §8.4). */
+  readonly refreshDeadlineMs: number;
+}
+
+/** What an admitted client has, besides its session. */
+interface Admitted {
+  readonly caller: Caller;
+  readonly heartbeats: Heartbeats;
+  readonly span: SessionSpan | undefined;
+  readonly seen: SeenCommands;
+  stopExpiry: () => void;
+}
+
+type ClosedBy = "client" | "runtime" | "transport";
+
+/** Frames in a row that could not be understood, after which the peer is given up. */
+const MAX_MALFORMED = 20;
+const MAX_ECHO_CHARS = 128;
+const CLOSE_NORMAL = 1000;
+const CLOSE_POLICY = 1008;
+const CLOSE_GOING_AWAY = 1001;
+/** How long before the end of its credentials a client is asked for new ones. */
+const REFRESH_LEAD_MS = 30_000;
+
+/** The feed of one session through the connection; a resumed one keeps its own id. */
+interface Carried {
+  readonly session: Session;
+  readonly link: Link;
+}
+
+export class Connection10 implements WireConnection {
+  readonly #engine: Engine;
+  readonly #transport: Transport;
+  readonly #settings: ConnectionSettings10;
+  readonly #handlers: ReadonlyMap<string, MessageHandler>;
+  readonly #logger: Logger;
+  readonly #state = new SessionState();
+  readonly #outbox: Outbox10;
+  readonly #replies = new ReplyOrder();
+  readonly #lane: RequestLane;
+  readonly #handshake: Handshake10;
+  readonly #carried: Carried[] = [];
+  readonly #endTasks: (() => void)[] = [];
+  readonly #stopHandshakeTimer: () => void;
+  #profile: Profile10 = profileNamed("standard");
+  #admitted: Admitted | undefined;
+  #malformed = 0;
+  #isLeaving = false;
+
+  constructor(options: {
+    readonly engine: Engine;
+    readonly transport: Transport;
+    readonly settings: ConnectionSettings10;
+    readonly handlers: ReadonlyMap<string, MessageHandler>;
+    readonly door: Doorkeeper;
+    readonly logger: Logger;
+  }) {
+    const { engine, transport, settings, logger, door } = options;
+    this.#engine = engine;
+    this.#transport = transport;
+    this.#settings = settings;
+    this.#handlers = options.handlers;
+    this.#logger = logger;
+    const { maxBufferedBytes, maxBufferedEvents } = settings;
+    const { store, clock, sessions, ready } = engine;
+    this.#outbox = new Outbox10({ transport, clock, logger, store, maxBufferedBytes, maxBufferedEvents });
+    this.#lane = new RequestLane({
+      setReading: (reads) => (reads ? transport.resume() : transport.pause()),
+      isCongested: () => this.#outbox.isCongested,
+      drained: () => this.#outbox.drained(),
+      logger,
+    });
+    this.#handshake = new Handshake10({ settings, sessions, door, ready, logger });
+    const late = (): void => this.#reject(new InvalidRequestError("no session.open in time"), undefined);
+    this.#stopHandshakeTimer = clock.setTimer(late, settings.handshakeTimeoutMs);
+    void transport.closed.then(() => this.#close("transport", "the transport is gone"));
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  get session(): Session | undefined {
+    return this.#admitted?.caller.session;
+  }
+
+  /** Takes one frame from the transport. */
+  onFrame(text: string): void {
+    if (this.#state.phase === "closed" || this.#isLeaving) return;
+    let frame: JsonObject | undefined;
+    try {
+      frame = decodeFrame(text, this.#settings.frameLimits);
+      this.#route(frame);
+      this.#malformed = 0;
+    } catch (error) {
+      this.#onBadFrame(ARCPError.from(error), frame);
+    }
+    this.#lane.pace();
+  }
+
+  /** Input that is no frame at all. */
+  onMalformed(problem: string): void {
+    if (this.#state.phase !== "closed" && !this.#isLeaving)
+      this.#onBadFrame(new InvalidRequestError(problem), undefined);
+  }
+
+  /** Sends a message of the runtime's own. */
+  send(type: string, payload: object, members: object = {}): void {
+    this.#outbox.send(type, payload, members);
+  }
+
+  /** Ends the connection with an error that is not the answer to a request. */
+  fail(error: ARCPError): void {
+    const { code, message } = errorToV10(error);
+    this.evict(code, message);
+  }
+
+  /** RFC §8.5. The session's durable jobs go on, and can be resumed. */
+  evict(code: string, message: string): void {
+    if (this.#state.phase === "accepted") {
+      this.#outbox.send("session.evicted", { reason: code, code, message, allow_resume: code !== "UNAUTHENTICATED" });
+    }
+    this.#close("runtime", message, CLOSE_POLICY);
+  }
+
+  /** Says goodbye, for a shutdown. The session can be resumed. */
+  bye(reason: string): void {
+    if (this.#state.phase === "accepted") {
+      this.#outbox.send("session.evicted", {
+        reason: "UNAVAILABLE",
+        code: "UNAVAILABLE",
+        message: reason,
+        allow_resume: true,
+      });
+    }
+    this.#close("runtime", reason, CLOSE_GOING_AWAY);
+  }
+
+  // --- Inbound ----------------------------------------------------------------------------------------------------
+
+  #route(frame: JsonObject): void {
+    const { type } = frame;
+    if (typeof type !== "string") throw new InvalidRequestError("type: expected a string");
+    const admitted = this.#admitted;
+    if (admitted === undefined || this.#state.phase !== "accepted") {
+      this.#onOpening(frame, type);
+      return;
+    }
+    const handler = this.#handlers.get(type);
+    if (handler) {
+      this.#lane.add(async () => this.#runHandler(handler, frame));
+      return;
+    }
+    if (!Object.hasOwn(COMMANDS, type)) {
+      this.#onUnknown(frame, type);
+      return;
+    }
+    const message = decodeClientMessage10(frame, { allowMissingTimestamp: this.#settings.allowsMissingTimestamp });
+    this.#assertOwnSession(message);
+    this.#dispatch(message, admitted);
+  }
+
+  /** RFC §21.3. */
+  #onUnknown({ extensions }: JsonObject, type: string): void {
+    const isOptional = (extensions as JsonObject | undefined)?.["optional"] === true;
+    if (isExtensionType(type) && isOptional && !hasCorePrefix(type)) return;
+    throw new CanonicalError(
+      "UNIMPLEMENTED",
+      `the type ${JSON.stringify(type.slice(0, MAX_ECHO_CHARS))} is not known here`,
+    );
+  }
+
+  /** A command for a session that this connection does not carry is nobody's, but for `resume`. */
+  #assertOwnSession({ session_id, type }: ClientMessage10): void {
+    if (session_id === undefined || type === "resume" || type === "session.resume") return;
+    if (this.#carried.some(({ session }) => session.id === session_id)) return;
+    throw new InvalidRequestError("session_id: not a session of this connection");
+  }
+
+  #dispatch(message: ClientMessage10, { caller, seen }: Admitted): void {
+    if (message.type === "session.open") throw new InvalidRequestError("the session is open already");
+    if (message.type === "session.authenticate") {
+      this.#onRefreshed(message);
+      return;
+    }
+    // A message that arrives twice is carried out once (RFC §6.4).
+    if (!seen.add(message.id)) return;
+    const reply = this.#replies.open();
+    let hasReplied = false;
+    const once = (send: () => void): void => {
+      hasReplied = true;
+      reply(send);
+    };
+    const command = COMMANDS[message.type] as (message: ClientMessage10, caller: Caller, reply: typeof once) => unknown;
+    this.#lane.add(async () => {
+      if (this.#state.phase !== "accepted") return;
+      try {
+        await command(message, caller, once);
+        if (!hasReplied) reply(() => {});
+      } catch (error) {
+        const failure = ARCPError.from(error);
+        if (failure.cause !== undefined) this.#logger.error({ err: failure.cause }, "a command failed");
+        // It was not carried out: the same message may be tried again.
+        if (failure.retryable) seen.forget(message.id);
+        once(() => this.#nack(message, failure));
+      }
+    });
+  }
+
+  #nack(command: { readonly id?: string; readonly trace_id?: unknown }, error: ARCPError): void {
+    const { id } = command;
+    this.#outbox.reply(command, "nack", { ...errorToV10(error), ...(id !== undefined && { ack_for: id }) });
+  }
+
+  async #runHandler(handler: MessageHandler, frame: JsonObject): Promise<void> {
+    try {
+      if (this.#state.phase === "accepted") await handler(frame);
+    } catch (error) {
+      this.#logger.error({ err: error }, "a handler of an extension's message failed");
+    }
+  }
+
+  #onBadFrame(error: ARCPError, frame: JsonObject | undefined): void {
+    if (this.#state.phase !== "accepted") {
+      // Nothing but the handshake is heard before it is over (RFC §8.1).
+      if (isHandshake(frame?.["type"])) this.#reject(error, frame);
+      else this.#onNoise(error);
+      return;
+    }
+    this.#malformed += 1;
+    this.#replies.open()(() => this.#nack(referenceOf(frame), error));
+    if (this.#malformed >= MAX_MALFORMED) this.evict("INVALID_ARGUMENT", "too many malformed frames");
+  }
+
+  #onNoise(error: ARCPError): void {
+    this.#logger.info({ reason: error.message }, "a message before session.accepted was dropped");
+    this.#malformed += 1;
+    if (this.#malformed >= MAX_MALFORMED) this.#close("runtime", error.message, closeCodeOf(error));
+  }
+
+  // --- Opening ----------------------------------------------------------------------------------------------------
+
+  #onOpening(frame: JsonObject, type: string): void {
+    if (!isHandshake(type)) throw new InvalidRequestError("expected session.open first");
+    const { phase } = this.#state;
+    if (type === "session.open" && phase === "pre-handshake") {
+      this.#profile = profileOf10(frame);
+      this.#outbox.address(String(frame["arcp"] ?? "1.0"), this.#profile);
+    }
+    const message = decodeClientMessage10(frame, { allowMissingTimestamp: this.#settings.allowsMissingTimestamp });
+    if (message.type === "session.open") {
+      if (phase !== "pre-handshake") throw new InvalidRequestError("the session was opened already");
+      this.#state.enter({ phase: "awaiting-welcome" });
+      this.#handshake.open(message, this.#profile).then(
+        (outcome) => {
+          if ("session" in outcome) this.#accept(message, outcome);
+          else this.#challenge(message, outcome);
+        },
+        (error) => this.#reject(ARCPError.from(error), frame),
+      );
+    } else if (message.type === "session.authenticate") {
+      this.#handshake.authenticate(message, this.#profile).then(
+        (outcome) => {
+          if (outcome !== undefined) this.#accept(message, outcome);
+          else this.#unauthenticated(message);
+        },
+        (error) => this.#reject(ARCPError.from(error), frame),
+      );
+    }
+  }
+
+  #challenge(message: ClientMessage10, { type, params }: { readonly type: string; readonly params: JsonObject }): void {
+    if (this.#state.phase !== "awaiting-welcome") return;
+    this.#outbox.reply(message, "session.challenge", { challenge_id: message.id, type, params, challenge: params });
+  }
+
+  #unauthenticated(message: ClientMessage10): void {
+    const why = "the answer was wrong";
+    this.#outbox.reply(message, "session.unauthenticated", { code: "UNAUTHENTICATED", message: why, reason: why });
+  }
+
+  #accept(message: ClientMessage10, opened: Opened): void {
+    const { journal, sessions, clock } = this.#engine;
+    journal.afterCommit(() => {
+      sessions.settle(opened.session);
+      if (this.#state.phase !== "awaiting-welcome") {
+        sessions.discard(opened.session);
+        return;
+      }
+      this.#stopHandshakeTimer();
+      this.#admit(message, opened, clock.now());
+    });
+  }
+
+  #admit(message: ClientMessage10, opened: Opened, now: number): void {
+    const { session, identity, capabilities } = opened;
+    const outlet = this.#outbox.outlet(session, { isOwn: true });
+    this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
+    const caller: Caller = {
+      ...{ engine: this.#engine, session, outbox: this.#outbox, outlet, profile: this.#profile, capabilities },
+      ...{ principal: identity.principal, trustLevel: identity.trustLevel },
+      carriesSidecar: carriesSidecar(capabilities, this.#transport),
+      carry: (other, after) => this.#carry(other, after),
+      carried: () => this.#carried.map((one) => one.session),
+      evict: (code, why) => this.evict(code, why),
+      leave: (reason) => this.#leave(reason),
+      whenClosed: (task) => void this.#endTasks.push(task),
+    };
+    this.#admitted = {
+      caller,
+      heartbeats: new Heartbeats({
+        ...{ clock: this.#engine.clock, jobs: this.#engine.jobs, outbox: this.#outbox },
+        intervalSeconds: capabilities.heartbeat_interval_seconds ?? DEFAULT_HEARTBEAT_SECONDS,
+        sessions: () => caller.carried(),
+      }),
+      span: startSessionSpan(session.id, "1.0"),
+      seen: new SeenCommands(),
+      stopExpiry: this.#expireAt(identity.expiresAt),
+    };
+    this.#outbox.reply(message, "session.accepted", this.#handshake.accepted(opened, now), { session_id: session.id });
+    this.#attach(session, outlet, 0);
+  }
+
+  #attach(session: Session, outlet: Outlet, afterSeq: number): void {
+    const link: Link = {
+      sink: outlet,
+      // The child's first entry tells of it.
+      announce: (_acceptance: Acceptance) => {},
+      displaced: () => this.#displaced(session),
+    };
+    this.#carried.push({ session, link });
+    session.attach(link, afterSeq);
+  }
+
+  #carry(session: Session, after: { readonly seq: number; readonly index: number }): Outlet {
+    const outlet = this.#outbox.outlet(session, { after });
+    const afterSeq = Math.max(0, after.seq - 1);
+    const before = this.#carried.findIndex((one) => one.session === session);
+    if (before >= 0) {
+      const [own] = this.#carried.splice(before, 1);
+      if (own !== undefined) session.detach(own.link);
+    }
+    this.#attach(session, outlet, afterSeq);
+    return outlet;
+  }
+
+  /** A session was resumed elsewhere. If it is the connection's own there is nothing left to serve. */
+  #displaced(session: Session): void {
+    const at = this.#carried.findIndex((one) => one.session === session);
+    if (at >= 0) this.#carried.splice(at, 1);
+    if (session === this.session) this.#close("runtime", "resumed on another connection", CLOSE_POLICY);
+  }
+
+  /** Asks for fresh credentials in time, and evicts who has none at the deadline (RFC §8.4). */
+  #expireAt(at: number | undefined): () => void {
+    if (at === undefined) return () => {};
+    const { clock } = this.#engine;
+    const { refreshDeadlineMs } = this.#settings;
+    let stop = clock.setTimer(
+      () => {
+        const deadline = new Date(clock.now() + refreshDeadlineMs).toISOString();
+        const reason = "the credentials expire";
+        this.#outbox.send("session.refresh", { reason, deadline_ms: refreshDeadlineMs, deadline });
+        stop = clock.setTimer(
+          () => this.evict("UNAUTHENTICATED", "the credentials were not renewed"),
+          refreshDeadlineMs,
+        );
+      },
+      Math.max(0, at - clock.now() - REFRESH_LEAD_MS),
+    );
+    return () => stop();
+  }
+
+  /** Asks for fresh credentials now. */
+  demandRefresh(): void {
+    if (this.#admitted === undefined) return;
+    this.#admitted.stopExpiry();
+    this.#admitted.stopExpiry = this.#expireAt(this.#engine.clock.now());
+  }
+
+  #onRefreshed(message: Extract<ClientMessage10, { type: "session.authenticate" }>): void {
+    const admitted = this.#admitted;
+    if (admitted === undefined) return;
+    const { principal } = admitted.caller;
+    this.#handshake
+      .renew(message)
+      .then((identity) => {
+        if (identity.principal !== principal) throw new UnauthenticatedError("the credentials are somebody else's");
+        admitted.stopExpiry();
+        admitted.stopExpiry = this.#expireAt(identity.expiresAt);
+        const received_at = new Date(this.#engine.clock.now()).toISOString();
+        this.#outbox.reply(message, "ack", { ack_for: message.id, received_at });
+      })
+      .catch((error) => {
+        this.#nack(message, ARCPError.from(error));
+        this.evict("UNAUTHENTICATED", "the credentials were not renewed");
+      });
+  }
+
+  #reject(error: ARCPError, frame: JsonObject | undefined): void {
+    if (this.#state.phase === "closed") return;
+    if (error.cause !== undefined) this.#logger.warn({ err: error.cause }, "a handshake failed");
+    const payload = errorToV10(error);
+    this.#outbox.reply({ id: referenceOf(frame).id }, "session.rejected", { ...payload, reason: payload.message });
+    this.#close("runtime", error.message, closeCodeOf(error));
+  }
+
+  #leave(reason: string): void {
+    this.#isLeaving = true;
+    this.#close("client", reason);
+  }
+
+  #close(by: ClosedBy, reason: string, code = CLOSE_NORMAL): void {
+    if (this.#state.phase === "closed") return;
+    this.#state.enter({ phase: "closed", reason });
+    this.#stopHandshakeTimer();
+    this.#outbox.close();
+    this.#admitted?.heartbeats.stop();
+    this.#admitted?.stopExpiry();
+    for (const task of this.#endTasks.splice(0)) task();
+    for (const { session, link } of this.#carried.splice(0)) session.detach(link);
+    this.#admitted?.span?.end(reason);
+    if (by !== "transport") this.#transport.close(code, reason);
+  }
+}
+
+const isHandshake = (type: unknown): boolean => type === "session.open" || type === "session.authenticate";
+
+const carriesSidecar = ({ binary_encoding }: Capabilities10, transport: Transport): boolean =>
+  transport.carriesBinary && (binary_encoding ?? []).includes("sidecar");
+
+function referenceOf(frame: JsonObject | undefined): { readonly id?: string; readonly trace_id?: unknown } {
+  const id = frame?.["id"];
+  return { ...(typeof id === "string" && { id: id.slice(0, MAX_ECHO_CHARS) }), trace_id: frame?.["trace_id"] };
+}

@@ -1,0 +1,243 @@
+/** What leaves one connection of wire 1.0: replies, which stand in no feed, and the feeds of the sessions it carries. */
+import { type Clock, type JsonObject, type Logger, newMessageId, type Transport } from "@arcp/core";
+import type { FeedSink } from "../../engine/delivery.ts";
+import type { LiveItem } from "../../engine/feed.ts";
+import type { Session } from "../../engine/session.ts";
+import { ENTRY, type Entry, type FeedItem, type Store } from "../../store/store.ts";
+import type { Voice } from "./entry-parts.ts";
+import { FIRST_REPLY, type Position } from "./message-ids.ts";
+import { type Profile10, profileNamed } from "./profiles.ts";
+import { Spelling10 } from "./spelling.ts";
+
+/** What a reply has to name. A frame that could not be read may have neither. */
+export interface CommandReference {
+  readonly id?: string | undefined;
+  readonly trace_id?: unknown;
+}
+
+export interface OutboxOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly store: Store;
+  readonly maxBufferedBytes: number;
+  readonly maxBufferedEvents: number;
+}
+
+/** Bytes on their way to the peer at which nothing more is written, whatever the cap says. */
+const CONGESTED_BYTES = 2 * 1024 * 1024;
+/** How long a peer may read nothing before it is given up. Its session stays. */
+const SLOW_CONSUMER_MS = 60_000;
+
+export class Outbox10 {
+  readonly #options: OutboxOptions;
+  readonly #transport: Transport;
+  #arcp = "1.0";
+  #profile: Profile10 = profileNamed("standard");
+  #own: Outlet | undefined;
+  #isClosed = false;
+  #queuedFrames = 0;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+    this.#transport = options.transport;
+  }
+
+  /** The client has spoken: it is answered in its own version, and in the shapes that it reads. */
+  address(arcp: string, profile: Profile10): void {
+    this.#arcp = arcp;
+    this.#profile = profile;
+  }
+
+  /** The feed of `session` through this connection; `isOwn`: everything else that leaves belongs to it too. */
+  outlet(
+    session: Session,
+    { isOwn = false, after }: { readonly isOwn?: boolean; readonly after?: Position } = {},
+  ): Outlet {
+    const outlet = new Outlet({
+      ...{ session, arcp: this.#arcp, store: this.#options.store, outbox: this, after },
+      profile: isOwn ? this.#profile : profileNamed(profileNameOf(session)),
+    });
+    if (isOwn) this.#own = outlet;
+    return outlet;
+  }
+
+  /** Nothing leaves after this. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /** Sends a message that stands in no feed. `members` are put on the envelope. Returns its id. */
+  send(type: string, payload: object, members: object = {}): string {
+    const now = this.#options.clock.now();
+    const id = this.#own?.nextId(now) ?? newMessageId();
+    const session = this.#own && { session_id: this.#own.sessionId };
+    const timestamp = new Date(now).toISOString();
+    this.write(JSON.stringify({ arcp: this.#arcp, id, type, timestamp, ...session, ...members, payload }));
+    return id;
+  }
+
+  /** Answers a command (RFC §6.1.1). */
+  reply(command: CommandReference, type: string, payload: object, members: object = {}): string {
+    const { id, trace_id } = command;
+    const correlated = id === undefined ? {} : { correlation_id: id, causation_id: id };
+    const trace = typeof trace_id === "string" ? { trace_id } : {};
+    return this.send(type, payload, { ...trace, ...correlated, ...members });
+  }
+
+  write(frame: string): void {
+    if (this.#isClosed) return;
+    this.#transport.send(frame);
+    this.#queuedFrames += 1;
+  }
+
+  get isCongested(): boolean {
+    const { bufferedBytes } = this.#transport;
+    if (bufferedBytes === 0) this.#queuedFrames = 0;
+    const maxBytes = Math.min(this.#options.maxBufferedBytes, CONGESTED_BYTES);
+    return bufferedBytes > maxBytes || this.#queuedFrames > this.#options.maxBufferedEvents;
+  }
+
+  async drained(): Promise<void> {
+    let stopTimer = (): void => {};
+    const watch = (bufferedBytes: number): void => {
+      stopTimer = this.#options.clock.setTimer(() => {
+        // Slow is not dead: what has been read since the last look counts.
+        if (this.#transport.bufferedBytes < bufferedBytes) watch(this.#transport.bufferedBytes);
+        else this.#giveUp();
+      }, SLOW_CONSUMER_MS);
+    };
+    watch(this.#transport.bufferedBytes);
+    try {
+      while (this.isCongested && !this.#transport.isClosed) {
+        await this.#transport.drained();
+        // The transport counts as drained before it is empty.
+        this.#queuedFrames = 0;
+      }
+    } finally {
+      stopTimer();
+    }
+  }
+
+  #giveUp(): void {
+    this.#options.logger.warn({}, "a client that does not read is disconnected");
+    this.#transport.abort("slow consumer");
+  }
+}
+
+/** Features of a session that are no capabilities: how its client reads. */
+const PROFILE_PREFIX = "profile:";
+export const profileFeature = ({ name }: Profile10): string => `${PROFILE_PREFIX}${name}`;
+export const profileNameOf = ({ features }: Session): string =>
+  [...features].find((name) => name.startsWith(PROFILE_PREFIX))?.slice(PROFILE_PREFIX.length) ?? "standard";
+
+/** How many jobs' voices are remembered. */
+const MAX_VOICES = 1024;
+
+/** The feed of one session on its way out. */
+export class Outlet implements FeedSink {
+  readonly sessionId: Session["id"];
+  readonly spelling: Spelling10;
+  readonly #session: Session;
+  readonly #store: Store;
+  readonly #outbox: Outbox10;
+  /** The client has everything up to here. */
+  readonly #after: Position | undefined;
+  readonly #voices = new Map<string, Voice>();
+  readonly #waiting: { readonly seq: number; readonly run: () => void }[] = [];
+  #sentSeq = 0;
+
+  constructor(options: {
+    readonly session: Session;
+    readonly arcp: string;
+    readonly profile: Profile10;
+    readonly store: Store;
+    readonly outbox: Outbox10;
+    readonly after: Position | undefined;
+  }) {
+    const { session, arcp, profile, store, outbox, after } = options;
+    this.sessionId = session.id;
+    this.#session = session;
+    this.#store = store;
+    this.#outbox = outbox;
+    this.#after = after;
+    this.#sentSeq = after?.seq ?? 0;
+    this.spelling = new Spelling10({ arcp, sessionId: session.id, salt: session.salt, profile });
+  }
+
+  /** An id for a message that is no entry, at the place that the feed has reached. */
+  nextId(now: number): string {
+    return this.spelling.ids.next(now, this.#sentSeq);
+  }
+
+  /** From now on `jobId` answers `commandId` here: the same work was asked for once more (RFC §6.4). */
+  answer(jobId: string, commandId: string, mode: Voice["mode"]): void {
+    this.#remember({ commandId, mode, jobId, sessionId: this.sessionId });
+  }
+
+  /** Calls `run` when everything up to `seq` has been written. */
+  whenSent(seq: number, run: () => void): void {
+    if (seq <= this.#sentSeq) run();
+    else this.#waiting.push({ seq, run });
+  }
+
+  writeLive(items: readonly LiveItem[]): boolean {
+    for (const { seq, job, entry } of items) {
+      const known = this.#voices.get(job.id);
+      const voice = known ?? this.#remember({ ...voiceOf(job.origin), jobId: job.id, sessionId: this.sessionId });
+      this.#write(seq, job.traceId, voice, entry);
+    }
+    return true;
+  }
+
+  async writeStored(items: readonly FeedItem[]): Promise<void> {
+    for (const { seq, jobId, traceId, entry } of items) {
+      const voice = this.#voices.get(jobId) ?? (await this.voice(jobId));
+      this.#write(seq, traceId, voice, entry);
+    }
+  }
+
+  get isCongested(): boolean {
+    return this.#outbox.isCongested;
+  }
+
+  drained(): Promise<void> {
+    return this.#outbox.drained();
+  }
+
+  /** How `jobId` speaks, from the first entry of its journal. */
+  async voice(jobId: FeedItem["jobId"]): Promise<Voice> {
+    const [first] = await this.#store.readJournal(jobId, 1, 1);
+    return this.#remember({ ...voiceOf(first && originOf(first)), jobId, sessionId: this.sessionId });
+  }
+
+  #remember(voice: Voice): Voice {
+    this.#voices.delete(voice.jobId);
+    this.#voices.set(voice.jobId, voice);
+    const oldest = this.#voices.size > MAX_VOICES ? this.#voices.keys().next().value : undefined;
+    if (oldest !== undefined) this.#voices.delete(oldest);
+    return voice;
+  }
+
+  #write(seq: number, traceId: string, voice: Voice, entry: Entry): void {
+    for (const { index, text } of this.spelling.frames(seq, traceId, voice, entry)) {
+      const isKnown = seq === this.#after?.seq && (index <= this.#after.index || this.#after.index >= FIRST_REPLY);
+      if (!isKnown) this.#outbox.write(text);
+    }
+    this.#sentSeq = seq;
+    while ((this.#waiting[0]?.seq ?? Number.POSITIVE_INFINITY) <= seq) this.#waiting.shift()?.run();
+  }
+
+  get session(): Session {
+    return this.#session;
+  }
+}
+
+const voiceOf = (origin: Pick<Voice, "commandId" | "mode"> | undefined): Pick<Voice, "commandId" | "mode"> =>
+  origin === undefined ? { commandId: undefined, mode: "durable" } : { commandId: origin.commandId, mode: origin.mode };
+
+function originOf({ code, payload }: Entry): Pick<Voice, "commandId" | "mode"> | undefined {
+  if (code !== ENTRY.accepted) return undefined;
+  const { body } = JSON.parse(payload) as { readonly body: JsonObject };
+  return { commandId: String(body["command_id"]), mode: body["mode"] === "tool" ? "tool" : "durable" };
+}

@@ -1,0 +1,42 @@
+/** How the clients of wire 1.0 that there are differ from the specification (PROTOCOL.md, Peers). */
+import type { JsonObject } from "@arcp/core";
+
+export interface Profile10 {
+  readonly name: string;
+  /** How a tool's job ends for a client that waits for nothing else. */
+  readonly mode: "tool" | "durable";
+  /** The number of a stream's first chunk. */
+  readonly firstSequence: 0 | 1;
+  /** Reads names of kinds and priorities as `{"type": name}`. */
+  readonly wrapsNames: boolean;
+  /** Answers `artifact.fetch` with `artifact.ref`, the content beside it. */
+  readonly fetchesRef: boolean;
+  /** Does not read members that are not there: they are written as empty ones. */
+  readonly needsEveryMember: boolean;
+}
+
+const STANDARD: Profile10 = {
+  ...{ name: "standard", mode: "tool", firstSequence: 0, wrapsNames: false },
+  ...{ fetchesRef: false, needsEveryMember: false },
+};
+
+const PROFILES: readonly Profile10[] = [
+  STANDARD,
+  { ...STANDARD, name: "rust", mode: "durable" },
+  { ...STANDARD, name: "ruby", firstSequence: 1, fetchesRef: true },
+  { ...STANDARD, name: "fsharp", mode: "durable", firstSequence: 1, wrapsNames: true, needsEveryMember: true },
+];
+
+const BARE_ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+
+/** The client that begins with `frame`. */
+export function profileOf10(frame: JsonObject): Profile10 {
+  const payload = (frame["payload"] ?? {}) as JsonObject;
+  if (typeof payload["arcp"] === "string" || BARE_ULID.test(String(frame["id"]))) return profileNamed("fsharp");
+  if (frame["arcp"] === "1.1") return profileNamed("rust");
+  // Microseconds, as no other client writes them.
+  return /\.\d{6}(Z|[+-])/.test(String(frame["timestamp"])) ? profileNamed("ruby") : STANDARD;
+}
+
+/** The profile of that name: what a session was opened with, it keeps. */
+export const profileNamed = (name: string): Profile10 => PROFILES.find((profile) => profile.name === name) ?? STANDARD;

@@ -1,0 +1,68 @@
+/** Journal entries as envelopes of wire 1.0: the same entry gives the same messages, ids included (RFC §19). */
+import { createHash } from "node:crypto";
+import type { SessionId } from "@arcp/core";
+import type { Entry } from "../../store/store.ts";
+import { type Part, partsOf, type Voice } from "./entry-parts.ts";
+import { MessageIds } from "./message-ids.ts";
+import type { Profile10 } from "./profiles.ts";
+
+export interface Frame10 {
+  /** Which message of its entry it is. */
+  readonly index: number;
+  readonly part: Part;
+  readonly text: string;
+}
+
+const SPAN_CHARS = 16;
+
+export class Spelling10 {
+  readonly ids: MessageIds;
+  readonly profile: Profile10;
+  readonly #arcp: string;
+  readonly #sessionId: SessionId;
+  #spanJobId = "";
+  #spanId = "";
+
+  constructor(options: {
+    readonly arcp: string;
+    readonly sessionId: SessionId;
+    readonly salt: string;
+    readonly profile: Profile10;
+  }) {
+    this.#arcp = options.arcp;
+    this.#sessionId = options.sessionId;
+    this.profile = options.profile;
+    this.ids = new MessageIds(options.salt);
+  }
+
+  /** The frames that carry `entry` as number `seq`, in order. */
+  frames(seq: number, traceId: string, voice: Voice, entry: Entry): readonly Frame10[] {
+    const timestamp = new Date(entry.ts).toISOString();
+    return partsOf(entry, voice, this.profile).map((part, index) => {
+      const { type, payload, streamId, priority } = part;
+      const correlationId = part.correlationId ?? (part.isAnswer ? voice.commandId : undefined);
+      const causationId = part.causationId ?? voice.commandId;
+      const envelope = {
+        arcp: this.#arcp,
+        id: part.id ?? this.ids.of(entry.ts, { seq, index }),
+        ...{ type, timestamp, session_id: this.#sessionId, job_id: voice.jobId },
+        ...(streamId !== undefined && { stream_id: streamId }),
+        ...{ trace_id: traceId, span_id: this.#spanOf(voice.jobId) },
+        ...(correlationId !== undefined && { correlation_id: correlationId }),
+        ...(causationId !== undefined && { causation_id: causationId }),
+        ...(priority !== undefined && !this.profile.wrapsNames && { priority }),
+        payload,
+      };
+      return { index, part, text: JSON.stringify(envelope) };
+    });
+  }
+
+  /** A job is one span, whose id follows from its own. */
+  #spanOf(jobId: string): string {
+    if (jobId !== this.#spanJobId) {
+      this.#spanJobId = jobId;
+      this.#spanId = createHash("sha256").update(jobId).digest("hex").slice(0, SPAN_CHARS);
+    }
+    return this.#spanId;
+  }
+}
