@@ -4,7 +4,7 @@ import type { Amounts } from "../operation.ts";
 
 const SCALE_DIGITS = 9;
 const SCALE = 10n ** BigInt(SCALE_DIGITS);
-const AMOUNT = /^([A-Za-z][A-Za-z0-9_-]{0,31}):(\d{1,15})(?:\.(\d{1,9}))?$/;
+const AMOUNT = /^[A-Za-z][A-Za-z0-9_-]{0,31}:\d{1,15}(?:\.\d{1,9})?$/;
 
 const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);
@@ -21,7 +21,8 @@ class Counter {
   #held = 0n;
   /** What a closed counter keeps for operations that were under way when it was closed. */
   #kept = 0n;
-  #isClosed = false;
+  /** Whose it is, once this is closed, to be charged with what is still reported. */
+  #heir: Counter | undefined;
 
   constructor(units: bigint, onChange: () => void, parent?: Counter) {
     this.#units = units;
@@ -41,8 +42,8 @@ class Counter {
   /** Adds to what is left; a cost is negative. */
   change(by: bigint): void {
     if (by === 0n) return;
-    if (this.#isClosed && this.#parent !== undefined) {
-      this.#parent.change(by);
+    if (this.#heir !== undefined) {
+      this.#heir.change(by);
       return;
     }
     const overspent = max(-this.#units, 0n);
@@ -66,18 +67,18 @@ class Counter {
 
   release(held: bigint): void {
     this.#held -= held;
-    const back = this.#held === 0n ? this.#kept : min(held, this.#kept);
+    const back = min(held, this.#kept);
     this.#kept -= back;
-    if (this.#isClosed) this.#parent?.change(back);
+    this.#heir?.change(back);
   }
 
   /** Gives the parent what was not spent. What is reported from now on is the parent's. */
   close(): void {
-    if (this.#isClosed || this.#parent === undefined) return;
+    if (this.#parent === undefined || this.#heir !== undefined) return;
     const left = max(this.#units, 0n);
     this.#kept = min(this.#held, left);
-    this.#isClosed = true;
-    this.#parent.change(left - this.#kept);
+    this.#heir = this.#parent;
+    this.#heir.change(left - this.#kept);
   }
 }
 
@@ -133,7 +134,7 @@ export class Budget {
   static fromRemaining(remaining: Amounts | ReadonlyMap<string, number>): Budget {
     const entries: Iterable<[string, number]> = remaining instanceof Map ? remaining : Object.entries(remaining);
     return new Budget(
-      new Map([...entries].map(([currency, value]) => [currency, value < 0 ? -unitsOf(-value) : unitsOf(value)])),
+      new Map([...entries].map(([currency, value]) => [currency, BigInt(Math.sign(value)) * unitsOf(Math.abs(value))])),
     );
   }
 
@@ -145,19 +146,18 @@ export class Budget {
    */
   reserve(lease: Lease): Budget {
     const amounts = amountsOf(lease) ?? new Map<string, bigint>();
-    for (const [currency, units] of amounts) {
-      const available = this.#counters.get(currency)?.available;
-      if (available !== undefined && units <= available) continue;
-      throw new LeaseSubsetViolationError("the child's budget is above what its parent has left", {
-        details: {
-          capability: "cost.budget",
-          currency,
-          remaining: available === undefined ? null : numberOf(available),
-        },
-      });
-    }
-    for (const [currency, units] of amounts) this.#counters.get(currency)?.change(-units);
+    const taken = [...amounts].map(([currency, units]) => ({ counter: this.#counterWith(currency, units), units }));
+    for (const { counter, units } of taken) counter.change(-units);
     return new Budget(amounts, this.#counters);
+  }
+
+  /** The counter of `currency`, which has `units` to give. */
+  #counterWith(currency: string, units: bigint): Counter {
+    const counter = this.#counters.get(currency);
+    if (counter !== undefined && units <= counter.available) return counter;
+    throw new LeaseSubsetViolationError("the child's budget is above what its parent has left", {
+      details: { capability: "cost.budget", currency, remaining: this.available().get(currency) ?? null },
+    });
   }
 
   /** Gives what is left back to the budget that this one was reserved from. Idempotent. */
@@ -187,10 +187,11 @@ export class Budget {
 
   /** The first currency in which less than `amounts` is left that is not set aside; others do not count. */
   firstShort(amounts: Amounts): string | undefined {
-    return Object.keys(amounts).find((currency) => {
-      const available = this.#counters.get(currency)?.available;
-      return available !== undefined && unitsOf(amounts[currency] ?? 0) > available;
+    const short = Object.entries(amounts).find(([currency, amount]) => {
+      const counter = this.#counters.get(currency);
+      return counter !== undefined && unitsOf(amount) > counter.available;
     });
+    return short?.[0];
   }
 
   /** Sets `amounts` aside; currencies that there is no counter for are left out. */
@@ -244,30 +245,31 @@ function amountsOf(lease: Lease): Map<string, bigint> | undefined {
   if (amounts === undefined) return undefined;
   const units = new Map<string, bigint>();
   for (const amount of amounts) {
-    const match = AMOUNT.exec(amount);
-    if (!match) throw new InvalidRequestError(`not an amount: ${JSON.stringify(amount)}`, { details: { amount } });
-    const [, currency = "", whole = "", fraction = ""] = match;
-    const value = BigInt(whole) * SCALE + BigInt(fraction.padEnd(SCALE_DIGITS, "0"));
-    units.set(currency, (units.get(currency) ?? 0n) + value);
+    if (!AMOUNT.test(amount)) {
+      throw new InvalidRequestError(`not an amount: ${JSON.stringify(amount)}`, { details: { amount } });
+    }
+    const colon = amount.indexOf(":");
+    const currency = amount.slice(0, colon);
+    units.set(currency, (units.get(currency) ?? 0n) + unitsOf(amount.slice(colon + 1)));
   }
   return units;
 }
 
 /** The decimal that `value` prints as, rounded up to the smallest unit: a cost is never forgotten. */
-function unitsOf(value: number): bigint {
-  const text = value.toString();
-  const [mantissa = "0", exponent = "0"] = text.split("e");
-  const [whole = "0", fraction = ""] = mantissa.split(".");
-  const digits = BigInt(whole + fraction);
-  const shift = SCALE_DIGITS + Number(exponent) - fraction.length;
+function unitsOf(value: number | string): bigint {
+  const text = String(value);
+  const mantissa = text.replace(/e.*/, "");
+  const exponent = Number(text.slice(mantissa.length + 1));
+  const fraction = mantissa.replace(/\d+\.?/, "");
+  const digits = BigInt(mantissa.replace(".", ""));
+  const shift = SCALE_DIGITS + exponent - fraction.length;
   if (shift >= 0) return digits * 10n ** BigInt(shift);
   const divisor = 10n ** BigInt(-shift);
   return (digits + divisor - 1n) / divisor;
 }
 
 function numberOf(units: bigint): number {
-  const sign = units < 0n ? "-" : "";
-  const size = units < 0n ? -units : units;
+  const [sign, size] = units < 0n ? ["-", -units] : ["", units];
   const fraction = (size % SCALE).toString().padStart(SCALE_DIGITS, "0");
   return Number(`${sign}${size / SCALE}.${fraction}`);
 }
