@@ -226,7 +226,8 @@ export class Artifacts {
     }
     if (size !== undefined && bytes !== size) throw mismatch("size");
     signal.throwIfAborted();
-    return stored(writer.finish(sha256?.toLowerCase()));
+    // Awaited here: the writer is disposed of when this returns.
+    return await stored(writer.finish(sha256?.toLowerCase()));
   }
 
   async *#read(principal: string, artifact: Artifact, range: BlobRange): AsyncIterable<Uint8Array> {
