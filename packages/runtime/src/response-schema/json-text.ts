@@ -2,6 +2,9 @@
 import type { ResponseSchemaLimits } from "./limits.ts";
 import { refused } from "./refusal.ts";
 
+/** Names that would be taken for what every object inherits, by the library that compares values for one. */
+const UNSAFE_NAMES = ["__proto__", "constructor", "toString", "valueOf"];
+
 export interface JsonText {
   readonly text: string;
   /** The text parsed: a tree of plain JSON values. */
@@ -45,9 +48,8 @@ function inspect(what: string, root: unknown, maxDepth: number): void {
   for (let depth = 1; level.length > 0; depth += 1) {
     if (depth > maxDepth) throw refused("too_deep", `${what} is nested deeper than ${maxDepth}`, { max: maxDepth });
     for (const node of level) {
-      if (Object.hasOwn(node, "__proto__")) {
-        throw refused("unsafe_name", `${what} has a member that is called __proto__`);
-      }
+      const name = UNSAFE_NAMES.find((unsafe) => Object.hasOwn(node, unsafe));
+      if (name !== undefined) throw refused("unsafe_name", `${what} has a member that is called ${name}`, { name });
     }
     level = level.flatMap((node) => Object.values(node).filter(isObject));
   }

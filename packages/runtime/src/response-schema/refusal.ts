@@ -5,7 +5,7 @@ import { InvalidRequestError } from "@arcp/core";
 export type RefusalReason =
   /** Not something that JSON can carry. */
   | "not_json"
-  /** A member is called `__proto__`. */
+  /** A member is called `__proto__`, `constructor`, `toString` or `valueOf`. */
   | "unsafe_name"
   | "too_large"
   | "too_deep"

@@ -30,6 +30,9 @@ export interface ResponseSchema {
   check(value: unknown): Promise<string | undefined>;
 }
 
+/** A thread that runs out of memory while it parses takes the process along: what it is given must be far from that. */
+const MAX_BYTES = 1024 * 1024;
+
 /** Digests of schemas that compile. */
 const MAX_KNOWN = 1024;
 
@@ -39,8 +42,12 @@ export class ResponseSchemas {
   /** The most recently used last. */
   readonly #known = new Set<string>();
 
+  /** Throws `RangeError` for `maxSchemaBytes` or `maxValueBytes` above 1 MiB. */
   constructor({ limits, size = 2, clock = systemClock, script }: ResponseSchemasOptions = {}) {
     this.#limits = { ...DEFAULT_RESPONSE_SCHEMA_LIMITS, ...limits };
+    if (Math.max(this.#limits.maxSchemaBytes, this.#limits.maxValueBytes) > MAX_BYTES) {
+      throw new RangeError(`schemas and values are at most ${MAX_BYTES} bytes`);
+    }
     this.#threads = new SchemaThreads({ limits: this.#limits, clock, size, ...(script && { script }) });
   }
 

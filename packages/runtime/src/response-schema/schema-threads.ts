@@ -139,7 +139,7 @@ export class SchemaThreads {
     try {
       worker = new Worker(this.#script, { resourceLimits: RESOURCE_LIMITS, execArgv: [], env: {} });
     } catch (cause) {
-      if (this.#threads.size === 0) this.#rejectWaiting(unavailable(cause));
+      this.#rejectWaiting(unavailable(cause));
       return;
     }
     const thread: Thread = { worker, activity: { kind: "starting" }, cancelDeadline: () => {} };
@@ -217,8 +217,8 @@ export class SchemaThreads {
     const { kind } = thread.activity;
     if (kind === "gone") return;
     this.#retire(thread, refused("too_complex", "checking the value took more than a thread may use"));
-    // One that cannot start will not start next time: whoever waits for it is told.
-    if (kind === "starting" && this.#threads.size === 0) this.#rejectWaiting(unavailable(cause));
+    // Nor would the next one start: whoever waits is told, rather than threads started for ever.
+    if (kind === "starting") this.#rejectWaiting(unavailable(cause));
     this.#dispatch();
   }
 

@@ -17,6 +17,8 @@ class Counter {
   readonly #parent: Counter | undefined;
   readonly #onChange: () => void;
   #units: bigint;
+  /** Budgets that are not closed: the one that it began with, and those below whose leases do not name its currency. */
+  #spenders = 0;
   /** Set aside for operations that are under way. */
   #held = 0n;
   /** What a closed counter keeps for operations that were under way when it was closed. */
@@ -72,9 +74,15 @@ class Counter {
     this.#heir?.change(back);
   }
 
-  /** Gives the parent what was not spent. What is reported from now on is the parent's. */
-  close(): void {
-    if (this.#parent === undefined || this.#heir !== undefined) return;
+  /** One budget more spends from this. */
+  join(): void {
+    this.#spenders += 1;
+  }
+
+  /** One less: with the last, the parent gets what was not spent. What is reported from then on is the parent's. */
+  leave(): void {
+    this.#spenders -= 1;
+    if (this.#parent === undefined || this.#spenders > 0 || this.#heir !== undefined) return;
     const left = max(this.#units, 0n);
     this.#kept = min(this.#held, left);
     this.#heir = this.#parent;
@@ -109,7 +117,7 @@ export class Hold {
 export class Budget {
   /** A child has its parent's counter for a currency that its own lease does not name. */
   readonly #counters: ReadonlyMap<string, Counter>;
-  readonly #own: readonly Counter[];
+  #isClosed = false;
   #listener: (currency: string) => void = () => {};
 
   private constructor(amounts: ReadonlyMap<string, bigint>, inherited: ReadonlyMap<string, Counter> = new Map()) {
@@ -117,8 +125,8 @@ export class Budget {
       currency,
       new Counter(units, () => this.#listener(currency), inherited.get(currency)),
     ]);
-    this.#own = own.map(([, counter]) => counter);
     this.#counters = new Map([...inherited, ...own]);
+    for (const counter of this.#counters.values()) counter.join();
   }
 
   /**
@@ -140,7 +148,7 @@ export class Budget {
 
   /**
    * The budget of a delegated job with `lease`: what its `cost.budget` names is taken from here until {@link close}
-   * gives back what was not spent; the other currencies are spent from here (§9.4).
+   * gives back what was not spent; the other currencies are spent from here (§9.4), also after this was closed.
    *
    * @throws LeaseSubsetViolationError, and takes nothing, if less than that is left.
    */
@@ -160,9 +168,14 @@ export class Budget {
     });
   }
 
-  /** Gives what is left back to the budget that this one was reserved from. Idempotent. */
+  /**
+   * Gives what is left back to the budget that this one was reserved from; what a delegated job still spends from here,
+   * once that is closed too. Idempotent.
+   */
   close(): void {
-    for (const counter of this.#own) counter.close();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const counter of this.#counters.values()) counter.leave();
   }
 
   /** Calls `listener` with the currency whenever one of the counters that began here changes. */
