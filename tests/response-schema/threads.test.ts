@@ -1,20 +1,24 @@
 /** The threads that schemas are checked in: deadlines, turns, bounds, and what happens to those that are lost. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import type { ResponseSchemaLimits } from "../../packages/runtime/src/response-schema/limits.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { outcomeOf, responseSchemas } from "./schemas.ts";
 
 /**
- * A thread that finds nothing wrong, except that it says the value `"say"`; that runs for ever for `"hang"`, in the
- * schema or as the value, and falls over for `"crash"`.
+ * A thread that says values with `say` in them and finds nothing wrong with others; that runs for ever for `"hang"`, in
+ * the schema or as the value, falls over for `"crash"`, and writes the file that a value ends with after `note`.
  */
 const script = (beforeReady = "") =>
   new URL(
     `data:text/javascript,${encodeURIComponent(`
       import { parentPort } from "node:worker_threads";
+      import { writeFileSync } from "node:fs";
       const hang = () => { for (;;); };
       ${beforeReady}
       let compiled = new Set();
@@ -25,6 +29,8 @@ const script = (beforeReady = "") =>
         if (value === '"hang"') hang();
         if (value === '"crash"') throw new Error("fell over");
         parentPort.postMessage({ problem: value?.includes("say") ? value : undefined });
+        const note = /note (.*)"$/.exec(value ?? "")?.[1];
+        if (note !== undefined) writeFileSync(note, "");
       });
       parentPort.postMessage("ready");
     `)}`,
@@ -71,11 +77,15 @@ test("a schema that does not compile in time is refused, and not remembered", as
 
 test("an answer that is there when the deadline is noticed counts", async () => {
   const { clock, mallory } = await scripted();
-  const answer = mallory.check("say this");
-  // This thread is held up until the other has answered and the time is over.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+  const directory = mkdtempSync(join(tmpdir(), "arcp-schemas-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const value = `say and note ${join(directory, "answered")}`;
+  await turn();
+  const answer = mallory.check(value);
+  // This thread is held up until the other has answered, and then the time is over.
+  while (!existsSync(join(directory, "answered")));
   clock.advance(100);
-  expect(await answer).toBe('"say this"');
+  expect(await answer).toBe(JSON.stringify(value));
 });
 
 test("owners take turns", async () => {
