@@ -1,5 +1,28 @@
 /** `@arcp/runtime`: the server side of the Agent Runtime Control Protocol. */
 export { type BearerVerifier, type Identity, StaticBearerVerifier } from "@arcp/core";
+export {
+  AttemptLimiter,
+  type AttemptLimiterOptions,
+  type AttemptLimits,
+  AttemptsExhaustedError,
+  DEFAULT_ATTEMPT_LIMITS,
+} from "./auth/attempt-limiter.ts";
+export { AuthGate, type AuthGateOptions } from "./auth/auth-gate.ts";
+export {
+  type AuthOutcome,
+  AuthSchemes,
+  type AuthSchemesOptions,
+  anonymousIdentity,
+  type PendingChallenge,
+  type VerifiedIdentity,
+} from "./auth/auth-schemes.ts";
+export { Challenge, type ChallengeOptions } from "./auth/challenge.ts";
+export { CredentialWatch, type CredentialWatchOptions } from "./auth/credential-watch.ts";
+export { type HeldSecret, type HmacOptions, hmacVerifier } from "./auth/hmac-challenge.ts";
+export { type JwtOptions, jwtVerifier } from "./auth/jwt.ts";
+export { type MtlsOptions, mtlsVerifier } from "./auth/mtls.ts";
+export { type OAuth2Options, oauth2Verifier } from "./auth/oauth2.ts";
+export { type AuthRequest, bearerVerifier, type SchemeVerifier, TokenScheme, type TrustOption } from "./auth/scheme.ts";
 export type {
   AgentFetch,
   AgentFetchInit,
