@@ -9,9 +9,11 @@ export {
   startSocketServer,
 } from "./transport/socket.ts";
 export { StdioTransport, type StdioTransportOptions } from "./transport/stdio.ts";
-export { WebSocketTransport } from "./transport/websocket.node.ts";
+export { type NodeWebSocketConnectOptions, WebSocketTransport } from "./transport/websocket.node.ts";
 export {
+  type ClientCertificateOptions,
   type RunningWebSocketServer,
   startWebSocketServer,
   type WebSocketServerOptions,
+  type WebSocketTlsOptions,
 } from "./transport/websocket-server.ts";

@@ -1,14 +1,13 @@
 import { InvalidRequestError } from "../errors.ts";
 import { connectSocket } from "./socket.ts";
 import type { Transport } from "./transport.ts";
-import { WebSocketTransport } from "./websocket.node.ts";
-import type { WebSocketConnectOptions } from "./websocket-url.ts";
+import { type NodeWebSocketConnectOptions, WebSocketTransport } from "./websocket.node.ts";
 
 /**
  * Connects to a `ws:` or `wss:` URL, or to `unix:///path/of/a/socket`. Rejects with {@link InvalidRequestError} for any
  * other address, and as the carriers do.
  */
-export async function connectTransport(url: string, options: WebSocketConnectOptions = {}): Promise<Transport> {
+export async function connectTransport(url: string, options: NodeWebSocketConnectOptions = {}): Promise<Transport> {
   return /^unix:/i.test(url) ? connectSocket(socketPath(url), options) : WebSocketTransport.connect(url, options);
 }
 

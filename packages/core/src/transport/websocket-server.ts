@@ -1,11 +1,26 @@
+import { constants, createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { createServer as createTlsServer, type ServerOptions as TlsOptions } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import { type WebSocket, WebSocketServer } from "ws";
 import { CLIENT_FRAME_LIMITS } from "../limits.ts";
-import { isLoopbackHost, type Transport } from "./transport.ts";
+import { isLoopbackHost, type Transport, type TransportPeer } from "./transport.ts";
 import { WebSocketTransport } from "./websocket.node.ts";
+
+/** TLS as Node takes it, and which certificates of clients count. */
+export interface WebSocketTlsOptions extends TlsOptions {
+  readonly clientCertificates?: ClientCertificateOptions;
+}
+
+/** Clients are asked for a certificate, which they have to prove anew for every connection. */
+export interface ClientCertificateOptions {
+  /** The authorities that vouch for clients, in PEM. No others count. */
+  readonly ca: string | Buffer | (string | Buffer)[];
+  /** Refuse who has no certificate that one of them vouches for? Otherwise such a client has no fingerprint. */
+  readonly required: boolean;
+}
 
 export interface WebSocketServerOptions {
   /** Called for each connection that was upgraded. */
@@ -16,7 +31,7 @@ export interface WebSocketServerOptions {
   readonly port?: number;
   /** Default: /arcp (§4.1). */
   readonly path?: string;
-  readonly tls?: TlsOptions;
+  readonly tls?: WebSocketTlsOptions;
   /** Allows plain `ws://` beyond this machine. Default: false. */
   readonly allowInsecure?: boolean;
   /** Host names that the `Host` header may carry, without port. Default on loopback: its own names; otherwise any. */
@@ -59,7 +74,7 @@ export async function startWebSocketServer(options: WebSocketServerOptions): Pro
     response.writeHead(426).end();
   };
   const http: Server = options.tls
-    ? createTlsServer({ ...settings, ...options.tls }, answer)
+    ? createTlsServer({ ...settings, ...toTlsOptions(options.tls) }, answer)
     : createServer(settings, answer);
   http.maxHeadersCount = MAX_HEADERS;
 
@@ -96,8 +111,10 @@ export async function startWebSocketServer(options: WebSocketServerOptions): Pro
       (socket as Socket).setNoDelay(true);
       watch.add(webSocket, socket);
       const isConfidential = options.tls !== undefined || isLoopbackHost(address.replace(/^::ffff:/, ""));
+      const peer: TransportPeer = { kind: "websocket", isConfidential, remoteAddress: address };
+      const certificateFingerprint = options.tls?.clientCertificates && fingerprintOf(socket as TLSSocket);
       options.onTransport(
-        new WebSocketTransport(webSocket, { kind: "websocket", isConfidential, remoteAddress: address }),
+        new WebSocketTransport(webSocket, certificateFingerprint ? { ...peer, certificateFingerprint } : peer),
         request,
       );
     });
@@ -128,6 +145,25 @@ export async function startWebSocketServer(options: WebSocketServerOptions): Pro
       return closing;
     },
   };
+}
+
+function toTlsOptions({ clientCertificates, ...tls }: WebSocketTlsOptions): TlsOptions {
+  if (clientCertificates === undefined) return tls;
+  const { ca, required } = clientCertificates;
+  // Without any, Node would believe every authority that the machine trusts; and so do the contexts of an SNICallback.
+  if (ca.length === 0) throw new Error("client certificates need the authorities that vouch for them");
+  if (tls.SNICallback) throw new Error("client certificates cannot be combined with an SNICallback");
+  // A session that is taken up again shows a certificate that may have expired, or been revoked, since.
+  const secureOptions = (tls.secureOptions ?? 0) | constants.SSL_OP_NO_TICKET;
+  return { ...tls, ca, secureOptions, requestCert: true, rejectUnauthorized: required };
+}
+
+/** The certificate that the client has proven to be its own and that an accepted authority vouches for. */
+function fingerprintOf(socket: TLSSocket): string | undefined {
+  if (!socket.authorized) return undefined;
+  // OpenSSL may take a client without any certificate for authorized.
+  const raw: Buffer | undefined = socket.getPeerCertificate()?.raw;
+  return raw && `sha256:${createHash("sha256").update(raw).digest("hex")}`;
 }
 
 interface Rules {

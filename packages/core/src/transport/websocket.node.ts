@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { WebSocket } from "ws";
+import { InvalidRequestError } from "../errors.ts";
 import { RUNTIME_FRAME_LIMITS } from "../limits.ts";
 import {
   CLOSE_ABNORMAL,
@@ -13,6 +14,18 @@ import {
   type TransportPeer,
 } from "./transport.ts";
 import { assertMayConnect, type WebSocketConnectOptions } from "./websocket-url.ts";
+
+export interface NodeWebSocketConnectOptions extends WebSocketConnectOptions {
+  /** For `wss:` alone. The runtime's certificate is verified in any case. */
+  readonly tls?: {
+    /** The client's certificate and its key, in PEM: to prove who it is (RFC §8.2). */
+    readonly cert?: string | Buffer;
+    readonly key?: string | Buffer;
+    readonly passphrase?: string;
+    /** The authorities that may vouch for the runtime, in PEM. Default: those that Node trusts. */
+    readonly ca?: string | Buffer | (string | Buffer)[];
+  };
+}
 
 const LOW_WATER_BYTES = 64 * 1024;
 /** How long the other side may take to answer a close. */
@@ -57,10 +70,14 @@ export class WebSocketTransport implements Transport {
     socket.on("error", (error) => this.#onMalformed(error.message));
   }
 
-  /** Opens a connection. Rejects with {@link TransportError} when it cannot be made, or `signal` aborts. */
-  static connect(url: string, options: WebSocketConnectOptions = {}): Promise<WebSocketTransport> {
+  /**
+   * Opens a connection. Rejects with {@link TransportError} when it cannot be made, or `signal` aborts. Throws
+   * {@link InvalidRequestError} for a URL that may not be connected to.
+   */
+  static connect(url: string, options: NodeWebSocketConnectOptions = {}): Promise<WebSocketTransport> {
     const target = assertMayConnect(url, options);
-    const { signal } = options;
+    const { signal, tls } = options;
+    if (tls && target.url.protocol !== "wss:") throw new InvalidRequestError("a certificate needs a wss: URL");
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(signal.reason);
@@ -71,6 +88,7 @@ export class WebSocketTransport implements Transport {
         maxPayload: options.maxFrameBytes ?? RUNTIME_FRAME_LIMITS.maxFrameBytes,
         autoPong: false,
         followRedirects: false,
+        ...(tls && { cert: tls.cert, key: tls.key, passphrase: tls.passphrase, ca: tls.ca }),
       });
       const onAbort = (): void => {
         socket.terminate();
