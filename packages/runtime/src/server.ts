@@ -180,7 +180,7 @@ function connectionSettings10(options: ARCPServerOptions, agents: AgentRegistry)
     runtime: { kind: name, version, fingerprint: options.fingerprint },
     offered: () =>
       capabilitiesOf({
-        ...{ streaming: true, durable_jobs: true, binary_streams: true },
+        ...{ streaming: true, durable_jobs: true, binary_streams: true, subscriptions: true },
         anonymous: options.anonymousPrincipal !== undefined,
         extensions: options.capabilities.extensions ?? [],
         binary_encoding: ["base64"],

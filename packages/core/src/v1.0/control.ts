@@ -1,7 +1,7 @@
 /** The messages that steer what runs, and that say yes and no (RFC §6.2, §10.4, §10.5, §11.2, §19). */
 import { z } from "zod";
 import { absentOr, counter, jobId, messageId } from "../messages/envelope.ts";
-import { entityId, message10, needed, reason, text, word } from "./envelope.ts";
+import { anything, entityId, message10, needed, reason, text, word } from "./envelope.ts";
 import { errorMembers, errorShape10 } from "./errors.ts";
 
 const name = text(256);
@@ -128,7 +128,7 @@ export const checkpointCreate = message10(
     checkpoint_id: absentOr(entityId),
     job_id: absentOr(jobId),
     label: name,
-    snapshot: z.unknown().optional(),
+    snapshot: anything,
   }),
 ).transform((message) => ({ ...message, job_id: ofJob(message, message.payload) }));
 

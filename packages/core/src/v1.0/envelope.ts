@@ -34,6 +34,12 @@ export const instant = z
   .max(64)
   .pipe(z.iso.datetime({ offset: true }));
 
+/** A member that may be anything; `null` is nothing. */
+export const anything = z
+  .unknown()
+  .optional()
+  .transform((value) => value ?? undefined);
+
 /** A short text of the sender's. */
 export const text = (maxLength: number) => absentOr(z.string().max(maxLength));
 export const reason = text(1024);

@@ -1,7 +1,7 @@
 /** The messages by which a job asks people (RFC §12). */
 import { z } from "zod";
 import { absentOr, jsonObject, type messageId } from "../messages/envelope.ts";
-import { entityId, message10, needed, text } from "./envelope.ts";
+import { anything, entityId, message10, needed, text } from "./envelope.ts";
 
 const openText = absentOr(z.string());
 const names = absentOr(z.array(z.string()));
@@ -16,13 +16,12 @@ export const humanInputRequest = message10(
     .object({
       prompt: z.string(),
       response_schema: absentOr(jsonObject),
-      default: z.unknown().optional(),
+      default: anything,
       expires_at: openText,
       ...destinations,
     })
     .transform(({ response_schema, destination, destinations, ...rest }) => ({
       ...rest,
-      default: rest.default ?? undefined,
       response_schema: response_schema ?? {},
       destinations: destinations ?? (destination === undefined ? [] : [destination]),
     })),

@@ -5,7 +5,7 @@ import { resultChunkBody } from "../messages/event.ts";
 import { jobSubscribed as jobSubscribed11, type Lease, type LeaseConstraints, leaseMap } from "../messages/job.ts";
 import { sessionJobs as sessionJobs11 } from "../messages/session.ts";
 import { artifactRef } from "./artifact.ts";
-import { entityId, instant, message10, needed, reason, text, word } from "./envelope.ts";
+import { anything, entityId, instant, message10, needed, reason, text, word } from "./envelope.ts";
 import { errorPayload10 } from "./errors.ts";
 
 /** The states of a job (RFC §10.2): five that it lives in, three that it ends in. */
@@ -21,8 +21,6 @@ export const JOB_STATES = [
 ] as const;
 export type JobState10 = (typeof JOB_STATES)[number];
 
-/** A member that is there in many languages' ways of writing nothing. */
-const anyValue = z.unknown().optional();
 const openText = absentOr(z.string());
 const optionalRef = absentOr(artifactRef);
 
@@ -82,23 +80,24 @@ function terms(read: z.infer<z.ZodObject<typeof jobTerms>>): Terms {
 }
 
 const invocation = z
-  .object({ tool: z.string().min(1).max(512), arguments: anyValue, ...jobTerms })
+  .object({ tool: z.string().min(1).max(512), arguments: anything, ...jobTerms })
   .transform((read) => ({ tool: read.tool, arguments: read.arguments ?? {}, ...terms(read) }));
 
 /** RFC §6.2, §24. Arguments that are absent or `null` are `{}`. */
 export const toolInvoke = message10("tool.invoke", invocation);
 
-/** A value as different SDKs name it. */
+/** A value as different SDKs name it. `null` is one. */
 const outcome = {
-  value: anyValue,
-  result: anyValue,
+  value: z.unknown().optional(),
+  result: z.unknown().optional(),
   result_ref: optionalRef,
 };
+const firstGiven = (...values: readonly unknown[]): unknown => values.find((value) => value !== undefined);
 
 /** RFC §24: the value, or where it is. */
 export const toolResult = message10(
   "tool.result",
-  z.object(outcome).transform(({ value, result, result_ref }) => ({ value: value ?? result, result_ref })),
+  z.object(outcome).transform(({ value, result, result_ref }) => ({ value: firstGiven(value, result), result_ref })),
 );
 
 /** RFC §18.1. */
@@ -161,7 +160,7 @@ export const jobHeartbeat = message10(
 /** RFC §10.1, §19. */
 export const jobCheckpoint = message10(
   "job.checkpoint",
-  z.object({ ...inJob, checkpoint_id: entityId, label: openText, data_ref: anyValue, snapshot: anyValue }),
+  z.object({ ...inJob, checkpoint_id: entityId, label: openText, data_ref: openText, snapshot: anything }),
 ).transform(withJobId);
 
 /** RFC §6.3. `value` and `result` are two SDKs' names for the same. */
@@ -175,7 +174,7 @@ export const jobCompleted = message10(
       result_size: absentOr(z.number()),
       summary: openText,
     })
-    .transform(({ value, result, ...rest }) => ({ ...rest, value: value ?? result })),
+    .transform(({ value, result, ...rest }) => ({ ...rest, value: firstGiven(value, result) })),
 ).transform(withJobId);
 
 /** RFC §6.3, §18.1. */
@@ -190,9 +189,9 @@ export const jobCancelled = message10(
 const workflowStartPayload = z
   .object({
     workflow: z.string().min(1).max(512),
-    inputs: anyValue,
-    input: anyValue,
-    arguments: anyValue,
+    inputs: anything,
+    input: anything,
+    arguments: anything,
     ...jobTerms,
   })
   .transform((read) => ({
@@ -208,10 +207,10 @@ export const workflowStart = message10("workflow.start", workflowStartPayload);
 export const workflowComplete = message10(
   "workflow.complete",
   z
-    .object({ ...inJob, outputs: anyValue, output: anyValue, ...outcome })
+    .object({ ...inJob, outputs: z.unknown().optional(), output: z.unknown().optional(), ...outcome })
     .transform(({ job_id, outputs, output, value, result, result_ref }) => ({
       job_id,
-      outputs: outputs ?? output ?? value ?? result,
+      outputs: firstGiven(outputs, output, value, result),
       result_ref,
     })),
 ).transform(withJobId);
@@ -254,7 +253,7 @@ export const agentDelegate = message10(
     context: z
       .looseObject({
         trace_id: text(128),
-        shared_memory_ref: anyValue,
+        shared_memory_ref: anything,
         permissions_inherited: absentOr(z.array(z.string().max(256)).max(256)),
       })
       .nullish()

@@ -2,13 +2,9 @@
 import { z } from "zod";
 import { TRUST_LEVELS } from "../auth.ts";
 import { absentOr, counter, jsonObject, sessionId } from "../messages/envelope.ts";
-import {
-  sessionAck as sessionAck11,
-  sessionPing as sessionPing11,
-  sessionPong as sessionPong11,
-} from "../messages/session.ts";
+import { sessionAck as sessionAck11 } from "../messages/session.ts";
 import { capabilities10 } from "./capabilities.ts";
-import { entityId, message10, needed, openWord, reason, text, word } from "./envelope.ts";
+import { anything, entityId, message10, needed, openWord, reason, text, word } from "./envelope.ts";
 import { errorPayload10, isErrorCode10 } from "./errors.ts";
 
 /** How a client proves who it is (RFC §8.2). Which schemes are supported is the runtime's matter. */
@@ -70,7 +66,7 @@ export const sessionChallenge = message10(
 export const sessionAuthenticate = message10(
   "session.authenticate",
   z
-    .object({ challenge_id: absentOr(entityId), response: z.unknown().optional(), auth: absentOr(auth) })
+    .object({ challenge_id: absentOr(entityId), response: anything, auth: absentOr(auth) })
     .refine(({ response, auth }) => (response ?? auth) !== undefined, {
       path: ["response"],
       message: "expected response or auth",
@@ -190,13 +186,13 @@ export const sessionResumed = message10(
     session_id: absentOr(sessionId),
     resume_token: openName,
     replayed_from: absentOr(z.number()),
-    replayed: z.unknown().optional(),
+    replayed: absentOr(z.union([z.boolean(), z.number()])).catch(undefined),
   }),
 ).transform((message, context) => {
   const session_id = needed(message.payload.session_id ?? message.session_id, ["payload", "session_id"], context);
   return { ...message, session_id, payload: { ...message.payload, session_id } };
 });
 
-export const sessionPing = message10("session.ping", sessionPing11.shape.payload);
-export const sessionPong = message10("session.pong", sessionPong11.shape.payload);
+export const sessionPing = message10("session.ping", z.object({ nonce: name, sent_at: name }));
+export const sessionPong = message10("session.pong", z.object({ ping_nonce: name, received_at: name }));
 export const sessionAck = message10("session.ack", sessionAck11.shape.payload);

@@ -1,7 +1,7 @@
 /** The messages of streams (RFC §11). */
 import { z } from "zod";
 import { absentOr, counter, jobId } from "../messages/envelope.ts";
-import { entityId, message10, needed, openWord } from "./envelope.ts";
+import { anything, entityId, message10, needed, openWord } from "./envelope.ts";
 import { errorPayload10 } from "./errors.ts";
 
 /** RFC §11.1. */
@@ -46,10 +46,10 @@ export const streamChunk = message10(
     .object({
       ...inStream,
       sequence: absentOr(counter),
-      data: z.unknown().optional(),
-      event: z.unknown().optional(),
-      log: z.unknown().optional(),
-      metric: z.unknown().optional(),
+      data: anything,
+      event: anything,
+      log: anything,
+      metric: anything,
       content: openText,
       content_type: openText,
       encoding: absentOr(openWord),

@@ -1,7 +1,7 @@
 /** The messages that tell of what happens (RFC §17, and event.emit in §6.2). */
 import { z } from "zod";
 import { absentOr, jsonObject } from "../messages/envelope.ts";
-import { entityId, message10, needed, word } from "./envelope.ts";
+import { anything, entityId, message10, needed, word } from "./envelope.ts";
 
 const openText = absentOr(z.string());
 const attributes = { attributes: absentOr(jsonObject), attrs: absentOr(jsonObject) };
@@ -10,7 +10,7 @@ const attributes = { attributes: absentOr(jsonObject), attrs: absentOr(jsonObjec
 export const eventEmit = message10(
   "event.emit",
   z
-    .object({ name: openText, type: openText, value: z.unknown().optional(), ...attributes })
+    .object({ name: openText, type: openText, value: anything, ...attributes })
     .transform(({ name, type, value, attributes, attrs }, context) => ({
       name: needed(name ?? type, ["name"], context),
       value,

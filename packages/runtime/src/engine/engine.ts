@@ -16,6 +16,7 @@ import { Budget } from "./lease/budget.ts";
 import { type JobAuthorizationPolicy, Observation } from "./observation.ts";
 import { SessionRegistry } from "./session-registry.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";
+import { Tap } from "./tap.ts";
 import { ToolRegistry } from "./tools.ts";
 
 export interface EngineOptions {
@@ -58,6 +59,7 @@ export class Engine {
   readonly submission: Submission;
   readonly observation: Observation;
   readonly cancellation: Cancellation;
+  readonly tap: Tap;
   /** How long a cancelled agent may take to stop, unless whoever cancels says otherwise. */
   readonly cancelGraceMs: number;
   /** Resolves when the jobs that a dead process left behind have been dealt with. */
@@ -75,6 +77,7 @@ export class Engine {
     this.#jobRetentionMs = options.jobRetentionMs;
     this.cancelGraceMs = options.cancelGraceMs;
     this.journal = new Journal({ store, logger, onFailure: options.onStoreFailure });
+    this.tap = new Tap(this.journal);
     this.sessions = new SessionRegistry(
       { journal: this.journal, store, clock, logger, backPressureThreshold: options.backPressureThreshold },
       {
@@ -93,6 +96,7 @@ export class Engine {
       leaseExpiry: options.leaseExpiry,
       maskOf: (jobId) => this.credentials.maskOf(jobId),
       runningJobs: () => this.jobs.size,
+      tap: this.tap,
       pace: (job) => this.sessions.get(job.sessionId)?.pace(job),
       onEnded: (job) => this.jobs.remove(job),
     };

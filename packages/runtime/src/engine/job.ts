@@ -39,6 +39,7 @@ import { eventText, isLonger, jsonOf, terminalText } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
 import type { Budget, Hold } from "./lease/budget.ts";
+import type { Tap } from "./tap.ts";
 import { type JobSpan, spanIdOf, startJobSpan } from "./telemetry.ts";
 import { isOptional } from "./visibility.ts";
 
@@ -72,6 +73,7 @@ export interface JobTools {
   readonly runningJobs: () => number;
   /** A promise to wait for when the consumer of this job's events is too far behind. */
   readonly pace: (job: Job) => Promise<void> | undefined;
+  readonly tap: Tap;
   /** Called once, when the job has ended. */
   readonly onEnded: (job: Job) => void;
 }
@@ -641,10 +643,13 @@ export class Job {
     const entry: Entry = { n: this.#lastN, ts, code, payload };
     if (isOptional(code)) this.#optionalEntries.push(this.#lastN * CODES + code);
     this.#writtenInTurn = this.#tools.journal.append(this.id, this.#facts.epoch, entry);
+    let ownSeq = 0;
     for (const feed of this.#followers) {
       const seq = feed.add(this, entry);
-      if (feed === this.#ownFeed && seq > 0) this.#lastEventSeq = seq;
+      if (feed === this.#ownFeed) ownSeq = seq;
     }
+    if (ownSeq > 0) this.#lastEventSeq = ownSeq;
+    if (this.#tools.tap.isOpen) this.#tools.tap.add({ job: this, entry, seq: ownSeq });
     if (this.#writtenInTurn === 1 || this.#change === undefined) this.#putChange();
     else {
       this.#change.lastN = this.#lastN;

@@ -190,6 +190,16 @@ export class Observation {
     return this.#options.store.findJob(jobId);
   }
 
+  /** May `principal` observe what `job` writes? */
+  mayWatch(job: Job, principal: string): boolean {
+    return this.#mayObserve(viewOf(job), principal);
+  }
+
+  /** Could `principal` be allowed to observe jobs of others? */
+  get hasPolicy(): boolean {
+    return this.#options.policy !== undefined;
+  }
+
   #mayObserve(job: JobView, principal: string): boolean {
     return job.submitterPrincipal === principal || (this.#options.policy?.(job, principal) ?? false);
   }

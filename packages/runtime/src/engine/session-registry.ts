@@ -140,6 +140,11 @@ export class SessionRegistry {
     return session === undefined || session.principal !== principal || this.#isOver(session) ? undefined : session;
   }
 
+  /** The sessions of `principal` that this process knows, in the order of their making. */
+  of(principal: string): readonly Session[] {
+    return [...this.#sessions.values()].filter((session) => session.principal === principal);
+  }
+
   /** Forgets a session that nobody has the token of. It is swept as one whose window is over. */
   discard(session: Session): void {
     session.update({ detachedAt: 0 });

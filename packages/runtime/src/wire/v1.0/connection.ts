@@ -42,6 +42,7 @@ import { Heartbeats } from "./heartbeats.ts";
 import { Outbox10, type Outlet } from "./outbox.ts";
 import { type Profile10, profileNamed, profileOf10 } from "./profiles.ts";
 import { SeenCommands } from "./seen-commands.ts";
+import { Subscriptions } from "./subscriptions.ts";
 
 /** Answers a message of an extension (RFC §21). What it returns is not sent: it replies through the session. */
 export type MessageHandler = (message: JsonObject) => void | Promise<void>;
@@ -354,6 +355,10 @@ export class Connection10 implements WireConnection {
     const caller: Caller = {
       ...{ engine: this.#engine, session, outbox: this.#outbox, outlet, profile: this.#profile, capabilities },
       ...{ principal: identity.principal, trustLevel: identity.trustLevel },
+      subscriptions: new Subscriptions({
+        ...{ engine: this.#engine, outbox: this.#outbox, principal: identity.principal, logger: this.#logger },
+        maxQueued: this.#settings.maxBufferedEvents,
+      }),
       carriesSidecar: carriesSidecar(capabilities, this.#transport),
       carry: (other, after) => this.#carry(other, after),
       carried: () => this.#carried.map((one) => one.session),
@@ -471,6 +476,7 @@ export class Connection10 implements WireConnection {
     this.#stopHandshakeTimer();
     this.#outbox.close();
     this.#admitted?.heartbeats.stop();
+    this.#admitted?.caller.subscriptions.closeAll();
     this.#admitted?.stopExpiry();
     for (const task of this.#endTasks.splice(0)) task();
     for (const { session, link } of this.#carried.splice(0)) session.detach(link);

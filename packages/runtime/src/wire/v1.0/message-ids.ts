@@ -49,6 +49,11 @@ export class MessageIds {
     return this.of(ts, { seq, index });
   }
 
+  /** When the message of that id was written, in milliseconds since the epoch. */
+  static timeOf(id: string): number {
+    return numberOf(id.slice(4, 4 + TIME_CHARS));
+  }
+
   /** Where a message stood; `undefined` if this session never sent it. */
   positionOf(id: string): Position | undefined {
     if (!ID.test(id) || id.slice(4 + TIME_CHARS, 4 + TIME_CHARS + SALT_CHARS) !== this.#salt) return undefined;

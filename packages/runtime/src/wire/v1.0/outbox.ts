@@ -55,7 +55,7 @@ export class Outbox10 {
     { isOwn = false, after }: { readonly isOwn?: boolean; readonly after?: Position } = {},
   ): Outlet {
     const outlet = new Outlet({
-      ...{ session, arcp: this.#arcp, store: this.#options.store, outbox: this, after },
+      ...{ session, arcp: this.#arcp, outbox: this, after },
       profile: isOwn ? this.#profile : profileNamed(profileNameOf(session)),
     });
     if (isOwn) this.#own = outlet;
@@ -67,22 +67,44 @@ export class Outbox10 {
     this.#isClosed = true;
   }
 
-  /** Sends a message that stands in no feed. `members` are put on the envelope. Returns its id. */
-  send(type: string, payload: object, members: object = {}): string {
+  get profile(): Profile10 {
+    return this.#profile;
+  }
+
+  /** Sends a message that stands in no feed. `members` are put on the envelope. */
+  send(type: string, payload: object, members: object = {}): void {
+    this.write(this.envelope(type, payload, members));
+  }
+
+  /** The same for a payload that is JSON already. */
+  sendJson(type: string, payload: string, members: object = {}): void {
+    this.write(`${JSON.stringify(this.#head(type, members)).slice(0, -1)},"payload":${payload}}`);
+  }
+
+  /** A message that stands in no feed, as JSON. */
+  envelope(type: string, payload: object, members: object = {}): string {
+    return JSON.stringify({ ...this.#head(type, members), payload });
+  }
+
+  #head(type: string, members: object): object {
     const now = this.#options.clock.now();
     const id = this.#own?.nextId(now) ?? newMessageId();
     const session = this.#own && { session_id: this.#own.sessionId };
-    const timestamp = new Date(now).toISOString();
-    this.write(JSON.stringify({ arcp: this.#arcp, id, type, timestamp, ...session, ...members, payload }));
-    return id;
+    return { arcp: this.#arcp, id, type, timestamp: new Date(now).toISOString(), ...session, ...members };
+  }
+
+  /** How a job speaks, from the first entry of its journal. */
+  async voiceOfJob(jobId: FeedItem["jobId"]): Promise<Pick<Voice, "commandId" | "mode">> {
+    const [first] = await this.#options.store.readJournal(jobId, 1, 1);
+    return voiceOf(first && originOf(first));
   }
 
   /** Answers a command (RFC §6.1.1). */
-  reply(command: CommandReference, type: string, payload: object, members: object = {}): string {
+  reply(command: CommandReference, type: string, payload: object, members: object = {}): void {
     const { id, trace_id } = command;
     const correlated = id === undefined ? {} : { correlation_id: id, causation_id: id };
     const trace = typeof trace_id === "string" ? { trace_id } : {};
-    return this.send(type, payload, { ...trace, ...correlated, ...members });
+    this.send(type, payload, { ...trace, ...correlated, ...members });
   }
 
   write(frame: string): void {
@@ -139,7 +161,6 @@ export class Outlet implements FeedSink {
   readonly sessionId: Session["id"];
   readonly spelling: Spelling10;
   readonly #session: Session;
-  readonly #store: Store;
   readonly #outbox: Outbox10;
   /** The client has everything up to here. */
   readonly #after: Position | undefined;
@@ -151,14 +172,12 @@ export class Outlet implements FeedSink {
     readonly session: Session;
     readonly arcp: string;
     readonly profile: Profile10;
-    readonly store: Store;
     readonly outbox: Outbox10;
     readonly after: Position | undefined;
   }) {
-    const { session, arcp, profile, store, outbox, after } = options;
+    const { session, arcp, profile, outbox, after } = options;
     this.sessionId = session.id;
     this.#session = session;
-    this.#store = store;
     this.#outbox = outbox;
     this.#after = after;
     this.#sentSeq = after?.seq ?? 0;
@@ -207,8 +226,7 @@ export class Outlet implements FeedSink {
 
   /** How `jobId` speaks, from the first entry of its journal. */
   async voice(jobId: FeedItem["jobId"]): Promise<Voice> {
-    const [first] = await this.#store.readJournal(jobId, 1, 1);
-    return this.#remember({ ...voiceOf(first && originOf(first)), jobId, sessionId: this.sessionId });
+    return this.#remember({ ...(await this.#outbox.voiceOfJob(jobId)), jobId, sessionId: this.sessionId });
   }
 
   #remember(voice: Voice): Voice {
@@ -233,7 +251,7 @@ export class Outlet implements FeedSink {
   }
 }
 
-const voiceOf = (origin: Pick<Voice, "commandId" | "mode"> | undefined): Pick<Voice, "commandId" | "mode"> =>
+export const voiceOf = (origin: Pick<Voice, "commandId" | "mode"> | undefined): Pick<Voice, "commandId" | "mode"> =>
   origin === undefined ? { commandId: undefined, mode: "durable" } : { commandId: origin.commandId, mode: origin.mode };
 
 function originOf({ code, payload }: Entry): Pick<Voice, "commandId" | "mode"> | undefined {

@@ -1,11 +1,18 @@
 /** What a command of wire 1.0 is carried out with. */
 import type { JsonObject } from "@arcp/core";
-import type { Capabilities10, ClientMessage10, MessageOf10 } from "@arcp/core/v1.0";
+import {
+  CanonicalError,
+  type Capabilities10,
+  type CapabilityFlag,
+  type ClientMessage10,
+  type MessageOf10,
+} from "@arcp/core/v1.0";
 import type { Engine } from "../../../engine/engine.ts";
 import type { Session } from "../../../engine/session.ts";
 import type { Position } from "../message-ids.ts";
 import type { Outbox10, Outlet } from "../outbox.ts";
 import type { Profile10 } from "../profiles.ts";
+import type { Subscriptions } from "../subscriptions.ts";
 
 /** One client that was let in, for as long as its connection lasts. */
 export interface Caller {
@@ -18,6 +25,7 @@ export interface Caller {
   readonly capabilities: Capabilities10;
   readonly outbox: Outbox10;
   readonly outlet: Outlet;
+  readonly subscriptions: Subscriptions;
   /** Can this connection carry binary frames beside their envelopes (RFC §11.3)? */
   readonly carriesSidecar: boolean;
   /** Sends `session` from `after` on through this connection too, or once more; its feed keeps its own session id. */
@@ -41,6 +49,12 @@ export type Command<Type extends ClientMessage10["type"]> = (
   caller: Caller,
   reply: (send: () => void) => void,
 ) => void | Promise<void>;
+
+/** Throws `UNIMPLEMENTED` for what was not agreed on (RFC §7). */
+export function requireCapability({ capabilities }: Caller, name: CapabilityFlag): void {
+  if (!capabilities[name])
+    throw new CanonicalError("UNIMPLEMENTED", `${name} was not negotiated`, { details: { name } });
+}
 
 /** Answers with `ack` (RFC §6.2). */
 export const ack = (caller: Caller, message: ClientMessage10, more: JsonObject = {}): void => {

@@ -14,6 +14,8 @@ import {
   sessionPing,
 } from "./session.ts";
 
+import { subscribe, unsubscribe } from "./subscriptions.ts";
+
 type Commands = { readonly [Type in ClientMessage10["type"]]?: Command<Type> };
 
 export const COMMANDS: Commands = {
@@ -32,4 +34,6 @@ export const COMMANDS: Commands = {
   "tool.invoke": toolInvoke,
   "workflow.start": workflowStart,
   cancel,
+  subscribe,
+  unsubscribe,
 };

@@ -1,0 +1,352 @@
+/**
+ * What an observer asked to see (RFC §13): a filter over everything that jobs write, history first if it wants that.
+ *
+ *   backfilling -> live   what was there has been sent, and the marker after it; nothing is missed or sent twice
+ *   any -> closed         unsubscribe, the end of the connection, an observer that does not read
+ */
+import {
+  type JobId,
+  JobNotFoundError,
+  type Logger,
+  PermissionDeniedError,
+  ResumeWindowExpiredError,
+  type SessionId,
+} from "@arcp/core";
+import { CanonicalError, newSubscriptionId, priorityRank, type SubscriptionFilter10 } from "@arcp/core/v1.0";
+import type { Engine } from "../../engine/engine.ts";
+import type { Session } from "../../engine/session.ts";
+import type { Tapped } from "../../engine/tap.ts";
+import type { Entry, FeedItem } from "../../store/store.ts";
+import type { Voice } from "./entry-parts.ts";
+import { FIRST_REPLY, MessageIds, type Position } from "./message-ids.ts";
+import { type Outbox10, voiceOf } from "./outbox.ts";
+import { type Frame10, Spelling10 } from "./spelling.ts";
+
+export interface SubscriptionsOptions {
+  readonly engine: Engine;
+  readonly outbox: Outbox10;
+  readonly principal: string;
+  readonly logger: Logger;
+  /** Events that wait for an observer that does not read, after which it is given up. */
+  readonly maxQueued: number;
+}
+
+/** What one subscription works with. */
+interface Subscription {
+  readonly id: string;
+  readonly matches: (envelope: Frame10, job: ObservedJob) => boolean;
+  /** Numbers up to here are sent from the store, per session. */
+  readonly covered: Map<SessionId, number>;
+  phase: "backfilling" | "live" | "closed";
+  /** Written while history was still on its way, or while the observer did not read. */
+  queue: Tapped[];
+  isDraining: boolean;
+  stopListening: () => void;
+}
+
+interface ObservedJob {
+  readonly id: JobId;
+  readonly sessionId: SessionId;
+  readonly traceId: string;
+}
+
+const PAGE_ITEMS = 256;
+const PAGE_BYTES = 1024 * 1024;
+const SALT_CHARS = 8;
+
+export class Subscriptions {
+  readonly #options: SubscriptionsOptions;
+  readonly #open = new Map<string, Subscription>();
+  readonly #spellings = new Map<SessionId, Spelling10>();
+
+  constructor(options: SubscriptionsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Begins to show what `filter` matches. `onAccepted` is called before anything of it is sent.
+   *
+   * @throws PermissionDeniedError for a filter that names what the observer may not see; ResumeWindowExpiredError if what
+   * came after `since` is not known any more.
+   */
+  async subscribe(
+    filter: SubscriptionFilter10,
+    since: { readonly after_message_id?: string | undefined } | undefined,
+    onAccepted: (id: string) => void,
+  ): Promise<void> {
+    const { engine } = this.#options;
+    await this.#authorize(filter);
+    const id = newSubscriptionId();
+    const subscription: Subscription = {
+      ...{ id, covered: new Map(), phase: since === undefined ? "live" : "backfilling", queue: [], isDraining: false },
+      matches: matcherOf(filter),
+      stopListening: () => {},
+    };
+    // From here on everything new is kept; what is older is durable after this, and read from the store.
+    subscription.stopListening = engine.tap.listen((written) => this.#onWritten(subscription, written));
+    try {
+      await engine.journal.flush();
+      const history =
+        since === undefined ? undefined : await this.#history(filter, since.after_message_id, subscription);
+      this.#open.set(id, subscription);
+      onAccepted(id);
+      if (history !== undefined) void this.#backfill(subscription, history);
+      else this.#drain(subscription);
+    } catch (error) {
+      subscription.stopListening();
+      throw error;
+    }
+  }
+
+  /** Ends a subscription. Throws `NOT_FOUND` if there is none of that id. */
+  unsubscribe(id: string): void {
+    const subscription = this.#open.get(id);
+    if (subscription === undefined) throw new CanonicalError("NOT_FOUND", "there is no such subscription");
+    this.#close(subscription);
+  }
+
+  /** Ends all of them, without a word. */
+  closeAll(): void {
+    for (const subscription of [...this.#open.values()]) this.#close(subscription);
+  }
+
+  #close(subscription: Subscription): void {
+    subscription.phase = "closed";
+    subscription.queue = [];
+    subscription.stopListening();
+    this.#open.delete(subscription.id);
+  }
+
+  // --- Who may see what -------------------------------------------------------------------------------------------
+
+  /** A filter that would show what the observer may not see is refused whole (RFC §13.2). */
+  async #authorize({ session_id = [], job_id = [] }: SubscriptionFilter10): Promise<void> {
+    const { engine, principal } = this.#options;
+    const denied = (): PermissionDeniedError => new PermissionDeniedError("the filter names what is not yours to see");
+    for (const id of session_id) {
+      const session = await engine.sessions.load(id as SessionId);
+      if (session?.principal !== principal && !engine.observation.hasPolicy) throw denied();
+    }
+    for (const id of job_id) {
+      try {
+        await engine.observation.visibleJob(id as JobId, principal);
+      } catch (error) {
+        throw error instanceof JobNotFoundError || error instanceof PermissionDeniedError ? denied() : error;
+      }
+    }
+  }
+
+  // --- Live -------------------------------------------------------------------------------------------------------
+
+  #onWritten(subscription: Subscription, written: readonly Tapped[]): void {
+    const { engine, principal, maxQueued } = this.#options;
+    if (subscription.phase === "closed") return;
+    for (const one of written) if (engine.observation.mayWatch(one.job, principal)) subscription.queue.push(one);
+    if (subscription.queue.length > maxQueued) this.#overflow(subscription);
+    else this.#drain(subscription);
+  }
+
+  #overflow(subscription: Subscription): void {
+    this.#close(subscription);
+    const code = "BACKPRESSURE_OVERFLOW";
+    const payload = { subscription_id: subscription.id, reason: code, code, message: "the observer does not read" };
+    this.#options.outbox.send("subscribe.closed", payload, { subscription_id: subscription.id });
+  }
+
+  #drain(subscription: Subscription): void {
+    if (subscription.phase !== "live" || subscription.isDraining) return;
+    const { outbox, logger } = this.#options;
+    while (subscription.queue.length > 0 && !outbox.isCongested) {
+      const { job, entry, seq } = subscription.queue.shift() as Tapped;
+      if (seq > 0 && seq <= (subscription.covered.get(job.sessionId) ?? 0)) continue;
+      this.#show(subscription, job, seq, voiceOf(job.origin), entry);
+    }
+    if (subscription.queue.length === 0) return;
+    subscription.isDraining = true;
+    outbox
+      .drained()
+      .catch((error) => logger.error({ err: error, invariant: true }, "an observer could not be waited for"))
+      .finally(() => {
+        subscription.isDraining = false;
+        this.#drain(subscription);
+      });
+  }
+
+  #show(
+    subscription: Subscription,
+    job: ObservedJob,
+    seq: number,
+    voice: Pick<Voice, "commandId" | "mode">,
+    entry: Entry,
+    after?: Position,
+  ): void {
+    // What stands in no feed has a place of its own: its job's.
+    const spelling = seq > 0 ? this.#spellingOf(job.sessionId) : this.#spellingOfJob(job);
+    const spoken = { ...voice, jobId: job.id, sessionId: job.sessionId };
+    for (const frame of spelling.frames(seq > 0 ? seq : entry.n, job.traceId, spoken, entry)) {
+      const isKnown = after?.seq === seq && (frame.index <= after.index || after.index >= FIRST_REPLY);
+      if (!isKnown && subscription.matches(frame, job)) this.#send(subscription, frame.text);
+    }
+  }
+
+  #send({ id }: Subscription, event: string): void {
+    this.#options.outbox.sendJson("subscribe.event", `{"event":${event}}`, { subscription_id: id });
+  }
+
+  #spellingOf(sessionId: SessionId): Spelling10 {
+    const known = this.#spellings.get(sessionId);
+    if (known !== undefined) return known;
+    const session = this.#options.engine.sessions.get(sessionId);
+    const spelling = new Spelling10({
+      ...{ arcp: "1.0", sessionId, salt: session?.salt ?? saltOf(sessionId) },
+      profile: this.#options.outbox.profile,
+    });
+    this.#spellings.set(sessionId, spelling);
+    return spelling;
+  }
+
+  #spellingOfJob({ id, sessionId }: ObservedJob): Spelling10 {
+    return new Spelling10({ arcp: "1.0", sessionId, salt: saltOf(id), profile: this.#options.outbox.profile });
+  }
+
+  // --- History ----------------------------------------------------------------------------------------------------
+
+  /** The sessions to read, each from where on, and up to where they are durable now. */
+  async #history(
+    { session_id }: SubscriptionFilter10,
+    afterMessageId: string | undefined,
+    subscription: Subscription,
+  ): Promise<readonly { readonly session: Session; readonly after: Position; readonly afterTs: number }[]> {
+    const { engine, principal } = this.#options;
+    const sessions =
+      session_id === undefined
+        ? engine.sessions.of(principal)
+        : (await Promise.all(session_id.map((id) => engine.sessions.load(id as SessionId)))).flatMap(
+            (session) => session ?? [],
+          );
+    for (const session of sessions) subscription.covered.set(session.id, session.feed.committedHead);
+    if (afterMessageId === undefined) return sessions.map((session) => ({ session, after: BEGINNING, afterTs: 0 }));
+    const places = sessions.map((session) => new MessageIds(session.salt).positionOf(afterMessageId));
+    const owner = places.findIndex((place) => place !== undefined);
+    const place = places[owner];
+    if (place === undefined || place.seq > (sessions[owner]?.feed.head ?? 0)) {
+      throw new ResumeWindowExpiredError("what came after that message is not known any more");
+    }
+    // In other sessions: what was written later.
+    const afterTs = MessageIds.timeOf(afterMessageId);
+    return sessions.map((session, index) =>
+      index === owner ? { session, after: place, afterTs: 0 } : { session, after: BEGINNING, afterTs },
+    );
+  }
+
+  async #backfill(
+    subscription: Subscription,
+    history: readonly { readonly session: Session; readonly after: Position; readonly afterTs: number }[],
+  ): Promise<void> {
+    const { outbox, logger } = this.#options;
+    try {
+      const readers = history.map(({ session, after, afterTs }) => ({
+        ...{ session, after },
+        items: this.#items(session, after, afterTs, subscription.covered.get(session.id) ?? 0),
+      }));
+      for await (const { session, after, item } of inOrderOfTime(readers)) {
+        if (outbox.isCongested) await outbox.drained();
+        if (this.#isClosed(subscription)) return;
+        const { jobId, traceId, entry, seq } = item;
+        const voice = await outbox.voiceOfJob(jobId);
+        this.#show(subscription, { id: jobId, sessionId: session.id, traceId }, seq, voice, entry, after);
+      }
+      if (this.#isClosed(subscription)) return;
+      const name = "subscription.backfill_complete";
+      const event = outbox.envelope(
+        "event.emit",
+        { name, type: name, subscription_id: subscription.id },
+        {
+          subscription_id: subscription.id,
+        },
+      );
+      this.#send(subscription, event);
+      subscription.phase = "live";
+      this.#drain(subscription);
+    } catch (error) {
+      logger.error({ err: error }, "history could not be read for an observer");
+      this.#close(subscription);
+      const payload = {
+        subscription_id: subscription.id,
+        reason: "INTERNAL",
+        code: "INTERNAL",
+        message: "internal error",
+      };
+      outbox.send("subscribe.closed", payload, { subscription_id: subscription.id });
+    }
+  }
+
+  #isClosed({ phase }: Subscription): boolean {
+    return phase === "closed";
+  }
+
+  /** What the session's own jobs wrote; what it merely watched is another session's. */
+  async *#items(session: Session, after: Position, afterTs: number, upTo: number): AsyncGenerator<FeedItem> {
+    const { engine, principal } = this.#options;
+    const isOwn = new Map<JobId, boolean>();
+    for (let seq = Math.max(0, after.seq - 1); seq < upTo; ) {
+      const items = await engine.store.readFeed(session.id, seq, Math.min(PAGE_ITEMS, upTo - seq), PAGE_BYTES);
+      if (items.length === 0) return;
+      for (const item of items) {
+        seq = item.seq;
+        let own = isOwn.get(item.jobId);
+        if (own === undefined) {
+          own = await this.#isVisible(item.jobId, session.id, principal);
+          isOwn.set(item.jobId, own);
+        }
+        if (own && item.entry.ts >= afterTs) yield item;
+      }
+    }
+  }
+
+  async #isVisible(jobId: JobId, sessionId: SessionId, principal: string): Promise<boolean> {
+    const { engine } = this.#options;
+    const job = engine.jobs.get(jobId) ?? (await engine.store.findJob(jobId));
+    if (job?.sessionId !== sessionId) return false;
+    return engine.observation.visibleJob(jobId, principal).then(
+      () => true,
+      () => false,
+    );
+  }
+}
+
+const BEGINNING: Position = { seq: 0, index: 0 };
+
+const saltOf = (id: string): string => id.slice(-SALT_CHARS);
+
+/** Several histories as one, by time; each stays in its own order. */
+async function* inOrderOfTime<Reader extends { readonly items: AsyncGenerator<FeedItem> }>(
+  readers: readonly Reader[],
+): AsyncGenerator<Reader & { readonly item: FeedItem }> {
+  const heads: { readonly reader: Reader; item: FeedItem }[] = [];
+  for (const reader of readers) {
+    const { value, done } = await reader.items.next();
+    if (done !== true) heads.push({ reader, item: value });
+  }
+  while (heads.length > 0) {
+    const first = heads.reduce((earliest, head) => (head.item.entry.ts < earliest.item.entry.ts ? head : earliest));
+    yield { ...first.reader, item: first.item };
+    const { value, done } = await first.reader.items.next();
+    if (done === true) heads.splice(heads.indexOf(first), 1);
+    else first.item = value;
+  }
+}
+
+/** Members are AND-ed, the values of one OR-ed (RFC §13.2). */
+function matcherOf(filter: SubscriptionFilter10): Subscription["matches"] {
+  const isIn = (values: readonly string[] | undefined, value: string | undefined): boolean =>
+    values === undefined || (value !== undefined && values.includes(value));
+  const least = filter.min_priority === undefined ? 0 : priorityRank(filter.min_priority);
+  return ({ part }, job) =>
+    isIn(filter.session_id, job.sessionId) &&
+    isIn(filter.job_id, job.id) &&
+    isIn(filter.trace_id, job.traceId) &&
+    isIn(filter.stream_id, part.streamId) &&
+    isIn(filter.types, part.type) &&
+    priorityRank(part.priority) >= least;
+}
