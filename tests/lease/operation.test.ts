@@ -1,6 +1,7 @@
 import { type Lease, PermissionDeniedError } from "@arcp/core";
 import { assertLeaseConstraintsSubset, assertLeaseSubset, isLeaseSubset, validateLeaseOp } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
+import { shownTarget } from "../../packages/runtime/src/engine/lease/operation.ts";
 import { covers } from "../support/covers.ts";
 import { outcomeOf } from "./outcome.ts";
 
@@ -59,6 +60,38 @@ describe("an operation", () => {
     expect(JSON.stringify(url)).not.toContain("1234");
     expect(JSON.stringify(details("net.fetch", "https://example.org/../a?token=1234"))).not.toContain("1234");
     expect(details("cost.budget", "USD:1")).toMatchObject({ capability: "cost.budget", patterns: [] });
+  });
+
+  test.each([
+    ["https://example.org/@scope/package?v=1", "https://example.org/@scope/package"],
+    ["http://[2001:db8::7f]:8080/a@b#c@d", "http://[2001:db8::7f]:8080/a@b"],
+    ["https://example.org?@a", "https://example.org"],
+    ["https://example.org/a b/@c", "https://example.org/a b/@c"],
+    ["https://user:password@example.org/@a?b", "a"],
+    ["https://:password@example.org/", "example.org/"],
+    ["https://token@example.org/", "example.org/"],
+    ["HTTPS:user:password@example.org/", "example.org/"],
+    [" https://user:password@example.org/", "example.org/"],
+    ["git+ssh://user:password@example.org/a", "example.org/a"],
+    ["//user:password@example.org/a", "example.org/a"],
+    ["user:password@example.org", "example.org"],
+    ["https://user:pass\n/word@example.org/a", "example.org/a"],
+    ["https://example.org:port/a@b", "b"],
+    ["no URL", "no URL"],
+  ])("on %j is shown to be on %j", (target, shown) => {
+    expect(shownTarget("net.fetch", target)).toBe(shown);
+    expect(shownTarget("x-vendor.acme.x", target)).toBe(target);
+  });
+
+  test("that is denied names the pattern for the host that it would go to", () => {
+    const target = "https://example.org/@scope/package";
+    expect(() => validateLeaseOp(LEASE, "net.fetch", target)).toThrow(
+      expect.objectContaining({ details: expect.objectContaining({ target, needed: target }) }),
+    );
+    const remote = "git+https://user:password@example.org/";
+    expect(() => validateLeaseOp(LEASE, "net.fetch", remote)).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining("password") }),
+    );
   });
 
   test("is not allowed by text that is no pattern", () => {

@@ -112,15 +112,23 @@ function denied(
 
 /** What is told of a target. */
 export const shownTarget = (capability: string, target: string): string =>
-  withoutQuery(capability, target).slice(0, MAX_SHOWN);
+  withoutSecrets(capability, target).slice(0, MAX_SHOWN);
 
-/** Queries, fragments and user information carry secrets, and a refusal is shown to whoever watches the job. */
-const withoutQuery = (capability: string, target: string): string =>
-  kindOf(capability) === "url" ? target.replace(/[?#].*/s, "").replace(/^([a-z]+:\/*).*@/is, "$1") : target;
+/**
+ * Queries, fragments and user information carry secrets, and a refusal is shown to whoever watches the job. After a host
+ * an `@` is a part of the path; in text that has none, what stands before the last one may be user information.
+ */
+function withoutSecrets(capability: string, target: string): string {
+  if (kindOf(capability) !== "url") return target;
+  const text = target.replace(/[?#].*/s, "");
+  const url = URL.parse(text);
+  const isPlain = url !== null && url.host !== "" && url.username === "" && url.password === "";
+  return isPlain ? text : text.slice(text.lastIndexOf("@") + 1);
+}
 
 /** The pattern that stands for `target` alone; undefined if a pattern cannot say that. */
 function patternFor(capability: string, target: string): string | undefined {
-  const text = withoutQuery(capability, target);
+  const text = withoutSecrets(capability, target);
   if (text.includes("*") || text.length > MAX_SHOWN) return undefined;
   return patternOf(capability, text)?.text;
 }
