@@ -317,9 +317,13 @@ describe("the end of an artifact", () => {
     const content = patterned(300_000);
     const released = await shelf.put(content);
     const expired = await shelf.put(content, { ttlSeconds: 1 });
+    const expire = (): Promise<void> => {
+      shelf.clock.advance(1000);
+      return shelf.artifacts.removeExpired();
+    };
     for (const [{ artifact_id }, end] of [
       [released, () => shelf.artifacts.release("alice", released.artifact_id)],
-      [expired, () => (shelf.clock.advance(1000), shelf.artifacts.removeExpired())],
+      [expired, expire],
     ] as const) {
       const pieces: Uint8Array[] = [];
       const { data } = await shelf.artifacts.fetch("alice", artifact_id);
@@ -329,7 +333,7 @@ describe("the end of an artifact", () => {
       expect(Buffer.concat(pieces)).toEqual(Buffer.from(content));
     }
     expect(shelf.files).toEqual([]);
-    expect(openFiles(shelf.directory)).toEqual([]);
+    expect(openFiles(shelf.contents)).toEqual([]);
   });
 
   test("before the first piece was asked for is the end of reading", async () => {
