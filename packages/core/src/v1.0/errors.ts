@@ -214,7 +214,7 @@ export const errorMembers = (read: z.infer<z.ZodObject<typeof errorShape10>>) =>
   message: read.message ?? read.reason ?? "",
   retryable: read.retryable ?? isRetryableByDefault10(read.code),
   details: read.details,
-  cause: read.cause,
+  cause: read.cause ?? undefined,
   trace_id: read.trace_id,
 });
 
