@@ -133,7 +133,6 @@ describe("negotiation", () => {
     [20, 45, 20],
     [45, 20, 20],
   ])("of heartbeats every %s s and %s s gives %s s", (offered, requested, agreed) => {
-    covers("V10-10.3-03");
     const heartbeats = (seconds: number | undefined) => capabilitiesOf({ heartbeat_interval_seconds: seconds });
     expect(negotiate10(heartbeats(offered), heartbeats(requested)).heartbeat_interval_seconds).toBe(agreed);
   });
@@ -148,7 +147,6 @@ describe("negotiation", () => {
   });
 
   test("fails with UNIMPLEMENTED for what is required and not there", () => {
-    covers("V10-7-03");
     const runtime = capabilitiesOf({ streaming: true, artifacts: true, extensions: ["arcpx.a.x.v1"] });
     const asking = (...required: string[]) =>
       capabilitiesOf({ streaming: true, interrupt: true, extensions: ["arcpx.a.x.v1", "com.c.x.v1"], required });

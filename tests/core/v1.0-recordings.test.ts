@@ -10,7 +10,6 @@ import {
 } from "@arcp/core/v1.0";
 import { expect, test } from "vitest";
 import { readRecording10, recordings10 } from "../interop/recording.ts";
-import { covers } from "../support/covers.ts";
 
 /** The flows in which the client says what no runtime knows. */
 const UNKNOWN_TYPES: Readonly<Record<string, string>> = {
@@ -33,7 +32,6 @@ test("there are frames of both sides", () => {
 });
 
 test.each(recordings10)("%s is read, message by message", (name) => {
-  covers("V10-4.4-01");
   for (const { line, from, frame } of frames.filter((row) => row.name === name)) {
     const type = frame["type"] as string;
     const where = `${name}:${line} ${type}`;
