@@ -4,26 +4,16 @@ import { describe, expect, test } from "vitest";
 import type { ArtifactView } from "../../packages/runtime/src/engine/artifacts/artifact.ts";
 import type { ArtifactRange } from "../../packages/runtime/src/engine/artifacts/request.ts";
 import { covers } from "../support/covers.ts";
-import {
-  bytesOf,
-  collected,
-  failureOf,
-  inPieces,
-  NOT_FOUND,
-  openFiles,
-  patterned,
-  SESSION,
-  Shelf,
-  sha256Of,
-  until,
-} from "./shelf.ts";
+import { bytesOf, collected, failureOf, inPieces, patterned, sha256Of, until } from "./content.ts";
+import { openShelf } from "./directory.ts";
+import { NOT_FOUND, openFiles, SESSION } from "./shelf.ts";
 
 const HOUR_MS = 3_600_000;
 
 describe("a reference", () => {
   test("names the artifact, its address, its kind, its size, its digest and its end", async () => {
     covers("V10-16.1-01", "V10-16.1-02");
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const content = patterned(100_000);
     const ref = await shelf.put(content, { mediaType: "application/octet-stream" });
     expect(ref).toEqual({
@@ -41,7 +31,7 @@ describe("a reference", () => {
   });
 
   test("is one for a content that comes in pieces, and for one without bytes", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { artifact_id } = await shelf.put(inPieces(bytesOf("in "), new Uint8Array(), bytesOf("pieces")));
     expect(await shelf.text(artifact_id)).toBe("in pieces");
     const empty = await shelf.put("");
@@ -52,7 +42,7 @@ describe("a reference", () => {
 
   test("takes the place of a value whose JSON is larger than what goes inline", async () => {
     covers("V10-16.1-03");
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const owner = { principal: "alice", sessionId: SESSION };
     const value = { rows: ["é".repeat(10)] };
     const size = Buffer.byteLength(JSON.stringify(value));
@@ -71,7 +61,7 @@ describe("a reference", () => {
 
 describe("what was declared", () => {
   test("is compared with the content, in any spelling of the digest", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const sha256 = sha256Of(bytesOf("content")).toUpperCase();
     expect(await shelf.put("content", { size: 7, sha256 })).toMatchObject({ size: 7, sha256: sha256.toLowerCase() });
   });
@@ -83,7 +73,7 @@ describe("what was declared", () => {
     ["another digest, for the right size", { size: 7, sha256: sha256Of(bytesOf("another")) }],
   ])("refuses %s, and keeps nothing", async (_, declared) => {
     covers("V10-16.2-03");
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const failure = await failureOf(shelf.put("content", declared));
     expect(failure).toMatchObject({ code: "INVALID_REQUEST", retryable: false });
     expect(shelf.files).toEqual([]);
@@ -110,7 +100,7 @@ describe("what was declared", () => {
     ["media_type", { mediaType: "text/pläin" }],
     ["media_type", { mediaType: `text/${"x".repeat(251)}` }],
   ])("is refused before anything is read: %s %j", async (member, declared) => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     let isRead = false;
     async function* source() {
       isRead = true;
@@ -125,7 +115,7 @@ describe("what was declared", () => {
   });
 
   test("may have parameters in its media type", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const mediaType = 'text/plain; charset="utf-8"';
     expect((await shelf.put("x", { mediaType })).media_type).toBe(mediaType);
   });
@@ -133,7 +123,7 @@ describe("what was declared", () => {
 
 describe("an id that a client chooses", () => {
   test("is the artifact's, if the principal has not given it to another", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     expect(await shelf.put("mine", { artifactId: "report-1.txt" })).toMatchObject({
       artifact_id: "report-1.txt",
       uri: `arcp://session/${SESSION}/artifact/report-1.txt`,
@@ -145,7 +135,7 @@ describe("an id that a client chooses", () => {
   });
 
   test("says nothing of what others have chosen", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     await shelf.put("alice's", { artifactId: "report" });
     await shelf.put("bob's", { artifactId: "report", principal: "bob" });
     expect(await shelf.text("report", "alice")).toBe("alice's");
@@ -155,7 +145,7 @@ describe("an id that a client chooses", () => {
   });
 
   test("is not one that the runtime has made for the same principal, and may be what it made for another", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { artifact_id: artifactId } = await shelf.put("made");
     expect(await failureOf(shelf.put("chosen", { artifactId }))).toMatchObject({ code: "DUPLICATE_KEY" });
     await shelf.put("bob's", { artifactId, principal: "bob" });
@@ -164,7 +154,7 @@ describe("an id that a client chooses", () => {
   });
 
   test("is free again when its artifact was released, or its time is over", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     await shelf.put("first", { artifactId: "a" });
     await shelf.artifacts.release("alice", "a");
     await shelf.put("second", { artifactId: "a", ttlSeconds: 1 });
@@ -175,7 +165,7 @@ describe("an id that a client chooses", () => {
   });
 
   test("goes to one of two that put at once; the other's content is not kept", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const outcomes = await Promise.allSettled([
       shelf.put("first", { artifactId: "a" }),
       shelf.put("second", { artifactId: "a" }),
@@ -190,7 +180,7 @@ describe("an id that a client chooses", () => {
 describe("reading", () => {
   test("is for the owner: what is another's looks like what there is not", async () => {
     covers("V10-16.2-05", "V10-16.3-03");
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const made = await shelf.put("secret");
     await shelf.put("secret", { artifactId: "chosen" });
     const failures = [
@@ -207,7 +197,7 @@ describe("reading", () => {
 
   test("is for others as far as the policy says; removing is not", async () => {
     const asked: [ArtifactView, string][] = [];
-    await using shelf = new Shelf({
+    await using shelf = openShelf({
       mayRead: async (artifact, principal) => asked.push([artifact, principal]) > 0 && principal === "oscar",
     });
     const jobId = newJobId();
@@ -230,7 +220,7 @@ describe("reading", () => {
     [{ offset: 0, length: 0 }, ""],
     [{ offset: 5, length: Number.MAX_SAFE_INTEGER }, "56789"],
   ])("gives the range %j", async (range: ArtifactRange, text) => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { artifact_id } = await shelf.put("0123456789");
     const { data, length, offset } = await shelf.artifacts.fetch("alice", artifact_id, range);
     expect([(await collected(data)).toString(), length, offset]).toEqual([text, text.length, range.offset ?? 0]);
@@ -247,7 +237,7 @@ describe("reading", () => {
     [{ offset: 11, length: 0 }, "OUT_OF_RANGE"],
     [{ offset: Number.MAX_SAFE_INTEGER, length: Number.MAX_SAFE_INTEGER }, "OUT_OF_RANGE"],
   ])("refuses the range %j", async (range, code) => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { artifact_id } = await shelf.put("0123456789");
     const failure = await failureOf(shelf.artifacts.fetch("alice", artifact_id, range));
     expect(failure).toMatchObject({ code: "INVALID_REQUEST" });
@@ -258,7 +248,7 @@ describe("reading", () => {
 describe("the end of an artifact", () => {
   test("is when its owner releases it: the content goes", async () => {
     covers("V10-16.2-06");
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { artifact_id } = await shelf.put("x");
     await shelf.artifacts.release("alice", artifact_id);
     expect(await failureOf(shelf.text(artifact_id))).toMatchObject(NOT_FOUND);
@@ -269,7 +259,7 @@ describe("the end of an artifact", () => {
 
   test("is what was asked for, the default, or the longest that there is", async () => {
     covers("V10-16.3-01", "V10-16.3-02");
-    await using shelf = new Shelf({ retention: { default_seconds: 60, max_seconds: 120 } });
+    await using shelf = openShelf({ retention: { default_seconds: 60, max_seconds: 120 } });
     expect(shelf.artifacts.retention).toEqual({ default_seconds: 60, max_seconds: 120 });
     const at = shelf.clock.now();
     const endOf = async (ttlSeconds?: number) => Date.parse((await shelf.put("x", { ttlSeconds })).expires_at) - at;
@@ -282,7 +272,7 @@ describe("the end of an artifact", () => {
 
   test("is to the millisecond, and the content goes from the disk within a minute", async () => {
     covers("V10-16.3-02", "V10-16.3-03");
-    await using shelf = new Shelf({ retention: { default_seconds: 100, max_seconds: 200 } });
+    await using shelf = openShelf({ retention: { default_seconds: 100, max_seconds: 200 } });
     shelf.artifacts.start();
     const { artifact_id } = await shelf.put("x");
     const longer = await shelf.put("y", { ttlSeconds: 200 });
@@ -298,7 +288,7 @@ describe("the end of an artifact", () => {
   });
 
   test("comes for many at once, slice by slice, whoever they belong to", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const principals = ["alice", "bob", "carol"];
     await Promise.all(
       Array.from({ length: 150 }, (_, index) =>
@@ -313,7 +303,7 @@ describe("the end of an artifact", () => {
   });
 
   test("lets whoever is reading read on", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const content = patterned(300_000);
     const released = await shelf.put(content);
     const expired = await shelf.put(content, { ttlSeconds: 1 });
@@ -337,7 +327,7 @@ describe("the end of an artifact", () => {
   });
 
   test("before the first piece was asked for is the end of reading", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { artifact_id } = await shelf.put("x");
     const { data } = await shelf.artifacts.fetch("alice", artifact_id);
     await shelf.artifacts.release("alice", artifact_id);
@@ -349,11 +339,11 @@ describe("the end of an artifact", () => {
 describe("the next process", () => {
   test("finds artifacts as they were", async () => {
     covers("V10-16.3-04");
-    const first = new Shelf();
+    const first = openShelf();
     const { directory, clock } = first;
     const ref = await first.put(patterned(100_000), { ttlSeconds: 10 });
     await first.close();
-    await using second = new Shelf({ directory, clock });
+    await using second = openShelf({ directory, clock });
     second.artifacts.start();
     const { ref: found, data } = await second.artifacts.fetch("alice", ref.artifact_id);
     expect(found).toEqual(ref);
@@ -363,12 +353,12 @@ describe("the next process", () => {
   });
 
   test("removes at once what has expired while there was none", async () => {
-    const first = new Shelf();
+    const first = openShelf();
     const { directory, clock } = first;
     await first.put("x", { ttlSeconds: 10 });
     await first.close();
     clock.advance(10_000);
-    await using second = new Shelf({ directory, clock });
+    await using second = openShelf({ directory, clock });
     second.artifacts.start();
     await until(() => second.files.length === 0);
     expect(await second.records()).toEqual([]);
@@ -377,7 +367,7 @@ describe("the next process", () => {
 
 describe("closing", () => {
   test("gives up what is being put and read, and takes nothing more", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { artifact_id } = await shelf.put(patterned(300_000));
     const { data } = await shelf.artifacts.fetch("alice", artifact_id);
     const reading = data[Symbol.asyncIterator]();

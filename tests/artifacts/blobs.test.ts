@@ -16,7 +16,9 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { BlobError, type BlobStore, type StoredBlob } from "../../packages/runtime/src/store/blobs.ts";
 import { fileBlobs, temporaryBlobs } from "../../packages/runtime/src/store/blobs-files.ts";
-import { all, bytesOf, collected, failureOf, openFiles, patterned, sha256Of, temporaryDirectory } from "./shelf.ts";
+import { all, bytesOf, collected, failureOf, patterned, sha256Of } from "./content.ts";
+import { temporaryDirectory } from "./directory.ts";
+import { openFiles } from "./shelf.ts";
 
 afterEach(() => void vi.unstubAllEnvs());
 

@@ -5,18 +5,9 @@ import { describe, expect, test } from "vitest";
 import type { ArtifactCaps } from "../../packages/runtime/src/engine/artifacts/caps.ts";
 import { BlobError, type BlobStore } from "../../packages/runtime/src/store/blobs.ts";
 import { covers } from "../support/covers.ts";
-import {
-  bytesOf,
-  collected,
-  failureOf,
-  inPieces,
-  NOT_FOUND,
-  openFiles,
-  patterned,
-  Shelf,
-  temporaryDirectory,
-  until,
-} from "./shelf.ts";
+import { bytesOf, collected, failureOf, inPieces, patterned, until } from "./content.ts";
+import { openShelf, temporaryDirectory } from "./directory.ts";
+import { NOT_FOUND, openFiles } from "./shelf.ts";
 
 const exceeds = (limit: keyof ArtifactCaps) =>
   expect.objectContaining({
@@ -86,7 +77,7 @@ describe("ids", () => {
     "x".repeat(1024 * 1024),
     "arcp://session/sess_1/artifact/art_1",
   ])("are looked up and never joined to a path: %j is none", async (artifactId) => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     await shelf.put("x");
     const refused = { code: "INVALID_REQUEST", details: { member: "artifact_id" } };
     expect(await failureOf(shelf.put("x", { artifactId }))).toMatchObject(refused);
@@ -97,7 +88,7 @@ describe("ids", () => {
   });
 
   test("that are names of members of every object are ids like others", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     for (const artifactId of ["constructor", "prototype", "toString", "con", "a.partial"]) {
       expect(await failureOf(shelf.text(artifactId))).toMatchObject(NOT_FOUND);
       await shelf.put(artifactId, { artifactId });
@@ -106,7 +97,7 @@ describe("ids", () => {
   });
 
   test("of a principal and its own cannot be put together to those of another", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     await shelf.put("secret", { principal: 'a","b', artifactId: "c" });
     await shelf.put("secret", { principal: "null", artifactId: "d" });
     for (const principal of ["a", 'a","b","c', "b", ""]) {
@@ -118,7 +109,7 @@ describe("ids", () => {
 
 describe("sizes", () => {
   test("a gibibyte that was declared and three bytes that came are nothing", async () => {
-    await using shelf = new Shelf({ caps: { maxArtifactBytes: 2 ** 30, maxPrincipalBytes: 2 ** 30 } });
+    await using shelf = openShelf({ caps: { maxArtifactBytes: 2 ** 30, maxPrincipalBytes: 2 ** 30 } });
     const failure = await failureOf(shelf.put(inPieces(bytesOf("abc")), { size: 2 ** 30 }));
     expect(failure).toMatchObject({ code: "INVALID_REQUEST", details: { member: "size" } });
     expect(shelf.files).toEqual([]);
@@ -127,14 +118,14 @@ describe("sizes", () => {
   });
 
   test("more than the cap is refused before it is read, if it is declared", async () => {
-    await using shelf = new Shelf({ caps: { maxArtifactBytes: 10_000 } });
+    await using shelf = openShelf({ caps: { maxArtifactBytes: 10_000 } });
     const { asked, source } = endless();
     expect(await failureOf(shelf.put(source, { size: 10_001 }))).toEqual(exceeds("maxArtifactBytes"));
     expect(asked.pieces).toBe(0);
   });
 
   test("what does not end is read as far as the cap, and its source is told", async () => {
-    await using shelf = new Shelf({ caps: { maxArtifactBytes: 10_000 } });
+    await using shelf = openShelf({ caps: { maxArtifactBytes: 10_000 } });
     const { asked, source } = endless();
     expect(await failureOf(shelf.put(source))).toEqual(exceeds("maxArtifactBytes"));
     expect(asked).toEqual({ pieces: 11, isDismissed: true });
@@ -144,7 +135,7 @@ describe("sizes", () => {
   });
 
   test("what is longer than declared is read as far as that", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { asked, source } = endless();
     expect(await failureOf(shelf.put(source, { size: 2500 }))).toMatchObject({ code: "INVALID_REQUEST" });
     expect(asked).toEqual({ pieces: 3, isDismissed: true });
@@ -154,7 +145,7 @@ describe("sizes", () => {
 
 describe("quotas", () => {
   test("bound what one principal keeps, and nobody else", async () => {
-    await using shelf = new Shelf({ caps: { maxPrincipalBytes: 1000 } });
+    await using shelf = openShelf({ caps: { maxPrincipalBytes: 1000 } });
     const { artifact_id } = await shelf.put(new Uint8Array(600));
     expect(await failureOf(shelf.put(new Uint8Array(401)))).toEqual(exceeds("maxPrincipalBytes"));
     expect(await failureOf(shelf.put(inPieces(new Uint8Array(400), bytesOf("x"))))).toEqual(
@@ -171,7 +162,7 @@ describe("quotas", () => {
   });
 
   test("count artifacts without bytes", async () => {
-    await using shelf = new Shelf({ caps: { maxPrincipalArtifacts: 3 } });
+    await using shelf = openShelf({ caps: { maxPrincipalArtifacts: 3 } });
     const refs = [await shelf.put(""), await shelf.put(""), await shelf.put("", { ttlSeconds: 1 })];
     expect(await failureOf(shelf.put(""))).toEqual(exceeds("maxPrincipalArtifacts"));
     await shelf.put("", { principal: "bob" });
@@ -183,7 +174,7 @@ describe("quotas", () => {
   });
 
   test("count what is on its way: many at once get no more than one after another", async () => {
-    await using shelf = new Shelf({ caps: { maxPrincipalBytes: 1000, maxPrincipalArtifacts: 8 } });
+    await using shelf = openShelf({ caps: { maxPrincipalBytes: 1000, maxPrincipalArtifacts: 8 } });
     const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => shelf.put(new Uint8Array(300))));
     expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(3);
     expect(shelf.bytes).toBe(900);
@@ -192,11 +183,11 @@ describe("quotas", () => {
 
   test("are known to the next process", async () => {
     const caps = { maxPrincipalBytes: 2000, maxPrincipalArtifacts: 600 };
-    const first = new Shelf({ caps });
+    const first = openShelf({ caps });
     const { directory, clock } = first;
     for (let i = 0; i < 12; i += 1) await Promise.all(Array.from({ length: 50 }, () => first.put("xyz")));
     await first.close();
-    await using second = new Shelf({ caps, directory, clock });
+    await using second = openShelf({ caps, directory, clock });
     expect(await failureOf(second.put("x"))).toEqual(exceeds("maxPrincipalArtifacts"));
     const [record] = await second.records();
     await second.artifacts.release("alice", JSON.parse(record?.data ?? "").artifactId);
@@ -206,13 +197,13 @@ describe("quotas", () => {
 
   test("are right whatever is removed while they are being read", async () => {
     const caps = { maxPrincipalArtifacts: 20 };
-    const first = new Shelf({ caps });
+    const first = openShelf({ caps });
     const { directory, clock } = first;
     await Promise.all(Array.from({ length: 10 }, () => first.put("x", { ttlSeconds: 10 })));
     const kept = await Promise.all(Array.from({ length: 10 }, () => first.put("x", { ttlSeconds: 100 })));
     await first.close();
     clock.advance(10_000);
-    await using second = new Shelf({ caps, directory, clock });
+    await using second = openShelf({ caps, directory, clock });
     const work = [
       second.put("x").catch(() => undefined),
       second.artifacts.removeExpired(),
@@ -226,7 +217,7 @@ describe("quotas", () => {
   });
 
   test("bound what one principal puts and reads at the same time", async () => {
-    await using shelf = new Shelf({ caps: { maxConcurrentTransfers: 2 } });
+    await using shelf = openShelf({ caps: { maxConcurrentTransfers: 2 } });
     const { artifact_id } = await shelf.put(patterned(300_000));
     const { source, comeLoose } = stuck();
     const putting = shelf.put(source);
@@ -246,7 +237,7 @@ describe("quotas", () => {
 
 describe("a source", () => {
   test("that is slow is given up when nobody waits for it, and nothing of it stays", async () => {
-    await using shelf = new Shelf({ caps: { maxPrincipalArtifacts: 1, maxPrincipalBytes: 100_000 } });
+    await using shelf = openShelf({ caps: { maxPrincipalArtifacts: 1, maxPrincipalBytes: 100_000 } });
     const { source, comeLoose, isDismissed } = stuck();
     const stop = new AbortController();
     const putting = failureOf(shelf.put(source, { artifactId: "slow", signal: stop.signal }));
@@ -262,14 +253,14 @@ describe("a source", () => {
   });
 
   test("is not begun for what was given up before", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { asked, source } = endless();
     expect(await failureOf(shelf.put(source, { signal: AbortSignal.abort("no") }))).toBe("no");
     expect(asked.pieces).toBe(0);
   });
 
   test("that fails fails the put, as it does", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const failure = new Error("the source broke");
     async function* source() {
       yield bytesOf("x");
@@ -293,7 +284,7 @@ describe("a source", () => {
   test.each([["text"], [[1, 2]], [null], [new ArrayBuffer(1)]])(
     "that gives %j instead of bytes is refused",
     async (piece) => {
-      await using shelf = new Shelf();
+      await using shelf = openShelf();
       const failure = await failureOf(shelf.put(inPieces(bytesOf("x"), piece as unknown as Uint8Array)));
       expect(failure).toMatchObject({ code: "INVALID_REQUEST" });
       expect(shelf.files).toEqual([]);
@@ -314,7 +305,7 @@ describe("content that is damaged on the disk", () => {
       },
     ],
   ])("is never given out, and the operator hears of it: %s", async (_, damage) => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { artifact_id } = await shelf.put("secret");
     damage(join(shelf.contents, shelf.files[0] ?? ""));
     const { data } = await shelf.artifacts.fetch("alice", artifact_id);
@@ -332,7 +323,7 @@ describe("content that is damaged on the disk", () => {
 
 describe("the directory of contents, replaced", () => {
   test("takes nothing and gives nothing, wherever the new one leads", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { artifact_id } = await shelf.put("secret");
     const elsewhere = temporaryDirectory();
     renameSync(shelf.contents, `${shelf.contents}-moved`);
@@ -348,7 +339,7 @@ describe("the directory of contents, replaced", () => {
   });
 
   test("says nothing of its path to whoever asks", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     renameSync(shelf.contents, `${shelf.contents}-moved`);
     const failure = await failureOf(shelf.put("x"));
     expect(JSON.stringify((failure as { toWire(): unknown }).toWire())).not.toContain(shelf.directory);
@@ -360,7 +351,7 @@ describe("what no record names", () => {
   const left = `ab.${"0".repeat(32)}`;
 
   test("is collected at the start and every hour, and nothing else is", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     const { artifact_id } = await shelf.put("kept");
     for (const name of [left, `${left}.partial`, "README"]) writeFileSync(join(shelf.contents, name), "");
     shelf.artifacts.start();
@@ -377,7 +368,7 @@ describe("what no record names", () => {
   });
 
   test("is not what is being put, however often it is looked for", async () => {
-    await using shelf = new Shelf();
+    await using shelf = openShelf();
     let isOver = false;
     const collecting = (async () => {
       while (!isOver) await shelf.artifacts.collectOrphans();
@@ -395,7 +386,7 @@ describe("what no record names", () => {
 
   test("is the content of an earlier artifact of the same id", async () => {
     const kept: string[] = [];
-    await using shelf = new Shelf({
+    await using shelf = openShelf({
       // The content stays when its artifact is released.
       through: (blobs) => altered(blobs, { remove: async (id) => void kept.push(id) }),
     });
@@ -413,7 +404,7 @@ describe("what no record names", () => {
 describe("what fails", () => {
   test("a content that cannot be removed is no artifact any more, and is collected later", async () => {
     let isBroken = true;
-    await using shelf = new Shelf({
+    await using shelf = openShelf({
       through: (blobs) =>
         altered(blobs, {
           remove: async (id) => {
@@ -433,7 +424,7 @@ describe("what fails", () => {
 
   test("a sweep that fails is logged, and there is another", async () => {
     let isBroken = true;
-    await using shelf = new Shelf({
+    await using shelf = openShelf({
       through: (blobs) =>
         altered(blobs, {
           list: () => {
@@ -453,7 +444,7 @@ describe("what fails", () => {
 
   test("a write that fails for want of space leaves nothing, and is worth another try", async () => {
     let isFull = true;
-    await using shelf = new Shelf({
+    await using shelf = openShelf({
       through: (blobs) =>
         altered(blobs, {
           create: async (name) => {
@@ -483,7 +474,7 @@ describe("what fails", () => {
 
   test("a database that fails fails the put; what was stored is for the next start to see", async () => {
     covers("V10-16.3-03");
-    const first = new Shelf();
+    const first = openShelf();
     const { directory, clock } = first;
     const kept = await first.put("kept");
     const { source, comeLoose } = stuck();
@@ -494,14 +485,14 @@ describe("what fails", () => {
     expect(await putting).toBeInstanceOf(Error);
     expect(first.files).toHaveLength(2);
     await first.close();
-    await using second = new Shelf({ directory, clock });
+    await using second = openShelf({ directory, clock });
     await second.artifacts.collectOrphans();
     expect(second.files).toHaveLength(1);
     expect(await second.text(kept.artifact_id)).toBe("kept");
   });
 
   test("a policy that throws lets nobody read", async () => {
-    await using shelf = new Shelf({
+    await using shelf = openShelf({
       mayRead: () => {
         throw new Error("the policy is broken");
       },
@@ -513,7 +504,7 @@ describe("what fails", () => {
 });
 
 test("a directory in the place of a content is no content", async () => {
-  await using shelf = new Shelf();
+  await using shelf = openShelf();
   const { artifact_id } = await shelf.put("secret");
   const path = join(shelf.contents, shelf.files[0] ?? "");
   rmSync(path);

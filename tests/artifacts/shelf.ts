@@ -1,11 +1,8 @@
 /** Artifacts over a real database and real files, with a check that nothing was left behind. */
-import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createLogger, type SessionId } from "@arcp/core";
 import { type Store, sqliteStore } from "@arcp/runtime";
-import { onTestFinished } from "vitest";
 import type { ArtifactRef } from "../../packages/runtime/src/engine/artifacts/artifact.ts";
 import { Artifacts, type ArtifactsOptions } from "../../packages/runtime/src/engine/artifacts/artifacts.ts";
 import { DEFAULT_ARTIFACT_CAPS, DEFAULT_ARTIFACT_RETENTION } from "../../packages/runtime/src/engine/artifacts/caps.ts";
@@ -15,57 +12,11 @@ import type { BlobStore } from "../../packages/runtime/src/store/blobs.ts";
 import { fileBlobs } from "../../packages/runtime/src/store/blobs-files.ts";
 import type { StoredRecord } from "../../packages/runtime/src/store/store.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { bytesOf, collected } from "./content.ts";
 
 export const SESSION = "sess_1" as SessionId;
 
-export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
-export const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-
-/** `count` bytes that differ from place to place. */
-export function patterned(count: number): Uint8Array {
-  const bytes = new Uint8Array(count);
-  for (let index = 0; index < count; index += 1) bytes[index] = (index * 31 + (index >> 8)) % 251;
-  return bytes;
-}
-
-export async function collected(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const list: Uint8Array[] = [];
-  for await (const piece of pieces) list.push(piece);
-  return Buffer.concat(list);
-}
-
-export async function* inPieces(...pieces: readonly Uint8Array[]): AsyncIterable<Uint8Array> {
-  yield* pieces;
-}
-
-export async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
-  const list: Item[] = [];
-  for await (const item of items) list.push(item);
-  return list;
-}
-
-/** What a promise is rejected with. */
-export const failureOf = (work: Promise<unknown>): Promise<unknown> =>
-  work.then(
-    (value) => {
-      throw new Error(`it succeeded: ${JSON.stringify(value)}`);
-    },
-    (error: unknown) => error,
-  );
-
-/** Resolves when `holds`, which other work of this process makes true. */
-export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
-}
-
 export const NOT_FOUND = { code: "JOB_NOT_FOUND", retryable: false };
-
-/** A directory that is removed after the test. */
-export function temporaryDirectory(): string {
-  const path = realpathSync(mkdtempSync(join(tmpdir(), "arcp-artifacts-")));
-  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
 
 /** Files of `directory` that this process has open. */
 export function openFiles(directory: string): string[] {
@@ -81,8 +32,8 @@ export function openFiles(directory: string): string[] {
 }
 
 export interface ShelfOptions {
-  /** Where the database and the contents are, so that another shelf finds them. Default: a place of its own. */
-  readonly directory?: string;
+  /** Where the database and the contents are. Another shelf finds them there. */
+  readonly directory: string;
   readonly clock?: ManualClock;
   readonly caps?: Partial<ArtifactsOptions["caps"]>;
   readonly retention?: ArtifactsOptions["retention"];
@@ -102,8 +53,8 @@ export class Shelf implements AsyncDisposable {
   /** Log records of level warn and above, as JSON. */
   readonly logged: string[] = [];
 
-  constructor(options: ShelfOptions = {}) {
-    this.directory = options.directory ?? temporaryDirectory();
+  constructor(options: ShelfOptions) {
+    this.directory = options.directory;
     this.contents = join(this.directory, "contents");
     this.clock = options.clock ?? new ManualClock();
     const logger = createLogger((line) => this.logged.push(line), "warn");
