@@ -180,7 +180,7 @@ export const CLIENT_SAMPLES: Readonly<Record<string, Sample>> = {
       [{ tool: "" }, "payload.tool"],
       [{ durable: "yes" }, "payload.durable"],
       [{ max_runtime_sec: 0 }, "payload.max_runtime_sec"],
-      [{ lease_request: { "fs.read": "/data" } }, "payload.lease_request.lease.fs.read"],
+      [{ lease_request: { "fs.read": "/data" } }, "payload.lease_request.fs.read"],
     ],
   },
   "job.schedule": {

@@ -57,14 +57,16 @@ export const artifactPut = message10(
     }),
 );
 
-/** RFC §16.2. An address may stand for the id. */
+/** RFC §16.2. An address may stand for the id. A range is asked for in bytes; what reaches beyond the end is cut. */
 export const artifactFetch = message10(
   "artifact.fetch",
-  z.object({ artifact_id: absentOr(entityId), uri: text(512) }).transform(({ artifact_id, uri }, context) => {
-    const id = artifact_id ?? parseArtifactUri(uri ?? "")?.artifactId;
-    if (id === undefined) context.addIssue({ code: "custom", path: ["artifact_id"], message: "expected an id" });
-    return { artifact_id: id ?? "" };
-  }),
+  z
+    .object({ artifact_id: absentOr(entityId), uri: text(512), offset: absentOr(counter), length: absentOr(counter) })
+    .transform(({ artifact_id, uri, offset, length }, context) => {
+      const id = artifact_id ?? parseArtifactUri(uri ?? "")?.artifactId;
+      if (id === undefined) context.addIssue({ code: "custom", path: ["artifact_id"], message: "expected an id" });
+      return { artifact_id: id ?? "", offset, length };
+    }),
 );
 
 /** RFC §16.1, §16.2. Another SDK answers a fetch with the reference and `data` beside it. */

@@ -199,7 +199,7 @@ interface ReceivedCause {
 
 /** The members of an error as peers send them: `reason` is another SDK's name for `message`. */
 export const errorShape10 = {
-  code: z.string().min(1).max(128).transform(canonical),
+  code: z.string().min(1).max(256).transform(canonical),
   message: absentOr(z.string()),
   reason: absentOr(z.string()).catch(undefined),
   retryable: absentOr(z.boolean()),

@@ -29,22 +29,23 @@ const optionalRef = absentOr(artifactRef);
  * expiry beside the capabilities, and writes their names with `_`.
  */
 const leaseRequest = absentOr(
-  z.preprocess(
-    (given) => {
-      if (typeof given !== "object" || given === null || Array.isArray(given)) return given;
-      const { expires_at, cost_budget, model_use, ...lease } = given as Record<string, unknown>;
-      return {
-        lease: {
-          ...lease,
-          ...(cost_budget === undefined || cost_budget === null ? {} : { "cost.budget": cost_budget }),
-          ...(model_use === undefined || model_use === null ? {} : { "model.use": model_use }),
-        },
-        expires_at,
-      };
-    },
-    z.object({ lease: leaseMap, expires_at: text(64) }),
-  ),
+  z
+    .object({ expires_at: text(64) })
+    .catchall(absentOr(leaseMap.valueType))
+    .transform(({ expires_at, ...capabilities }) => ({ expires_at, lease: leaseOf(capabilities) })),
 );
+
+const CAPABILITY_NAMES: ReadonlyMap<string, string> = new Map([
+  ["cost_budget", "cost.budget"],
+  ["model_use", "model.use"],
+]);
+
+const leaseOf = (capabilities: Readonly<Record<string, readonly string[] | undefined>>): Lease =>
+  Object.fromEntries(
+    Object.entries(capabilities).flatMap(([name, patterns]) =>
+      patterns === undefined ? [] : [[CAPABILITY_NAMES.get(name) ?? name, patterns]],
+    ),
+  );
 
 /** What any command that starts a job may carry beside what it asks for. */
 const jobTerms = {
