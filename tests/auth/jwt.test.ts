@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { failureOf } from "./failure.ts";
 import { AUDIENCE, base64url, claimsAt, ISSUER, SigningKey, without } from "./tokens.ts";
 
 const ALGORITHMS = ["RS256", "PS384", "ES256", "ES512", "EdDSA"];
@@ -32,12 +33,6 @@ async function publicKeys() {
 async function verifierOf(options: Partial<JwtOptions> = {}, clock = new ManualClock(NOW)) {
   return jwtVerifier({ audience: AUDIENCE, issuer: ISSUER, jwks: await publicKeys(), clock, ...options }).bearer;
 }
-
-const failureOf = (promise: Promise<unknown>): Promise<Error> =>
-  promise.then(
-    (value) => Promise.reject(new Error(`it was accepted: ${JSON.stringify(value)}`)),
-    (error: Error) => error,
-  );
 
 describe("a token that the issuer signed", () => {
   test.each(ALGORITHMS)("with %s speaks for its subject until it expires", async (alg) => {
