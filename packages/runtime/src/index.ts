@@ -32,6 +32,14 @@ export type {
   FileWriteOptions,
 } from "./engine/agent-operations.ts";
 export type { AgentHandler, AgentOptions } from "./engine/agents.ts";
+export type { ArtifactRef, ArtifactView } from "./engine/artifacts/artifact.ts";
+export type { ArtifactReadPolicy } from "./engine/artifacts/artifacts.ts";
+export {
+  type ArtifactCaps,
+  type ArtifactRetention,
+  DEFAULT_ARTIFACT_CAPS,
+  DEFAULT_ARTIFACT_RETENTION,
+} from "./engine/artifacts/caps.ts";
 export type { CancelAuthority } from "./engine/cancellation.ts";
 export {
   DEFAULT_JOB_CAPS,
@@ -58,7 +66,15 @@ export {
   type DelegationResult,
 } from "./engine/delegation.ts";
 export type { Job } from "./engine/job.ts";
-export type { JobContext, ModelUse, ModelUseOptions, ProgressOptions, ResultChunkInput } from "./engine/job-context.ts";
+export type {
+  ArtifactContent,
+  JobContext,
+  ModelUse,
+  ModelUseOptions,
+  ProgressOptions,
+  PutArtifactOptions,
+  ResultChunkInput,
+} from "./engine/job-context.ts";
 export { initialBudgetFromLease } from "./engine/lease/budget.ts";
 export { isReservedCapabilityName, isValidCapabilityName } from "./engine/lease/capability.ts";
 export { assertLeaseConstraintsSubset, validateLeaseConstraints } from "./engine/lease/constraints.ts";
@@ -81,6 +97,8 @@ export { type LiteLLMOptions, litellmProvisioner } from "./provisioners/litellm.
 export { explainUpstreamRefusal } from "./provisioners/upstream-refusal.ts";
 export { ARCPServer, type ARCPServerOptions, type RuntimeIdentity } from "./server.ts";
 export { type JobManager, SessionContext } from "./session-context.ts";
+export type { BlobStore } from "./store/blobs.ts";
+export { type FileBlobsOptions, fileBlobs, temporaryBlobs } from "./store/blobs-files.ts";
 export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite.ts";
 export {
   type Batch,

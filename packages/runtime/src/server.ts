@@ -15,6 +15,13 @@ import { capabilitiesOf } from "@arcp/core/v1.0";
 import type { AttemptLimits } from "./auth/attempt-limiter.ts";
 import { AuthGate } from "./auth/auth-gate.ts";
 import type { AgentHandler, AgentOptions, AgentRegistry } from "./engine/agents.ts";
+import type { ArtifactReadPolicy } from "./engine/artifacts/artifacts.ts";
+import {
+  type ArtifactCaps,
+  type ArtifactRetention,
+  DEFAULT_ARTIFACT_CAPS,
+  DEFAULT_ARTIFACT_RETENTION,
+} from "./engine/artifacts/caps.ts";
 import type { CancelAuthority } from "./engine/cancellation.ts";
 import {
   DEFAULT_JOB_CAPS,
@@ -33,6 +40,8 @@ import type { LeasePolicy } from "./engine/submission.ts";
 import type { Tool } from "./engine/tools.ts";
 import { agentOperations, type OperationsOptions } from "./operations/operations.ts";
 import { SessionContext, type WireSettings } from "./session-context.ts";
+import type { BlobStore } from "./store/blobs.ts";
+import { temporaryBlobs } from "./store/blobs-files.ts";
 import { sqliteStore } from "./store/sqlite.ts";
 import type { CredentialRecord, Store } from "./store/store.ts";
 import type { ConnectionSettings10 } from "./wire/v1.0/connection.ts";
@@ -113,6 +122,14 @@ export interface ARCPServerOptions {
    * revoked: with a store that keeps what it was told (a file, synchronous `FULL`).
    */
   readonly credentialProvisioners?: readonly CredentialProvisioner[];
+  /** Where the contents of artifacts are kept (RFC §16.2). Default: files in a directory that goes with the runtime. */
+  readonly blobs?: BlobStore;
+  /** Of artifacts. Default: {@link DEFAULT_ARTIFACT_CAPS}. */
+  readonly artifactCaps?: Partial<ArtifactCaps>;
+  /** How long artifacts are kept (RFC §16.3). Default: {@link DEFAULT_ARTIFACT_RETENTION}. */
+  readonly artifactRetention?: ArtifactRetention;
+  /** May a principal read another's artifact? Default: no. */
+  readonly artifactReadPolicy?: ArtifactReadPolicy;
   /** Of delegation. Default: {@link DEFAULT_DELEGATION_CAPS}. */
   readonly delegationCaps?: Partial<DelegationCaps>;
   /** Bounds of `ctx.fs` and `ctx.fetch`. */
@@ -180,12 +197,13 @@ function connectionSettings10(options: ARCPServerOptions, agents: AgentRegistry)
     runtime: { kind: name, version, fingerprint: options.fingerprint },
     offered: () =>
       capabilitiesOf({
-        ...{ streaming: true, durable_jobs: true, binary_streams: true, subscriptions: true },
+        ...{ streaming: true, durable_jobs: true, binary_streams: true, subscriptions: true, artifacts: true },
         anonymous: options.anonymousPrincipal !== undefined,
         extensions: options.capabilities.extensions ?? [],
         binary_encoding: ["base64"],
         heartbeat_interval_seconds: options.heartbeatIntervalSeconds ?? 30,
         heartbeat_recovery: "fail",
+        artifact_retention: options.artifactRetention ?? DEFAULT_ARTIFACT_RETENTION,
         agents: agents.inventory(),
       }),
     frameLimits: CLIENT_FRAME_LIMITS,
@@ -204,6 +222,8 @@ export class ARCPServer {
   readonly #logger: Logger;
   readonly #engine: Engine;
   readonly #ownsStore: boolean;
+  readonly #ownsBlobs: boolean;
+  readonly #blobs: BlobStore;
   readonly #settings: WireSettings;
   readonly #contexts = new Set<SessionContext>();
   /** The committed history, for replay tools and audits. */
@@ -215,6 +235,8 @@ export class ARCPServer {
     this.#options = options;
     this.#logger = options.logger ?? rootLogger;
     this.#ownsStore = options.eventLog === undefined;
+    this.#ownsBlobs = options.blobs === undefined;
+    this.#blobs = options.blobs ?? temporaryBlobs();
     this.eventLog = options.eventLog ?? sqliteStore();
     const resumeWindowMs = (options.resumeWindowSeconds ?? 600) * 1000;
     const idempotencyTtlMs = options.idempotencyTtlMs ?? 24 * HOUR_MS;
@@ -247,6 +269,12 @@ export class ARCPServer {
         network: { clock: options.clock ?? systemClock, ...options.operations?.network },
       }),
       provisioners: options.credentialProvisioners ?? [],
+      artifacts: {
+        blobs: this.#blobs,
+        caps: { ...DEFAULT_ARTIFACT_CAPS, ...options.artifactCaps },
+        retention: options.artifactRetention ?? DEFAULT_ARTIFACT_RETENTION,
+        mayRead: options.artifactReadPolicy,
+      },
       onStoreFailure: (error) => this.#onStoreFailure(error),
     });
     const gate = new AuthGate({
@@ -357,6 +385,7 @@ export class ARCPServer {
       for (const context of this.#contexts) context.close(reason);
       await this.#engine.journal.flush();
     } finally {
+      if (this.#ownsBlobs) await this.#blobs[Symbol.asyncDispose]();
       if (this.#ownsStore) await this.eventLog.close();
     }
   }

@@ -26,17 +26,29 @@ import {
 } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
 import type { AgentFetch, AgentFileSystem, AgentOperations, OperationsFactory } from "./agent-operations.ts";
+import type { ArtifactRef } from "./artifacts/artifact.ts";
+import type { Artifacts } from "./artifacts/artifacts.ts";
 import { reportCost } from "./cost.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
 import { type Delegation, refusedDelegation } from "./delegation.ts";
 import { type Job, quiet } from "./job.ts";
-import type { JobContext, ModelUse, ModelUseOptions, ProgressOptions, ResultChunkInput } from "./job-context.ts";
+import type {
+  ArtifactContent,
+  JobContext,
+  ModelUse,
+  ModelUseOptions,
+  ProgressOptions,
+  PutArtifactOptions,
+  ResultChunkInput,
+} from "./job-context.ts";
 import type { Guard, Operation, OperationOptions } from "./operation.ts";
 import { ChunkSequence, ResultStream, rejected, requireEncoded, streamedMembers } from "./result-stream.ts";
 import type { ToolRegistry } from "./tools.ts";
 
 /** A client takes a new secret from a status of this phase (§9.8.2): an agent must not hand it one. */
 const ROTATED = "credential_rotated";
+/** The longest result that is sent as it is over wire 1.0. */
+const MAX_INLINE_VALUE_BYTES = 1024 * 1024;
 
 /** What agents reach through their context, of the runtime. */
 export interface AgentTools {
@@ -45,6 +57,7 @@ export interface AgentTools {
   readonly credentialsOf: (job: Job) => readonly JobCredential[];
   /** An upstream's refusal in the terms of §12; `undefined` for any other error. */
   readonly explain: (error: unknown) => ARCPError | undefined;
+  readonly artifacts: Artifacts;
 }
 
 /** What {@link JobContext} promises. */
@@ -261,6 +274,16 @@ export class AgentContext implements JobContext {
     return new ResultStream(this.#job, this.#chunkSequence(options.resultId));
   }
 
+  async putArtifact(data: ArtifactContent, options: PutArtifactOptions = {}): Promise<ArtifactRef> {
+    const { mediaType = typeof data === "string" ? "text/plain" : "application/octet-stream", ...rest } = options;
+    const job = this.#job;
+    return this.#tools.artifacts.put({
+      ...rest,
+      ...{ principal: job.submitterPrincipal, sessionId: job.sessionId, jobId: job.id, mediaType, signal: job.signal },
+      data: typeof data === "string" ? Buffer.from(data) : data,
+    });
+  }
+
   emitEvent(kind: string, body: unknown): Promise<void> {
     if (isVendorName(kind)) return this.#job.emit(ENTRY.vendor, kind, body);
     if (!isEventKind(kind))
@@ -279,10 +302,23 @@ export class AgentContext implements JobContext {
   /** Ends the job after the agent has returned: a result that was begun in pieces is completed. */
   complete(returned: unknown): Promise<unknown> | unknown {
     const chunks = this.#chunks;
-    if (chunks === undefined || this.#job.isTerminal || this.#job.isCancelling) return returned;
+    if (this.#job.isTerminal || this.#job.isCancelling) return returned;
+    if (chunks === undefined) return this.#job.origin === undefined ? returned : this.#inlineOrReferred(returned);
     if (returned !== undefined) this.logger.warn({}, "the result was streamed: the agent's return value is not sent");
     if (!chunks.isComplete) return new ResultStream(this.#job, chunks).finalize();
     this.#job.end({ status: "success", members: streamedMembers(chunks.resultId, chunks.bytes) });
+    return undefined;
+  }
+
+  /** A result too large to be sent as it is becomes an artifact, for whoever asked over wire 1.0 (RFC §16.1). */
+  async #inlineOrReferred(returned: unknown): Promise<unknown> {
+    const { caps, submitterPrincipal: principal, sessionId, id: jobId } = this.#job;
+    if (returned === undefined) return undefined;
+    const maxInlineBytes = Math.min(caps.maxInlineResultBytes, MAX_INLINE_VALUE_BYTES);
+    const request = { principal, sessionId, jobId, maxInlineBytes };
+    const ref = await this.#tools.artifacts.reference(returned, request);
+    if (ref === undefined) return returned;
+    this.#job.end({ status: "success", members: `"result_ref":${JSON.stringify(ref)}` });
     return undefined;
   }
 

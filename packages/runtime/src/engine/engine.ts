@@ -3,6 +3,7 @@ import { type Clock, InternalError, InvalidRequestError, type JobId, type Logger
 import { ENTRY, type JobRecord, type Store } from "../store/store.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
 import { AgentRegistry } from "./agents.ts";
+import { Artifacts, type ArtifactsOptions } from "./artifacts/artifacts.ts";
 import { type CancelAuthority, Cancellation } from "./cancellation.ts";
 import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
 import { Credentials } from "./credentials/credentials.ts";
@@ -41,6 +42,7 @@ export interface EngineOptions {
   readonly openModels: readonly string[] | undefined;
   readonly operations: OperationsFactory;
   readonly provisioners: readonly CredentialProvisioner[];
+  readonly artifacts: Pick<ArtifactsOptions, "blobs" | "caps" | "retention" | "mayRead">;
   /** Called once when the store fails: connections must be given up. */
   readonly onStoreFailure: (error: unknown) => void;
 }
@@ -56,6 +58,7 @@ export class Engine {
   readonly jobs = new JobRegistry();
   readonly sessions: SessionRegistry;
   readonly credentials: Credentials;
+  readonly artifacts: Artifacts;
   readonly submission: Submission;
   readonly observation: Observation;
   readonly cancellation: Cancellation;
@@ -109,6 +112,7 @@ export class Engine {
       ...{ journal: this.journal, store, clock, logger },
       provisioners: options.provisioners,
     });
+    this.artifacts = new Artifacts({ ...{ journal: this.journal, store, clock, logger }, ...options.artifacts });
     const launch = new Launch({
       credentials: this.credentials,
       ...{ jobs: this.jobs, journal: this.journal, logger, jobTools: this.#jobTools, operations: options.operations },
@@ -117,6 +121,7 @@ export class Engine {
         delegate: (parent, body) => delegations.delegate(parent, body),
         credentialsOf: (job) => this.credentials.jobCredentials(job.id),
         explain: (error) => this.credentials.explain(error),
+        artifacts: this.artifacts,
       },
     });
     const delegations = new Delegations({
@@ -158,6 +163,7 @@ export class Engine {
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
     await this.journal.flush();
     await this.credentials.close();
+    await this.artifacts.close();
   }
 
   /** §9.8.2: a new secret, the word of it, and the end of the old one. The event is stored without the secret. */
@@ -186,6 +192,7 @@ export class Engine {
   abort(reason: string): void {
     this.#stopSweep();
     this.credentials.abort();
+    this.artifacts.abort();
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
   }
 
@@ -198,6 +205,7 @@ export class Engine {
     }
     await this.journal.flush();
     await this.credentials.recover();
+    this.artifacts.start();
   }
 
   async #show(job: Job, sessionId: SessionId): Promise<void> {

@@ -14,6 +14,7 @@ import type {
   TraceId,
 } from "@arcp/core";
 import type { AgentFetch, AgentFileSystem } from "./agent-operations.ts";
+import type { ArtifactRef } from "./artifacts/artifact.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
 import type { Delegation } from "./delegation.ts";
 import type { Guard, Operation, OperationCost } from "./operation.ts";
@@ -49,6 +50,18 @@ export interface ModelUseOptions<Result> {
  * (`backPressureThreshold`), and rejects once the job has ended. Awaiting it is what keeps a busy agent from starving
  * everybody else; an agent that never awaits is stopped at `maxUnawaitedBytes`.
  */
+/** Text is kept as UTF-8. */
+export type ArtifactContent = string | Uint8Array | AsyncIterable<Uint8Array>;
+
+export interface PutArtifactOptions {
+  /** Default: `text/plain` for text, otherwise `application/octet-stream`. */
+  readonly mediaType?: string;
+  /** How long to keep it; clamped to the runtime's longest retention. Default: the runtime's. */
+  readonly ttlSeconds?: number;
+  /** Default: a new one. */
+  readonly artifactId?: string;
+}
+
 export interface JobContext extends Guard {
   readonly jobId: JobId;
   readonly sessionId: SessionId;
@@ -112,6 +125,12 @@ export interface JobContext extends Guard {
     call: (use: ModelUse) => Result | Promise<Result>,
     options?: ModelUseOptions<Result>,
   ): Promise<Result>;
+  /**
+   * Keeps a content of any size as an artifact of the job's principal (RFC §16). Resolves when it is durable, with the
+   * reference to it, which may stand in any event or result. Rejects with {@link InternalError} beyond a cap of the
+   * runtime's, and with {@link InvalidRequestError} for a media type or an id that is none.
+   */
+  putArtifact(data: ArtifactContent, options?: PutArtifactOptions): Promise<ArtifactRef>;
   /** What the runtime issued for this job (§9.8), as last rotated; empty once the job has ended. */
   readonly credentials: readonly JobCredential[];
 }

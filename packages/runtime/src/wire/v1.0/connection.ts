@@ -42,6 +42,7 @@ import { Heartbeats } from "./heartbeats.ts";
 import { Outbox10, type Outlet } from "./outbox.ts";
 import { type Profile10, profileNamed, profileOf10 } from "./profiles.ts";
 import { SeenCommands } from "./seen-commands.ts";
+import { Sidecars } from "./sidecars.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** Answers a message of an extension (RFC §21). What it returns is not sent: it replies through the session. */
@@ -97,6 +98,7 @@ export class Connection10 implements WireConnection {
   readonly #handshake: Handshake10;
   readonly #carried: Carried[] = [];
   readonly #endTasks: (() => void)[] = [];
+  readonly #sidecars = new Sidecars();
   readonly #stopHandshakeTimer: () => void;
   #profile: Profile10 = profileNamed("standard");
   #admitted: Admitted | undefined;
@@ -143,6 +145,7 @@ export class Connection10 implements WireConnection {
   /** Takes one frame from the transport. */
   onFrame(text: string): void {
     if (this.#state.phase === "closed" || this.#isLeaving) return;
+    this.#sidecars.onText();
     let frame: JsonObject | undefined;
     try {
       frame = decodeFrame(text, this.#settings.frameLimits);
@@ -150,6 +153,17 @@ export class Connection10 implements WireConnection {
       this.#malformed = 0;
     } catch (error) {
       this.#onBadFrame(ARCPError.from(error), frame);
+    }
+    this.#lane.pace();
+  }
+
+  /** Takes one binary frame. */
+  #onBinary(bytes: Uint8Array): void {
+    if (this.#state.phase === "closed" || this.#isLeaving) return;
+    try {
+      this.#sidecars.onBinary(bytes);
+    } catch (error) {
+      this.#onBadFrame(ARCPError.from(error), undefined);
     }
     this.#lane.pace();
   }
@@ -241,6 +255,9 @@ export class Connection10 implements WireConnection {
     }
     // A message that arrives twice is carried out once (RFC §6.4).
     if (!seen.add(message.id)) return;
+    if (message.type === "artifact.put" && message.payload.encoding === "sidecar" && caller.carriesSidecar) {
+      this.#sidecars.expect(message.id);
+    }
     const reply = this.#replies.open();
     let hasReplied = false;
     const once = (send: () => void): void => {
@@ -360,6 +377,7 @@ export class Connection10 implements WireConnection {
         maxQueued: this.#settings.maxBufferedEvents,
       }),
       carriesSidecar: carriesSidecar(capabilities, this.#transport),
+      binaryOf: (messageId) => this.#sidecars.take(messageId),
       carry: (other, after) => this.#carry(other, after),
       carried: () => this.#carried.map((one) => one.session),
       evict: (code, why) => this.evict(code, why),
@@ -377,6 +395,7 @@ export class Connection10 implements WireConnection {
       seen: new SeenCommands(),
       stopExpiry: this.#expireAt(identity.expiresAt),
     };
+    if (caller.carriesSidecar) this.#transport.onBinary((bytes) => this.#onBinary(bytes));
     this.#outbox.reply(message, "session.accepted", this.#handshake.accepted(opened, now), { session_id: session.id });
     this.#attach(session, outlet, 0);
   }
@@ -478,6 +497,7 @@ export class Connection10 implements WireConnection {
     this.#admitted?.heartbeats.stop();
     this.#admitted?.caller.subscriptions.closeAll();
     this.#admitted?.stopExpiry();
+    this.#sidecars.close();
     for (const task of this.#endTasks.splice(0)) task();
     for (const { session, link } of this.#carried.splice(0)) session.detach(link);
     this.#admitted?.span?.end(reason);

@@ -28,6 +28,8 @@ export interface Caller {
   readonly subscriptions: Subscriptions;
   /** Can this connection carry binary frames beside their envelopes (RFC §11.3)? */
   readonly carriesSidecar: boolean;
+  /** The binary frame that followed the message of that id. Rejects if another frame came instead. */
+  binaryOf(messageId: string): Promise<Uint8Array>;
   /** Sends `session` from `after` on through this connection too, or once more; its feed keeps its own session id. */
   carry(session: Session, after: Position): Outlet;
   /** The sessions whose feeds this connection carries, its own first. */

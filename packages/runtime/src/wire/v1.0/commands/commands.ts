@@ -1,5 +1,6 @@
 /** Every command that a client of wire 1.0 may send. */
 import type { ClientMessage10 } from "@arcp/core/v1.0";
+import { artifactFetch, artifactPut, artifactRelease } from "./artifacts.ts";
 import type { Command } from "./command.ts";
 import { cancel, toolInvoke, workflowStart } from "./jobs.ts";
 import {
@@ -36,4 +37,7 @@ export const COMMANDS: Commands = {
   cancel,
   subscribe,
   unsubscribe,
+  "artifact.put": artifactPut,
+  "artifact.fetch": artifactFetch,
+  "artifact.release": artifactRelease,
 };
