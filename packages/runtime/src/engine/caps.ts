@@ -31,12 +31,23 @@ export const DEFAULT_PRINCIPAL_CAPS: PrincipalCaps = { maxSessions: 10_000, maxC
 export interface JobCaps {
   /** Bytes of one event's payload. A larger one is refused to the agent. */
   readonly maxEventBytes: number;
-  /** Decoded bytes of one chunk of a streamed result. A larger one ends the job. */
+  /**
+   * Decoded bytes of one chunk of a streamed result; a larger one ends the job. Also of one chunk of a stream; a larger
+   * value is refused to the agent, text and bytes are cut.
+   */
   readonly maxChunkBytes: number;
   /** Decoded bytes of a streamed result. A larger one ends the job. */
   readonly maxResultBytes: number;
   /** Bytes of an inline result. A larger one ends the job; results of that size are streamed. */
   readonly maxInlineResultBytes: number;
+  /** Bytes of the content of one stream. More fails the stream. */
+  readonly maxStreamBytes: number;
+  /** Streams that are open at once. One more is refused to the agent. */
+  readonly maxOpenStreams: number;
+  /** Bytes of the data of one checkpoint. A larger one is refused to the agent. */
+  readonly maxCheckpointBytes: number;
+  /** Checkpoints that are kept. Older ones go. */
+  readonly maxCheckpoints: number;
   /** Bytes that a job may emit without awaiting. More is refused to the agent. */
   readonly maxUnawaitedBytes: number;
 }
@@ -46,6 +57,10 @@ export const DEFAULT_JOB_CAPS: JobCaps = {
   maxChunkBytes: 1_000_000,
   maxResultBytes: 256 * 1024 * 1024,
   maxInlineResultBytes: 8 * 1024 * 1024,
+  maxStreamBytes: 256 * 1024 * 1024,
+  maxOpenStreams: 64,
+  maxCheckpointBytes: 1024 * 1024,
+  maxCheckpoints: 16,
   maxUnawaitedBytes: 64 * 1024 * 1024,
 };
 

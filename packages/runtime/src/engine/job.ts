@@ -140,7 +140,7 @@ export class Job {
   readonly #optionalEntries: number[] = [];
   #authority: Authority | undefined;
   #endTasks: (() => void)[] | undefined;
-  #lastWords: Set<() => void> | undefined;
+  #lastWords: Set<(outcome: Outcome) => void> | undefined;
   /** What it waits for; it is blocked while there is anything. */
   #waits: Set<string> | undefined;
   /** Made when somebody waits for the next entry. */
@@ -321,7 +321,7 @@ export class Job {
   }
 
   /** Calls `task` just before the last entry is written, unless what this returns has been called. */
-  beforeEnd(task: () => void): () => void {
+  beforeEnd(task: (outcome: Outcome) => void): () => void {
     this.#lastWords ??= new Set();
     this.#lastWords.add(task);
     return () => void this.#lastWords?.delete(task);
@@ -489,6 +489,13 @@ export class Job {
     return this.#paced();
   }
 
+  /** Writes what has to be told however much was written: how something ends. `body` is JSON. Nothing after the end. */
+  tell(code: EntryCode, kind: string, body: string): void {
+    if (this.#life.phase === "ended") return;
+    const now = this.#tools.clock.now();
+    this.#append(code, now, eventText(kind, now, this.masked(body)));
+  }
+
   /**
    * Takes a cost from the counter of `currency` (§9.6), by what `hold` has set aside first; also after the end, because
    * it may be another job's counter. Returns `undefined` if nothing was taken, otherwise what to wait for.
@@ -532,8 +539,8 @@ export class Job {
     if (this.#life.phase === "ended") return false;
     const words = [...(this.#lastWords ?? [])];
     this.#lastWords = undefined;
-    for (const say of words) say();
     const outcome = this.#overruled(asked);
+    for (const say of words) say(outcome);
     const error = outcome.status === "success" ? undefined : outcome.error;
     const members =
       outcome.status === "success" ? outcome.members : errorMembers(outcome.error, this.caps.maxEventBytes);

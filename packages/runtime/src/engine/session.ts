@@ -80,6 +80,8 @@ export class Session {
   #features: ReadonlySet<string>;
   #attachment: Attachment;
   #relief: { readonly gate: PromiseWithResolvers<void>; readonly stopTimer: () => void } | undefined;
+  /** What output of low priority waits for. */
+  #ease: { readonly gate: PromiseWithResolvers<void>; readonly stopTimer: () => void } | undefined;
   /** Did the consumer make no progress for the longest hold? Then it holds nothing up until it does. */
   #isGivenUp = false;
   /** Delegated jobs, each with the last number that was durable before it: who has a later one has heard of it. */
@@ -148,6 +150,7 @@ export class Session {
       this.#attachment.delivery.stop();
       this.#attachment.link.displaced();
     }
+    this.#letGo();
     const delivery = this.#delivery(link, afterSeq);
     this.#isGivenUp = false;
     this.#attachment = { phase: "attached", link, delivery, hasAcked: false };
@@ -179,6 +182,7 @@ export class Session {
     const since = this.#tools.clock.now();
     this.#attachment = { phase: "detached", since };
     this.#release();
+    this.#letGo();
     this.update({ detachedAt: since });
   }
 
@@ -215,6 +219,30 @@ export class Session {
   }
 
   /**
+   * Lasts as long as more is on its way to the client than should be, {@link MAX_HOLD_MS} at most; `undefined` if that is
+   * not so.
+   */
+  get congestion(): Promise<void> | undefined {
+    if (!this.#isHeldBack) return undefined;
+    if (this.#ease === undefined) {
+      const gate = Promise.withResolvers<void>();
+      this.#ease = { gate, stopTimer: this.#tools.clock.setTimer(() => this.#letGo(), MAX_HOLD_MS) };
+    }
+    return this.#ease.gate.promise;
+  }
+
+  get #isHeldBack(): boolean {
+    return this.#attachment.phase === "attached" && this.#attachment.delivery.isHeldBack;
+  }
+
+  #letGo(): void {
+    const ease = this.#ease;
+    this.#ease = undefined;
+    ease?.stopTimer();
+    ease?.gate.resolve();
+  }
+
+  /**
    * What an emitter of one of this session's jobs waits for: nothing while the client keeps up, or is away. A client
    * that is too far behind is told so once, by an event of `job`, and holds its jobs up until it is halfway back.
    */
@@ -245,6 +273,7 @@ export class Session {
   }
 
   #relieve(): void {
+    if (this.#ease && !this.#isHeldBack) this.#letGo();
     if (!this.#relief || this.#attachment.phase !== "attached") return;
     const { delivery, hasAcked } = this.#attachment;
     const half = this.#tools.backPressureThreshold / 2;
