@@ -65,6 +65,7 @@ export {
   type DelegationCaps,
   type DelegationResult,
 } from "./engine/delegation.ts";
+export type { HandoffConnector, HandoffReceipt, HandoffRequest } from "./engine/handoff.ts";
 export type { Job } from "./engine/job.ts";
 export type {
   ArtifactContent,

@@ -34,6 +34,7 @@ import {
 import type { CredentialProvisioner } from "./engine/credentials/provisioner.ts";
 import { DEFAULT_DELEGATION_CAPS, type DelegationCaps } from "./engine/delegation.ts";
 import { Engine } from "./engine/engine.ts";
+import type { HandoffConnector } from "./engine/handoff.ts";
 import { validateLeaseShape } from "./engine/lease/shape.ts";
 import type { JobAuthorizationPolicy } from "./engine/observation.ts";
 import type { LeasePolicy } from "./engine/submission.ts";
@@ -122,6 +123,8 @@ export interface ARCPServerOptions {
    * revoked: with a store that keeps what it was told (a file, synchronous `FULL`).
    */
   readonly credentialProvisioners?: readonly CredentialProvisioner[];
+  /** Other runtimes that jobs may be handed over to (RFC §14). Default: none. */
+  readonly handoff?: HandoffConnector;
   /** Where the contents of artifacts are kept (RFC §16.2). Default: files in a directory that goes with the runtime. */
   readonly blobs?: BlobStore;
   /** Of artifacts. Default: {@link DEFAULT_ARTIFACT_CAPS}. */
@@ -198,6 +201,7 @@ function connectionSettings10(options: ARCPServerOptions, agents: AgentRegistry)
     offered: () =>
       capabilitiesOf({
         ...{ streaming: true, durable_jobs: true, binary_streams: true, subscriptions: true, artifacts: true },
+        agent_handoff: options.fingerprint !== undefined || options.handoff !== undefined,
         anonymous: options.anonymousPrincipal !== undefined,
         extensions: options.capabilities.extensions ?? [],
         binary_encoding: ["base64"],
@@ -269,6 +273,7 @@ export class ARCPServer {
         network: { clock: options.clock ?? systemClock, ...options.operations?.network },
       }),
       provisioners: options.credentialProvisioners ?? [],
+      handoff: options.handoff,
       artifacts: {
         blobs: this.#blobs,
         caps: { ...DEFAULT_ARTIFACT_CAPS, ...options.artifactCaps },

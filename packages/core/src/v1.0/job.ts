@@ -273,6 +273,8 @@ export const agentHandoff = message10(
       runtime: absentOr(identity),
       job_id: absentOr(jobId),
       session_id: absentOr(sessionId),
+      /** What is to be done there: between runtimes. */
+      job: absentOr(z.object({ type: z.literal("tool.invoke"), payload: invocation })),
       reason,
     })
     .transform(({ to_runtime, runtime, ...rest }, context) => ({

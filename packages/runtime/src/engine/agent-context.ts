@@ -2,6 +2,7 @@
 import {
   type ARCPError,
   type ArtifactRefBody,
+  CancelledError,
   type DelegateBody,
   EVENT_BODIES,
   type EventKind,
@@ -31,9 +32,11 @@ import type { Artifacts } from "./artifacts/artifacts.ts";
 import { reportCost } from "./cost.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
 import { type Delegation, refusedDelegation } from "./delegation.ts";
+import { type HandoffConnector, handoffBody } from "./handoff.ts";
 import { type Job, quiet } from "./job.ts";
 import type {
   ArtifactContent,
+  HandoffOptions,
   JobContext,
   ModelUse,
   ModelUseOptions,
@@ -41,6 +44,8 @@ import type {
   PutArtifactOptions,
   ResultChunkInput,
 } from "./job-context.ts";
+import { validateLeaseShape } from "./lease/shape.ts";
+import { assertLeaseSubset } from "./lease/subset.ts";
 import type { Guard, Operation, OperationOptions } from "./operation.ts";
 import { ChunkSequence, ResultStream, rejected, requireEncoded, streamedMembers } from "./result-stream.ts";
 import type { ToolRegistry } from "./tools.ts";
@@ -58,6 +63,8 @@ export interface AgentTools {
   /** An upstream's refusal in the terms of §12; `undefined` for any other error. */
   readonly explain: (error: unknown) => ARCPError | undefined;
   readonly artifacts: Artifacts;
+  /** `undefined`: there is no other runtime. */
+  readonly handoff: HandoffConnector | undefined;
 }
 
 /** What {@link JobContext} promises. */
@@ -272,6 +279,31 @@ export class AgentContext implements JobContext {
 
   streamResult(options: { readonly resultId?: string } = {}): ResultStream {
     return new ResultStream(this.#job, this.#chunkSequence(options.resultId));
+  }
+
+  async handoff({ runtime, agent, input = null, leaseRequest = {} }: HandoffOptions): Promise<never> {
+    const { handoff } = this.#tools;
+    const job = this.#job;
+    if (handoff === undefined || !handoff.runtimes.includes(runtime)) {
+      throw new InvalidRequestError("no such runtime is known here", { details: { runtime } });
+    }
+    const lease = validateLeaseShape(leaseRequest, { mayBeUnlimited: true });
+    assertLeaseSubset(lease, job.lease, { remaining: job.authority.budget?.available() });
+    const { leaseConstraints, traceId } = this;
+    const receipt = await this.#guard.operation(
+      "agent.delegate",
+      agent,
+      ({ signal }) =>
+        handoff.handoff(
+          { runtime, agent, input, lease, leaseConstraints, idempotencyKey: `handoff:${job.id}`, traceId },
+          signal,
+        ),
+      { tool: "agent.handoff", args: { runtime, agent } },
+    );
+    const body = handoffBody(receipt, agent);
+    await job.emit(ENTRY.handoff, "x-vendor.arcp.handoff", body);
+    job.end({ status: "success", members: `"handoff":${JSON.stringify(body)}` });
+    throw new CancelledError("the job was handed over");
   }
 
   async putArtifact(data: ArtifactContent, options: PutArtifactOptions = {}): Promise<ArtifactRef> {

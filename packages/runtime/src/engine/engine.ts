@@ -9,6 +9,7 @@ import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
+import type { HandoffConnector } from "./handoff.ts";
 import { Job, type JobTools, type LeaseExpiryOptions } from "./job.ts";
 import { JobRegistry } from "./job-registry.ts";
 import { Journal } from "./journal.ts";
@@ -42,6 +43,7 @@ export interface EngineOptions {
   readonly openModels: readonly string[] | undefined;
   readonly operations: OperationsFactory;
   readonly provisioners: readonly CredentialProvisioner[];
+  readonly handoff: HandoffConnector | undefined;
   readonly artifacts: Pick<ArtifactsOptions, "blobs" | "caps" | "retention" | "mayRead">;
   /** Called once when the store fails: connections must be given up. */
   readonly onStoreFailure: (error: unknown) => void;
@@ -122,6 +124,7 @@ export class Engine {
         credentialsOf: (job) => this.credentials.jobCredentials(job.id),
         explain: (error) => this.credentials.explain(error),
         artifacts: this.artifacts,
+        handoff: options.handoff,
       },
     });
     const delegations = new Delegations({

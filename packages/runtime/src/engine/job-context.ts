@@ -50,6 +50,16 @@ export interface ModelUseOptions<Result> {
  * (`backPressureThreshold`), and rejects once the job has ended. Awaiting it is what keeps a busy agent from starving
  * everybody else; an agent that never awaits is stopped at `maxUnawaitedBytes`.
  */
+export interface HandoffOptions {
+  /** The name by which the operator knows the other runtime. */
+  readonly runtime: string;
+  /** The agent there. */
+  readonly agent: string;
+  readonly input?: unknown;
+  /** Within the job's own lease. */
+  readonly leaseRequest?: Lease;
+}
+
 /** Text is kept as UTF-8. */
 export type ArtifactContent = string | Uint8Array | AsyncIterable<Uint8Array>;
 
@@ -125,6 +135,14 @@ export interface JobContext extends Guard {
     call: (use: ModelUse) => Result | Promise<Result>,
     options?: ModelUseOptions<Result>,
   ): Promise<Result>;
+  /**
+   * Hands the job over to another runtime, whose identity is verified first, under the same trace (RFC §14). When that has
+   * accepted it, this job ends, naming where it went, and the promise rejects so that the agent stops: nothing here
+   * controls it any more. Rejects with {@link InvalidRequestError} for a runtime that the operator has not named, with
+   * {@link PermissionDeniedError} unless the lease covers the agent (`agent.delegate`), and with the other side's refusal;
+   * the job goes on then.
+   */
+  handoff(options: HandoffOptions): Promise<never>;
   /**
    * Keeps a content of any size as an artifact of the job's principal (RFC §16). Resolves when it is durable, with the
    * reference to it, which may stand in any event or result. Rejects with {@link InternalError} beyond a cap of the

@@ -371,7 +371,7 @@ export class Connection10 implements WireConnection {
     this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
     const caller: Caller = {
       ...{ engine: this.#engine, session, outbox: this.#outbox, outlet, profile: this.#profile, capabilities },
-      ...{ principal: identity.principal, trustLevel: identity.trustLevel },
+      ...{ principal: identity.principal, trustLevel: identity.trustLevel, runtime: this.#settings.runtime },
       subscriptions: new Subscriptions({
         ...{ engine: this.#engine, outbox: this.#outbox, principal: identity.principal, logger: this.#logger },
         maxQueued: this.#settings.maxBufferedEvents,

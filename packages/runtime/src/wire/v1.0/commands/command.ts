@@ -26,6 +26,8 @@ export interface Caller {
   readonly outbox: Outbox10;
   readonly outlet: Outlet;
   readonly subscriptions: Subscriptions;
+  /** Who this runtime is (RFC §8.3). */
+  readonly runtime: { readonly kind: string; readonly version: string; readonly fingerprint: string | undefined };
   /** Can this connection carry binary frames beside their envelopes (RFC §11.3)? */
   readonly carriesSidecar: boolean;
   /** The binary frame that followed the message of that id. Rejects if another frame came instead. */

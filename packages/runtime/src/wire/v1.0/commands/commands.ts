@@ -1,5 +1,6 @@
 /** Every command that a client of wire 1.0 may send. */
 import type { ClientMessage10 } from "@arcp/core/v1.0";
+import { agentDelegate, agentHandoff } from "./agents.ts";
 import { artifactFetch, artifactPut, artifactRelease } from "./artifacts.ts";
 import type { Command } from "./command.ts";
 import { cancel, toolInvoke, workflowStart } from "./jobs.ts";
@@ -37,6 +38,8 @@ export const COMMANDS: Commands = {
   cancel,
   subscribe,
   unsubscribe,
+  "agent.delegate": agentDelegate,
+  "agent.handoff": agentHandoff,
   "artifact.put": artifactPut,
   "artifact.fetch": artifactFetch,
   "artifact.release": artifactRelease,
