@@ -17,6 +17,12 @@ export const V1_1_FEATURES = [
 
 export type Feature = (typeof V1_1_FEATURES)[number];
 
+/**
+ * What wire 1.0 has and wire 1.1 has not, questions to people, permissions, streams, as messages and events that are
+ * called `x-vendor.arcp.*`: comes to sessions of wire 1.1 that negotiated this.
+ */
+export const EXTENSION_FEATURE = "x-vendor.arcp.rfc0001";
+
 const KNOWN: ReadonlySet<string> = new Set(V1_1_FEATURES);
 
 export const isFeature = (name: string): name is Feature => KNOWN.has(name);

@@ -1,9 +1,18 @@
 /** What one job may do, now: its lease, how long that lasts, and what is left of its budget (§9). */
-import { BudgetExhaustedError, type Clock, type Lease, type LeaseConstraints, LeaseExpiredError } from "@arcp/core";
+import {
+  type ARCPError,
+  BudgetExhaustedError,
+  type Clock,
+  type Lease,
+  type LeaseConstraints,
+  LeaseExpiredError,
+  PermissionDeniedError,
+} from "@arcp/core";
 import type { Budget, Hold } from "./lease/budget.ts";
 import { parseInstant } from "./lease/constraints.ts";
 import { coveredTarget } from "./lease/operation.ts";
 import { type Pattern, patternOf } from "./lease/pattern.ts";
+import { canonicalizeTarget } from "./lease/target.ts";
 import type { Amounts } from "./operation.ts";
 
 export interface AuthorityOptions {
@@ -17,6 +26,17 @@ export interface AuthorityOptions {
   readonly openModels: readonly string[] | undefined;
 }
 
+/** What people granted the job beside its lease, for a time (RFC §15.5). */
+export interface AdmittedGrant {
+  /** Is this canonical target within it? */
+  covers(capability: string, target: string): boolean;
+  /** Why it gives nothing any more; `undefined` while it does. */
+  readonly lapse: ARCPError | undefined;
+}
+
+/** Grants of one job that are remembered, so that a lapsed one can say that it has lapsed. */
+const MAX_GRANTS = 256;
+
 export class Authority {
   readonly lease: Lease;
   readonly constraints: LeaseConstraints | null;
@@ -24,6 +44,7 @@ export class Authority {
   readonly openModels: readonly string[] | undefined;
   readonly #expiry: Expiry | undefined;
   readonly #patterns = new Map<string, readonly Pattern[]>();
+  #grants: readonly AdmittedGrant[] = [];
 
   constructor({ lease, constraints, budget, clock, graceMs, openModels }: AuthorityOptions) {
     this.lease = lease;
@@ -45,17 +66,31 @@ export class Authority {
     throw new LeaseExpiredError("the lease has expired", { details: { expires_at: this.constraints?.expires_at } });
   }
 
+  /** From now on `grant` covers what the lease does not. It counts as long as it has not lapsed. */
+  admit(grant: AdmittedGrant): void {
+    const kept =
+      this.#grants.length < MAX_GRANTS ? this.#grants : this.#grants.filter(({ lapse }) => lapse === undefined);
+    this.#grants = [...kept, grant];
+  }
+
   /**
-   * Returns the canonical target if the lease covers it and lasts, and the budget is not used up and has room for
-   * `estimate`.
+   * Returns the canonical target if the lease or a grant covers it and the lease lasts, and the budget is not used up and
+   * has room for `estimate`.
    *
-   * @throws LeaseExpiredError, BudgetExhaustedError, PermissionDeniedError in this order.
+   * @throws LeaseExpiredError, BudgetExhaustedError, PermissionDeniedError in this order; instead of the last one, what a
+   *   grant that covers it has lapsed with.
    * @throws InvalidRequestError for a target that is not of the capability's kind.
    */
   authorize(capability: string, target: unknown, estimate: Amounts = {}): string {
     this.assertNotExpired();
     this.#assertAffordable(estimate);
-    return coveredTarget(capability, target, this.#granted(capability), this.#patternsOf(capability));
+    return this.#covered(capability, target);
+  }
+
+  /** The same for an operation that was authorized and has waited: does what may have changed still hold? */
+  assertStill(capability: string, target: string): void {
+    this.assertNotExpired();
+    if (this.#grants.length > 0) this.#covered(capability, target);
   }
 
   /** Sets `estimate` aside for an operation that was authorized. */
@@ -75,6 +110,27 @@ export class Authority {
       : new BudgetExhaustedError(`the budget in ${short} is used up`, { details: { currency: short, remaining } });
   }
 
+  #covered(capability: string, target: unknown): string {
+    try {
+      return coveredTarget(capability, target, this.#granted(capability), this.#patternsOf(capability));
+    } catch (error) {
+      if (!(error instanceof PermissionDeniedError) || this.#grants.length === 0) throw error;
+      return this.#grantedTarget(capability, target, error);
+    }
+  }
+
+  #grantedTarget(capability: string, target: unknown, refusal: PermissionDeniedError): string {
+    let canonical: string;
+    try {
+      canonical = canonicalizeTarget(capability, target);
+    } catch {
+      throw refusal;
+    }
+    const covering = this.#grants.filter((grant) => grant.covers(capability, canonical));
+    if (covering.some(({ lapse }) => lapse === undefined)) return canonical;
+    throw covering.at(-1)?.lapse ?? refusal;
+  }
+
   #granted(capability: string): readonly string[] {
     if (Object.hasOwn(this.lease, capability)) return this.lease[capability] ?? [];
     return capability === "model.use" ? (this.openModels ?? []) : [];
@@ -92,7 +148,7 @@ export class Authority {
 }
 
 /** An instant on both clocks: it has passed when either says so, and then for good (§14). */
-class Expiry {
+export class Expiry {
   readonly #clock: Clock;
   readonly #wall: number;
   readonly #monotonic: number;

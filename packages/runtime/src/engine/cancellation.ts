@@ -35,7 +35,13 @@ export class Cancellation {
     session: Session,
     jobId: JobId,
   ): Promise<(reason: string | undefined, options?: { readonly graceMs: number; readonly overrun: Outcome }) => void> {
-    const { findLive, findEnded, graceMs } = this.#options;
+    const job = await this.controlled(session, jobId);
+    return (reason, options) => void job.cancel(reason, options?.graceMs ?? this.#options.graceMs, options?.overrun);
+  }
+
+  /** The live job, if `session` may stop it. Throws as {@link prepare} does. */
+  async controlled(session: Session, jobId: JobId): Promise<Job> {
+    const { findLive, findEnded } = this.#options;
     const job = findLive(jobId) ?? (await findEnded(jobId));
     const owner = job && ("submitterPrincipal" in job ? job.submitterPrincipal : job.principal);
     if (job === undefined || owner !== session.principal) {
@@ -51,7 +57,7 @@ export class Cancellation {
         details: { job_id: jobId, status: job.status },
       });
     }
-    return (reason, options) => void job.cancel(reason, options?.graceMs ?? graceMs, options?.overrun);
+    return job;
   }
 
   #mayCancel(session: Session, job: Job | JobRecord): boolean {

@@ -77,7 +77,7 @@ export class JobGuard implements Guard {
       await announced;
       // What the journal does not hold has not happened: neither the job nor this call.
       await this.#job.flush();
-      this.#authorizeStill();
+      this.#authorizeStill(capability, canonical);
       const result = await act(this.#operation(capability, canonical, call.callId, hold));
       await this.#emitResult(call, { result: this.#shown(describe(result)) });
       return result;
@@ -108,10 +108,10 @@ export class JobGuard implements Guard {
   }
 
   /** The same for an operation that has waited: what does not change is not looked at again. */
-  #authorizeStill(): void {
+  #authorizeStill(capability: string, canonical: string): void {
     this.#job.assertLive();
     this.#assertNotCancelled();
-    this.#job.authority.assertNotExpired();
+    this.#job.authority.assertStill(capability, canonical);
   }
 
   #assertNotCancelled(): void {

@@ -497,6 +497,17 @@ export class Job {
   }
 
   /**
+   * Writes an entry of the runtime's own, which waits for nobody and has no cap. Returns its place in the journal; 0, and
+   * nothing is written, once the job has ended.
+   */
+  note(code: EntryCode, kind: string, body: object): number {
+    if (this.#life.phase === "ended") return 0;
+    const now = this.#tools.clock.now();
+    this.#append(code, now, eventText(kind, now, this.masked(jsonOf(body))));
+    return this.#lastN;
+  }
+
+  /**
    * Takes a cost from the counter of `currency` (§9.6), by what `hold` has set aside first; also after the end, because
    * it may be another job's counter. Returns `undefined` if nothing was taken, otherwise what to wait for.
    */

@@ -1,8 +1,6 @@
 /** Which entries a session is shown: the others take no number in its feed (§6.2). */
+import { EXTENSION_FEATURE } from "@arcp/core";
 import { ENTRY, type EntryCode } from "../store/store.ts";
-
-/** What wire 1.0 has and wire 1.1 has not comes to sessions with this feature as `x-vendor.arcp.*` events. */
-export const EXTENSION_FEATURE = "x-vendor.arcp.rfc0001";
 
 /** Kinds that some session is not shown, with the feature of wire 1.1 that shows them; `null`: none does. */
 const FEATURE_OF: ReadonlyMap<EntryCode, string | null> = new Map<EntryCode, string | null>([

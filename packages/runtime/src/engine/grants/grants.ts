@@ -1,0 +1,399 @@
+/**
+ * Permissions that jobs ask people for, and the leases that come of it (RFC §15.4-15.6). A lease widens what its job may
+ * do by what was asked for, until it ends, is revoked, or the job is over; never what the job may hand on or spend.
+ */
+import {
+  type Clock,
+  InvalidRequestError,
+  type Logger,
+  PermissionDeniedError,
+  type SessionId,
+  type TrustLevel,
+} from "@arcp/core";
+import { CanonicalError, newLeaseId } from "@arcp/core/v1.0";
+import { ENTRY } from "../../store/store.ts";
+import { tooMany } from "../caps.ts";
+import { timestamp } from "../entry-text.ts";
+import type { Answered, Decision } from "../interactions/answer.ts";
+import type { Interactions } from "../interactions/interactions.ts";
+import { commonOf, objectOf, type QuestionDraft, type QuestionOptions, textOf } from "../interactions/request.ts";
+import type { Job } from "../job.ts";
+import type { Journal } from "../journal.ts";
+import { parseInstant } from "../lease/constraints.ts";
+import type { Session } from "../session.ts";
+import { type GrantFacts, PermissionLease } from "./grant.ts";
+import type { GrantPolicy, MaxElevation } from "./policy.ts";
+import { isTrustedAs, type PermissionScope, scopeOf } from "./scope.ts";
+
+export interface PermissionOptions extends QuestionOptions {
+  /** Of RFC §15.1, of a lease (§9.2), or one of one's own, e.g. `email.send`; `trust.elevate.<level>` for more trust. */
+  readonly permission: string;
+  /** What it is to be used on: a path, a URL, a name, or what a permission of one's own makes of it. */
+  readonly resource: string;
+  /** What is to be done with it, in a word. */
+  readonly operation: string;
+  /** Why, for people. */
+  readonly reason?: string;
+  /** How long it is needed, in seconds. Default and longest: the operator's {@link GrantPolicy}. */
+  readonly requestedLeaseSeconds?: number;
+}
+
+export interface GrantsOptions {
+  readonly journal: Pick<Journal, "addAudit">;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly interactions: Pick<Interactions, "ask">;
+  readonly policy: GrantPolicy;
+  readonly maxElevation: MaxElevation;
+  /** The session, as long as something may be numbered in its feed. */
+  readonly sessionOf: (id: SessionId) => Session | undefined;
+  /** The live job. */
+  readonly jobOf: (id: Job["id"]) => Job | undefined;
+  /** How far the client is trusted that a job belongs to. */
+  readonly trustOf: (job: Job) => TrustLevel;
+  /** May this session decide about the job's permissions? */
+  readonly mayDecide: (job: Job, lease: GrantFacts, session: Session) => boolean;
+}
+
+/** Who wants a lease changed, and by which message. */
+export interface LeaseCommand {
+  readonly session: Session;
+  readonly messageId: string;
+}
+
+const MAX_PERMISSION = 128;
+const MAX_RESOURCE = 4_096;
+const MAX_OPERATION = 256;
+const MAX_REASON = 4_096;
+/** Leases of one job, lapsed ones included: those are kept to say why they give nothing any more. */
+const MAX_LEASES = 256;
+const MS_PER_SECOND = 1000;
+
+export class Grants {
+  readonly #options: GrantsOptions;
+  readonly #leases = new Map<string, PermissionLease>();
+  readonly #ofJob = new WeakMap<Job, Set<PermissionLease>>();
+
+  constructor(options: GrantsOptions) {
+    this.#options = options;
+  }
+
+  /** How many leases there are of jobs that live. */
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  /**
+   * Asks whether `job` may do something, and resolves with the lease (RFC §15.4).
+   *
+   * @throws PermissionDeniedError with `details.reason`: `denied`, `timeout`, or `policy` when nobody may be asked.
+   * @throws InvalidRequestError for what is no permission, or no resource of it; and as {@link Interactions.ask} does.
+   */
+  async request(job: Job, options: PermissionOptions): Promise<PermissionLease> {
+    const { clock, policy, interactions } = this.#options;
+    const { requestedLeaseSeconds } = objectOf(options);
+    const permission = textOf("a permission", options.permission, MAX_PERMISSION);
+    const scope = scopeOf(permission, textOf("a resource", options.resource, MAX_RESOURCE), policy.allowsPatterns);
+    if (requestedLeaseSeconds !== undefined && !(Number.isFinite(requestedLeaseSeconds) && requestedLeaseSeconds > 0)) {
+      throw new InvalidRequestError("a lease is asked for by a positive number of seconds");
+    }
+    const asked: AskedPermission = {
+      ...{ permission, scope },
+      // What people are shown is what is compared.
+      resource: scope.kind === "capability" ? scope.target : options.resource,
+      operation: textOf("an operation", options.operation, MAX_OPERATION),
+      reason: options.reason === undefined ? undefined : textOf("a reason", options.reason, MAX_REASON),
+      requestedSeconds: requestedLeaseSeconds,
+      seconds: Math.min(requestedLeaseSeconds ?? policy.defaultSeconds, policy.maxSeconds),
+    };
+    this.#assertMayBeRaised(job, asked);
+    this.#assertRoom(job);
+    const draft = permissionDraft(asked, options, clock);
+    try {
+      return await interactions.ask(job, draft, (answered) => this.#conclude(job, asked, answered)).settled;
+    } catch (error) {
+      if (!(error instanceof CanonicalError) || error.canonicalCode !== "DEADLINE_EXCEEDED") throw error;
+      throw refusal(asked, "timeout", "nobody decided in time", { question_id: error.details?.["question_id"] });
+    }
+  }
+
+  /**
+   * Has a lease extended for its holder, to `seconds` from now, as far as whoever granted it allowed.
+   *
+   * @throws CanonicalError `LEASE_EXPIRED`, `LEASE_REVOKED` when it has lapsed.
+   * @throws PermissionDeniedError with `details.reason` `limit` when it cannot last longer.
+   */
+  extend(lease: PermissionLease, seconds: number | undefined): void {
+    this.#extend(lease, seconds, lease.latestEnd, undefined);
+  }
+
+  /**
+   * The same for a client that may decide (RFC §15.5): it is bound by the operator's policy alone.
+   *
+   * @throws CanonicalError `NOT_FOUND` for a lease that there is not, or not of this principal's jobs; `PERMISSION_DENIED`
+   *   for a session that may not decide.
+   */
+  refresh(leaseId: string, seconds: number | undefined, command: LeaseCommand): void {
+    const lease = this.#decided(leaseId, command.session);
+    const latestEnd = this.#options.clock.now() + this.#options.policy.maxSeconds * MS_PER_SECOND;
+    this.#extend(lease, seconds, latestEnd, command);
+  }
+
+  /** Takes a lease back for a client that may decide. Throws as {@link refresh} does. */
+  withdraw(leaseId: string, reason: string | undefined, command: LeaseCommand): void {
+    const lease = this.#decided(leaseId, command.session);
+    if (lease.lapse !== undefined) throw lease.lapse;
+    this.#revoke(lease, reason ?? "taken back", command);
+  }
+
+  /** Takes a lease back in the operator's name. Returns false if there is none that is active. */
+  revoke(leaseId: string, reason: string): boolean {
+    const lease = this.#leases.get(leaseId);
+    if (lease === undefined || !lease.isActive) return false;
+    this.#revoke(lease, reason, undefined);
+    return true;
+  }
+
+  /** How far the job is trusted now: as its client is, or as it was raised to (RFC §15.6). */
+  trustLevelOf(job: Job): TrustLevel {
+    let level = this.#options.trustOf(job);
+    for (const { facts, isActive } of this.#ofJob.get(job) ?? []) {
+      if (facts.scope.kind === "trust" && isActive && isTrustedAs(facts.scope.level, level)) level = facts.scope.level;
+    }
+    return level;
+  }
+
+  /** RFC §15.6: what the operator does not allow is not asked for. */
+  #assertMayBeRaised(job: Job, asked: AskedPermission): void {
+    const { scope } = asked;
+    if (scope.kind !== "trust") return;
+    const highest = this.#options.maxElevation(job.submitterPrincipal);
+    if (highest !== undefined && isTrustedAs(highest, scope.level)) return;
+    this.#audit("permission.refused", job, { permission: asked.permission, reason: "policy" });
+    throw refusal(asked, "policy", "jobs of this principal are not raised to that level");
+  }
+
+  #assertRoom(job: Job): void {
+    const leases = this.#ofJob.get(job) ?? new Set();
+    if (leases.size < MAX_LEASES) return;
+    const lapsed = [...leases].find(({ isActive }) => !isActive);
+    if (lapsed === undefined) throw tooMany("maxGrants", MAX_LEASES, "after_capacity");
+    leases.delete(lapsed);
+    this.#leases.delete(lapsed.leaseId);
+  }
+
+  /** The decision, in its turn: the lease is there before anything else happens to the job. */
+  #conclude(job: Job, asked: AskedPermission, answered: Answered): PermissionLease {
+    const { permission, resource, operation } = asked;
+    const decision = answered.answer as Decision;
+    const about = { permission, resource, operation, question_id: answered.questionId };
+    if (!decision.granted) {
+      this.#audit("permission.denied", job, { ...about, denied_by: answered.respondedBy });
+      const because = decision.reason === undefined ? {} : { denied_because: decision.reason };
+      throw refusal(asked, "denied", "it was denied", { question_id: answered.questionId, ...because });
+    }
+    const { source } = answered;
+    if (source === undefined) throw refusal(asked, "denied", "nobody has granted it");
+    return this.#grant(job, asked, decision, answered, source);
+  }
+
+  #grant(
+    job: Job,
+    asked: AskedPermission,
+    { leaseSeconds, expiresAt }: Extract<Decision, { granted: true }>,
+    { questionId, respondedBy }: Answered,
+    source: NonNullable<Answered["source"]>,
+  ): PermissionLease {
+    const { clock, policy } = this.#options;
+    const { permission, resource, operation, scope } = asked;
+    const now = clock.now();
+    const seconds = Math.min(asked.seconds, leaseSeconds ?? Number.POSITIVE_INFINITY);
+    const end = Math.min(now + seconds * MS_PER_SECOND, expiresAt ?? Number.POSITIVE_INFINITY, endOf(job));
+    // Who grants less than was asked for means it.
+    const isLimited = leaseSeconds !== undefined || expiresAt !== undefined;
+    const latestEnd = isLimited ? end : Math.min(now + policy.maxSeconds * MS_PER_SECOND, endOf(job));
+    const lease = new PermissionLease(
+      {
+        ...{ leaseId: newLeaseId(), jobId: job.id, principal: job.submitterPrincipal },
+        ...{ permission, resource, operation, scope, grantedBy: respondedBy, grantedIn: source.sessionId, seconds },
+      },
+      clock,
+      { expiresAt: end, latestEnd },
+    );
+    this.#keep(job, lease);
+    job.authority.admit(lease);
+    this.#tell(job, lease, "granted", { command_id: source.messageId, request_id: questionId }, []);
+    this.#audit("permission.granted", job, {
+      ...{ lease_id: lease.leaseId, permission, resource, operation, question_id: questionId },
+      ...{ expires_at: timestamp(end), granted_by: respondedBy, session_id: source.sessionId },
+    });
+    if (scope.kind === "trust") this.#tellOfTrust(job, lease, scope.level);
+    return lease;
+  }
+
+  #keep(job: Job, lease: PermissionLease): void {
+    const leases = this.#ofJob.get(job);
+    this.#leases.set(lease.leaseId, lease);
+    if (leases !== undefined) {
+      leases.add(lease);
+      return;
+    }
+    const own = new Set([lease]);
+    this.#ofJob.set(job, own);
+    job.whenEnded(() => {
+      for (const { leaseId } of own) this.#leases.delete(leaseId);
+    });
+  }
+
+  /** RFC §15.6: by `metric` and by `log`, and for whoever audits. */
+  #tellOfTrust(job: Job, { leaseId, expiresAt }: PermissionLease, level: TrustLevel): void {
+    const lease = { lease_id: leaseId, level, expires_at: timestamp(expiresAt) };
+    const metric = { name: "arcpx.arcp.trust.elevated", value: 1, unit: "1", dimensions: { lease_id: leaseId, level } };
+    job.note(ENTRY.metric, "metric", metric);
+    job.note(ENTRY.log, "log", {
+      level: "warn",
+      message: `the job is trusted as ${level} for a time`,
+      attributes: lease,
+    });
+    this.#audit("trust.elevated", job, lease);
+  }
+
+  #extend(
+    lease: PermissionLease,
+    asked: number | undefined,
+    latestEnd: number,
+    command: LeaseCommand | undefined,
+  ): void {
+    if (lease.lapse !== undefined) {
+      this.#auditLease("lease.refused", lease, { reason: lease.lapse.canonicalCode, session_id: command?.session.id });
+      throw lease.lapse;
+    }
+    const { clock, policy, jobOf } = this.#options;
+    const seconds = asked ?? lease.facts.seconds;
+    if (!(Number.isFinite(seconds) && seconds > 0)) {
+      throw new InvalidRequestError("a lease is extended by a positive number of seconds");
+    }
+    const job = jobOf(lease.facts.jobId);
+    const now = clock.now();
+    const wanted = now + Math.min(seconds, policy.maxSeconds) * MS_PER_SECOND;
+    const end = Math.min(wanted, latestEnd, job === undefined ? now : endOf(job));
+    if (job === undefined || end <= lease.expiresAt) {
+      throw new PermissionDeniedError("the lease cannot last longer", {
+        details: { reason: "limit", lease_id: lease.leaseId, expires_at: timestamp(lease.expiresAt) },
+      });
+    }
+    lease.extend(end, command === undefined ? latestEnd : Math.max(end, lease.latestEnd));
+    const watching = command === undefined ? [] : [command.session];
+    this.#tell(job, lease, "extended", command === undefined ? {} : { command_id: command.messageId }, watching);
+    this.#auditLease("lease.extended", lease, { expires_at: timestamp(end), session_id: command?.session.id });
+  }
+
+  #revoke(lease: PermissionLease, reason: string, command: LeaseCommand | undefined): void {
+    lease.revoke(reason);
+    const job = this.#options.jobOf(lease.facts.jobId);
+    const by = command === undefined ? {} : { command_id: command.messageId };
+    if (job !== undefined)
+      this.#tell(job, lease, "revoked", { ...by, reason }, command === undefined ? [] : [command.session]);
+    this.#auditLease("lease.revoked", lease, { reason, session_id: command?.session.id });
+  }
+
+  /** The lease, if the session may decide about it. */
+  #decided(leaseId: string, session: Session): PermissionLease {
+    const lease = this.#leases.get(leaseId);
+    const job = lease && this.#options.jobOf(lease.facts.jobId);
+    if (lease === undefined || job === undefined || lease.facts.principal !== session.principal) {
+      throw new CanonicalError("NOT_FOUND", "there is no such lease", { details: { lease_id: leaseId } });
+    }
+    if (this.#options.mayDecide(job, lease.facts, session)) return lease;
+    this.#auditLease("lease.refused", lease, { reason: "policy", session_id: session.id });
+    throw new PermissionDeniedError("this session may not decide about the lease", { details: { lease_id: leaseId } });
+  }
+
+  /** Writes what happened to the lease. The session that granted it hears of it, and `watching`, besides the followers. */
+  #tell(
+    job: Job,
+    { facts, expiresAt }: PermissionLease,
+    event: "granted" | "extended" | "revoked",
+    more: object,
+    watching: readonly Session[],
+  ): void {
+    const { leaseId: lease_id, permission, resource, operation, grantedIn } = facts;
+    const body = { event, lease_id, permission, resource, operation, expires_at: timestamp(expiresAt), ...more };
+    const n = job.note(ENTRY.lease, "x-vendor.arcp.lease", body);
+    const granting = this.#options.sessionOf(grantedIn);
+    for (const session of new Set(granting === undefined ? watching : [granting, ...watching])) {
+      const isShown = session.feed.shows(ENTRY.lease) && !job.isFollowedBy(session.feed);
+      if (n > 0 && isShown) session.feed.addHistory(job.id, n, 1);
+    }
+  }
+
+  #audit(action: string, job: Job, facts: object): void {
+    const { journal, clock } = this.#options;
+    const text = JSON.stringify({ job_id: job.id, ...facts });
+    journal.addAudit({ at: clock.now(), action, principal: job.submitterPrincipal, facts: text });
+  }
+
+  #auditLease(action: string, { facts }: PermissionLease, more: object): void {
+    const { journal, clock } = this.#options;
+    const text = JSON.stringify({
+      job_id: facts.jobId,
+      lease_id: facts.leaseId,
+      permission: facts.permission,
+      ...more,
+    });
+    journal.addAudit({ at: clock.now(), action, principal: facts.principal, facts: text });
+  }
+}
+
+/** A request for permission, checked. */
+interface AskedPermission {
+  readonly permission: string;
+  readonly resource: string;
+  readonly operation: string;
+  readonly reason: string | undefined;
+  readonly scope: PermissionScope;
+  /** As the agent asked for it. */
+  readonly requestedSeconds: number | undefined;
+  /** For which it is asked for, by policy at most. */
+  readonly seconds: number;
+}
+
+function permissionDraft(asked: AskedPermission, options: QuestionOptions, clock: Clock): QuestionDraft {
+  const { permission, resource, operation, reason, requestedSeconds, seconds } = asked;
+  const common = commonOf(options, clock.now());
+  return {
+    ...common,
+    kind: "permission",
+    members: {
+      ...{ permission, resource, operation },
+      ...(reason !== undefined && { reason }),
+      ...(requestedSeconds !== undefined && { requested_lease_seconds: seconds }),
+      ...common.members,
+    },
+    fallback: undefined,
+    check(answer) {
+      if (answer.kind !== "permission") return "the answer is of another kind than the question";
+      const { scope } = answer;
+      // A decision is about what was asked, or about nothing.
+      for (const name of ["permission", "resource", "operation"] as const) {
+        if (scope[name] !== undefined && scope[name] !== asked[name]) return `${name}: not the one that was asked for`;
+      }
+      const isPast = answer.granted && answer.expiresAt !== undefined && answer.expiresAt <= clock.now();
+      return isPast ? "expires_at: is not in the future" : undefined;
+    },
+  };
+}
+
+/** When the job's own lease ends. */
+function endOf({ leaseConstraints }: Job): number {
+  const expiresAt = leaseConstraints?.expires_at;
+  return (expiresAt === undefined ? undefined : parseInstant(expiresAt)) ?? Number.POSITIVE_INFINITY;
+}
+
+const refusal = (
+  { permission, resource, operation }: Pick<AskedPermission, "permission" | "resource" | "operation">,
+  reason: "denied" | "timeout" | "policy",
+  why: string,
+  more: object = {},
+): PermissionDeniedError =>
+  new PermissionDeniedError(`${permission}: ${why}`, { details: { reason, permission, resource, operation, ...more } });

@@ -1,0 +1,399 @@
+/**
+ * Questions of jobs to people (RFC §12, §15.4): asked of every client of the principal that can show them, answered by the
+ * first valid answer, and closed once, whatever else happens to the job.
+ */
+import { type Clock, InvalidRequestError, type JobId, type Logger, type SessionId, ulid } from "@arcp/core";
+import { CanonicalError } from "@arcp/core/v1.0";
+import { ENTRY, type Store, type StoredRecord } from "../../store/store.ts";
+import { Expiry } from "../authority.ts";
+import { tooMany } from "../caps.ts";
+import { timestamp } from "../entry-text.ts";
+import type { Job } from "../job.ts";
+import type { Journal } from "../journal.ts";
+import type { Session } from "../session.ts";
+import { type Answer, type Answered, type Closing, closingMembers } from "./answer.ts";
+import { type Audience, hears, type QuestionView } from "./audience.ts";
+import { Question } from "./question.ts";
+import { deadlineOf, type QuestionDraft } from "./request.ts";
+
+export interface InteractionsOptions {
+  readonly journal: Journal;
+  readonly store: Pick<Store, "findRecord" | "listRecords">;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly audience: Audience;
+  /** The session, as long as something may be numbered in its feed. */
+  readonly sessionOf: (id: SessionId) => Session | undefined;
+  /** How long it is remembered how a question ended, in milliseconds. */
+  readonly retentionMs: number;
+}
+
+/** A question that was asked. */
+export interface Asked<Result> {
+  readonly id: string;
+  /**
+   * What `conclude` made of the answer that counted. Rejects with DEADLINE_EXCEEDED when there was none in time, with why
+   * the job stopped, with the reason of the agent's signal, and with what `conclude` threw.
+   */
+  readonly settled: Promise<Result>;
+}
+
+/** An answer, as it comes from a client. */
+export interface GivenAnswer {
+  readonly session: Session;
+  readonly questionId: string;
+  readonly answer: Answer;
+  /** The client's message. */
+  readonly messageId: string;
+  /** Default: the session's principal. */
+  readonly respondedBy?: string | undefined;
+  /** RFC 3339. Default, and for a time that is yet to come: now. */
+  readonly respondedAt?: string | undefined;
+}
+
+/** What became of a valid answer: it decided, it is one of several that it takes, or the question was answered before. */
+export type AnswerStatus = "applied" | "counted" | "ignored";
+
+/** As its record has it. */
+interface StoredQuestion {
+  readonly outcome: "open" | Closing["outcome"];
+  readonly question: Answer["kind"];
+  readonly n: number;
+  readonly shown: readonly SessionId[];
+}
+
+const RECORD_KIND = "question";
+const MAX_OPEN_PER_JOB = 32;
+const MAX_OPEN_PER_PRINCIPAL = 4_096;
+const MAX_RESPONDER = 256;
+const PAGE = 500;
+/** Who answers when nobody does. Nobody else is called so. */
+const DEFAULT_RESPONDER = "default";
+
+export class Interactions {
+  readonly #options: InteractionsOptions;
+  readonly #open = new Map<string, OpenQuestion>();
+  readonly #ofPrincipal = new Map<string, Set<Question>>();
+
+  constructor(options: InteractionsOptions) {
+    this.#options = options;
+  }
+
+  /** How many questions wait for an answer. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /**
+   * Asks, in this turn; the job is blocked until the question is closed. `conclude` is called in the turn of the answer,
+   * after the end of the question is written. If no client could be asked, the default is the answer at once, and nothing
+   * is written (PROTOCOL.md, Questions).
+   *
+   * @throws the error that the job was stopped with, or ended with.
+   * @throws CanonicalError `FAILED_PRECONDITION` when there is neither anybody to ask nor a default.
+   */
+  ask<Result>(job: Job, draft: QuestionDraft, conclude: (answered: Answered) => Result): Asked<Result> {
+    assertMayAsk(job);
+    draft.signal?.throwIfAborted();
+    const { clock, audience } = this.#options;
+    const view = viewOf(job, draft);
+    const asked = audience.of(view);
+    if (asked.length === 0) return this.#unasked(view, draft, conclude);
+    this.#assertRoom(job);
+    const now = clock.now();
+    const expiresAt = now + draft.expiresInMs;
+    const { id, kind } = view;
+    const members = { id, question: kind, ...draft.members, ...deadlineOf(now, draft) };
+    const n = job.note(ENTRY.question_asked, "x-vendor.arcp.question", members);
+    const expiry = new Expiry(clock, expiresAt);
+    const question = new Question({ view, job, draft, expiry, expiresAt, n });
+    for (const session of asked) this.#show(question, session);
+    return { id, settled: this.#wait(question, conclude) };
+  }
+
+  /**
+   * Takes an answer. The first valid one that arrived decides; while it is being looked at others may be too.
+   *
+   * @throws CanonicalError `NOT_FOUND` for a question that there is not, or that is another principal's;
+   *   `PERMISSION_DENIED` for a session that may not answer it; `FAILED_PRECONDITION` if it has ended without an answer.
+   * @throws InvalidRequestError for an answer of another kind, or one that does not keep the schema. The question stays open.
+   */
+  async answer(given: GivenAnswer): Promise<AnswerStatus> {
+    const { session, questionId } = given;
+    const open = this.#open.get(questionId);
+    if (open === undefined || open.question.view.principal !== session.principal) return this.#answerClosed(given);
+    const { question } = open;
+    this.#assertMayAnswer(question, given);
+    return question.judge(given.answer, (problem) => {
+      if (question.expiry.hasPassed) this.#expire(question);
+      if (question.closing !== undefined) return this.#late(given, question.closing.outcome);
+      if (problem !== undefined) {
+        this.#audit("question.invalid_answer", question, { session_id: session.id });
+        throw new InvalidRequestError(problem, { details: { question_id: questionId } });
+      }
+      if (!question.vote(session.id, given.answer)) return "counted";
+      this.#close(question, { outcome: "answered", answered: this.#answered(given) });
+      return "applied";
+    });
+  }
+
+  /** Shows the questions that are open to a session that has just been opened. */
+  welcome(session: Session): void {
+    for (const question of this.#ofPrincipal.get(session.principal) ?? []) {
+      if (this.#options.audience.includes(question.view, session)) {
+        this.#show(question, session);
+        this.#put(question);
+      }
+    }
+  }
+
+  /** Closes what `job` had asked when its runtime died. `load` finds sessions that are not in this process yet. */
+  async recover(job: Job, load: (id: SessionId) => Promise<Session | undefined>): Promise<void> {
+    const { store, journal, clock, retentionMs } = this.#options;
+    const closing: Closing = { outcome: "cancelled", message: "the runtime stopped while the question was open" };
+    for (let after: string | undefined; ; ) {
+      const page = { kind: RECORD_KIND, jobId: job.id, limit: PAGE, ...(after !== undefined && { after }) };
+      const records = await store.listRecords(page);
+      for (const record of records) {
+        const stored = JSON.parse(String(record.data)) as StoredQuestion;
+        if (stored.outcome !== "open") continue;
+        const n = this.#noteClosing(job, record.id, stored.question, closing);
+        for (const id of stored.shown) showEntry(job, n, await load(id));
+        const data = JSON.stringify({ ...stored, outcome: closing.outcome });
+        journal.putRecord({ ...record, dueAt: clock.now() + retentionMs, data });
+      }
+      if (records.length < PAGE) return;
+      after = records.at(-1)?.id;
+    }
+  }
+
+  /** Forgets how questions ended a long time ago. */
+  async sweep(): Promise<void> {
+    const { store, journal, clock } = this.#options;
+    for (;;) {
+      const due = await store.listRecords({ kind: RECORD_KIND, dueBefore: clock.now(), limit: PAGE });
+      for (const record of due) journal.putRecord({ ...record, data: null });
+      if (due.length < PAGE) return;
+      await journal.flush();
+    }
+  }
+
+  /** Nobody could show it: the default counts. */
+  #unasked<Result>(
+    view: QuestionView,
+    { fallback }: QuestionDraft,
+    conclude: (answered: Answered) => Result,
+  ): Asked<Result> {
+    if (fallback === undefined) {
+      throw new CanonicalError("FAILED_PRECONDITION", "no client of this principal can be asked", {
+        details: { reason: "nobody_to_ask", question: view.kind },
+      });
+    }
+    const answered = defaultAnswer(view.id, fallback, this.#options.clock.now());
+    return { id: view.id, settled: Promise.resolve(conclude(answered)) };
+  }
+
+  #assertRoom(job: Job): void {
+    const ofPrincipal = this.#ofPrincipal.get(job.submitterPrincipal);
+    const ofJob = [...(ofPrincipal ?? [])].filter((question) => question.job === job);
+    if (ofJob.length >= MAX_OPEN_PER_JOB) throw tooMany("maxOpenQuestions", MAX_OPEN_PER_JOB, "after_capacity");
+    if ((ofPrincipal?.size ?? 0) >= MAX_OPEN_PER_PRINCIPAL) {
+      throw tooMany("maxOpenQuestionsPerPrincipal", MAX_OPEN_PER_PRINCIPAL, "after_capacity");
+    }
+  }
+
+  #wait<Result>(question: Question, conclude: (answered: Answered) => Result): Promise<Result> {
+    const { job, draft, view } = question;
+    const { promise, resolve, reject } = Promise.withResolvers<Result>();
+    const unblock = job.block(`${view.kind} ${view.id}`);
+    const onStopped = (): void =>
+      this.#close(question, { outcome: "cancelled", message: "the job was stopped" }, job.signal.reason);
+    const onWithdrawn = (): void =>
+      this.#close(question, { outcome: "cancelled", message: "the question was withdrawn" }, draft.signal?.reason);
+    let isOver = false;
+    const stopLastWords = job.beforeEnd(() => {
+      isOver = true;
+      this.#close(question, { outcome: "cancelled", message: "the job has ended" });
+    });
+    job.signal.addEventListener("abort", onStopped);
+    draft.signal?.addEventListener("abort", onWithdrawn);
+    const stopTimer = this.#options.clock.setTimer(() => this.#expire(question), draft.expiresInMs);
+    const settle = (closing: Closing, reason: unknown): void => {
+      stopTimer();
+      stopLastWords();
+      job.signal.removeEventListener("abort", onStopped);
+      draft.signal?.removeEventListener("abort", onWithdrawn);
+      try {
+        if ("answered" in closing) resolve(conclude(closing.answered));
+        else reject(reason ?? errorOf(question, closing));
+      } catch (error) {
+        reject(error);
+      }
+      // A job that has ended does not go on.
+      if (!isOver) unblock();
+    };
+    this.#open.set(view.id, { question, settle });
+    const all = this.#ofPrincipal.get(view.principal) ?? new Set();
+    this.#ofPrincipal.set(view.principal, all.add(question));
+    this.#put(question);
+    // Whoever asked may be gone by then.
+    promise.catch(() => {});
+    return promise;
+  }
+
+  #expire(question: Question): void {
+    const { fallback } = question.draft;
+    if (fallback === undefined) this.#close(question, { outcome: "expired" });
+    else {
+      const answered = defaultAnswer(question.id, fallback, this.#options.clock.now());
+      this.#close(question, { outcome: "default", answered });
+    }
+  }
+
+  /** The only way out. What waits for the question is settled in the same turn. */
+  #close(question: Question, closing: Closing, reason?: unknown): void {
+    if (!question.close(closing)) return;
+    const { job, id, view } = question;
+    const open = this.#open.get(id);
+    this.#open.delete(id);
+    const all = this.#ofPrincipal.get(view.principal);
+    all?.delete(question);
+    if (all?.size === 0) this.#ofPrincipal.delete(view.principal);
+    const n = this.#noteClosing(job, id, view.kind, closing);
+    for (const session of question.shown) showEntry(job, n, this.#options.sessionOf(session.id));
+    this.#put(question);
+    if ("answered" in closing) {
+      const { respondedBy, respondedAt, source } = closing.answered;
+      this.#audit("question.answered", question, {
+        ...{ outcome: closing.outcome, responded_by: respondedBy, responded_at: respondedAt },
+        ...(source && { session_id: source.sessionId }),
+        ...(closing.answered.answer.kind === "permission" && { granted: closing.answered.answer.granted }),
+      });
+    }
+    open?.settle(closing, reason);
+  }
+
+  #noteClosing(job: Job, id: string, question: Answer["kind"], closing: Closing): number {
+    const members = { id, question, ...closingMembers(closing) };
+    return job.note(ENTRY.question_closed, "x-vendor.arcp.answer", members);
+  }
+
+  #show(question: Question, session: Session): void {
+    if (question.shown.has(session)) return;
+    question.shown.add(session);
+    showEntry(question.job, question.n, session);
+  }
+
+  #assertMayAnswer({ view, draft }: Question, { session, answer }: GivenAnswer): void {
+    const details = { question_id: view.id };
+    if (!this.#options.audience.mayAnswer(view, session)) {
+      this.#audit("question.refused", { view }, { session_id: session.id, reason: "policy" });
+      throw new CanonicalError("PERMISSION_DENIED", "this session may not answer the question", { details });
+    }
+    if (answer.kind !== draft.kind) {
+      const message = `the question is one of ${view.kind}, and the answer one of ${answer.kind}`;
+      throw new InvalidRequestError(message, { details });
+    }
+    if (!hears(view, session)) {
+      throw new CanonicalError("FAILED_PRECONDITION", "this session has not agreed to answer such questions", {
+        details,
+      });
+    }
+  }
+
+  /** The same for a question that is not open, or not one that the session may know of: both take the same way. */
+  async #answerClosed(given: GivenAnswer): Promise<AnswerStatus> {
+    const { journal, store } = this.#options;
+    const { session, questionId } = given;
+    await journal.flush();
+    const record = await store.findRecord(RECORD_KIND, questionId);
+    if (record === undefined || record.principal !== session.principal) {
+      throw new CanonicalError("NOT_FOUND", "there is no such question", { details: { question_id: questionId } });
+    }
+    return this.#late(given, (JSON.parse(String(record.data)) as StoredQuestion).outcome);
+  }
+
+  /** RFC §12.3: an answer after another one is no error. Without another one it is. */
+  #late({ session, questionId }: GivenAnswer, outcome: StoredQuestion["outcome"]): AnswerStatus {
+    if (outcome === "answered") {
+      this.#options.logger.info({ questionId, sessionId: session.id }, "an answer came after another one had counted");
+      const facts = JSON.stringify({ question_id: questionId, session_id: session.id });
+      const at = this.#options.clock.now();
+      this.#options.journal.addAudit({ at, action: "question.ignored_answer", principal: session.principal, facts });
+      return "ignored";
+    }
+    throw new CanonicalError("FAILED_PRECONDITION", "the question is not open any more", {
+      details: { question_id: questionId, outcome },
+    });
+  }
+
+  #answered({ session, questionId, answer, messageId, respondedBy, respondedAt }: GivenAnswer): Answered {
+    const now = this.#options.clock.now();
+    const at = respondedAt === undefined ? Number.NaN : Date.parse(respondedAt);
+    const isNamed = respondedBy !== undefined && respondedBy !== "" && respondedBy !== DEFAULT_RESPONDER;
+    return {
+      ...{ questionId, answer, isDefault: false },
+      respondedBy: isNamed ? respondedBy.slice(0, MAX_RESPONDER) : session.principal,
+      respondedAt: timestamp(at <= now ? at : now),
+      source: { sessionId: session.id, messageId },
+    };
+  }
+
+  #put({ view, job, n, shown, closing, expiresAt, draft }: Question): void {
+    const { journal, clock, retentionMs } = this.#options;
+    const stored: StoredQuestion = {
+      ...{ outcome: closing?.outcome ?? "open", question: draft.kind, n },
+      shown: [...shown].map(({ id }) => id),
+    };
+    const record: StoredRecord = {
+      ...{ kind: RECORD_KIND, id: view.id, principal: view.principal, jobId: job.id },
+      dueAt: (closing === undefined ? expiresAt : clock.now()) + retentionMs,
+      data: JSON.stringify(stored),
+    };
+    journal.putRecord(record);
+  }
+
+  #audit(action: string, { view }: Pick<Question, "view">, more: object): void {
+    const { journal, clock } = this.#options;
+    const facts = JSON.stringify({ question_id: view.id, job_id: view.jobId, question: view.kind, ...more });
+    journal.addAudit({ at: clock.now(), action, principal: view.principal, facts });
+  }
+}
+
+/** A question, and how whoever waits for it hears of its end. */
+interface OpenQuestion {
+  readonly question: Question;
+  readonly settle: (closing: Closing, reason: unknown) => void;
+}
+
+function assertMayAsk(job: Job): void {
+  job.assertLive();
+  if (job.stopReason !== undefined) throw job.stopReason;
+}
+
+function viewOf(job: Job, { kind, members, quorum }: QuestionDraft): QuestionView {
+  const { id: jobId, agentRef, submitterPrincipal: principal } = job;
+  const view = { id: `q_${ulid()}`, kind, jobId: jobId as JobId, agentRef, principal, quorum };
+  if (kind !== "permission") return view;
+  const { permission, resource, operation } = members as Record<"permission" | "resource" | "operation", string>;
+  return { ...view, permission, resource, operation };
+}
+
+/** Numbers entry `n` in a session that does not follow the job, if it is still there. */
+function showEntry(job: Job, n: number, session: Session | undefined): void {
+  if (n > 0 && session !== undefined && !job.isFollowedBy(session.feed)) session.feed.addHistory(job.id, n, 1);
+}
+
+const defaultAnswer = (questionId: string, answer: Answer, now: number): Answered => ({
+  ...{ questionId, answer, isDefault: true, source: undefined },
+  ...{ respondedBy: DEFAULT_RESPONDER, respondedAt: timestamp(now) },
+});
+
+function errorOf({ view }: Question, closing: Closing): Error {
+  const details = { question_id: view.id };
+  if (closing.outcome === "expired") {
+    return new CanonicalError("DEADLINE_EXCEEDED", "nobody answered in time", { details });
+  }
+  const message = closing.outcome === "cancelled" ? closing.message : "the question was closed";
+  return new CanonicalError("CANCELLED", message, { details });
+}
