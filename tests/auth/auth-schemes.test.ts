@@ -1,6 +1,14 @@
 import { type ARCPError, createLogger, type Identity, StaticBearerVerifier, UnauthenticatedError } from "@arcp/core";
 import { errorToV10 } from "@arcp/core/v1.0";
-import { AuthGate, AuthSchemes, anonymousIdentity, bearerVerifier, type SchemeVerifier } from "@arcp/runtime";
+import {
+  AttemptsExhaustedError,
+  AuthGate,
+  AuthSchemes,
+  anonymousIdentity,
+  bearerVerifier,
+  hmacVerifier,
+  type SchemeVerifier,
+} from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -95,4 +103,27 @@ describe("a scheme", () => {
     expect(logs).toHaveLength(1);
     expect(logs[0]).toContain("10.0.0.7");
   });
+});
+
+test("a wrong answer to a challenge counts like a wrong token, and so do both together", async () => {
+  const { schemes, clock } = setting(
+    hmacVerifier({
+      scheme: "x-vendor.acme.hmac",
+      secrets: new Map([["key", { secret: "a secret that nobody can guess, ever", identity: { principal: "alice" } }]]),
+      clock: new ManualClock(),
+    }),
+  );
+  const challenged = () => schemes.verify(shown("x-vendor.acme.hmac", { token: "key" }));
+  for (let n = 0; n < 19; n += 1) {
+    const verdict = await challenged();
+    if (verdict.outcome !== "challenged") throw new Error("there was no challenge");
+    expect(await failureOf(verdict.challenge.answer("0".repeat(64)))).toBeInstanceOf(UnauthenticatedError);
+  }
+  const last = await challenged();
+  if (last.outcome !== "challenged") throw new Error("there was no challenge");
+  expect(await failureOf(schemes.verify(shown("bearer", { token: "guess" })))).toBeInstanceOf(UnauthenticatedError);
+  expect(await failureOf(last.challenge.answer("0".repeat(64)))).toBeInstanceOf(AttemptsExhaustedError);
+  expect(await failureOf(challenged())).toBeInstanceOf(AttemptsExhaustedError);
+  clock.advance(1_000);
+  expect(await challenged()).toMatchObject({ outcome: "challenged" });
 });
