@@ -217,6 +217,18 @@ test("what is remembered is bounded, and what failed longest ago is forgotten fi
   expect(await failureOf(limiter.run("192.0.2.4", right))).toBeInstanceOf(AttemptsExhaustedError);
 });
 
+test("an address that is being looked at is not forgotten", async () => {
+  const { limiter } = setting({ burst: 1, maxAddresses: 1 });
+  const [first, second] = [open(), open()];
+  const outcomes = Promise.allSettled([first, second].map(({ attempt }) => limiter.run(ADDRESS, attempt)));
+  await failureOf(limiter.run("192.0.2.2", wrong));
+  const third = failureOf(limiter.run(ADDRESS, right));
+  first.fail();
+  expect(await third).toBeInstanceOf(AttemptsExhaustedError);
+  expect(second.hasBegun()).toBe(false);
+  expect((await outcomes).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+});
+
 test("limits that let nobody in are refused at once", () => {
   const clock = new ManualClock();
   for (const limits of [

@@ -57,9 +57,7 @@ export class RemoteKeySet {
       return await held.select(header);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
-      const renewed = await this.#renewed(signal);
-      if (renewed === held) throw error;
-      return renewed.select(header);
+      return (await this.#renewed(signal)).select(header);
     }
   }
 
