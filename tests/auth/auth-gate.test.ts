@@ -1,4 +1,5 @@
-import { InvalidRequestError, silentLogger, UnauthenticatedError } from "@arcp/core";
+import { createLogger, InvalidRequestError, silentLogger, UnauthenticatedError } from "@arcp/core";
+import { errorToV10 } from "@arcp/core/v1.0";
 import { AttemptsExhaustedError, AuthGate, type AuthGateOptions } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { startHarness } from "../support/harness.ts";
@@ -91,6 +92,27 @@ describe("a verification", () => {
     expect(secret).toBeInstanceOf(UnauthenticatedError);
     expect([secret.cause, secret.message]).toEqual([undefined, "the credential could not be verified"]);
   });
+});
+
+test("why a credential is not valid is logged with its address, and told to nobody", async () => {
+  const logs: string[] = [];
+  const { gate } = setting({ logger: createLogger((line) => logs.push(line)) });
+  const cause = new Error("unexpected aud claim");
+  const failure = await failureOf(
+    gate.pass(here, () => Promise.reject(new UnauthenticatedError("the token is not valid", { cause }))),
+  );
+  expect(errorToV10(failure)).toEqual({
+    code: "UNAUTHENTICATED",
+    message: "the token is not valid",
+    retryable: false,
+  });
+  expect(logs.map((line) => JSON.parse(line))).toEqual([
+    expect.objectContaining({
+      level: "warn",
+      remoteAddress: "192.0.2.1",
+      err: expect.objectContaining({ message: "unexpected aud claim" }),
+    }),
+  ]);
 });
 
 describe("wrong tokens over wire 1.1", () => {

@@ -19,7 +19,7 @@ import { WaitingLine } from "./waiting-line.ts";
 
 export interface AuthGateOptions {
   readonly clock: Clock;
-  /** Hears of verifiers that fail. */
+  /** Hears of verifiers that fail, and why credentials are not valid. */
   readonly logger: Logger;
   /** Wrong credentials per remote address. Default: {@link DEFAULT_ATTEMPT_LIMITS}. */
   readonly attempts?: Partial<AttemptLimits> | "unlimited" | undefined;
@@ -51,8 +51,9 @@ export class AuthGate {
   /**
    * What `verify` returns. Its signal aborts when the time is up, and `verify` is not waited for then.
    *
-   * @throws UnauthenticatedError, InvalidRequestError and PermissionDeniedError as `verify` does. Whatever else it throws
-   * is logged, and is an UnauthenticatedError that says nothing of it, and that may be tried again.
+   * @throws UnauthenticatedError, InvalidRequestError and PermissionDeniedError as `verify` does; their causes are logged
+   * and go no further. Whatever else it throws is logged, and is an UnauthenticatedError that says nothing of it, and that
+   * may be tried again.
    * @throws AttemptsExhaustedError for an address that was wrong too often, and for more than can wait.
    */
   async pass<Outcome>(
@@ -68,10 +69,19 @@ export class AuthGate {
       return await callUpstream(limited, { clock, timeoutMs, ...(signal && { signal }) }).answer;
     } catch (error) {
       signal?.throwIfAborted();
+      if (error instanceof UnauthenticatedError) throw this.#withoutCause(error, peer);
       if (isRefusal(error)) throw error;
       logger.error({ err: error }, "a credential could not be verified");
       throw new UnauthenticatedError("the credential could not be verified", { retryable: true });
     }
+  }
+
+  /** What is wrong with a credential is for the operator alone. */
+  #withoutCause(error: UnauthenticatedError, { remoteAddress }: TransportPeer): UnauthenticatedError {
+    if (error.cause === undefined) return error;
+    this.#options.logger.warn({ err: error.cause, remoteAddress }, "a credential is not valid");
+    const { message, retryable, details } = error;
+    return new UnauthenticatedError(message, { retryable, ...(details && { details }) });
   }
 
   async #inTurn<Outcome>(verify: () => Promise<Outcome>, signal: AbortSignal): Promise<Outcome> {
@@ -89,8 +99,8 @@ export class AuthGate {
   }
 }
 
+/** Made for the client to read, besides an {@link UnauthenticatedError}. */
 const isRefusal = (error: unknown): boolean =>
-  error instanceof UnauthenticatedError ||
   error instanceof InvalidRequestError ||
   error instanceof PermissionDeniedError ||
   error instanceof AttemptsExhaustedError;

@@ -216,6 +216,20 @@ export class Job {
     return this.#facts.trace.traceId;
   }
 
+  /** The span that it was asked for in, if its caller named one. */
+  get callerSpanId(): string | undefined {
+    return this.#facts.trace.parentSpanId;
+  }
+
+  get maxRuntimeMs(): number | undefined {
+    return this.#facts.maxRuntimeMs;
+  }
+
+  /** The feeds that show its entries. */
+  get followers(): readonly Feed[] {
+    return this.#followers;
+  }
+
   /** Where the job stands: its own span if spans are recorded, otherwise its caller's. */
   get trace(): TraceContext {
     const { trace } = this.#facts;

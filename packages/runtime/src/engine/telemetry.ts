@@ -2,8 +2,10 @@
  * Spans of sessions and jobs (§11) through the OpenTelemetry API, which does nothing until an application registers an
  * SDK. Attributes name what ran and under which bounds; inputs, results, tokens and principals never go into one.
  */
+import { createHash, randomBytes } from "node:crypto";
 import type { Lease, LeaseConstraints, SessionId, TraceContext } from "@arcp/core";
 import {
+  type Attributes,
   context,
   ProxyTracerProvider,
   ROOT_CONTEXT,
@@ -104,5 +106,45 @@ function parentOf({ traceId, parentSpanId }: TraceContext) {
 
 /** A span id that stands for a caller which named none: never all zeros, the same for the same trace. */
 export const spanIdOf = (traceId: string): string => traceId.slice(16).replace(/^0{16}$/, "0000000000000001");
+
+const SPAN_BYTES = 8;
+
+/** The span id of a job on the wire, which follows from the job's own id: 16 hexadecimal characters. */
+export const jobSpanIdOf = (jobId: string): string =>
+  createHash("sha256")
+    .update(jobId)
+    .digest("hex")
+    .slice(0, 2 * SPAN_BYTES);
+
+/** A new span id: 16 hexadecimal characters, never all zeros. */
+export const newSpanId = (): string =>
+  spanIdOf(`${"0".repeat(2 * SPAN_BYTES)}${randomBytes(SPAN_BYTES).toString("hex")}`);
+
+/** Starts a span of an agent's own, below the one that is active; `undefined` if nobody listens. */
+export function startAgentSpan(name: string, attributes: Readonly<Record<string, unknown>>): AgentSpan | undefined {
+  if (!isTracing()) return undefined;
+  const told = Object.entries(attributes).filter(([, value]) => isAttribute(value));
+  const span = tracer.startSpan(name, { attributes: Object.fromEntries(told) as Attributes });
+  return {
+    spanId: span.isRecording() ? span.spanContext().spanId : undefined,
+    run: (task) => context.with(trace.setSpan(context.active(), span), task),
+    end(errorCode) {
+      if (errorCode !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: errorCode });
+      span.end();
+    },
+  };
+}
+
+const isAttribute = (value: unknown): boolean =>
+  typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+
+/** A span that an agent has asked for. */
+export interface AgentSpan {
+  /** 16 hexadecimal characters, if spans are recorded. */
+  readonly spanId: string | undefined;
+  /** Calls `task` with this span as the active one. */
+  run<Result>(task: () => Result): Result;
+  end(errorCode: string | undefined): void;
+}
 
 export type { JobSpan };

@@ -1,6 +1,6 @@
 /** Journal entries as envelopes of wire 1.0: the same entry gives the same messages, ids included (RFC §19). */
-import { createHash } from "node:crypto";
 import type { SessionId } from "@arcp/core";
+import { jobSpanIdOf } from "../../engine/telemetry.ts";
 import type { Entry } from "../../store/store.ts";
 import { type Part, partsOf, type Voice } from "./entry-parts.ts";
 import { MessageIds } from "./message-ids.ts";
@@ -12,8 +12,6 @@ export interface Frame10 {
   readonly part: Part;
   readonly text: string;
 }
-
-const SPAN_CHARS = 16;
 
 export class Spelling10 {
   readonly ids: MessageIds;
@@ -61,7 +59,7 @@ export class Spelling10 {
   #spanOf(jobId: string): string {
     if (jobId !== this.#spanJobId) {
       this.#spanJobId = jobId;
-      this.#spanId = createHash("sha256").update(jobId).digest("hex").slice(0, SPAN_CHARS);
+      this.#spanId = jobSpanIdOf(jobId);
     }
     return this.#spanId;
   }
