@@ -3,6 +3,7 @@ import {
   type Capabilities,
   CLIENT_FRAME_LIMITS,
   type Clock,
+  EXTENSION_FEATURE,
   InternalError,
   type JobId,
   type Logger,
@@ -14,6 +15,8 @@ import {
 import { capabilitiesOf } from "@arcp/core/v1.0";
 import type { AttemptLimits } from "./auth/attempt-limiter.ts";
 import { AuthGate } from "./auth/auth-gate.ts";
+import { AuthSchemes } from "./auth/auth-schemes.ts";
+import { bearerVerifier, type SchemeVerifier } from "./auth/scheme.ts";
 import type { AgentHandler, AgentOptions, AgentRegistry } from "./engine/agents.ts";
 import type { ArtifactReadPolicy } from "./engine/artifacts/artifacts.ts";
 import {
@@ -34,12 +37,15 @@ import {
 import type { CredentialProvisioner } from "./engine/credentials/provisioner.ts";
 import { DEFAULT_DELEGATION_CAPS, type DelegationCaps } from "./engine/delegation.ts";
 import { Engine } from "./engine/engine.ts";
+import { DEFAULT_GRANT_POLICY, type GrantPolicy, type MaxElevation } from "./engine/grants/policy.ts";
 import type { HandoffConnector } from "./engine/handoff.ts";
+import { type InteractionPolicy, QUORUM_EXTENSION } from "./engine/interactions/audience.ts";
 import { validateLeaseShape } from "./engine/lease/shape.ts";
 import type { JobAuthorizationPolicy } from "./engine/observation.ts";
 import type { LeasePolicy } from "./engine/submission.ts";
 import type { Tool } from "./engine/tools.ts";
 import { agentOperations, type OperationsOptions } from "./operations/operations.ts";
+import { ResponseSchemas } from "./response-schema/response-schemas.ts";
 import { SessionContext, type WireSettings } from "./session-context.ts";
 import type { BlobStore } from "./store/blobs.ts";
 import { temporaryBlobs } from "./store/blobs-files.ts";
@@ -137,6 +143,15 @@ export interface ARCPServerOptions {
   readonly delegationCaps?: Partial<DelegationCaps>;
   /** Bounds of `ctx.fs` and `ctx.fetch`. */
   readonly operations?: OperationsOptions;
+  /**
+   * Which of a principal's sessions may answer the questions and requests of its jobs (RFC §12, §15.4). Default: all of
+   * them. Other principals' sessions never may.
+   */
+  readonly interactionPolicy?: InteractionPolicy;
+  /** How long what people grant may last, and what it may cover (RFC §15.4). Default: {@link DEFAULT_GRANT_POLICY}. */
+  readonly grantPolicy?: Partial<GrantPolicy>;
+  /** Up to which level of trust people may raise a principal's jobs for a time (RFC §15.6). Default: none. */
+  readonly maxElevation?: MaxElevation;
   /** Refuses `session.resume` without credentials: the token alone is not enough. Default: false. */
   readonly requireAuthOnResume?: boolean;
   /** Unacknowledged events after which a job waits for its client. Default: 1000. */
@@ -148,6 +163,13 @@ export interface ARCPServerOptions {
    * never.
    */
   readonly idleSessionSeconds?: number;
+  /**
+   * Who verifies the credentials of schemes beside `bearer`, for clients of wire 1.0 (RFC §8.2): `jwtVerifier`,
+   * `oauth2Verifier`, `mtlsVerifier`, `hmacVerifier`, or one's own. Default: none.
+   */
+  readonly authSchemes?: readonly SchemeVerifier[];
+  /** How long a client of wire 1.0 may take to renew its credentials (RFC §8.4). Default: 30,000. */
+  readonly refreshDeadlineMs?: number;
   /** By which clients of wire 1.0 may know the runtime again (RFC §8.3), as `sha256:<hex>`. */
   readonly fingerprint?: string;
   /** Takes envelopes of wire 1.0 without a timestamp, which RFC §6.1.1 requires. Default: false. */
@@ -171,7 +193,7 @@ function openModels(option: ARCPServerOptions["modelsWithoutLease"]): readonly s
 /** What every connection goes by. */
 function connectionSettings(options: ARCPServerOptions, gate: AuthGate, canIssue: boolean): ConnectionSettings {
   const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
-  const offered = options.features ?? V1_1_FEATURES;
+  const offered = options.features ?? [...V1_1_FEATURES, EXTENSION_FEATURE];
   return {
     runtime: { name: options.runtime.name, version: options.runtime.version },
     bearer: options.bearer,
@@ -192,18 +214,27 @@ function connectionSettings(options: ARCPServerOptions, gate: AuthGate, canIssue
   };
 }
 
+/** Those of the operator; the option `bearer` stands for its scheme, unless they have another for that. */
+function schemeVerifiers({ bearer, authSchemes = [] }: ARCPServerOptions): readonly SchemeVerifier[] {
+  const isBearerGiven = bearer === undefined || authSchemes.some(({ scheme }) => scheme === "bearer");
+  return isBearerGiven ? authSchemes : [bearerVerifier(bearer), ...authSchemes];
+}
+
 /** The same for wire 1.0. */
-function connectionSettings10(options: ARCPServerOptions, agents: AgentRegistry): ConnectionSettings10 {
+function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents: AgentRegistry): ConnectionSettings10 {
   const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
   const { name, version } = options.runtime;
   return {
+    schemes: new AuthSchemes(schemeVerifiers(options), { clock: options.clock ?? systemClock, gate }),
+    anonymousPrincipal: options.anonymousPrincipal,
     runtime: { kind: name, version, fingerprint: options.fingerprint },
     offered: () =>
       capabilitiesOf({
         ...{ streaming: true, durable_jobs: true, binary_streams: true, subscriptions: true, artifacts: true },
         agent_handoff: options.fingerprint !== undefined || options.handoff !== undefined,
         anonymous: options.anonymousPrincipal !== undefined,
-        extensions: options.capabilities.extensions ?? [],
+        ...{ human_input: true, interrupt: true },
+        extensions: [QUORUM_EXTENSION, ...(options.capabilities.extensions ?? [])],
         binary_encoding: ["base64"],
         heartbeat_interval_seconds: options.heartbeatIntervalSeconds ?? 30,
         heartbeat_recovery: "fail",
@@ -215,8 +246,7 @@ function connectionSettings10(options: ARCPServerOptions, agents: AgentRegistry)
     maxBufferedBytes: caps.maxBufferedBytes,
     maxBufferedEvents: caps.maxBufferedEvents,
     allowsMissingTimestamp: options.allowMissingTimestamp ?? false,
-    sessionLeaseSeconds: undefined,
-    refreshDeadlineMs: 30_000,
+    refreshDeadlineMs: options.refreshDeadlineMs ?? 30_000,
   };
 }
 
@@ -228,6 +258,8 @@ export class ARCPServer {
   readonly #ownsStore: boolean;
   readonly #ownsBlobs: boolean;
   readonly #blobs: BlobStore;
+  /** Start their threads when there is something to check. */
+  readonly #schemas = new ResponseSchemas();
   readonly #settings: WireSettings;
   readonly #contexts = new Set<SessionContext>();
   /** The committed history, for replay tools and audits. */
@@ -274,6 +306,14 @@ export class ARCPServer {
       }),
       provisioners: options.credentialProvisioners ?? [],
       handoff: options.handoff,
+      people: {
+        schemas: this.#schemas,
+        policy: {
+          mayAnswer: options.interactionPolicy,
+          grants: { ...DEFAULT_GRANT_POLICY, ...options.grantPolicy },
+          maxElevation: options.maxElevation ?? (() => undefined),
+        },
+      },
       artifacts: {
         blobs: this.#blobs,
         caps: { ...DEFAULT_ARTIFACT_CAPS, ...options.artifactCaps },
@@ -289,7 +329,7 @@ export class ARCPServer {
     });
     this.#settings = {
       "1.1": connectionSettings(options, gate, this.#engine.credentials.canGuarantee),
-      "1.0": connectionSettings10(options, this.#engine.agents),
+      "1.0": connectionSettings10(options, gate, this.#engine.agents),
     };
   }
 
@@ -365,6 +405,13 @@ export class ARCPServer {
     return this.#engine.rotate(jobId, credentialId);
   }
 
+  /**
+   * Takes back what people granted a job (RFC §15.5), in the operator's name. Returns false if no such lease is active.
+   */
+  revokeGrant(leaseId: string, reason = "taken back by the operator"): boolean {
+    return this.#engine.people.grants.revoke(leaseId, reason);
+  }
+
   /** The number of jobs that have not ended. */
   get runningJobs(): number {
     return this.#engine.jobs.size;
@@ -390,6 +437,7 @@ export class ARCPServer {
       for (const context of this.#contexts) context.close(reason);
       await this.#engine.journal.flush();
     } finally {
+      await this.#schemas.close();
       if (this.#ownsBlobs) await this.#blobs[Symbol.asyncDispose]();
       if (this.#ownsStore) await this.eventLog.close();
     }

@@ -15,7 +15,6 @@ import { isExtensionType } from "@arcp/core/v1.0";
 import type { Engine } from "./engine/engine.ts";
 import type { Job } from "./engine/job.ts";
 import { Connection10, type ConnectionSettings10 } from "./wire/v1.0/connection.ts";
-import { Door } from "./wire/v1.0/door.ts";
 import { Connection, type ConnectionSettings, type MessageHandler } from "./wire/v1.1/connection.ts";
 import { type WireConnection, wireOf } from "./wire/wire-connection.ts";
 
@@ -68,11 +67,9 @@ export class SessionContext {
     this.#hasSpoken = true;
     if (wireOf(frame) === "1.1") return;
     const { engine, transport, settings, logger } = this.#options;
-    const { bearer, anonymousPrincipal } = settings["1.1"];
-    const door = new Door({ bearer, anonymousPrincipal, peer: transport.peer, now: () => engine.clock.now() });
     first.yield();
     const handlers = this.#handlers;
-    this.#connection = new Connection10({ engine, transport, settings: settings["1.0"], handlers, door, logger });
+    this.#connection = new Connection10({ engine, transport, settings: settings["1.0"], handlers, logger });
   }
 
   /** Requests of the runtime to this client that wait for their answer; for handlers of vendor messages. */

@@ -15,6 +15,7 @@ import {
   InvalidRequestError,
   type JsonObject,
   type Logger,
+  newMessageId,
   SessionState,
   type Transport,
   UnauthenticatedError,
@@ -28,7 +29,10 @@ import {
   errorToV10,
   hasCorePrefix,
   isExtensionType,
+  type MessageOf10,
 } from "@arcp/core/v1.0";
+import type { AuthSchemes, VerifiedIdentity } from "../../auth/auth-schemes.ts";
+import { CredentialWatch } from "../../auth/credential-watch.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Acceptance, Link, Session } from "../../engine/session.ts";
 import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
@@ -37,7 +41,8 @@ import { RequestLane } from "../request-lane.ts";
 import type { WireConnection } from "../wire-connection.ts";
 import type { Caller } from "./commands/command.ts";
 import { COMMANDS } from "./commands/commands.ts";
-import { type Doorkeeper, Handshake10, type HandshakeSettings10, type Opened } from "./handshake.ts";
+import { Door } from "./door.ts";
+import { Handshake10, type HandshakeOutcome, type HandshakeSettings10, type Opened } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { Outbox10, type Outlet } from "./outbox.ts";
 import { type Profile10, profileNamed, profileOf10 } from "./profiles.ts";
@@ -49,6 +54,9 @@ import { Subscriptions } from "./subscriptions.ts";
 export type MessageHandler = (message: JsonObject) => void | Promise<void>;
 
 export interface ConnectionSettings10 extends HandshakeSettings10 {
+  readonly schemes: AuthSchemes;
+  /** The principal of clients without credentials, on connections inside this machine. `undefined`: none are let in. */
+  readonly anonymousPrincipal: string | undefined;
   readonly frameLimits: FrameLimits;
   readonly handshakeTimeoutMs: number;
   readonly maxBufferedBytes: number;
@@ -65,7 +73,8 @@ interface Admitted {
   readonly heartbeats: Heartbeats;
   readonly span: SessionSpan | undefined;
   readonly seen: SeenCommands;
-  stopExpiry: () => void;
+  /** Looks after the credentials that the client has shown last. */
+  watch: { readonly stop: () => void };
 }
 
 type ClosedBy = "client" | "runtime" | "transport";
@@ -76,8 +85,6 @@ const MAX_ECHO_CHARS = 128;
 const CLOSE_NORMAL = 1000;
 const CLOSE_POLICY = 1008;
 const CLOSE_GOING_AWAY = 1001;
-/** How long before the end of its credentials a client is asked for new ones. */
-const REFRESH_LEAD_MS = 30_000;
 
 /** The feed of one session through the connection; a resumed one keeps its own id. */
 interface Carried {
@@ -110,10 +117,9 @@ export class Connection10 implements WireConnection {
     readonly transport: Transport;
     readonly settings: ConnectionSettings10;
     readonly handlers: ReadonlyMap<string, MessageHandler>;
-    readonly door: Doorkeeper;
     readonly logger: Logger;
   }) {
-    const { engine, transport, settings, logger, door } = options;
+    const { engine, transport, settings, logger } = options;
     this.#engine = engine;
     this.#transport = transport;
     this.#settings = settings;
@@ -128,7 +134,9 @@ export class Connection10 implements WireConnection {
       drained: () => this.#outbox.drained(),
       logger,
     });
-    this.#handshake = new Handshake10({ settings, sessions, door, ready, logger });
+    const { schemes, anonymousPrincipal } = settings;
+    const door = new Door({ schemes, anonymousPrincipal, peer: transport.peer });
+    this.#handshake = new Handshake10({ settings, sessions, door, ready });
     const late = (): void => this.#reject(new InvalidRequestError("no session.open in time"), undefined);
     this.#stopHandshakeTimer = clock.setTimer(late, settings.handshakeTimeoutMs);
     void transport.closed.then(() => this.#close("transport", "the transport is gone"));
@@ -221,7 +229,7 @@ export class Connection10 implements WireConnection {
       this.#lane.add(async () => this.#runHandler(handler, frame));
       return;
     }
-    if (!Object.hasOwn(COMMANDS, type)) {
+    if (!Object.hasOwn(COMMANDS, type) && !isHandshake(type)) {
       this.#onUnknown(frame, type);
       return;
     }
@@ -247,10 +255,11 @@ export class Connection10 implements WireConnection {
     throw new InvalidRequestError("session_id: not a session of this connection");
   }
 
-  #dispatch(message: ClientMessage10, { caller, seen }: Admitted): void {
+  #dispatch(message: ClientMessage10, admitted: Admitted): void {
+    const { caller, seen } = admitted;
     if (message.type === "session.open") throw new InvalidRequestError("the session is open already");
     if (message.type === "session.authenticate") {
-      this.#onRefreshed(message);
+      this.#onRefreshed(message, admitted);
       return;
     }
     // A message that arrives twice is carried out once (RFC §6.4).
@@ -324,36 +333,41 @@ export class Connection10 implements WireConnection {
     if (message.type === "session.open") {
       if (phase !== "pre-handshake") throw new InvalidRequestError("the session was opened already");
       this.#state.enter({ phase: "awaiting-welcome" });
-      this.#handshake.open(message, this.#profile).then(
-        (outcome) => {
-          if ("session" in outcome) this.#accept(message, outcome);
-          else this.#challenge(message, outcome);
-        },
-        (error) => this.#reject(ARCPError.from(error), frame),
-      );
+      this.#settle(message, frame, this.#handshake.open(message, this.#profile));
     } else if (message.type === "session.authenticate") {
-      this.#handshake.authenticate(message, this.#profile).then(
-        (outcome) => {
-          if (outcome !== undefined) this.#accept(message, outcome);
-          else this.#unauthenticated(message);
-        },
-        (error) => this.#reject(ARCPError.from(error), frame),
-      );
+      this.#settle(message, frame, this.#handshake.authenticate(message, this.#profile));
     }
   }
 
-  #challenge(message: ClientMessage10, { type, params }: { readonly type: string; readonly params: JsonObject }): void {
-    if (this.#state.phase !== "awaiting-welcome") return;
-    this.#outbox.reply(message, "session.challenge", { challenge_id: message.id, type, params, challenge: params });
+  #settle(message: ClientMessage10, frame: JsonObject, outcome: Promise<HandshakeOutcome>): void {
+    outcome.then(
+      (settled) => {
+        if (settled.outcome === "opened") this.#accept(message, settled);
+        else this.#challenge(message, settled);
+      },
+      (error) => this.#reject(ARCPError.from(error), frame),
+    );
   }
 
-  #unauthenticated(message: ClientMessage10): void {
-    const why = "the answer was wrong";
-    this.#outbox.reply(message, "session.unauthenticated", { code: "UNAUTHENTICATED", message: why, reason: why });
+  #challenge(
+    message: ClientMessage10,
+    { challenge, isAgain }: Extract<HandshakeOutcome, { outcome: "challenged" }>,
+  ): void {
+    if (this.#state.phase !== "awaiting-welcome") return;
+    const { type, params, expiresAt } = challenge;
+    if (isAgain) {
+      const why = "the answer was wrong";
+      this.#outbox.reply(message, "session.unauthenticated", { code: "UNAUTHENTICATED", message: why, reason: why });
+    }
+    this.#outbox.reply(message, "session.challenge", {
+      ...{ challenge_id: newMessageId(), type, params, expires_at: new Date(expiresAt).toISOString() },
+      // Some clients read the question there.
+      ...(typeof params["nonce"] === "string" && { challenge: params["nonce"], nonce: params["nonce"] }),
+    });
   }
 
   #accept(message: ClientMessage10, opened: Opened): void {
-    const { journal, sessions, clock } = this.#engine;
+    const { journal, sessions } = this.#engine;
     journal.afterCommit(() => {
       sessions.settle(opened.session);
       if (this.#state.phase !== "awaiting-welcome") {
@@ -361,11 +375,11 @@ export class Connection10 implements WireConnection {
         return;
       }
       this.#stopHandshakeTimer();
-      this.#admit(message, opened, clock.now());
+      this.#admit(message, opened);
     });
   }
 
-  #admit(message: ClientMessage10, opened: Opened, now: number): void {
+  #admit(message: ClientMessage10, opened: Opened): void {
     const { session, identity, capabilities } = opened;
     const outlet = this.#outbox.outlet(session, { isOwn: true });
     this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
@@ -393,10 +407,10 @@ export class Connection10 implements WireConnection {
       }),
       span: startSessionSpan(session.id, "1.0"),
       seen: new SeenCommands(),
-      stopExpiry: this.#expireAt(identity.expiresAt),
+      watch: this.#watch(identity),
     };
     if (caller.carriesSidecar) this.#transport.onBinary((bytes) => this.#onBinary(bytes));
-    this.#outbox.reply(message, "session.accepted", this.#handshake.accepted(opened, now), { session_id: session.id });
+    this.#outbox.reply(message, "session.accepted", this.#handshake.accepted(opened), { session_id: session.id });
     this.#attach(session, outlet, 0);
   }
 
@@ -430,50 +444,57 @@ export class Connection10 implements WireConnection {
     if (session === this.session) this.#close("runtime", "resumed on another connection", CLOSE_POLICY);
   }
 
-  /** Asks for fresh credentials in time, and evicts who has none at the deadline (RFC §8.4). */
-  #expireAt(at: number | undefined): () => void {
-    if (at === undefined) return () => {};
+  /** Asks for fresh credentials in time, and evicts who has none when they have ended (RFC §8.4, §8.5). */
+  #watch(identity: VerifiedIdentity): { readonly stop: () => void } {
     const { clock } = this.#engine;
     const { refreshDeadlineMs } = this.#settings;
-    let stop = clock.setTimer(
-      () => {
-        const deadline = new Date(clock.now() + refreshDeadlineMs).toISOString();
-        const reason = "the credentials expire";
-        this.#outbox.send("session.refresh", { reason, deadline_ms: refreshDeadlineMs, deadline });
-        stop = clock.setTimer(
-          () => this.evict("UNAUTHENTICATED", "the credentials were not renewed"),
-          refreshDeadlineMs,
-        );
+    const watch = new CredentialWatch({
+      ...{ identity, clock, logger: this.#logger },
+      onEnd: (error) => this.evict("UNAUTHENTICATED", error.message),
+      onStale: () => {
+        stop();
+        stop = this.#demandRefresh();
       },
-      Math.max(0, at - clock.now() - REFRESH_LEAD_MS),
-    );
-    return () => stop();
+    });
+    const leadMs = (identity.expiresAt ?? Number.POSITIVE_INFINITY) - clock.now() - refreshDeadlineMs;
+    let stop = Number.isFinite(leadMs)
+      ? clock.setTimer(() => void this.#askForCredentials(refreshDeadlineMs), Math.max(0, leadMs))
+      : () => {};
+    return {
+      stop: () => {
+        stop();
+        watch.stop();
+      },
+    };
   }
 
-  /** Asks for fresh credentials now. */
-  demandRefresh(): void {
-    if (this.#admitted === undefined) return;
-    this.#admitted.stopExpiry();
-    this.#admitted.stopExpiry = this.#expireAt(this.#engine.clock.now());
+  /** Evicts who does not renew in time. */
+  #demandRefresh(): () => void {
+    const { refreshDeadlineMs } = this.#settings;
+    this.#askForCredentials(refreshDeadlineMs);
+    const evict = (): void => this.evict("UNAUTHENTICATED", "the credentials were not renewed");
+    return this.#engine.clock.setTimer(evict, refreshDeadlineMs);
   }
 
-  #onRefreshed(message: Extract<ClientMessage10, { type: "session.authenticate" }>): void {
-    const admitted = this.#admitted;
-    if (admitted === undefined) return;
-    const { principal } = admitted.caller;
-    this.#handshake
-      .renew(message)
-      .then((identity) => {
-        if (identity.principal !== principal) throw new UnauthenticatedError("the credentials are somebody else's");
-        admitted.stopExpiry();
-        admitted.stopExpiry = this.#expireAt(identity.expiresAt);
-        const received_at = new Date(this.#engine.clock.now()).toISOString();
-        this.#outbox.reply(message, "ack", { ack_for: message.id, received_at });
-      })
-      .catch((error) => {
-        this.#nack(message, ARCPError.from(error));
-        this.evict("UNAUTHENTICATED", "the credentials were not renewed");
-      });
+  #askForCredentials(deadlineMs: number): void {
+    const deadline = new Date(this.#engine.clock.now() + deadlineMs).toISOString();
+    this.#outbox.send("session.refresh", { reason: "the credentials end", deadline_ms: deadlineMs, deadline });
+  }
+
+  #onRefreshed(message: MessageOf10<"session.authenticate">, admitted: Admitted): void {
+    const renewed = this.#handshake.renew(message).then((identity) => {
+      if (identity.principal !== admitted.caller.principal)
+        throw new UnauthenticatedError("not the credentials of the session");
+      admitted.watch.stop();
+      if (this.#state.phase !== "accepted") return;
+      admitted.watch = this.#watch(identity);
+      const received_at = new Date(this.#engine.clock.now()).toISOString();
+      this.#outbox.reply(message, "ack", { ack_for: message.id, received_at });
+    });
+    renewed.catch((error) => {
+      this.#nack(message, ARCPError.from(error));
+      this.evict("UNAUTHENTICATED", "the credentials were not renewed");
+    });
   }
 
   #reject(error: ARCPError, frame: JsonObject | undefined): void {
@@ -496,7 +517,7 @@ export class Connection10 implements WireConnection {
     this.#outbox.close();
     this.#admitted?.heartbeats.stop();
     this.#admitted?.caller.subscriptions.closeAll();
-    this.#admitted?.stopExpiry();
+    this.#admitted?.watch.stop();
     this.#sidecars.close();
     for (const task of this.#endTasks.splice(0)) task();
     for (const { session, link } of this.#carried.splice(0)) session.detach(link);

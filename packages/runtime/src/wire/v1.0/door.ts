@@ -1,46 +1,49 @@
-/** Who is let in over wire 1.0 (RFC §8.2): bearer tokens, and nobody in particular where both sides agreed to that. */
-import { type BearerVerifier, type JsonObject, type TransportPeer, UnauthenticatedError } from "@arcp/core";
-import { CanonicalError } from "@arcp/core/v1.0";
-import type { Admitted10, Doorkeeper } from "./handshake.ts";
+/** Who is let in over wire 1.0 (RFC §8.2): whoever a verifier knows, and nobody in particular where both sides agreed. */
+import { type JsonObject, type TransportPeer, UnauthenticatedError } from "@arcp/core";
+import {
+  type AuthSchemes,
+  anonymousIdentity,
+  type PendingChallenge,
+  type VerifiedIdentity,
+} from "../../auth/auth-schemes.ts";
 
 export interface DoorOptions {
-  readonly bearer: BearerVerifier | undefined;
+  readonly schemes: AuthSchemes;
   /** The principal of clients without credentials, on connections inside this machine. `undefined`: none are let in. */
   readonly anonymousPrincipal: string | undefined;
   readonly peer: TransportPeer;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
 }
 
-export class Door implements Doorkeeper {
+export class Door {
   readonly #options: DoorOptions;
 
   constructor(options: DoorOptions) {
     this.#options = options;
   }
 
+  /**
+   * Who shows these credentials, or what has to be answered first. `isAnonymousAgreed`: both sides have said that nobody
+   * need be known.
+   *
+   * @throws UnauthenticatedError and as {@link AuthSchemes.verify}.
+   */
   async admit(
-    auth: JsonObject,
-    _client: JsonObject,
-    { isAnonymousAgreed, signal }: { readonly isAnonymousAgreed: boolean; readonly signal: AbortSignal },
-  ): Promise<Admitted10> {
-    const { bearer, anonymousPrincipal, peer, now } = this.#options;
-    const { scheme, token } = auth;
+    auth: { readonly scheme: string; readonly token?: string | undefined } | undefined,
+    {
+      fingerprint,
+      isAnonymousAgreed,
+    }: { readonly fingerprint: string | undefined; readonly isAnonymousAgreed: boolean },
+  ): Promise<VerifiedIdentity | PendingChallenge> {
+    const { schemes, anonymousPrincipal, peer } = this.#options;
+    const { scheme = "none", token } = auth ?? {};
     if (scheme === "none") {
       if (!isAnonymousAgreed || anonymousPrincipal === undefined || !peer.isConfidential) {
         throw new UnauthenticatedError("anonymous sessions were not agreed on");
       }
-      return { principal: anonymousPrincipal, trustLevel: "untrusted", expiresAt: undefined };
+      return anonymousIdentity(anonymousPrincipal);
     }
-    if (scheme !== "bearer") {
-      const details = { scheme, supported: ["bearer"] };
-      throw new CanonicalError("UNIMPLEMENTED", "the scheme is not supported here", { details });
-    }
-    if (bearer === undefined || typeof token !== "string" || token === "") {
-      throw new UnauthenticatedError("a bearer token is required");
-    }
-    const { principal, expiresAt } = await bearer.verify(token, signal);
-    if (expiresAt !== undefined && expiresAt <= now()) throw new UnauthenticatedError("the bearer token has expired");
-    return { principal, trustLevel: "trusted", expiresAt };
+    const params = { ...auth } as JsonObject;
+    const answer = await schemes.verify({ scheme, token, fingerprint, peer, params });
+    return answer.outcome === "verified" ? answer.identity : answer.challenge;
   }
 }
