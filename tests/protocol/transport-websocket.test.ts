@@ -195,6 +195,22 @@ describe("the WebSocket transport", () => {
     await listener.close();
   });
 
+  test("is found on every path that it was given, and called by the first", async () => {
+    covers("V11-4.1-04");
+    const listener = await startWebSocketServer({ onTransport: () => {}, otherPaths: ["/", "/ws"] });
+    expect(new URL(listener.url).pathname).toBe("/arcp");
+    const { origin, host } = new URL(listener.url);
+    for (const url of [listener.url, `ws://${host}`, `ws://${host}/ws`, `ws://${host}/ws?a=b`]) {
+      using plain = await opened(url);
+      expect(plain.socket.readyState).toBe(WebSocket.OPEN);
+    }
+    for (const path of ["/ws/", "/%77s", "/arcp/"]) {
+      const [error] = (await once(new PlainSocket(`${origin}${path}`).socket, "error")) as [Error];
+      expect(error.message).toContain("404");
+    }
+    await listener.close();
+  });
+
   test("ends a connection whose text is not UTF-8, and no other", async () => {
     covers("V11-5.2-02");
     await using harness = startHarness({ carrier: "websocket" });

@@ -31,6 +31,8 @@ export interface WebSocketServerOptions {
   readonly port?: number;
   /** Default: /arcp (§4.1). */
   readonly path?: string;
+  /** Further paths on which it answers. Default: none. */
+  readonly otherPaths?: readonly string[];
   readonly tls?: WebSocketTlsOptions;
   /** Allows plain `ws://` beyond this machine. Default: false. */
   readonly allowInsecure?: boolean;
@@ -65,6 +67,7 @@ const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]", "::1"];
 export async function startWebSocketServer(options: WebSocketServerOptions): Promise<RunningWebSocketServer> {
   const host = options.host ?? "127.0.0.1";
   const path = options.path ?? "/arcp";
+  const paths: ReadonlySet<string> = new Set([path, ...(options.otherPaths ?? [])]);
   const isLocal = isLoopbackHost(host);
   if (!isLocal && !options.tls && options.allowInsecure !== true) {
     throw new Error(`refused to listen on ${host} without TLS: pass tls, or allow insecure connections explicitly`);
@@ -95,7 +98,7 @@ export async function startWebSocketServer(options: WebSocketServerOptions): Pro
   http.on("upgrade", (request, socket, head) => {
     socket.on("error", () => socket.destroy());
     const address = (socket as Socket).remoteAddress ?? "";
-    const refusal = refuse(request, { path, allowedHosts, allowedOrigins: options.allowedOrigins });
+    const refusal = refuse(request, { paths, allowedHosts, allowedOrigins: options.allowedOrigins });
     const open = perAddress.get(address) ?? 0;
     if (refusal !== undefined || open >= maxPerAddress) {
       endWithStatus(socket, refusal ?? "503 Service Unavailable");
@@ -167,7 +170,7 @@ function fingerprintOf(socket: TLSSocket): string | undefined {
 }
 
 interface Rules {
-  readonly path: string;
+  readonly paths: ReadonlySet<string>;
   readonly allowedHosts: readonly string[] | undefined;
   readonly allowedOrigins: readonly string[] | undefined;
 }
@@ -175,7 +178,7 @@ interface Rules {
 /** The status line with which an upgrade is refused; `undefined` when it may go on. */
 function refuse(request: IncomingMessage, rules: Rules): string | undefined {
   const target = request.url ?? "/";
-  if (target.split("?")[0] !== rules.path) return "404 Not Found";
+  if (!rules.paths.has(target.split("?")[0] ?? "")) return "404 Not Found";
   // One of two would be checked here and the other, perhaps, by what stands in front.
   if ((request.headersDistinct["host"]?.length ?? 0) > 1) return "400 Bad Request";
   const hostHeader = request.headers.host ?? "";
