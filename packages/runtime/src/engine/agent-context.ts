@@ -24,15 +24,20 @@ import {
   type ToolCallBody,
   type ToolResultBody,
   type TraceId,
+  type TrustLevel,
 } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
-import type { AgentFetch, AgentFileSystem, AgentOperations, OperationsFactory } from "./agent-operations.ts";
+import type { AgentFetch, AgentFileSystem, AgentOperations, FileGrant, OperationsFactory } from "./agent-operations.ts";
 import type { ArtifactRef } from "./artifacts/artifact.ts";
 import type { Artifacts } from "./artifacts/artifacts.ts";
 import { reportCost } from "./cost.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
 import { type Delegation, refusedDelegation } from "./delegation.ts";
+import { type Grant, HeldGrant, type PermissionLease } from "./grants/grant.ts";
+import type { PermissionOptions } from "./grants/grants.ts";
 import { type HandoffConnector, handoffBody } from "./handoff.ts";
+import type { InterruptHandler, Interruption } from "./interactions/interrupts.ts";
+import type { HumanChoiceOptions, HumanInputOptions } from "./interactions/request.ts";
 import { type Job, quiet } from "./job.ts";
 import type {
   ArtifactContent,
@@ -47,11 +52,14 @@ import type {
 import { validateLeaseShape } from "./lease/shape.ts";
 import { assertLeaseSubset } from "./lease/subset.ts";
 import type { Guard, Operation, OperationOptions } from "./operation.ts";
+import type { HumanChoice, HumanInput, People } from "./people.ts";
 import { ChunkSequence, ResultStream, rejected, requireEncoded, streamedMembers } from "./result-stream.ts";
 import type { ToolRegistry } from "./tools.ts";
 
 /** A client takes a new secret from a status of this phase (§9.8.2): an agent must not hand it one. */
 const ROTATED = "credential_rotated";
+/** What the runtime says under such a name, of questions and grants above all, nobody else must seem to say. */
+const OWN_KINDS = "x-vendor.arcp.";
 /** The longest result that is sent as it is over wire 1.0. */
 const MAX_INLINE_VALUE_BYTES = 1024 * 1024;
 
@@ -65,6 +73,7 @@ export interface AgentTools {
   readonly artifacts: Artifacts;
   /** `undefined`: there is no other runtime. */
   readonly handoff: HandoffConnector | undefined;
+  readonly people: () => People;
 }
 
 /** What {@link JobContext} promises. */
@@ -154,6 +163,14 @@ export class AgentContext implements JobContext {
     const { traceId, parentSpanId, traceState } = this.#job.trace;
     const headers = { traceparent: `00-${traceId}-${parentSpanId}-01` };
     return traceState === undefined ? headers : { ...headers, tracestate: traceState };
+  }
+
+  get trustLevel(): TrustLevel {
+    return this.#tools.people().grants.trustLevelOf(this.#job);
+  }
+
+  get guidance(): readonly Interruption[] {
+    return this.#tools.people().interrupts.saidTo(this.#job);
   }
 
   get signal(): AbortSignal {
@@ -255,6 +272,25 @@ export class AgentContext implements JobContext {
     });
   }
 
+  requestHumanInput<Value = unknown>(options: HumanInputOptions): Promise<HumanInput<Value>> {
+    return this.#tools.people().askInput<Value>(this.#job, options);
+  }
+
+  requestHumanChoice(options: HumanChoiceOptions): Promise<HumanChoice> {
+    return this.#tools.people().askChoice(this.#job, options);
+  }
+
+  async requestPermission(options: PermissionOptions): Promise<Grant> {
+    const { grants } = this.#tools.people();
+    const lease = await grants.request(this.#job, options);
+    this.#admitFiles(lease);
+    return new HeldGrant(lease, this.#guard, (seconds) => grants.extend(lease, seconds));
+  }
+
+  onInterrupt(handler: InterruptHandler): () => void {
+    return this.#tools.people().interrupts.listen(this.#job, handler);
+  }
+
   progress(current: number, options: ProgressOptions = {}): Promise<void> {
     if (!isObject(options)) return refuse("the options of progress are an object");
     const { total, units, message } = options;
@@ -317,6 +353,7 @@ export class AgentContext implements JobContext {
   }
 
   emitEvent(kind: string, body: unknown): Promise<void> {
+    if (String(kind).startsWith(OWN_KINDS)) return refuse(`${OWN_KINDS}* are the runtime's own kinds`);
     if (isVendorName(kind)) return this.#job.emit(ENTRY.vendor, kind, body);
     if (!isEventKind(kind))
       return refuse(`not an event kind: ${JSON.stringify(kind)}; vendors use x-vendor.<vendor>.<name>`);
@@ -352,6 +389,15 @@ export class AgentContext implements JobContext {
     if (ref === undefined) return returned;
     this.#job.end({ status: "success", members: `"result_ref":${JSON.stringify(ref)}` });
     return undefined;
+  }
+
+  /** What was granted of the file system is pinned as it is now. */
+  #admitFiles(lease: PermissionLease): void {
+    const { scope } = lease.facts;
+    if (scope.kind !== "capability" || !isFileCapability(scope.capability)) return;
+    this.pinOperations();
+    const { capability, target, isPattern, covers } = scope;
+    this.#operations?.admit({ capability, target, isPattern, covers, isActive: () => lease.isActive });
   }
 
   #chunkSequence(resultId: string | undefined): ChunkSequence {
@@ -452,6 +498,9 @@ function asShown(kind: EventKind, body: unknown): unknown {
 /** Some clients refuse a current beyond the total. */
 const upTo = (current: number, total: number | undefined): number =>
   total === undefined ? current : Math.min(current, total);
+
+const isFileCapability = (capability: string): capability is FileGrant["capability"] =>
+  capability === "fs.read" || capability === "fs.write";
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 const isOptionalText = (value: unknown): boolean => value === undefined || typeof value === "string";

@@ -64,10 +64,23 @@ export interface AgentFetchInit {
  */
 export type AgentFetch = (url: string | URL, init?: AgentFetchInit) => Promise<Response>;
 
+/** Files that people granted to a job beside its lease (RFC §15.5). */
+export interface FileGrant {
+  readonly capability: "fs.read" | "fs.write";
+  /** A path, or a pattern of paths. */
+  readonly target: string;
+  readonly isPattern: boolean;
+  readonly covers: (path: string) => boolean;
+  /** Not any more once it has lapsed. */
+  readonly isActive: () => boolean;
+}
+
 /** The operations of one job that reach out of the runtime. */
 export interface AgentOperations {
   readonly fs: AgentFileSystem;
   readonly fetch: AgentFetch;
+  /** Pins what people granted of the file system as it is now. */
+  admit(grant: FileGrant): void;
   /** Gives back descriptors and connections. Called once, when the job has ended. */
   close(): void;
 }

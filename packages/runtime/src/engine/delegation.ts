@@ -97,6 +97,8 @@ export interface DelegationsOptions {
   readonly cancelGraceMs: number;
   /** The session of the jobs, if it is kept. */
   readonly sessionOf: (job: Job) => Session | undefined;
+  /** What a job that people have interrupted waits for (RFC §10.5). */
+  readonly pauseOf: (job: Job) => Promise<void> | undefined;
 }
 
 /** The children of one live job. */
@@ -156,7 +158,9 @@ export class Delegations {
 
   /** The child, started. Rejects with the refusal, and then nothing is left of it. */
   async #launch(parent: Job, children: Children, body: Announced): Promise<Job> {
-    const { agents, jobs, clock, launch, sessionOf, maxJobs } = this.#options;
+    const { agents, jobs, clock, launch, sessionOf, pauseOf, maxJobs } = this.#options;
+    const pause = pauseOf(parent);
+    if (pause !== undefined) await pause;
     parent.assertLive();
     if (parent.stopReason !== undefined) throw parent.stopReason;
     authorizeDelegation(parent, body.agent);

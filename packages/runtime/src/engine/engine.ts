@@ -16,6 +16,7 @@ import { Journal } from "./journal.ts";
 import { Launch } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
 import { type JobAuthorizationPolicy, Observation } from "./observation.ts";
+import { People, type PeopleOptions } from "./people.ts";
 import { SessionRegistry } from "./session-registry.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";
 import { Tap } from "./tap.ts";
@@ -45,6 +46,8 @@ export interface EngineOptions {
   readonly provisioners: readonly CredentialProvisioner[];
   readonly handoff: HandoffConnector | undefined;
   readonly artifacts: Pick<ArtifactsOptions, "blobs" | "caps" | "retention" | "mayRead">;
+  /** Of questions to people and what they grant. */
+  readonly people: Pick<PeopleOptions, "policy" | "schemas">;
   /** Called once when the store fails: connections must be given up. */
   readonly onStoreFailure: (error: unknown) => void;
 }
@@ -64,6 +67,7 @@ export class Engine {
   readonly submission: Submission;
   readonly observation: Observation;
   readonly cancellation: Cancellation;
+  readonly people: People;
   readonly tap: Tap;
   /** How long a cancelled agent may take to stop, unless whoever cancels says otherwise. */
   readonly cancelGraceMs: number;
@@ -91,6 +95,7 @@ export class Engine {
         onForgotten: (feeds) => {
           for (const job of this.jobs.all()) job.unfollowAll(feeds);
         },
+        onOpened: (session) => this.people.interactions.welcome(session),
       },
     );
     this.#jobTools = {
@@ -102,7 +107,7 @@ export class Engine {
       maskOf: (jobId) => this.credentials.maskOf(jobId),
       runningJobs: () => this.jobs.size,
       tap: this.tap,
-      pace: (job) => this.sessions.get(job.sessionId)?.pace(job),
+      pace: (job) => this.people.interrupts.pauseOf(job) ?? this.sessions.get(job.sessionId)?.pace(job),
       onEnded: (job) => this.jobs.remove(job),
     };
     const maxJobs = {
@@ -125,6 +130,7 @@ export class Engine {
         explain: (error) => this.credentials.explain(error),
         artifacts: this.artifacts,
         handoff: options.handoff,
+        people: () => this.people,
       },
     });
     const delegations = new Delegations({
@@ -132,6 +138,7 @@ export class Engine {
       caps: options.delegationCaps,
       cancelGraceMs: options.cancelGraceMs,
       sessionOf: (job) => this.sessions.get(job.sessionId),
+      pauseOf: (job) => this.people.interrupts.pauseOf(job),
     });
     this.submission = new Submission({
       ...{ agents: this.agents, jobs: this.jobs, journal: this.journal, store, clock, launch, leasePolicy, openModels },
@@ -152,6 +159,10 @@ export class Engine {
       isSessionKept: (id) => this.sessions.get(id) !== undefined,
       authority: options.cancelAuthority,
       graceMs: options.cancelGraceMs,
+    });
+    this.people = new People({
+      ...{ journal: this.journal, store, clock, logger, sessions: this.sessions, jobs: this.jobs },
+      ...{ ...options.people, cancellation: this.cancellation, retentionMs: options.jobRetentionMs },
     });
     this.ready = this.#recover();
     this.ready.then(() => this.#sweepLater(), options.onStoreFailure);
@@ -204,6 +215,7 @@ export class Engine {
     for (const { job: record, followers } of await this.store.takeOver(this.clock.now())) {
       const job = this.#takenOver(record);
       for (const id of followers) await this.#show(job, id);
+      await this.people.interactions.recover(job, (id) => this.sessions.load(id));
       job.end({ status: "error", error: interrupted("runtime_restarted") });
     }
     await this.journal.flush();
@@ -238,6 +250,7 @@ export class Engine {
     this.#stopSweep = this.clock.setTimer(() => {
       this.sessions
         .sweep(this.#jobRetentionMs)
+        .then(() => this.people.interactions.sweep())
         .catch((error) => this.#logger.error({ err: error }, "the retention sweep failed"))
         .finally(() => this.#sweepLater());
     }, SWEEP_EVERY_MS);

@@ -12,18 +12,41 @@ import type {
   ToolCallBody,
   ToolResultBody,
   TraceId,
+  TrustLevel,
 } from "@arcp/core";
+import type { StreamKind } from "@arcp/core/v1.0";
 import type { AgentFetch, AgentFileSystem } from "./agent-operations.ts";
 import type { ArtifactRef } from "./artifacts/artifact.ts";
+import type { Checkpoint, CheckpointHandler, CheckpointOptions } from "./checkpoints.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
 import type { Delegation } from "./delegation.ts";
+import type { Grant } from "./grants/grant.ts";
+import type { PermissionOptions } from "./grants/grants.ts";
+import type { InterruptHandler, Interruption } from "./interactions/interrupts.ts";
+import type { HumanChoiceOptions, HumanInputOptions } from "./interactions/request.ts";
 import type { Guard, Operation, OperationCost } from "./operation.ts";
+import type { HumanChoice, HumanInput } from "./people.ts";
 import type { ResultStream } from "./result-stream.ts";
+import type { AgentSpan } from "./spans.ts";
+import type { JobStream, OpenStreamOptions } from "./streams/job-stream.ts";
 
 export interface ProgressOptions {
   readonly total?: number;
   readonly units?: string;
   readonly message?: string;
+}
+
+export interface ThoughtOptions {
+  /**
+   * Keeps the reasoning back (RFC §11.4): what is written says that there was some, with this summary, or with none at all
+   * (`true`). Default: `false`.
+   */
+  readonly redacted?: boolean | string;
+}
+
+export interface HeartbeatOptions {
+  /** When the next sign of life is due, in milliseconds from now. Default: as promised last, 60,000 at first. */
+  readonly deadlineMs?: number;
 }
 
 /** A chunk as an agent gives it: numbers and ids are filled in if they are left out. */
@@ -43,13 +66,6 @@ export interface ModelUseOptions<Result> {
   readonly describe?: (result: Result) => unknown;
 }
 
-/**
- * Handed to an agent with its input.
- *
- * Emitters return a promise. It is resolved already while the consumer keeps up, waits when the consumer lags
- * (`backPressureThreshold`), and rejects once the job has ended. Awaiting it is what keeps a busy agent from starving
- * everybody else; an agent that never awaits is stopped at `maxUnawaitedBytes`.
- */
 export interface HandoffOptions {
   /** The name by which the operator knows the other runtime. */
   readonly runtime: string;
@@ -72,6 +88,13 @@ export interface PutArtifactOptions {
   readonly artifactId?: string;
 }
 
+/**
+ * Handed to an agent with its input.
+ *
+ * Emitters return a promise. It is resolved already while the consumer keeps up, waits when the consumer lags
+ * (`backPressureThreshold`), and rejects once the job has ended. Awaiting it is what keeps a busy agent from starving
+ * everybody else; an agent that never awaits is stopped at `maxUnawaitedBytes`.
+ */
 export interface JobContext extends Guard {
   readonly jobId: JobId;
   readonly sessionId: SessionId;
@@ -93,7 +116,7 @@ export interface JobContext extends Guard {
   readonly logger: Logger;
 
   log(level: string, message: string, attributes?: Record<string, unknown>): Promise<void>;
-  thought(text: string): Promise<void>;
+  thought(text: string, options?: ThoughtOptions): Promise<void>;
   status(phase: string, message?: string): Promise<void>;
   metric(metric: MetricPayload): Promise<void>;
   toolCall(body: ToolCallBody): Promise<void>;
@@ -110,6 +133,40 @@ export interface JobContext extends Guard {
   resultChunk(body: ResultChunkInput): Promise<void>;
   /** Begins a result in pieces. A job has one; asking again returns the same chunks. */
   streamResult(options?: { readonly resultId?: string }): ResultStream;
+  /**
+   * Opens a stream (RFC §11): chunks of one kind, numbered, which clients of wire 1.0 see, slow down and cancel. A job may
+   * have several open at once. Those that are open at its end are closed with it. Throws {@link InvalidRequestError} for a
+   * content type or an encoding that is none, InternalError beyond `maxOpenStreams`, and the job's error once it has ended.
+   */
+  openStream<Kind extends StreamKind>(options: OpenStreamOptions<Kind>): JobStream<Kind>;
+  /**
+   * Calls `act` in a span of the job's trace (RFC §17.1), which is told of when it is over; spans nest. Returns what `act`
+   * returns. Rejects with what it throws; with {@link InvalidRequestError}, and calls nothing, for a name or attributes
+   * that JSON cannot hold.
+   */
+  span<Result>(
+    name: string,
+    attributes: Readonly<Record<string, unknown>>,
+    act: (span: AgentSpan) => Result | Promise<Result>,
+  ): Promise<Result>;
+  /**
+   * A sign of life, and the promise of another (RFC §10.3). From the first on the job is watched: whatever it writes is a
+   * sign too, and after two deadlines without any it fails with `HEARTBEAT_LOST`, or is blocked until there is one, as the
+   * agent was registered. Rejects once the job has ended, and with {@link InvalidRequestError} for what is no time.
+   */
+  heartbeat(options?: HeartbeatOptions): Promise<void>;
+  /**
+   * Keeps `data`, which JSON can hold, so that another job can go on from here (RFC §19). Resolves when it is durable.
+   * Rejects with {@link InvalidRequestError} for other data, InternalError beyond `maxCheckpointBytes`.
+   */
+  checkpoint(data: unknown, options?: CheckpointOptions): Promise<Checkpoint>;
+  /**
+   * Sets who is asked for a checkpoint's data when a client wants one, and when the job is cancelled. Without it, clients
+   * that ask are refused. A later one takes its place.
+   */
+  onCheckpoint(handler: CheckpointHandler): void;
+  /** The data of the checkpoint that this job goes on from; `undefined` if it begins at the beginning. */
+  readonly restored: unknown;
   /** Emits an event of a vendor's kind, `x-vendor.<vendor>.<name>`, or of a reserved kind. */
   emitEvent(kind: string, body: unknown): Promise<void>;
   /** Resolves when everything emitted so far is on disk. */
@@ -149,6 +206,41 @@ export interface JobContext extends Guard {
    * runtime's, and with {@link InvalidRequestError} for a media type or an id that is none.
    */
   putArtifact(data: ArtifactContent, options?: PutArtifactOptions): Promise<ArtifactRef>;
+  // --- People (RFC §10.5, §12, §15) ------------------------------------------------------------------------------
+
+  /**
+   * Asks the people of this job's principal for a value (RFC §12.1), and resolves with what the first of them to give a
+   * valid one has said, or with the default. The job is blocked meanwhile.
+   *
+   * @throws InvalidRequestError for what cannot be asked: a schema that is none or too large, a default that does not keep
+   *   it. Nothing is asked then.
+   * @throws CanonicalError `DEADLINE_EXCEEDED` when nobody has answered in time, `FAILED_PRECONDITION` when no client can be
+   *   asked; without a default.
+   * @throws CancelledError when the job is cancelled, or the reason of `options.signal`.
+   */
+  requestHumanInput<Value = unknown>(options: HumanInputOptions): Promise<HumanInput<Value>>;
+  /** The same for one of several options (RFC §12.2). */
+  requestHumanChoice(options: HumanChoiceOptions): Promise<HumanChoice>;
+  /**
+   * Asks people whether the job may do something that its lease does not cover (RFC §15.4). What they grant counts at once
+   * in {@link operation}, {@link callTool}, {@link useModel}, {@link fs} and {@link fetch}, for its resource, until it
+   * ends; it is no part of what the job may hand on to another agent, or spend.
+   *
+   * @throws PermissionDeniedError with `details.reason`: `denied`, `timeout` when nobody has decided, `policy` when the
+   *   operator allows nobody to grant it.
+   * @throws InvalidRequestError, CanonicalError, CancelledError as {@link requestHumanInput} does.
+   */
+  requestPermission(options: PermissionOptions): Promise<Grant>;
+  /** How far the job is trusted now (RFC §15.3): as its client is, or as people have raised it for a time (RFC §15.6). */
+  readonly trustLevel: TrustLevel;
+  /**
+   * Calls `handler` with what people say when they have interrupted the job (RFC §10.5), just before it goes on. From the
+   * interrupt to then every emitter waits, and every operation before it acts. Returns what takes the handler away.
+   */
+  onInterrupt(handler: InterruptHandler): () => void;
+  /** What people have said in interrupts so far, oldest first; the last 64. */
+  readonly guidance: readonly Interruption[];
+
   /** What the runtime issued for this job (§9.8), as last rotated; empty once the job has ended. */
   readonly credentials: readonly JobCredential[];
 }

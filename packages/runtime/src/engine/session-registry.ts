@@ -45,6 +45,7 @@ export class SessionRegistry {
   readonly #caps: PrincipalCaps;
   readonly #resumeWindowMs: number;
   readonly #onForgotten: (feeds: ReadonlySet<Feed>) => void;
+  readonly #onOpened: (session: Session) => void;
   readonly #sessions = new Map<SessionId, Session>();
   readonly #perPrincipal = new Map<string, number>();
   /** Sessions that are being loaded, so that two claims share one object. */
@@ -61,6 +62,8 @@ export class SessionRegistry {
       readonly resumeWindowMs: number;
       /** Called with the feeds of sessions that are forgotten: nothing may be numbered in them any more. */
       readonly onForgotten: (feeds: ReadonlySet<Feed>) => void;
+      /** Called with a new session in the turn of its making: what is numbered in its feed comes after its welcome. */
+      readonly onOpened: (session: Session) => void;
     },
   ) {
     this.#tools = tools;
@@ -70,6 +73,7 @@ export class SessionRegistry {
     this.#caps = options.caps;
     this.#resumeWindowMs = options.resumeWindowMs;
     this.#onForgotten = options.onForgotten;
+    this.#onOpened = options.onOpened;
   }
 
   get size(): number {
@@ -102,6 +106,7 @@ export class SessionRegistry {
     );
     this.#add(session);
     this.#journal.putSession(session.record);
+    this.#onOpened(session);
     return { session, resumeToken };
   }
 

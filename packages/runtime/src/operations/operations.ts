@@ -20,6 +20,7 @@ export function agentOperations({ files, network }: OperationsOptions = {}): Ope
         connected ??= agentFetch(guard, network);
         return connected.fetch(url, init);
       },
+      admit: (grant) => fs.admit(grant),
       close() {
         fs.close();
         connected?.close();

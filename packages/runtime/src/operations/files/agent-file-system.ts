@@ -12,7 +12,13 @@ import {
   silentLogger,
   TimeoutError,
 } from "@arcp/core";
-import type { AgentFileSystem, FileEntry, FileFacts, FileWriteOptions } from "../../engine/agent-operations.ts";
+import type {
+  AgentFileSystem,
+  FileEntry,
+  FileFacts,
+  FileGrant,
+  FileWriteOptions,
+} from "../../engine/agent-operations.ts";
 import type { Guard } from "../../engine/operation.ts";
 import type { FileAction, FileActions } from "./file-actions.ts";
 import { type FileCallOptions, type FileLane, type FileWorkers, sharedFileWorkers } from "./file-workers.ts";
@@ -38,6 +44,7 @@ export interface AgentFileSystemOptions {
 }
 
 const BYTES_PER_PIECE = 2 ** 18;
+const CLOSED: Pin = { refused: "stopped" };
 /** As long as a path may be. */
 const MAX_SHOWN = 4096;
 /** Names of the kernel's own, which are not looked up at all. */
@@ -64,11 +71,14 @@ const KERNEL_PATH = /^\/(?:proc|sys|\.vol|dev\/fd)(?:\/|$)/i;
  * Besides the errors of {@link AgentFileSystem}: {@link TimeoutError} if the file system does not answer (what a write
  * has done by then is unknown), {@link InternalError} for its faults, and {@link CancelledError} after `close`.
  */
-export function agentFileSystem(
-  guard: Guard,
-  options: AgentFileSystemOptions = {},
-): AgentFileSystem & { close(): void } {
+export function agentFileSystem(guard: Guard, options: AgentFileSystemOptions = {}): GrantableFileSystem {
   return new GuardedFiles(guard, options);
+}
+
+export interface GrantableFileSystem extends AgentFileSystem {
+  /** What people granted beside the lease: its directory is opened now, and held too. */
+  admit(grant: FileGrant): void;
+  close(): void;
 }
 
 /** One method of one call. */
@@ -89,14 +99,14 @@ interface Target {
   readonly signal: AbortSignal;
 }
 
-class GuardedFiles implements AgentFileSystem {
+class GuardedFiles implements GrantableFileSystem {
   readonly #guard: Guard;
   readonly #caps: Readonly<Record<"read" | "stream" | "write" | "list" | "remove", number>>;
   readonly #log: Logger;
   readonly #lane: FileLane;
   readonly #roots: LeaseRoots;
   /** All of them, before anything else is done. Never rejects. */
-  readonly #pins: Promise<ReadonlyMap<string, Pin>>;
+  #pins: Promise<ReadonlyMap<string, Pin>>;
   /** Calls that may use a pinned descriptor. */
   #underWay = 0;
   #isClosed = false;
@@ -116,6 +126,14 @@ class GuardedFiles implements AgentFileSystem {
     this.#pins = Promise.all([...this.#roots.paths()].map(async (path) => [path, await this.#pin(path)] as const)).then(
       (pins) => new Map(pins),
     );
+  }
+
+  admit(grant: FileGrant): void {
+    const root = this.#roots.admit(grant);
+    const pins = this.#pins;
+    // After the end nothing is opened: what is open then is closed once.
+    const pinned = pins.then((known) => known.get(root) ?? (this.#isClosed ? CLOSED : this.#pin(root)));
+    this.#pins = Promise.all([pins, pinned]).then(([known, pin]) => new Map([...known, [root, pin]]));
   }
 
   read(path: string): Promise<Uint8Array>;

@@ -1,0 +1,135 @@
+/** The people behind a job, as agents reach them: questions, permissions, and what they say when they interrupt (RFC §12, §15). */
+import type { Clock, Logger, TrustLevel } from "@arcp/core";
+import type { Store } from "../store/store.ts";
+import type { Cancellation } from "./cancellation.ts";
+import type { GrantFacts } from "./grants/grant.ts";
+import { Grants } from "./grants/grants.ts";
+import type { GrantPolicy, MaxElevation } from "./grants/policy.ts";
+import type { Answered } from "./interactions/answer.ts";
+import { Audience, type InteractionPolicy } from "./interactions/audience.ts";
+import { Interactions } from "./interactions/interactions.ts";
+import { Interrupts } from "./interactions/interrupts.ts";
+import {
+  choiceDraft,
+  type HumanChoiceOptions,
+  type HumanInputOptions,
+  inputDraft,
+  type SchemaCompiler,
+} from "./interactions/request.ts";
+import type { Job } from "./job.ts";
+import type { JobRegistry } from "./job-registry.ts";
+import type { Journal } from "./journal.ts";
+import type { Session } from "./session.ts";
+import type { SessionRegistry } from "./session-registry.ts";
+
+/** Who gave an answer, and when. */
+export interface Provenance {
+  /** As the client says, e.g. `ntfy:phone`; its principal if it does not say; `default` if nobody answered. */
+  readonly respondedBy: string;
+  /** RFC 3339. */
+  readonly respondedAt: string;
+  /** Did nobody answer, so that the default counts? */
+  readonly isDefault: boolean;
+}
+
+export interface HumanInput<Value> extends Provenance {
+  /** It keeps the schema that was asked with. */
+  readonly value: Value;
+}
+
+export interface HumanChoice extends Provenance {
+  readonly choiceId: string;
+}
+
+/** What an operator decides about questions and grants. */
+export interface PeoplePolicy {
+  readonly mayAnswer: InteractionPolicy | undefined;
+  readonly grants: GrantPolicy;
+  readonly maxElevation: MaxElevation;
+}
+
+export interface PeopleOptions {
+  readonly journal: Journal;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly sessions: Pick<SessionRegistry, "get" | "of">;
+  readonly jobs: Pick<JobRegistry, "get">;
+  readonly cancellation: Pick<Cancellation, "controlled">;
+  readonly schemas: SchemaCompiler;
+  readonly policy: PeoplePolicy;
+  /** How long it is remembered how a question ended, in milliseconds. */
+  readonly retentionMs: number;
+}
+
+/** Sessions of wire 1.0 carry how far their client is trusted; who is let in over wire 1.1 has shown a token. */
+const TRUST_PREFIX = "trust:";
+const DEFAULT_TRUST: TrustLevel = "trusted";
+
+export class People {
+  readonly interactions: Interactions;
+  readonly grants: Grants;
+  readonly interrupts: Interrupts;
+  readonly #options: PeopleOptions;
+
+  constructor(options: PeopleOptions) {
+    this.#options = options;
+    const { journal, store, clock, logger, sessions, jobs, policy, retentionMs } = options;
+    const sessionOf = (id: Session["id"]): Session | undefined => sessions.get(id);
+    const audience = new Audience({
+      sessionsOf: (principal) => sessions.of(principal),
+      policy: policy.mayAnswer,
+      logger,
+    });
+    this.interactions = new Interactions({ journal, store, clock, logger, audience, sessionOf, retentionMs });
+    this.grants = new Grants({
+      ...{ journal, clock, logger, interactions: this.interactions, policy: policy.grants, sessionOf },
+      maxElevation: policy.maxElevation,
+      jobOf: (id) => jobs.get(id),
+      trustOf: (job) => trustOf(sessions.get(job.sessionId)),
+      mayDecide: (job, lease, session) => audience.mayAnswer(leaseView(job, lease), session),
+    });
+    this.interrupts = new Interrupts({
+      ...{ interactions: this.interactions, logger },
+      controlled: (session, jobId) => options.cancellation.controlled(session, jobId),
+    });
+  }
+
+  /** RFC §12.1. Rejects as {@link inputDraft} and {@link Interactions.ask} do. */
+  async askInput<Value>(job: Job, options: HumanInputOptions): Promise<HumanInput<Value>> {
+    const { clock, schemas } = this.#options;
+    const draft = await inputDraft(options, { schemas, owner: job.submitterPrincipal, now: clock.now() });
+    const conclude = (answered: Answered): HumanInput<Value> => {
+      const value = answered.answer.kind === "input" ? answered.answer.value : undefined;
+      return { value: value as Value, ...provenanceOf(answered) };
+    };
+    return this.interactions.ask(job, draft, conclude).settled;
+  }
+
+  /** RFC §12.2. Rejects as {@link choiceDraft} and {@link Interactions.ask} do. */
+  async askChoice(job: Job, options: HumanChoiceOptions): Promise<HumanChoice> {
+    const draft = choiceDraft(options, this.#options.clock.now());
+    const conclude = (answered: Answered): HumanChoice => ({
+      choiceId: answered.answer.kind === "choice" ? answered.answer.choiceId : "",
+      ...provenanceOf(answered),
+    });
+    return this.interactions.ask(job, draft, conclude).settled;
+  }
+}
+
+const provenanceOf = ({ respondedBy, respondedAt, isDefault }: Answered): Provenance => ({
+  respondedBy,
+  respondedAt,
+  isDefault,
+});
+
+function trustOf(session: Session | undefined): TrustLevel {
+  if (session === undefined) return "untrusted";
+  const named = [...session.features].find((feature) => feature.startsWith(TRUST_PREFIX));
+  return named === undefined ? DEFAULT_TRUST : (named.slice(TRUST_PREFIX.length) as TrustLevel);
+}
+
+const leaseView = ({ agentRef }: Job, { leaseId, jobId, principal, permission, resource, operation }: GrantFacts) => ({
+  ...{ id: leaseId, kind: "permission" as const, jobId, agentRef, principal, quorum: 1 },
+  ...{ permission, resource, operation },
+});
