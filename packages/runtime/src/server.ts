@@ -172,6 +172,11 @@ export interface ARCPServerOptions {
   readonly refreshDeadlineMs?: number;
   /** By which clients of wire 1.0 may know the runtime again (RFC §8.3), as `sha256:<hex>`. */
   readonly fingerprint?: string;
+  /**
+   * What becomes of a job whose agent falls silent although it has promised signs of life (RFC §10.3): it fails, or is
+   * blocked until there is one. An agent may be registered otherwise. Default: `"fail"`.
+   */
+  readonly heartbeatRecovery?: "fail" | "block";
   /** Takes envelopes of wire 1.0 without a timestamp, which RFC §6.1.1 requires. Default: false. */
   readonly allowMissingTimestamp?: boolean;
   /** Default: the machine's. */
@@ -237,7 +242,7 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents
         extensions: [QUORUM_EXTENSION, ...(options.capabilities.extensions ?? [])],
         binary_encoding: ["base64"],
         heartbeat_interval_seconds: options.heartbeatIntervalSeconds ?? 30,
-        heartbeat_recovery: "fail",
+        heartbeat_recovery: options.heartbeatRecovery ?? "fail",
         artifact_retention: options.artifactRetention ?? DEFAULT_ARTIFACT_RETENTION,
         agents: agents.inventory(),
       }),
@@ -305,6 +310,7 @@ export class ARCPServer {
         network: { clock: options.clock ?? systemClock, ...options.operations?.network },
       }),
       provisioners: options.credentialProvisioners ?? [],
+      heartbeatRecovery: options.heartbeatRecovery ?? "fail",
       handoff: options.handoff,
       people: {
         schemas: this.#schemas,

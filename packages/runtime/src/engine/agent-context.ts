@@ -26,10 +26,12 @@ import {
   type TraceId,
   type TrustLevel,
 } from "@arcp/core";
+import type { StreamKind } from "@arcp/core/v1.0";
 import { ENTRY } from "../store/store.ts";
 import type { AgentFetch, AgentFileSystem, AgentOperations, FileGrant, OperationsFactory } from "./agent-operations.ts";
 import type { ArtifactRef } from "./artifacts/artifact.ts";
 import type { Artifacts } from "./artifacts/artifacts.ts";
+import type { Checkpoint, CheckpointHandler, CheckpointOptions, Checkpoints } from "./checkpoints.ts";
 import { reportCost } from "./cost.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
 import { type Delegation, refusedDelegation } from "./delegation.ts";
@@ -42,19 +44,25 @@ import { type Job, quiet } from "./job.ts";
 import type {
   ArtifactContent,
   HandoffOptions,
+  HeartbeatOptions,
   JobContext,
   ModelUse,
   ModelUseOptions,
   ProgressOptions,
   PutArtifactOptions,
   ResultChunkInput,
+  ThoughtOptions,
 } from "./job-context.ts";
 import { validateLeaseShape } from "./lease/shape.ts";
 import { assertLeaseSubset } from "./lease/subset.ts";
 import type { Guard, Operation, OperationOptions } from "./operation.ts";
 import type { HumanChoice, HumanInput, People } from "./people.ts";
 import { ChunkSequence, ResultStream, rejected, requireEncoded, streamedMembers } from "./result-stream.ts";
+import type { AgentSpan, JobSpans } from "./spans.ts";
+import type { JobStream, OpenStreamOptions } from "./streams/job-stream.ts";
+import type { JobStreams, Streams } from "./streams/streams.ts";
 import type { ToolRegistry } from "./tools.ts";
+import type { Watchdogs } from "./watchdog.ts";
 
 /** A client takes a new secret from a status of this phase (§9.8.2): an agent must not hand it one. */
 const ROTATED = "credential_rotated";
@@ -73,6 +81,9 @@ export interface AgentTools {
   readonly artifacts: Artifacts;
   /** `undefined`: there is no other runtime. */
   readonly handoff: HandoffConnector | undefined;
+  readonly streams: Streams;
+  readonly checkpoints: Checkpoints;
+  readonly watchdogs: Watchdogs;
   readonly people: () => People;
 }
 
@@ -86,6 +97,10 @@ export class AgentContext implements JobContext {
   #operations: AgentOperations | undefined;
   #logger: Logger | undefined;
   #chunks: ChunkSequence | undefined;
+  readonly #spans: JobSpans;
+  readonly #input: unknown;
+  #streams: JobStreams | undefined;
+  readonly restored: unknown;
 
   constructor(options: {
     readonly job: Job;
@@ -93,12 +108,19 @@ export class AgentContext implements JobContext {
     readonly logger: Logger;
     readonly tools: AgentTools;
     readonly operations: OperationsFactory;
+    readonly spans: JobSpans;
+    readonly input: unknown;
+    /** The data of the checkpoint that the job goes on from. */
+    readonly restored: unknown;
   }) {
     this.#job = options.job;
     this.#guard = options.guard;
     this.#rootLogger = options.logger;
     this.#tools = options.tools;
     this.#makeOperations = options.operations;
+    this.#spans = options.spans;
+    this.#input = options.input;
+    this.restored = options.restored;
   }
 
   /** Pins what the lease names of the file system as it is now. */
@@ -195,9 +217,61 @@ export class AgentContext implements JobContext {
     );
   }
 
-  thought(text: string): Promise<void> {
+  thought(text: string, { redacted = false }: ThoughtOptions = {}): Promise<void> {
     if (typeof text !== "string") return refuse("a thought is a text");
-    return this.#job.emit(ENTRY.thought, "thought", { text });
+    const shown = redacted === false ? text : redacted === true ? "" : String(redacted);
+    if (this.#job.origin !== undefined) return this.#think(shown, redacted !== false);
+    return this.#job.emit(ENTRY.thought, "thought", redacted === false ? { text } : { text: shown, redacted: true });
+  }
+
+  /** The thoughts of a job that was asked for over wire 1.0 belong to one stream (RFC §11.4). */
+  #think(text: string, isRedacted: boolean): Promise<void> {
+    try {
+      return this.#jobStreams.think(text, isRedacted);
+    } catch (error) {
+      return rejected(error);
+    }
+  }
+
+  openStream<Kind extends StreamKind>(options: OpenStreamOptions<Kind>): JobStream<Kind> {
+    return this.#jobStreams.open(options);
+  }
+
+  get #jobStreams(): JobStreams {
+    this.#streams ??= this.#tools.streams.of(this.#job);
+    return this.#streams;
+  }
+
+  span<Result>(
+    name: string,
+    attributes: Readonly<Record<string, unknown>>,
+    act: (span: AgentSpan) => Result | Promise<Result>,
+  ): Promise<Result> {
+    return this.#spans.run(name, attributes, act);
+  }
+
+  async heartbeat({ deadlineMs }: HeartbeatOptions = {}): Promise<void> {
+    this.#job.assertLive();
+    this.#tools.watchdogs.beat(this.#job, deadlineMs);
+  }
+
+  checkpoint(data: unknown, options?: CheckpointOptions): Promise<Checkpoint> {
+    return this.#tools.checkpoints.create(this.#job, this.#input, data, options);
+  }
+
+  onCheckpoint(handler: CheckpointHandler): void {
+    const { checkpoints } = this.#tools;
+    checkpoints.handle(this.#job, (asked) => {
+      const { label } = asked;
+      const keep = (data: unknown): Promise<Checkpoint> => checkpoints.create(this.#job, this.#input, data, asked);
+      try {
+        const data = handler(label === undefined ? {} : { label });
+        // What is there already is kept in this turn: a cancelled job may have no other.
+        return data instanceof Promise ? data.then(keep) : keep(data);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    });
   }
 
   status(phase: string, message?: string): Promise<void> {
@@ -368,8 +442,16 @@ export class AgentContext implements JobContext {
     return quiet(this.#job.flush());
   }
 
-  /** Ends the job after the agent has returned: a result that was begun in pieces is completed. */
+  /**
+   * Ends the job after the agent has returned: what it wrote to streams without waiting is written first, and a result that
+   * was begun in pieces is completed.
+   */
   complete(returned: unknown): Promise<unknown> | unknown {
+    const writing = this.#streams?.settled();
+    return writing === undefined ? this.#complete(returned) : writing.then(() => this.#complete(returned));
+  }
+
+  #complete(returned: unknown): Promise<unknown> | unknown {
     const chunks = this.#chunks;
     if (this.#job.isTerminal || this.#job.isCancelling) return returned;
     if (chunks === undefined) return this.#job.origin === undefined ? returned : this.#inlineOrReferred(returned);

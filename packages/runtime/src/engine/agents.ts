@@ -7,6 +7,7 @@ import {
   InvalidRequestError,
 } from "@arcp/core";
 import type { JobContext } from "./job-context.ts";
+import { assertHeartbeatTerms, type HeartbeatTerms } from "./watchdog.ts";
 
 /** Does the work of a job. What it returns is the job's result; what it throws is the job's error. */
 export type AgentHandler = (input: unknown, context: JobContext) => unknown | Promise<unknown>;
@@ -14,6 +15,11 @@ export type AgentHandler = (input: unknown, context: JobContext) => unknown | Pr
 export interface AgentOptions {
   /** Makes this version the one that a bare name means. Otherwise that is the version registered last. */
   readonly isDefault?: boolean;
+  /**
+   * The signs of life that it promises (RFC §10.3): whatever its jobs write, and `context.heartbeat`. After two intervals
+   * without one they fail with `HEARTBEAT_LOST`, or are blocked until there is one. Default: it is not watched.
+   */
+  readonly heartbeat?: HeartbeatTerms;
 }
 
 /** One version of one agent. A job keeps the one that it was accepted with. */
@@ -21,6 +27,8 @@ export interface Agent {
   readonly name: string;
   readonly version: string;
   readonly handler: AgentHandler;
+  /** `undefined`: nobody watches it. */
+  readonly heartbeat: HeartbeatTerms | undefined;
 }
 
 /** What an agent that was registered without a version is listed as. */
@@ -39,12 +47,13 @@ export class AgentRegistry {
   /** Adds or replaces `name` or `name@version`. Running jobs keep the handler that they started with. */
   register(reference: string, handler: AgentHandler, options: AgentOptions = {}): void {
     const { name, version = UNVERSIONED } = parseReference(reference);
+    if (options.heartbeat !== undefined) assertHeartbeatTerms(options.heartbeat);
     let versions = this.#agents.get(name);
     if (versions === undefined) {
       versions = { byVersion: new Map(), defaultVersion: version, isPinned: false };
       this.#agents.set(name, versions);
     }
-    versions.byVersion.set(version, { name, version, handler });
+    versions.byVersion.set(version, { name, version, handler, heartbeat: options.heartbeat });
     if (options.isDefault === true || !versions.isPinned) {
       versions.defaultVersion = version;
       versions.isPinned = options.isDefault === true;

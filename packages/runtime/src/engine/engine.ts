@@ -1,11 +1,13 @@
 /** The runtime without wires: its parts, put together over one store. */
 import { type Clock, InternalError, InvalidRequestError, type JobId, type Logger, type SessionId } from "@arcp/core";
+import type { HeartbeatRecovery } from "@arcp/core/v1.0";
 import { ENTRY, type JobRecord, type Store } from "../store/store.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
 import { AgentRegistry } from "./agents.ts";
 import { Artifacts, type ArtifactsOptions } from "./artifacts/artifacts.ts";
 import { type CancelAuthority, Cancellation } from "./cancellation.ts";
 import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
+import { Checkpoints } from "./checkpoints.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
@@ -18,9 +20,11 @@ import { Budget } from "./lease/budget.ts";
 import { type JobAuthorizationPolicy, Observation } from "./observation.ts";
 import { People, type PeopleOptions } from "./people.ts";
 import { SessionRegistry } from "./session-registry.ts";
+import { Streams } from "./streams/streams.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";
 import { Tap } from "./tap.ts";
 import { ToolRegistry } from "./tools.ts";
+import { Watchdogs } from "./watchdog.ts";
 
 export interface EngineOptions {
   readonly store: Store;
@@ -45,6 +49,8 @@ export interface EngineOptions {
   readonly operations: OperationsFactory;
   readonly provisioners: readonly CredentialProvisioner[];
   readonly handoff: HandoffConnector | undefined;
+  /** What becomes of jobs whose agents fall silent, unless they were registered otherwise (RFC §10.3). */
+  readonly heartbeatRecovery: HeartbeatRecovery;
   readonly artifacts: Pick<ArtifactsOptions, "blobs" | "caps" | "retention" | "mayRead">;
   /** Of questions to people and what they grant. */
   readonly people: Pick<PeopleOptions, "policy" | "schemas">;
@@ -64,6 +70,9 @@ export class Engine {
   readonly sessions: SessionRegistry;
   readonly credentials: Credentials;
   readonly artifacts: Artifacts;
+  readonly streams: Streams;
+  readonly checkpoints: Checkpoints;
+  readonly watchdogs: Watchdogs;
   readonly submission: Submission;
   readonly observation: Observation;
   readonly cancellation: Cancellation;
@@ -120,6 +129,22 @@ export class Engine {
       provisioners: options.provisioners,
     });
     this.artifacts = new Artifacts({ ...{ journal: this.journal, store, clock, logger }, ...options.artifacts });
+    this.streams = new Streams({
+      ...{ journal: this.journal, store, clock },
+      sessionOf: (id) => this.sessions.get(id),
+      cancellation: () => this.cancellation,
+    });
+    this.checkpoints = new Checkpoints({
+      ...{ journal: this.journal, store, clock, jobs: this.jobs, retentionMs: options.jobRetentionMs },
+      submission: () => this.submission,
+      seqOf: (sessionId, jobId, n) => this.seqOf(sessionId, jobId, n),
+    });
+    this.watchdogs = new Watchdogs({
+      ...{ clock, recovery: options.heartbeatRecovery },
+      tell: (job, deadlineMs) => {
+        for (const { sessionId } of job.followers) this.sessions.get(sessionId)?.beat(job, deadlineMs);
+      },
+    });
     const launch = new Launch({
       credentials: this.credentials,
       ...{ jobs: this.jobs, journal: this.journal, logger, jobTools: this.#jobTools, operations: options.operations },
@@ -130,6 +155,7 @@ export class Engine {
         explain: (error) => this.credentials.explain(error),
         artifacts: this.artifacts,
         handoff: options.handoff,
+        ...{ streams: this.streams, checkpoints: this.checkpoints, watchdogs: this.watchdogs },
         people: () => this.people,
       },
     });
@@ -215,6 +241,7 @@ export class Engine {
     for (const { job: record, followers } of await this.store.takeOver(this.clock.now())) {
       const job = this.#takenOver(record);
       for (const id of followers) await this.#show(job, id);
+      await this.streams.recover(job);
       await this.people.interactions.recover(job, (id) => this.sessions.load(id));
       job.end({ status: "error", error: interrupted("runtime_restarted") });
     }
@@ -248,8 +275,7 @@ export class Engine {
 
   #sweepLater(): void {
     this.#stopSweep = this.clock.setTimer(() => {
-      this.sessions
-        .sweep(this.#jobRetentionMs)
+      Promise.all([this.sessions.sweep(this.#jobRetentionMs), this.checkpoints.sweep()])
         .then(() => this.people.interactions.sweep())
         .catch((error) => this.#logger.error({ err: error }, "the retention sweep failed"))
         .finally(() => this.#sweepLater());

@@ -4,6 +4,7 @@ import { ENTRY, type IdempotencyRecord, type JobRecord } from "../store/store.ts
 import { AgentContext, type AgentTools } from "./agent-context.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
 import type { Agent } from "./agents.ts";
+import type { Restored } from "./checkpoints.ts";
 import type { Credentials, Issuance } from "./credentials/credentials.ts";
 import { timestamp } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
@@ -14,6 +15,8 @@ import type { Journal } from "./journal.ts";
 import { Budget } from "./lease/budget.ts";
 import { parseInstant } from "./lease/constraints.ts";
 import type { Acceptance } from "./session.ts";
+import { JobSpans } from "./spans.ts";
+import { measure } from "./standard-metrics.ts";
 
 export interface LaunchOptions {
   readonly jobs: JobRegistry;
@@ -34,6 +37,8 @@ export interface LaunchRequest {
   readonly idempotency?: IdempotencyRecord;
   /** What was issued for the job: it becomes the job's in this turn. */
   readonly issuance?: Issuance;
+  /** The checkpoint that it goes on from. */
+  readonly restored?: Restored | undefined;
   /** Called when the job is durable, before any event of it is sent to its session. */
   readonly onAccepted: (acceptance: Acceptance) => void;
 }
@@ -83,7 +88,7 @@ export class Launch {
    * Makes the job and calls its agent, in this turn: the agent may think before its acceptance is on disk, but nobody
    * hears of it, and no guarded operation of its takes place, before that.
    */
-  start({ facts, agent, input, feed, idempotency, issuance, onAccepted }: LaunchRequest): Job {
+  start({ facts, agent, input, feed, idempotency, issuance, restored, onAccepted }: LaunchRequest): Job {
     const { jobs, journal, jobTools, credentials } = this.#options;
     if (issuance?.commit() === false) throw new InternalError("the job's credentials are gone");
     const hasCredentials = issuance !== undefined && issuance.credentials.length > 0;
@@ -96,12 +101,13 @@ export class Launch {
     if (idempotency !== undefined) journal.addIdempotency(idempotency);
     if (hasCredentials) job.whenEnded(() => credentials.release(job.id));
     journal.afterCommit(() => onAccepted({ jobId: job.id, traceId: job.traceId, payload }));
-    this.#run(job, agent, input);
+    this.#run(job, agent, input, restored);
     return job;
   }
 
-  #run(job: Job, agent: Agent, input: unknown): void {
-    const { logger, operations, agentTools } = this.#options;
+  #run(job: Job, agent: Agent, input: unknown, restored: Restored | undefined): void {
+    const { logger, operations, agentTools, jobTools } = this.#options;
+    const { checkpoints, watchdogs } = agentTools;
     const guard = new JobGuard(job);
     if (job.hasCredentials) {
       this.#guards.set(job.id, guard);
@@ -114,9 +120,22 @@ export class Launch {
       void job.emit(ENTRY.accepted, "x-vendor.arcp.accepted", body);
       void job.emit(ENTRY.started, "x-vendor.arcp.started", {});
     }
-    const context = new AgentContext({ job, guard, logger, operations, tools: agentTools });
+    measure(job, jobTools.clock);
+    const spans = new JobSpans(job, jobTools.clock);
+    const context = new AgentContext({
+      ...{ job, guard, logger, operations, spans, input, restored: restored?.data },
+      tools: agentTools,
+    });
     if (namesFiles(job.lease)) context.pinOperations();
-    job.start(async () => context.complete(await agent.handler(input, context)));
+    if (agent.heartbeat !== undefined) watchdogs.watch(job, agent.heartbeat);
+    job.start(async () => {
+      try {
+        return context.complete(await agent.handler(input, context));
+      } finally {
+        const last = checkpoints.lastOf(job);
+        if (last !== undefined) await last;
+      }
+    });
   }
 }
 

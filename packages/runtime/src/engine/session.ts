@@ -19,6 +19,8 @@ export interface Link {
   readonly sink: FeedSink;
   /** Tells the client of a job that it did not ask for: one that a job of its session delegated to (§10). */
   announce(acceptance: Acceptance): void;
+  /** Tells the client that the agent of `job` has given a sign of life, and promised another (RFC §10.3). */
+  beat?(job: Job, deadlineMs: number): void;
   /** The session goes on elsewhere: close this connection. */
   displaced(): void;
 }
@@ -194,6 +196,11 @@ export class Session {
     const announcement = { acceptance, afterSeq: this.feed.committedHead };
     this.#announced = [...this.#announced.slice(1 - MAX_ANNOUNCED), announcement];
     if (this.#attachment.phase === "attached") this.#attachment.link.announce(acceptance);
+  }
+
+  /** The agent of `job`, which the client is shown, has given a sign of life. */
+  beat(job: Job, deadlineMs: number): void {
+    if (this.#attachment.phase === "attached") this.#attachment.link.beat?.(job, deadlineMs);
   }
 
   /** Is `link` the connection that the session is attached to? */

@@ -13,6 +13,7 @@ import {
 import { ENTRY, type EntryCode, type IdempotencyRecord, type Store } from "../store/store.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
 import { digestOf } from "./canonical-json.ts";
+import type { Restored } from "./checkpoints.ts";
 import type { Issuance } from "./credentials/credentials.ts";
 import type { JobOrigin } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
@@ -34,6 +35,8 @@ export interface SubmitRequest {
   readonly trace: TraceContext | undefined;
   /** What the job answers, if it was asked for over wire 1.0. */
   readonly origin?: JobOrigin;
+  /** The checkpoint that the job goes on from. */
+  readonly restored?: Restored;
 }
 
 export type OnAccepted = (acceptance: Acceptance) => void;
@@ -83,6 +86,7 @@ export class Submission {
       request.leaseRequest,
       request.leaseConstraints,
       request.maxRuntimeSec,
+      ...(request.restored === undefined ? [] : [request.restored.checkpointId]),
     ]);
     const binding = JSON.stringify([session.principal, idempotencyKey]);
     let earlier = await this.#earlier(binding, session.principal, idempotencyKey);
@@ -157,7 +161,7 @@ export class Submission {
     }
     const expiresAt = now + idempotencyTtlMs;
     launch.start({
-      ...{ agent, feed, facts, onAccepted, input: request.input },
+      ...{ agent, feed, facts, onAccepted, input: request.input, restored: request.restored },
       ...(issuance && { issuance }),
       ...(key && { idempotency: { ...key, principal, jobId: id, expiresAt } }),
     });
