@@ -137,6 +137,18 @@ export class Interactions {
     });
   }
 
+  /** Where a question of `principal` stands: its job, and its place in the journal. `undefined` for others' and unknown ones. */
+  async placeOf(
+    questionId: string,
+    principal: string,
+  ): Promise<{ readonly jobId: JobId; readonly n: number } | undefined> {
+    const { journal, store } = this.#options;
+    await journal.flush();
+    const record = await store.findRecord(RECORD_KIND, questionId);
+    if (record === undefined || record.principal !== principal || record.jobId === null) return undefined;
+    return { jobId: record.jobId, n: (JSON.parse(String(record.data)) as StoredQuestion).n };
+  }
+
   /** Shows the questions that are open to a session that has just been opened. */
   welcome(session: Session): void {
     for (const question of this.#ofPrincipal.get(session.principal) ?? []) {

@@ -121,7 +121,7 @@ export class Handshake10 {
     const capabilities = this.#negotiate(message);
     await this.#options.ready;
     const on = Object.entries(capabilities).flatMap(([name, value]) => (value === true ? [name] : []));
-    const features = [...on, profileFeature(profile), `trust:${identity.trustLevel}`];
+    const features = [...on, ...capabilities.extensions, profileFeature(profile), `trust:${identity.trustLevel}`];
     const { session, resumeToken } = this.#options.sessions.open(identity.principal, "1.0", features);
     this.#phase = { phase: "done" };
     return { outcome: "opened", session, resumeToken, identity, capabilities };

@@ -3,6 +3,15 @@ import type { ClientMessage10 } from "@arcp/core/v1.0";
 import { agentDelegate, agentHandoff } from "./agents.ts";
 import { artifactFetch, artifactPut, artifactRelease } from "./artifacts.ts";
 import type { Command } from "./command.ts";
+import {
+  humanChoiceResponse,
+  humanInputResponse,
+  interrupt,
+  leaseRefresh,
+  leaseRevoked,
+  permissionDeny,
+  permissionGrant,
+} from "./interactions.ts";
 import { cancel, toolInvoke, workflowStart } from "./jobs.ts";
 import {
   close,
@@ -36,6 +45,13 @@ export const COMMANDS: Commands = {
   "tool.invoke": toolInvoke,
   "workflow.start": workflowStart,
   cancel,
+  interrupt,
+  "human.input.response": humanInputResponse,
+  "human.choice.response": humanChoiceResponse,
+  "permission.grant": permissionGrant,
+  "permission.deny": permissionDeny,
+  "lease.refresh": leaseRefresh,
+  "lease.revoked": leaseRevoked,
   subscribe,
   unsubscribe,
   "agent.delegate": agentDelegate,

@@ -7,7 +7,10 @@ import {
   type SessionId,
 } from "@arcp/core";
 import type { JobState10 } from "@arcp/core/v1.0";
-import { MessageIds } from "../message-ids.ts";
+import type { Engine } from "../../../engine/engine.ts";
+import type { Session } from "../../../engine/session.ts";
+import { questionIdOf } from "../entry-parts.ts";
+import { FIRST_REPLY, MessageIds, type Position } from "../message-ids.ts";
 import { ack, type Command } from "./command.ts";
 
 export const ping: Command<"ping"> = (message, caller, reply) => {
@@ -33,7 +36,7 @@ export const resume: Command<"resume"> = async (message, caller, reply) => {
   const session = id === caller.session.id ? caller.session : await engine.sessions.reclaim(id, principal);
   if (session === undefined) throw gone("the session is not known any more");
   const position =
-    after_message_id === undefined ? { seq: 0, index: 0 } : new MessageIds(session.salt).positionOf(after_message_id);
+    after_message_id === undefined ? { seq: 0, index: 0 } : await positionOf(engine, session, after_message_id);
   if (position === undefined || position.seq > session.feed.head || position.seq < session.ackedSeq) {
     throw gone("what came after that message is not known any more");
   }
@@ -43,6 +46,15 @@ export const resume: Command<"resume"> = async (message, caller, reply) => {
     outlet.whenSent(replayedTo, () => ack(caller, message, { session_id: session.id, replayed_to: replayedTo }));
   });
 };
+
+/** Where a message stood in the session's feed. Questions have one id in every session, which tells no place. */
+async function positionOf(engine: Engine, session: Session, messageId: string): Promise<Position | undefined> {
+  const position = new MessageIds(session.salt).positionOf(messageId);
+  if (position !== undefined) return position;
+  const place = await engine.people.interactions.placeOf(questionIdOf(messageId), session.principal);
+  const seq = place && (await engine.seqOf(session.id, place.jobId, place.n));
+  return seq === undefined ? undefined : { seq, index: FIRST_REPLY };
+}
 
 const gone = (message: string): ResumeWindowExpiredError => new ResumeWindowExpiredError(message);
 
