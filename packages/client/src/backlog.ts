@@ -2,13 +2,12 @@
 import { EventQueue, type QueueBounds } from "./event-queue.ts";
 import { onAbort } from "./waiting.ts";
 
-/** Anything that came with a number. */
-interface Numbered {
-  readonly seq: number | undefined;
-}
+/** The number that an item came with, if it has one. */
+const seqOf = (item: object | undefined): number | undefined =>
+  item !== undefined && "seq" in item && typeof item.seq === "number" ? item.seq : undefined;
 
 export class Backlog {
-  readonly #queues = new Set<{ readonly head: Numbered | undefined }>();
+  readonly #queues = new Set<{ readonly head: object | undefined }>();
   readonly #apply: (isPaused: boolean) => void;
   #queuesOver = 0;
   #isPaused = false;
@@ -19,7 +18,7 @@ export class Backlog {
   }
 
   /** Opens a queue for one consumer. `onLeave` runs when the consumer is done with it; `signal` fails it. */
-  open<Item extends Numbered>(
+  open<Item extends object>(
     bounds: QueueBounds<Item>,
     signal: AbortSignal | undefined,
     onLeave: (queue: EventQueue<Item>) => void,
@@ -48,7 +47,7 @@ export class Backlog {
   get lowestUnread(): number | undefined {
     let lowest: number | undefined;
     for (const queue of this.#queues) {
-      const seq = queue.head?.seq;
+      const seq = seqOf(queue.head);
       if (seq !== undefined && (lowest === undefined || seq < lowest)) lowest = seq;
     }
     return lowest;

@@ -277,7 +277,7 @@ export class Connection {
 }
 
 /** A close code says why, where the runtime could not say it in a message. */
-function lostTransport(code: number, reason: string): ARCPError {
+export function lostTransport(code: number, reason: string): ARCPError {
   const message = `the connection ended (${code}${reason === "" ? "" : `: ${reason}`})`;
   if (code === ERROR_FACTS.UNAUTHENTICATED.closeCode) return new UnauthenticatedError(message);
   if (code === ERROR_FACTS.RESUME_WINDOW_EXPIRED.closeCode) return new ResumeWindowExpiredError(message);

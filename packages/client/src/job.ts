@@ -3,6 +3,7 @@ import { ARCPError, type JobId, type JobStatus, type Lease, type MessageOf } fro
 import type { Backlog } from "./backlog.ts";
 import { type ProvisionedCredential, readCredentials, readRotation } from "./credentials.ts";
 import type { EventQueue } from "./event-queue.ts";
+import { EventTape } from "./event-tape.ts";
 import type { JobEvent } from "./job-events.ts";
 import { ResultAssembly, type ResultPiece } from "./result-assembly.ts";
 import { errorOfStatus } from "./wire-error.ts";
@@ -84,10 +85,7 @@ export class Job {
   #state: State = LIVE;
   #accepted: AcceptedJob;
   readonly #credentials = new Set<ProvisionedCredential>();
-  #kept: JobEvent[] = [];
-  #keptCharacters = 0;
-  #isRead = false;
-  readonly #readers = new Set<EventQueue<JobEvent>>();
+  readonly #tape: EventTape<JobEvent>;
   readonly #pieceReaders = new Set<EventQueue<NumberedPiece>>();
   #isResultStreamed = false;
   readonly #assemblies = new Map<string, ResultAssembly>();
@@ -99,6 +97,11 @@ export class Job {
     this.jobId = jobId;
     this.#backlog = backlog;
     this.#bounds = bounds;
+    this.#tape = new EventTape(backlog, {
+      ...bounds,
+      weigh: chunkCharacters,
+      maxKeptWeight: MAX_KEPT_CHUNK_CHARACTERS,
+    });
     const { promise, resolve, reject } = Promise.withResolvers<JobResult>();
     this.done = promise;
     this.#settle = { resolve, reject };
@@ -153,8 +156,7 @@ export class Job {
     this.#eventCount += 1;
     const shown = event.kind === "status" && event.body.phase === "credential_rotated" ? this.#rotate(event) : event;
     if (shown.kind === "result_chunk") this.#addChunk(shown);
-    if (this.#isRead) for (const reader of this.#readers) reader.push(shown);
-    else this.#keep(shown);
+    this.#tape.push(shown);
     return shown;
   }
 
@@ -200,18 +202,7 @@ export class Job {
 
   /** A new reader of the events. The first one also gets those that were kept for it. */
   events(signal: AbortSignal | undefined, onLeave: () => void = () => {}): EventQueue<JobEvent> {
-    const reader = this.#backlog.open<JobEvent>({ highWater: this.#bounds.maxUnreadEvents }, signal, (queue) => {
-      this.#readers.delete(queue);
-      onLeave();
-    });
-    this.#isRead = true;
-    const kept = this.#kept.slice(-this.#bounds.maxKeptEvents);
-    this.#kept = [];
-    for (const event of kept) reader.push(event);
-    if (this.#state.phase === "live") this.#readers.add(reader);
-    else if (this.#state.phase === "ended") reader.end();
-    else reader.fail(this.#state.error);
-    return reader;
+    return this.#tape.read(signal, onLeave);
   }
 
   /** The decoded pieces of a streamed result, which is then not collected for `done`. */
@@ -234,21 +225,6 @@ export class Job {
     else if (this.#state.error) reader.fail(this.#state.error);
     else reader.end();
     return reader;
-  }
-
-  #keep(event: JobEvent): void {
-    const { maxKeptEvents } = this.#bounds;
-    this.#kept.push(event);
-    this.#keptCharacters += chunkCharacters(event);
-    // Cut in batches, so that keeping one event costs the same however many there are.
-    let surplus = this.#kept.length >= 2 * maxKeptEvents ? this.#kept.length - maxKeptEvents : 0;
-    let characters = this.#keptCharacters;
-    for (let at = 0; at < surplus || characters > MAX_KEPT_CHUNK_CHARACTERS; at += 1) {
-      characters -= chunkCharacters(this.#kept[at] as JobEvent);
-      surplus = Math.max(surplus, at + 1);
-    }
-    if (surplus > 0) this.#kept.splice(0, surplus);
-    this.#keptCharacters = characters;
   }
 
   #addChunk(event: JobEvent & { readonly kind: "result_chunk" }): void {
@@ -294,15 +270,11 @@ export class Job {
   #end(state: Exclude<State, { phase: "live" }>): void {
     this.#state = state;
     this.#wipeCredentials();
-    for (const reader of this.#readers) {
-      if (state.phase === "ended") reader.end();
-      else reader.fail(state.error);
-    }
+    this.#tape.finish(state.phase === "ended" ? undefined : state.error);
     for (const reader of this.#pieceReaders) {
       if (state.error) reader.fail(state.error);
       else reader.end();
     }
-    this.#readers.clear();
     this.#pieceReaders.clear();
     this.#assemblies.clear();
   }

@@ -29,7 +29,16 @@ export async function withRetry<Value>(
     } catch (thrown) {
       const mayRetry = thrown instanceof ARCPError && thrown.retryable && tried < options.attempts;
       if (!mayRetry) throw thrown;
-      await sleep(clock, backOffMs(tried, { ...options, random }), signal);
+      const delayMs = backOffMs(tried, { ...options, random });
+      await sleep(clock, Math.max(delayMs, floorMs(thrown)), signal);
     }
   }
+}
+
+const MS_PER_SECOND = 1000;
+
+/** How long the runtime wants to be left alone at least (RFC §18.3). */
+function floorMs({ details }: ARCPError): number {
+  const seconds = details?.["retry_after_seconds"];
+  return typeof seconds === "number" && seconds > 0 ? seconds * MS_PER_SECOND : 0;
 }
