@@ -30,6 +30,9 @@ export const ALL_CAPABILITIES = {
 /** What ends an invocation, for one client or another. */
 export const ENDINGS: readonly string[] = ["tool.result", "tool.error", "job.completed", "job.failed", "job.cancelled"];
 
+/** Is it what the runtime measures of every job by itself (RFC §17.3.1), and not what the job says? */
+export const isMeasure = ({ type }: Frame10): boolean => type === "metric" || type === "trace.span";
+
 let made = 0;
 const nextId = (): string => {
   made += 1;
