@@ -92,13 +92,18 @@ const outcome = {
   value: z.unknown().optional(),
   result: z.unknown().optional(),
   result_ref: optionalRef,
+  /** Of a result that was streamed: its id, and the stream. */
+  result_id: openText,
+  stream_id: openText,
+  result_size: absentOr(z.number()),
+  summary: openText,
 };
 const firstGiven = (...values: readonly unknown[]): unknown => values.find((value) => value !== undefined);
 
 /** RFC §24: the value, or where it is. */
 export const toolResult = message10(
   "tool.result",
-  z.object(outcome).transform(({ value, result, result_ref }) => ({ value: firstGiven(value, result), result_ref })),
+  z.object(outcome).transform(({ value, result, ...rest }) => ({ ...rest, value: firstGiven(value, result) })),
 );
 
 /** RFC §18.1. */
@@ -171,9 +176,6 @@ export const jobCompleted = message10(
     .object({
       ...inJob,
       ...outcome,
-      result_id: openText,
-      result_size: absentOr(z.number()),
-      summary: openText,
     })
     .transform(({ value, result, ...rest }) => ({ ...rest, value: firstGiven(value, result) })),
 ).transform(withJobId);

@@ -22,7 +22,7 @@ function withStreamId<Message extends { stream_id?: string | undefined; payload:
   return { ...message, stream_id: needed(message.stream_id ?? message.payload.stream_id, ["stream_id"], context) };
 }
 
-/** RFC §11.1. `related_job_id` is another SDK's place for the job. */
+/** RFC §11.1. `related_job_id` is another SDK's place for the job; `result_id` says that the stream is a job's result. */
 export const streamOpen = message10(
   "stream.open",
   z.object({
@@ -31,6 +31,7 @@ export const streamOpen = message10(
     content_type: openText,
     encoding: absentOr(openWord),
     related_job_id: absentOr(jobId),
+    result_id: openText,
   }),
 )
   .transform(withStreamId)

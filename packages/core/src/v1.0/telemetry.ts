@@ -6,14 +6,14 @@ import { anything, entityId, message10, needed, word } from "./envelope.ts";
 const openText = absentOr(z.string());
 const attributes = { attributes: absentOr(jsonObject), attrs: absentOr(jsonObject) };
 
-/** RFC §6.2, §13.3. Peers name the event in `name` or in `type`. */
+/** RFC §6.2, §13.3. Peers name the event in `name` or in `type`, and what it brings in `value` or in `data`. */
 export const eventEmit = message10(
   "event.emit",
   z
-    .object({ name: openText, type: openText, value: anything, ...attributes })
-    .transform(({ name, type, value, attributes, attrs }, context) => ({
+    .object({ name: openText, type: openText, value: anything, data: anything, ...attributes })
+    .transform(({ name, type, value, data, attributes, attrs }, context) => ({
       name: needed(name ?? type, ["name"], context),
-      value,
+      value: value ?? data,
       attributes: attributes ?? attrs ?? {},
     })),
 );
