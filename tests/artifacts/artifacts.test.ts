@@ -3,6 +3,7 @@ import { newJobId } from "@arcp/core";
 import { describe, expect, test } from "vitest";
 import type { ArtifactView } from "../../packages/runtime/src/engine/artifacts/artifact.ts";
 import type { ArtifactRange } from "../../packages/runtime/src/engine/artifacts/request.ts";
+import { temporaryBlobs } from "../../packages/runtime/src/store/blobs-files.ts";
 import { covers } from "../support/covers.ts";
 import { bytesOf, collected, failureOf, inPieces, patterned, sha256Of, until } from "./content.ts";
 import { openShelf } from "./directory.ts";
@@ -162,6 +163,16 @@ describe("an id that a client chooses", () => {
     await shelf.put("third", { artifactId: "a" });
     expect(await shelf.text("a")).toBe("third");
     expect(shelf.files).toHaveLength(1);
+  });
+
+  test("belongs to its principal, however the two are spelled one after the other", async () => {
+    await using shelf = openShelf();
+    await shelf.put("alice's", { principal: "alice", artifactId: "x1" });
+    await shelf.put("alic's", { principal: "alic", artifactId: "ex1" });
+    await shelf.put("null's", { principal: "null", artifactId: "x1" });
+    expect(await shelf.text("x1", "alice")).toBe("alice's");
+    expect(await shelf.text("ex1", "alic")).toBe("alic's");
+    expect(await shelf.text("x1", "null")).toBe("null's");
   });
 
   test("goes to one of two that put at once; the other's content is not kept", async () => {
@@ -326,6 +337,52 @@ describe("the end of an artifact", () => {
     expect(openFiles(shelf.contents)).toEqual([]);
   });
 
+  test("comes once, however many release it at the same time", async () => {
+    await using shelf = openShelf({ caps: { maxPrincipalArtifacts: 3 } });
+    const { artifact_id } = await shelf.put("x");
+    await shelf.put("y");
+    const outcomes = await Promise.allSettled([
+      shelf.artifacts.release("alice", artifact_id),
+      shelf.artifacts.release("alice", artifact_id),
+    ]);
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect(outcomes.find(({ status }) => status === "rejected")).toMatchObject({ reason: NOT_FOUND });
+    await Promise.all([shelf.put("1"), shelf.put("2")]);
+    expect(await failureOf(shelf.put("3"))).toMatchObject({ details: { limit: "maxPrincipalArtifacts" } });
+  });
+
+  test("is not that of another that has taken its id meanwhile", async () => {
+    let duringList = async (): Promise<void> => {};
+    await using shelf = openShelf({
+      throughStore: (store) => ({
+        findRecord: (kind, id) => store.findRecord(kind, id),
+        listRecords: async (query) => {
+          const records = await store.listRecords(query);
+          if (query.dueBefore !== undefined) await duringList();
+          return records;
+        },
+      }),
+    });
+    await shelf.put("first", { artifactId: "a", ttlSeconds: 1 });
+    shelf.clock.advance(1000);
+    duringList = async () => {
+      duringList = async () => {};
+      await shelf.put("second", { artifactId: "a" });
+    };
+    await shelf.artifacts.removeExpired();
+    expect(await shelf.text("a")).toBe("second");
+  });
+
+  test("is no damage for whoever was about to read it, when another has its id", async () => {
+    await using shelf = openShelf();
+    await shelf.put("first", { artifactId: "a" });
+    const { data } = await shelf.artifacts.fetch("alice", "a");
+    await shelf.artifacts.release("alice", "a");
+    await shelf.put("second", { artifactId: "a" });
+    expect(await failureOf(collected(data))).toMatchObject(NOT_FOUND);
+    expect(shelf.logged).toEqual([]);
+  });
+
   test("before the first piece was asked for is the end of reading", async () => {
     await using shelf = openShelf();
     const { artifact_id } = await shelf.put("x");
@@ -365,6 +422,18 @@ describe("the next process", () => {
   });
 });
 
+test("contents that went with their process are no artifacts, though their records are there", async () => {
+  const withoutContents = { through: () => temporaryBlobs() };
+  const first = openShelf(withoutContents);
+  const { directory, clock } = first;
+  const { artifact_id } = await first.put("x");
+  expect(await first.text(artifact_id)).toBe("x");
+  await first.close();
+  await using second = openShelf({ directory, clock, ...withoutContents });
+  expect(await failureOf(second.text(artifact_id))).toMatchObject(NOT_FOUND);
+  expect(second.logged).toEqual([]);
+});
+
 describe("closing", () => {
   test("gives up what is being put and read, and takes nothing more", async () => {
     await using shelf = openShelf();
@@ -380,9 +449,9 @@ describe("closing", () => {
     const putting = failureOf(shelf.put(source()));
     await until(() => shelf.files.length === 2);
     await shelf.artifacts.close();
+    expect(shelf.files).toHaveLength(1);
     const reason = { code: "INTERNAL_ERROR", details: { reason: "runtime_shutdown" } };
     expect(await putting).toMatchObject(reason);
-    expect(shelf.files).toHaveLength(1);
     expect(await failureOf(reading.next())).toMatchObject(reason);
     expect(await failureOf(shelf.put("x"))).toMatchObject(reason);
     expect(shelf.clock.pending).toBe(0);

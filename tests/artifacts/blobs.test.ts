@@ -1,4 +1,5 @@
 /** What every blob store does, and what is true of files. */
+import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
   chmodSync,
@@ -15,6 +16,7 @@ import {
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { BlobError, type BlobStore, type StoredBlob } from "../../packages/runtime/src/store/blobs.ts";
+import { blobErrorOf } from "../../packages/runtime/src/store/blobs-directory.ts";
 import { fileBlobs, temporaryBlobs } from "../../packages/runtime/src/store/blobs-files.ts";
 import { all, bytesOf, collected, failureOf, patterned, sha256Of } from "./content.ts";
 import { temporaryDirectory } from "./directory.ts";
@@ -162,6 +164,15 @@ describe.each([
     expect(Buffer.concat(pieces)).toEqual(Buffer.from(content));
   });
 
+  test("whoever was writing hears of the abort, in the middle of a write too", async () => {
+    await using blobs = open();
+    const writer = await blobs.create(NAME);
+    const writing = failureOf(writer.write(patterned(1_000_000)));
+    await writer.abort();
+    expect(await writing).toEqual(isRefused("closed"));
+    expect(await idsOf(blobs)).toEqual([]);
+  });
+
   test("closed, it ends what is being written and read, and takes nothing more", async () => {
     const blobs = open();
     const blob = await stored(blobs, patterned(300_000));
@@ -254,6 +265,15 @@ describe("files", () => {
     await blobs.close();
   });
 
+  test("a range of one that is cut while it is read does, too", async () => {
+    const { blobs, blob, path } = await shelved(patterned(300_000));
+    const read = async () => {
+      for await (const _ of blobs.read(blob, { offset: 1, length: 299_000 })) truncateSync(path, 1);
+    };
+    expect(await failureOf(read())).toEqual(isRefused("corrupt"));
+    await blobs.close();
+  });
+
   test("one with a changed byte is never given out whole", async () => {
     const content = patterned(100_000);
     const { blobs, blob, path } = await shelved(content);
@@ -284,6 +304,14 @@ describe("files", () => {
     await blobs.close();
   });
 
+  test("a FIFO in the place of one is not waited for", async () => {
+    const { blobs, blob, path } = await shelved(new Uint8Array());
+    rmSync(path);
+    execFileSync("mkfifo", [path]);
+    expect(await failureOf(collected(blobs.read(blob)))).toEqual(isRefused("corrupt"));
+    await blobs.close();
+  });
+
   test("others in the directory are neither listed nor removed", async () => {
     const { directory, blobs, blob } = await shelved();
     for (const name of ["README", "ab12", `${blob.id}.bak`, `x.${"0".repeat(32)}`]) {
@@ -303,6 +331,18 @@ describe("files", () => {
     expect(readdirSync(directory)).toEqual([blob.id]);
     await blobs.close();
   });
+});
+
+test.each([
+  ["ENOSPC", "no_space"],
+  ["EDQUOT", "no_space"],
+  ["EFBIG", "no_space"],
+  ["EROFS", "unusable"],
+  ["EACCES", "unusable"],
+  ["ENOENT", "missing"],
+  ["EIO", "failed"],
+])("what the system calls %s is %s", (code, reason) => {
+  expect(blobErrorOf(Object.assign(new Error("/secret/path"), { code }))).toEqual(isRefused(reason));
 });
 
 describe("the directory", () => {

@@ -1,5 +1,7 @@
 /** A process that is killed between any two steps leaves every artifact whole or not there, and nothing else for long. */
 import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { artifactOf } from "../../packages/runtime/src/engine/artifacts/artifact.ts";
@@ -92,4 +94,33 @@ describe("a crash", () => {
     });
     expect(output.split("\n").slice(0, -1)).toHaveLength(4);
   });
+});
+
+/** What the kernel was told to make durable, and in which order: a power cut keeps no more than that. */
+function durableSteps(log: string): string[] {
+  const steps: readonly (readonly [RegExp, string])[] = [
+    [/fsync\(\d+<[^>]*\/contents\/[^>]*\.partial>/, "content"],
+    [/rename\(/, "name"],
+    [/fsync\(\d+<[^>]*\/contents>/, "directory"],
+    [/sync\(\d+<[^>]*\/journal\.db-wal>/, "record"],
+    [/unlink(?:at)?\([^)]*\/[0-9a-f]{64}\.[0-9a-f]{32}"/, "removal"],
+  ];
+  return log.split("\n").flatMap((line) => steps.find(([form]) => form.test(line))?.[1] ?? []);
+}
+
+test("a power cut: each step is durable before the next one is taken", (context) => {
+  if (spawnSync("strace", ["-V"]).status !== 0) context.skip("needs strace");
+  const directory = temporaryDirectory();
+  const log = join(directory, "calls");
+  const watch = ["-f", "-y", "-e", "trace=fsync,fdatasync,/rename,/unlink", "-o", log];
+  const { status } = spawnSync("strace", [
+    ...watch,
+    ...[process.execPath, "--import", sources, program, directory, "never"],
+  ]);
+  expect(status).toBe(0);
+  const steps = durableSteps(readFileSync(log, "utf8"));
+  const put = ["content", "name", "directory", "record"];
+  const first = steps.indexOf("content");
+  // Three are put and one is released; then the database is closed.
+  expect(steps.slice(first, first + 14)).toEqual([...put, ...put, ...put, "record", "removal"]);
 });

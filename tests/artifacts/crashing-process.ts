@@ -19,6 +19,7 @@ const confirm = (what: object): void => void writeSync(1, `${JSON.stringify(what
 
 function watched(blobs: BlobStore): BlobStore {
   return {
+    isDurable: blobs.isDurable,
     create: async (name) => {
       reach("before the content is begun");
       const writer = watchedWriter(await blobs.create(name));

@@ -49,6 +49,7 @@ function stuck() {
 /** `blobs`, in which some methods are others. */
 const altered = (blobs: BlobStore, methods: Partial<BlobStore>): BlobStore => {
   const bound: BlobStore = {
+    isDurable: blobs.isDurable,
     create: (name) => blobs.create(name),
     read: (blob, range) => blobs.read(blob, range),
     remove: (id) => blobs.remove(id),

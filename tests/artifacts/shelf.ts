@@ -38,8 +38,10 @@ export interface ShelfOptions {
   readonly caps?: Partial<ArtifactsOptions["caps"]>;
   readonly retention?: ArtifactsOptions["retention"];
   readonly mayRead?: ArtifactsOptions["mayRead"];
-  /** What stands between the artifacts and their contents. */
+  /** What stands between the artifacts and their contents. It is closed with the shelf. */
   readonly through?: (blobs: BlobStore) => BlobStore;
+  /** What stands between the artifacts and their records. */
+  readonly throughStore?: (store: Store) => ArtifactsOptions["store"];
 }
 
 export class Shelf implements AsyncDisposable {
@@ -50,6 +52,7 @@ export class Shelf implements AsyncDisposable {
   readonly journal: Journal;
   readonly blobs: BlobStore;
   readonly artifacts: Artifacts;
+  readonly #through: BlobStore;
   /** Log records of level warn and above, as JSON. */
   readonly logged: string[] = [];
 
@@ -61,9 +64,10 @@ export class Shelf implements AsyncDisposable {
     this.store = sqliteStore({ path: join(this.directory, "journal.db") });
     this.journal = new Journal({ store: this.store, logger, onFailure: () => {} });
     this.blobs = fileBlobs({ directory: this.contents });
+    this.#through = options.through?.(this.blobs) ?? this.blobs;
     this.artifacts = new Artifacts({
-      ...{ journal: this.journal, store: this.store, clock: this.clock, logger },
-      blobs: options.through?.(this.blobs) ?? this.blobs,
+      ...{ journal: this.journal, clock: this.clock, logger, blobs: this.#through },
+      store: options.throughStore?.(this.store) ?? this.store,
       caps: { ...DEFAULT_ARTIFACT_CAPS, ...options.caps },
       retention: options.retention ?? DEFAULT_ARTIFACT_RETENTION,
       mayRead: options.mayRead,
@@ -104,6 +108,7 @@ export class Shelf implements AsyncDisposable {
 
   async close(): Promise<void> {
     await this.artifacts.close();
+    await this.#through.close();
     await this.blobs.close();
     await this.store.close();
   }

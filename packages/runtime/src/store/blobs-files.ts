@@ -63,6 +63,7 @@ interface Place {
 }
 
 class FileBlobs implements BlobStore {
+  readonly isDurable: boolean;
   readonly #place: Place;
   readonly #writers = new Set<FileBlobWriter>();
   /** Calls that are under way. */
@@ -74,6 +75,7 @@ class FileBlobs implements BlobStore {
 
   constructor(place: Place) {
     this.#place = place;
+    this.isDurable = place.isDurable;
     if (place.isDurable) this.#directory = place.open();
   }
 
@@ -152,7 +154,7 @@ class FileBlobs implements BlobStore {
       await directory.assertInPlace();
       const handle = await open(directory.at(partial(id)), NEW_FILE, FILE_MODE);
       const onOver = (): void => void this.#writers.delete(writer);
-      const writer = new FileBlobWriter({ id, directory, isDurable: this.#place.isDurable, onOver }, handle);
+      const writer = new FileBlobWriter({ id, directory, isDurable: this.isDurable, onOver }, handle);
       this.#writers.add(writer);
       return writer;
     } catch (error) {

@@ -55,6 +55,8 @@ export class BlobError extends Error {
 }
 
 export interface BlobStore extends AsyncDisposable {
+  /** Are blobs still there for the next process? */
+  readonly isDurable: boolean;
   /**
    * Begins a blob whose id begins with `name`, at most 64 lower-case hexadecimal digits: whoever finds it in a list
    * knows by that where to look for its record. Rejects with {@link BlobError}.

@@ -244,12 +244,15 @@ export class Artifacts {
 
   async #readFailure(error: BlobError, principal: string, artifact: Artifact): Promise<Error> {
     const { artifactId, blob } = artifact;
+    const { blobs, logger } = this.#options;
     if (error.reason !== "missing" && error.reason !== "corrupt") {
       return new InternalError("the artifact could not be read", { cause: error });
     }
+    // It went with the process that had it.
+    if (error.reason === "missing" && !blobs.isDurable) return notFound(artifactId);
     // It was released, or has expired, before it was opened.
     if ((await this.#visible(principal, artifactId))?.blob.id !== blob.id) return notFound(artifactId);
-    this.#options.logger.error({ err: error, artifactId, blob: blob.id }, "the content of an artifact is damaged");
+    logger.error({ err: error, artifactId, blob: blob.id }, "the content of an artifact is damaged");
     const details = { artifact_id: artifactId };
     return new ARCPError("DATA_LOSS", "the content of the artifact is damaged", { cause: error, details });
   }
