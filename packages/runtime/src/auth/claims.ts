@@ -30,7 +30,7 @@ export function principalIn(claims: JsonObject, name: string): string {
  *
  * @throws UnauthenticatedError if it is no time.
  */
-export function instantIn(claims: JsonObject, name: string): number | undefined {
+function instantIn(claims: JsonObject, name: string): number | undefined {
   const value = claimOf(claims, name);
   if (value === undefined) return undefined;
   if (typeof value !== "number" || !(Math.abs(value) <= MAX_SECONDS)) throw notValid(`the claim ${name} is no time`);

@@ -24,7 +24,7 @@ export interface HmacOptions {
   readonly clock?: Clock;
 }
 
-export const HMAC_CHALLENGE = "hmac-sha256";
+const HMAC_CHALLENGE = "hmac-sha256";
 const NONCE_BYTES = 32;
 const MIN_SECRET_BYTES = 32;
 const DIGEST = /^[0-9a-f]{64}$/i;
