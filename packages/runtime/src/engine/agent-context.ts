@@ -12,6 +12,7 @@ import {
   isEventKind,
   isVendorName,
   type JobId,
+  type JsonObject,
   type Lease,
   type LeaseConstraints,
   LOG_LEVELS,
@@ -434,6 +435,8 @@ export class AgentContext implements JobContext {
     // Chunks and costs have state of their own: the same door for everyone.
     if (kind === "result_chunk") return this.resultChunk(body as ResultChunkInput);
     if (kind === "metric") return this.metric(body as MetricPayload);
+    if (kind === "thought" && this.#job.origin !== undefined)
+      return this.thought((body as { text: string } | null)?.text ?? "");
     if (kind === "delegate") return this.delegate(body as DelegateBody);
     return this.#checked(kind, body);
   }
@@ -562,6 +565,11 @@ function asShown(kind: EventKind, body: unknown): unknown {
     case "progress": {
       const progress = body as ProgressBody;
       return { ...progress, current: upTo(progress.current, progress.total) };
+    }
+    case "thought": {
+      // Which stream a thought belongs to is the runtime's own word.
+      const { stream_id: _stream, sequence: _sequence, ...thought } = body as JsonObject;
+      return thought;
     }
     case "tool_call": {
       const call = body as ToolCallBody;

@@ -19,8 +19,8 @@ import { isLonger, jsonOf, timestamp } from "./entry-text.ts";
 import type { Job, JobOrigin } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
-import type { Session } from "./session.ts";
-import type { OnAccepted, Submission } from "./submission.ts";
+import type { Acceptance, Session } from "./session.ts";
+import type { Submission } from "./submission.ts";
 
 /** What an agent is told of a checkpoint that it made. */
 export interface Checkpoint {
@@ -199,7 +199,7 @@ export class Checkpoints {
     checkpointId: string,
     origin: Omit<JobOrigin, "mode">,
     idempotencyKey: string | undefined,
-    onAccepted: OnAccepted,
+    onAccepted: (acceptance: Acceptance, mode: JobOrigin["mode"]) => void,
   ): Promise<void> {
     const { agent, input, data, mode, lease, leaseConstraints, maxRuntimeMs, traceId } = await this.#find(
       session.principal,
@@ -213,7 +213,7 @@ export class Checkpoints {
         origin: { ...origin, mode },
         restored: { checkpointId, data },
       },
-      onAccepted,
+      (acceptance) => onAccepted(acceptance, mode),
     );
   }
 

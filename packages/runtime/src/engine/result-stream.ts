@@ -1,5 +1,5 @@
 /** A result in pieces (§8.4): chunks in order, then the one `job.result` that refers to them. */
-import { type InternalError, InvalidRequestError, newResultId, type ResultId } from "@arcp/core";
+import { InternalError, InvalidRequestError, newResultId, type ResultId } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
 import { tooLarge } from "./caps.ts";
 import type { MaskStream, SecretMask } from "./credentials/redaction.ts";
@@ -41,6 +41,8 @@ export class ChunkSequence {
   constructor(job: Job, resultId: ResultId = newResultId()) {
     this.#job = job;
     this.resultId = resultId;
+    // Wire 1.0 shows the chunks as a stream: its readers are told that it is not whole.
+    if (job.origin !== undefined) job.beforeEnd(() => this.#breakOff());
   }
 
   /** Decoded bytes so far. */
@@ -111,6 +113,13 @@ export class ChunkSequence {
     return encoding === "base64" ? Buffer.from(text, "latin1").toString("base64") : text;
   }
 
+  #breakOff(): void {
+    if (this.#nextSeq === 0 || this.#isComplete) return;
+    const error = new InternalError("the result is not complete").toWire();
+    const body = jsonOf({ stream_id: streamIdOfResult(this.resultId), error });
+    this.#job.tell(ENTRY.stream_closed, "x-vendor.arcp.stream.close", body);
+  }
+
   #fail(error: InternalError): Promise<void> {
     this.#job.end({ status: "error", error });
     return rejected(error);
@@ -174,6 +183,9 @@ export class ResultStream {
     return end === 0 && text !== "" ? [] : pieces(text.slice(0, end), "utf8");
   }
 }
+
+/** The stream that wire 1.0 shows a streamed result as. */
+export const streamIdOfResult = (resultId: string): string => `str_${resultId.replace(/^res_/, "")}`;
 
 /** What `job.result` says of a streamed result, as JSON members. */
 export const streamedMembers = (resultId: ResultId, resultSize: number, summary?: string): string =>

@@ -1,6 +1,7 @@
 /** What a journal entry says on wire 1.0: none, one or several messages, always the same ones. */
 import { errorFromWire, type JsonObject } from "@arcp/core";
-import { errorToV10 } from "@arcp/core/v1.0";
+import { errorToV10, type Priority } from "@arcp/core/v1.0";
+import { streamIdOfResult } from "../../engine/result-stream.ts";
 import { ENTRY, type Entry } from "../../store/store.ts";
 import { metricPayload10 } from "./metric-payload.ts";
 import type { Profile10 } from "./profiles.ts";
@@ -9,7 +10,7 @@ import type { Profile10 } from "./profiles.ts";
 export interface Part {
   readonly type: string;
   readonly payload: JsonObject;
-  readonly priority?: "critical";
+  readonly priority?: Priority;
   readonly streamId?: string;
   /** The message that it answers, if that is not the job's command. */
   readonly correlationId?: string;
@@ -66,20 +67,26 @@ const SPELLINGS: Readonly<Record<number, Spell>> = {
   ],
   [ENTRY.question_asked]: questionAsked,
   [ENTRY.question_closed]: questionClosed,
-  [ENTRY.stream_opened]: ({ stream_id, ...open }, { jobId }, _entry, profile) => [
+  [ENTRY.stream_opened]: ({ stream_id, priority, ...open }, { jobId }, _entry, profile) => [
     {
-      type: "stream.open",
-      streamId: String(stream_id),
+      ...{ type: "stream.open", streamId: String(stream_id), ...ranked(priority) },
       payload: { ...open, kind: named(profile, open["kind"]), related_job_id: jobId },
     },
   ],
-  [ENTRY.stream_chunk]: ({ stream_id, ...chunk }, _voice, _entry, profile) => [
-    chunkPart(String(stream_id), chunk, profile),
+  [ENTRY.stream_chunk]: ({ stream_id, priority, metric, ...chunk }, _voice, _entry, profile) => [
+    {
+      ...chunkPart(String(stream_id), metric === undefined ? chunk : { ...chunk, metric: metricOf(metric) }, profile),
+      ...ranked(priority),
+    },
   ],
   [ENTRY.stream_closed]: ({ stream_id, error, ...close }) => [
     error === undefined
       ? { type: "stream.close", streamId: String(stream_id), payload: close }
-      : { type: "stream.error", streamId: String(stream_id), payload: error as JsonObject },
+      : {
+          type: "stream.error",
+          streamId: String(stream_id),
+          payload: { ...errorToV10(errorFromWire(error as never)) },
+        },
   ],
   [ENTRY.lease]: ({ event: name, command_id, request_id, ...lease }) => [
     {
@@ -89,7 +96,12 @@ const SPELLINGS: Readonly<Record<number, Spell>> = {
       ...(typeof request_id === "string" && { causationId: messageIdOfQuestion(request_id) }),
     },
   ],
-  [ENTRY.checkpoint]: (body) => [{ type: "job.checkpoint", payload: body }],
+  [ENTRY.checkpoint]: ({ command_id, ...checkpoint }) => [
+    {
+      ...{ type: "job.checkpoint", payload: checkpoint },
+      ...(typeof command_id === "string" && { causationId: command_id }),
+    },
+  ],
   [ENTRY.span]: (body) => [{ type: "trace.span", payload: body }],
   [ENTRY.state]: event("job.state"),
   [ENTRY.handoff]: (body) => [{ type: "agent.handoff", payload: body }],
@@ -114,6 +126,11 @@ export const acceptedPart = (jobId: string, ts: number, agent: unknown): Part =>
   ...{ type: "job.accepted", isAnswer: true },
   payload: { job_id: jobId, accepted_at: at(ts), state: "accepted", ...(typeof agent === "string" && { agent }) },
 });
+
+const ranked = (priority: unknown): { readonly priority?: Priority } =>
+  priority === undefined ? {} : { priority: priority as Priority };
+
+const metricOf = (metric: unknown): JsonObject => metricPayload10(metric as JsonObject);
 
 const at = (ts: number): string => new Date(ts).toISOString();
 
@@ -142,7 +159,7 @@ function thought(body: JsonObject, { jobId }: Voice, entry: Entry, profile: Prof
 
 function resultChunk(body: JsonObject, { jobId }: Voice, _entry: Entry, profile: Profile10): readonly Part[] {
   const { result_id, chunk_seq, data, encoding, more } = body;
-  const streamId = streamOfResult(String(result_id));
+  const streamId = streamIdOfResult(String(result_id));
   const sequence = Number(chunk_seq);
   const isText = encoding !== "base64";
   const contentType = isText ? "text/plain" : "application/octet-stream";
@@ -156,8 +173,6 @@ function resultChunk(body: JsonObject, { jobId }: Voice, _entry: Entry, profile:
       : [{ type: "stream.close", streamId, payload: { reason: "completed", total_chunks: sequence + 1 } }]),
   ];
 }
-
-const streamOfResult = (resultId: string): string => `str_${resultId.replace(/^res_/, "")}`;
 
 function chunkPart(streamId: string, { sequence, ...chunk }: JsonObject, { firstSequence }: Profile10): Part {
   return { type: "stream.chunk", streamId, payload: { sequence: Number(sequence) + firstSequence, ...chunk } };
@@ -205,7 +220,7 @@ function questionClosed(body: JsonObject, { sessionId }: Voice): readonly Part[]
 
 function success(end: JsonObject, { mode, jobId }: Voice): readonly Part[] {
   const { job_id: _job, final_status: _status, result, result_id, ...rest } = end;
-  const streamed = typeof result_id === "string" && { result_id, stream_id: streamOfResult(result_id) };
+  const streamed = typeof result_id === "string" && { result_id, stream_id: streamIdOfResult(result_id) };
   const isElsewhere = streamed !== false || "result_ref" in rest;
   const value = isElsewhere ? {} : { value: result ?? null };
   const common = { priority: "critical" as const, isAnswer: true as const };

@@ -24,7 +24,7 @@ import {
   sessionAck,
   sessionPing,
 } from "./session.ts";
-
+import { backpressure, checkpointCreate, checkpointRestore } from "./streams.ts";
 import { subscribe, unsubscribe } from "./subscriptions.ts";
 
 type Commands = { readonly [Type in ClientMessage10["type"]]?: Command<Type> };
@@ -56,6 +56,9 @@ export const COMMANDS: Commands = {
   unsubscribe,
   "agent.delegate": agentDelegate,
   "agent.handoff": agentHandoff,
+  backpressure,
+  "checkpoint.create": checkpointCreate,
+  "checkpoint.restore": checkpointRestore,
   "artifact.put": artifactPut,
   "artifact.fetch": artifactFetch,
   "artifact.release": artifactRelease,

@@ -1,14 +1,7 @@
 /** Work and its end: `tool.invoke`, `workflow.start`, `cancel` (RFC §6.3, §10.4). */
-import {
-  ARCPError,
-  InvalidRequestError,
-  type JobId,
-  JobNotFoundError,
-  type Lease,
-  PermissionDeniedError,
-  parseTrace,
-} from "@arcp/core";
-import { CanonicalError } from "@arcp/core/v1.0";
+import { ARCPError, type JobId, type Lease, parseTrace } from "@arcp/core";
+import { CanonicalError, codeOf10 } from "@arcp/core/v1.0";
+import type { Acceptance } from "../../../engine/session.ts";
 import { acceptedPart } from "../entry-parts.ts";
 import type { Caller, Command } from "./command.ts";
 
@@ -21,7 +14,7 @@ async function start(
   caller: Caller,
   work: { readonly agent: string; readonly input: unknown; readonly mode: "tool" | "durable" },
 ): Promise<void> {
-  const { engine, session, outbox, outlet } = caller;
+  const { engine, session } = caller;
   const { lease_request, lease_constraints, max_runtime_sec } = message.payload;
   const origin = { commandId: message.id, mode: work.mode, command: message.type };
   await engine.submission.submit(
@@ -35,15 +28,22 @@ async function start(
       maxRuntimeSec: max_runtime_sec,
       trace: parseTrace(message),
     },
-    ({ jobId, payload, isRepeated }) => {
-      if (!isRepeated) return;
-      // The same work was asked for before: it answers this command too, and its acceptance is told anew.
-      outlet.answer(jobId, message.id, work.mode);
-      const { agent } = JSON.parse(payload) as { readonly agent: string };
-      const accepted = acceptedPart(jobId, engine.clock.now(), agent).payload;
-      outbox.reply(message, "job.accepted", accepted, { job_id: jobId });
-    },
+    (acceptance) => tellRepeated(message, caller, acceptance, work.mode),
   );
+}
+
+/** If the same work was asked for before, it answers this command too, and its acceptance is told anew (RFC §6.4). */
+export function tellRepeated(
+  message: { readonly id: string; readonly trace_id?: unknown },
+  { engine, outbox, outlet }: Caller,
+  { jobId, payload, isRepeated }: Acceptance,
+  mode: "tool" | "durable",
+): void {
+  if (!isRepeated) return;
+  outlet.answer(jobId, message.id, mode);
+  const { agent } = JSON.parse(payload) as { readonly agent: string };
+  const accepted = acceptedPart(jobId, engine.clock.now(), agent).payload;
+  outbox.reply(message, "job.accepted", accepted, { job_id: jobId });
 }
 
 export const toolInvoke: Command<"tool.invoke"> = (message, caller) => {
@@ -74,6 +74,10 @@ export const cancel: Command<"cancel"> = async (message, caller, reply) => {
   }
   const graceMs = Math.min(deadline_ms ?? DEFAULT_DEADLINE_MS, MAX_DEADLINE_MS);
   try {
+    if (target === "stream") {
+      const stop = await caller.engine.streams.prepareCancel(caller.session, target_id);
+      return accept(() => stop(reason));
+    }
     const stop = await caller.engine.cancellation.prepare(caller.session, target_id as JobId);
     const error = new CanonicalError("ABORTED", "the job did not stop in time");
     accept(() => stop(reason, { graceMs, overrun: { status: "error", error } }));
@@ -83,8 +87,9 @@ export const cancel: Command<"cancel"> = async (message, caller, reply) => {
 };
 
 function whyNot(error: ARCPError): string {
-  if (error instanceof JobNotFoundError) return "not_found";
-  if (error instanceof PermissionDeniedError) return "permission_denied";
-  if (error instanceof InvalidRequestError) return "already_terminal";
-  return "not_cancellable";
+  const code = codeOf10(error);
+  if (code === "NOT_FOUND") return "not_found";
+  if (code === "PERMISSION_DENIED") return "permission_denied";
+  if (error.details?.["reason"] === "not_cancellable") return "not_cancellable";
+  return code === "INVALID_ARGUMENT" || code === "FAILED_PRECONDITION" ? "already_terminal" : "not_cancellable";
 }

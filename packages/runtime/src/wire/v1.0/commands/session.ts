@@ -12,6 +12,7 @@ import type { Session } from "../../../engine/session.ts";
 import { questionIdOf } from "../entry-parts.ts";
 import { FIRST_REPLY, MessageIds, type Position } from "../message-ids.ts";
 import { ack, type Command } from "./command.ts";
+import { resumeAtCheckpoint } from "./streams.ts";
 
 export const ping: Command<"ping"> = (message, caller, reply) => {
   reply(() => {
@@ -27,16 +28,21 @@ export const heard = (): void => {};
 
 /**
  * Sends what a session missed after the message that the client saw last, and goes on live (RFC §19): of its session
- * now, or of one before that belongs to the same principal.
+ * now, or of one before that belongs to the same principal. A checkpoint stands for a message too.
  */
 export const resume: Command<"resume"> = async (message, caller, reply) => {
-  const { after_message_id } = message.payload;
+  const { after_message_id, checkpoint_id } = message.payload;
   const { engine, principal } = caller;
   const id = (message.session_id ?? caller.session.id) as SessionId;
   const session = id === caller.session.id ? caller.session : await engine.sessions.reclaim(id, principal);
   if (session === undefined) throw gone("the session is not known any more");
-  const position =
-    after_message_id === undefined ? { seq: 0, index: 0 } : await positionOf(engine, session, after_message_id);
+  let position: Position | undefined = { seq: 0, index: 0 };
+  if (after_message_id !== undefined) position = await positionOf(engine, session, after_message_id);
+  else if (checkpoint_id !== undefined) {
+    const place = await resumeAtCheckpoint(message, caller, session, checkpoint_id);
+    if (place === "elsewhere") return;
+    position = place;
+  }
   if (position === undefined || position.seq > session.feed.head || position.seq < session.ackedSeq) {
     throw gone("what came after that message is not known any more");
   }
