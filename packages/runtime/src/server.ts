@@ -235,12 +235,12 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents
     runtime: { kind: name, version, fingerprint: options.fingerprint },
     offered: () =>
       capabilitiesOf({
-        ...{ streaming: true, durable_jobs: true, binary_streams: true, subscriptions: true, artifacts: true },
+        ...{ streaming: true, durable_jobs: true, binary_streams: true, checkpoints: true, subscriptions: true, artifacts: true },
         agent_handoff: options.fingerprint !== undefined || options.handoff !== undefined,
         anonymous: options.anonymousPrincipal !== undefined,
         ...{ human_input: true, interrupt: true },
         extensions: [QUORUM_EXTENSION, ...(options.capabilities.extensions ?? [])],
-        binary_encoding: ["base64"],
+        binary_encoding: ["base64", "sidecar"],
         heartbeat_interval_seconds: options.heartbeatIntervalSeconds ?? 30,
         heartbeat_recovery: options.heartbeatRecovery ?? "fail",
         artifact_retention: options.artifactRetention ?? DEFAULT_ARTIFACT_RETENTION,

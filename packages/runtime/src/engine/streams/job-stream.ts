@@ -30,7 +30,7 @@ export interface OpenStreamOptions<Kind extends StreamKind = StreamKind> {
   readonly kind: Kind;
   /** Default: that of the kind; `text/plain`, `application/octet-stream` or `application/json`. */
   readonly contentType?: string;
-  /** How the content is encoded, for its readers' information. Default: `utf-8`, or `base64` for bytes. */
+  /** How text is encoded, for its readers' information. Default: `utf-8`. The wire says how it carries bytes. */
   readonly encoding?: string;
   /** Which streams of a session wait for which while its connection is congested (RFC §6.5). Default: `normal`. */
   readonly priority?: Priority;
@@ -70,6 +70,8 @@ export interface StreamTools {
 /** Text of a header, and nothing that could be taken for two. */
 const HEADER = /^[\x20-\x7e]{1,256}$/;
 const MAX_REASON = 256;
+/** How the wire carries bytes. */
+const OF_BYTES: ReadonlySet<string> = new Set(["base64", "sidecar"]);
 
 export class OpenStream implements JobStream {
   readonly id = newStreamId();
@@ -97,7 +99,8 @@ export class OpenStream implements JobStream {
   /** Writes the opening. `isThoughts`: what the job says with `context.thought`. */
   constructor(job: Job, options: OpenStreamOptions & { readonly isThoughts?: boolean }, tools: StreamTools) {
     const { kind, isThoughts = false, priority = "normal" } = options;
-    const { contentType = CONTENT_TYPES[kind], encoding = kind === "binary" ? "base64" : "utf-8" } = options;
+    const { contentType = CONTENT_TYPES[kind] } = options;
+    const encoding = kind === "binary" ? "base64" : (options.encoding ?? "utf-8");
     this.job = job;
     this.kind = kind;
     this.isCancellable = !isThoughts;
@@ -293,7 +296,10 @@ export class OpenStream implements JobStream {
 }
 
 /** Throws {@link InvalidRequestError} for names that are none. */
-export function assertStreamOptions({ contentType, encoding }: OpenStreamOptions): void {
+export function assertStreamOptions({ kind, contentType, encoding }: OpenStreamOptions): void {
+  if (encoding !== undefined && OF_BYTES.has(encoding) && kind !== "binary") {
+    throw new InvalidRequestError("only bytes are encoded as base64");
+  }
   for (const name of [contentType, encoding]) {
     if (name === undefined || HEADER.test(name)) continue;
     throw new InvalidRequestError("a content type and an encoding are 1 to 256 printable ASCII characters");

@@ -136,7 +136,8 @@ export class Connection10 implements WireConnection {
     });
     const { schemes, anonymousPrincipal } = settings;
     const door = new Door({ schemes, anonymousPrincipal, peer: transport.peer });
-    this.#handshake = new Handshake10({ settings, sessions, door, ready });
+    const offered = (): Capabilities10 => offeredOver(transport, settings.offered());
+    this.#handshake = new Handshake10({ settings: { ...settings, offered }, sessions, door, ready });
     const late = (): void => this.#reject(new InvalidRequestError("no session.open in time"), undefined);
     this.#stopHandshakeTimer = clock.setTimer(late, settings.handshakeTimeoutMs);
     void transport.closed.then(() => this.#close("transport", "the transport is gone"));
@@ -381,6 +382,7 @@ export class Connection10 implements WireConnection {
 
   #admit(message: ClientMessage10, opened: Opened): void {
     const { session, identity, capabilities } = opened;
+    if (carriesSidecar(capabilities, this.#transport)) this.#outbox.useSidecars();
     const outlet = this.#outbox.outlet(session, { isOwn: true });
     this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
     const caller: Caller = {
@@ -419,6 +421,7 @@ export class Connection10 implements WireConnection {
       sink: outlet,
       // The child's first entry tells of it.
       announce: (_acceptance: Acceptance) => {},
+      beat: (job, deadlineMs) => this.#admitted?.heartbeats.beat(job, session.id, deadlineMs),
       displaced: () => this.#displaced(session),
     };
     this.#carried.push({ session, link });
@@ -527,6 +530,10 @@ export class Connection10 implements WireConnection {
 }
 
 const isHandshake = (type: unknown): boolean => type === "session.open" || type === "session.authenticate";
+
+/** What can be offered on a carrier that may have no binary frames (RFC §11.3). */
+const offeredOver = (transport: Transport, capabilities: Capabilities10): Capabilities10 =>
+  transport.carriesBinary ? capabilities : { ...capabilities, binary_encoding: ["base64"] };
 
 const carriesSidecar = ({ binary_encoding }: Capabilities10, transport: Transport): boolean =>
   transport.carriesBinary && (binary_encoding ?? []).includes("sidecar");

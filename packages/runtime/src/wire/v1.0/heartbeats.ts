@@ -33,13 +33,14 @@ export class Heartbeats {
     this.#stopTimer();
   }
 
-  /** Tells of one job, now. */
-  beat(job: Job, sessionId: Session["id"]): void {
+  /** Tells of one job, now: `deadlineMs` is when the next sign of its agent is due, by default that of this connection. */
+  beat(job: Job, sessionId: Session["id"], deadlineMs?: number): void {
     const { outbox, intervalSeconds } = this.#options;
+    if (outbox.isCongested) return;
     const sequence = this.#sequences.get(job) ?? 0;
     this.#sequences.set(job, sequence + 1);
     const state = job.isBlocked ? "blocked" : "running";
-    const payload = { sequence, deadline_ms: 2 * intervalSeconds * MS_PER_SECOND, state };
+    const payload = { sequence, deadline_ms: deadlineMs ?? 2 * intervalSeconds * MS_PER_SECOND, state };
     outbox.send("job.heartbeat", payload, { session_id: sessionId, job_id: job.id, trace_id: job.traceId });
   }
 

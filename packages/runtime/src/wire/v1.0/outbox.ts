@@ -37,6 +37,7 @@ export class Outbox10 {
   #own: Outlet | undefined;
   #isClosed = false;
   #queuedFrames = 0;
+  #hasSidecars = false;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -47,6 +48,15 @@ export class Outbox10 {
   address(arcp: string, profile: Profile10): void {
     this.#arcp = arcp;
     this.#profile = profile;
+  }
+
+  /** Bytes go beside their envelopes, in binary frames, from now on (RFC §11.3). */
+  useSidecars(): void {
+    this.#hasSidecars = true;
+  }
+
+  get hasSidecars(): boolean {
+    return this.#hasSidecars;
   }
 
   /** The feed of `session` through this connection; `isOwn`: everything else that leaves belongs to it too. */
@@ -110,6 +120,13 @@ export class Outbox10 {
   write(frame: string): void {
     if (this.#isClosed) return;
     this.#transport.send(frame);
+    this.#queuedFrames += 1;
+  }
+
+  /** Right after the envelope that it belongs to: nothing else may stand between the two. */
+  writeBinary(bytes: Uint8Array): void {
+    if (this.#isClosed) return;
+    this.#transport.sendBinary(bytes);
     this.#queuedFrames += 1;
   }
 
@@ -238,9 +255,12 @@ export class Outlet implements FeedSink {
   }
 
   #write(seq: number, traceId: string, voice: Voice, entry: Entry): void {
-    for (const { index, text } of this.spelling.frames(seq, traceId, voice, entry)) {
+    const frames = this.spelling.frames(seq, traceId, voice, entry, { hasSidecars: this.#outbox.hasSidecars });
+    for (const { index, text, bytes } of frames) {
       const isKnown = seq === this.#after?.seq && (index <= this.#after.index || this.#after.index >= FIRST_REPLY);
-      if (!isKnown) this.#outbox.write(text);
+      if (isKnown) continue;
+      this.#outbox.write(text);
+      if (bytes !== undefined) this.#outbox.writeBinary(bytes);
     }
     this.#sentSeq = seq;
     while ((this.#waiting[0]?.seq ?? Number.POSITIVE_INFINITY) <= seq) this.#waiting.shift()?.run();

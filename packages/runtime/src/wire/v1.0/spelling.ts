@@ -11,6 +11,8 @@ export interface Frame10 {
   readonly index: number;
   readonly part: Part;
   readonly text: string;
+  /** The binary frame that follows it (RFC §11.3). */
+  readonly bytes: Uint8Array | undefined;
 }
 
 export class Spelling10 {
@@ -33,11 +35,18 @@ export class Spelling10 {
     this.ids = new MessageIds(options.salt);
   }
 
-  /** The frames that carry `entry` as number `seq`, in order. */
-  frames(seq: number, traceId: string, voice: Voice, entry: Entry): readonly Frame10[] {
+  /** The frames that carry `entry` as number `seq`, in order. `hasSidecars`: bytes stand beside their envelopes. */
+  frames(
+    seq: number,
+    traceId: string,
+    voice: Voice,
+    entry: Entry,
+    { hasSidecars = false }: { readonly hasSidecars?: boolean } = {},
+  ): readonly Frame10[] {
     const timestamp = new Date(entry.ts).toISOString();
     return partsOf(entry, voice, this.profile).map((part, index) => {
-      const { type, payload, streamId, priority } = part;
+      const { type, streamId, priority } = part;
+      const { payload, bytes } = hasSidecars ? beside(part) : { payload: part.payload, bytes: undefined };
       const correlationId = part.correlationId ?? (part.isAnswer ? voice.commandId : undefined);
       const causationId = part.causationId ?? voice.commandId;
       const envelope = {
@@ -51,7 +60,7 @@ export class Spelling10 {
         ...(priority !== undefined && !this.profile.wrapsNames && { priority }),
         payload,
       };
-      return { index, part, text: JSON.stringify(envelope) };
+      return { index, part, text: JSON.stringify(envelope), bytes };
     });
   }
 
@@ -63,4 +72,14 @@ export class Spelling10 {
     }
     return this.#spanId;
   }
+}
+
+/** A payload without the bytes in it, and the bytes. */
+function beside({ type, payload }: Part): Pick<Frame10, "bytes"> & Pick<Part, "payload"> {
+  const { data, ...rest } = payload;
+  const isStream = type === "stream.chunk" || type === "stream.open";
+  if (!isStream || payload["encoding"] !== "base64") return { payload, bytes: undefined };
+  if (typeof data !== "string") return { payload: { ...payload, encoding: "sidecar" }, bytes: undefined };
+  const bytes = Buffer.from(data, "base64");
+  return { payload: { ...rest, encoding: "sidecar", byte_length: bytes.length }, bytes };
 }

@@ -1,9 +1,9 @@
 /** Streams and checkpoints: `backpressure`, `checkpoint.create`, `checkpoint.restore` (RFC §11, §19). */
 import { InvalidRequestError } from "@arcp/core";
-import { CanonicalError } from "@arcp/core/v1.0";
+import { CanonicalError, errorToV10 } from "@arcp/core/v1.0";
 import type { Session } from "../../../engine/session.ts";
 import type { Position } from "../message-ids.ts";
-import { ack, type Caller, type Command } from "./command.ts";
+import { ack, type Caller, type Command, requireCapability } from "./command.ts";
 import { tellRepeated } from "./jobs.ts";
 
 /** Callers that have slowed a stream down. */
@@ -24,19 +24,27 @@ export const backpressure: Command<"backpressure"> = (message, caller) => {
   caller.whenClosed(() => streams.forget(id));
 };
 
-/** RFC §19: the agent is asked for a checkpoint. Answered when it is durable; `job.checkpoint` tells of it before. */
-export const checkpointCreate: Command<"checkpoint.create"> = async (message, caller, reply) => {
+/**
+ * RFC §19: the agent is asked for a checkpoint. Answered when it is durable; `job.checkpoint` tells of it before. Other
+ * commands do not wait for the agent.
+ */
+export const checkpointCreate: Command<"checkpoint.create"> = (message, caller) => {
   const { job_id, id: commandId } = message;
   const { label } = message.payload;
+  requireCapability(caller, "checkpoints");
   if (job_id === undefined) throw new InvalidRequestError("job_id: expected the job that a checkpoint is wanted of");
   const asked = { commandId, ...(label !== undefined && { label }) };
-  const { checkpointId } = await caller.engine.checkpoints.request(caller.session, job_id, asked);
-  reply(() => ack(caller, message, { checkpoint_id: checkpointId, job_id }));
+  caller.engine.checkpoints.request(caller.session, job_id, asked).then(
+    ({ checkpointId }) => ack(caller, message, { checkpoint_id: checkpointId, job_id }),
+    (error) => void caller.outbox.reply(message, "nack", { ...errorToV10(error), ack_for: commandId }),
+  );
 };
 
 /** RFC §19: another job goes on from a checkpoint. Answered with its `job.accepted`. */
-export const checkpointRestore: Command<"checkpoint.restore"> = (message, caller) =>
-  restore(message, caller, message.payload.checkpoint_id);
+export const checkpointRestore: Command<"checkpoint.restore"> = (message, caller) => {
+  requireCapability(caller, "checkpoints");
+  return restore(message, caller, message.payload.checkpoint_id);
+};
 
 type Restoring = Parameters<Command<"checkpoint.restore">>[0] | Parameters<Command<"resume">>[0];
 
