@@ -7,48 +7,63 @@ import type { Logger } from "@arcp/core";
 /** Requests that wait at which no more are read. */
 const MAX_WAITING = 256;
 
-export class RequestLane {
-  readonly #setReading: (reads: boolean) => void;
-  readonly #isCongested: () => boolean;
-  readonly #drained: () => Promise<void>;
-  readonly #logger: Logger;
-  #last: Promise<void> = Promise.resolve();
-  #waiting = 0;
+/** A request that waits for its turn. */
+export interface Waiting<Order> {
+  readonly order: Order;
+  readonly run: () => Promise<void>;
+}
+
+export interface RequestLaneOptions<Order> {
+  readonly setReading: (reads: boolean) => void;
+  readonly isCongested: () => boolean;
+  readonly drained: () => Promise<void>;
+  readonly logger: Logger;
+  /** Which of those that wait is next, by its place. Default: the first. */
+  readonly next?: (waiting: readonly Waiting<Order>[]) => number;
+}
+
+export class RequestLane<Order = undefined> {
+  readonly #options: RequestLaneOptions<Order>;
+  readonly #waiting: Waiting<Order>[] = [];
+  #isRunning = false;
   #isReading = true;
   #draining: Promise<void> | undefined;
 
-  constructor(options: {
-    readonly setReading: (reads: boolean) => void;
-    readonly isCongested: () => boolean;
-    readonly drained: () => Promise<void>;
-    readonly logger: Logger;
-  }) {
-    this.#setReading = options.setReading;
-    this.#isCongested = options.isCongested;
-    this.#drained = options.drained;
-    this.#logger = options.logger;
+  constructor(options: RequestLaneOptions<Order>) {
+    this.#options = options;
   }
 
-  /** Runs `task` after those before it. A task reports its own failures. */
-  add(task: () => Promise<void>): void {
-    this.#waiting += 1;
+  /** Runs `run` in its turn. A request reports its own failures. */
+  add(run: () => Promise<void>, ...[order]: Order extends undefined ? [] : [order: Order]): void {
+    this.#waiting.push({ order: order as Order, run });
     this.#update();
-    this.#last = this.#last
-      .then(task)
-      .catch((error) => this.#logger.error({ err: error, invariant: true }, "a request threw"))
-      .then(() => {
-        this.#waiting -= 1;
-        return this.#isCongested() ? this.#drain() : this.#update();
-      });
+    if (!this.#isRunning) void this.#runAll();
   }
 
   /** Something went out that no request waited for: nothing more is read while it has not left. */
   pace(): void {
-    if (this.#draining === undefined && this.#isCongested()) void this.#drain();
+    if (this.#draining === undefined && this.#options.isCongested()) void this.#drain();
+  }
+
+  async #runAll(): Promise<void> {
+    this.#isRunning = true;
+    // Never in the turn of the frame that brought it.
+    await undefined;
+    while (this.#waiting.length > 0) {
+      const [next] = this.#waiting.splice(this.#options.next?.(this.#waiting) ?? 0, 1);
+      try {
+        await next?.run();
+      } catch (error) {
+        this.#options.logger.error({ err: error, invariant: true }, "a request threw");
+      }
+      if (this.#options.isCongested()) await this.#drain();
+      else this.#update();
+    }
+    this.#isRunning = false;
   }
 
   #drain(): Promise<void> {
-    this.#draining ??= this.#drained().finally(() => {
+    this.#draining ??= this.#options.drained().finally(() => {
       this.#draining = undefined;
       this.#update();
     });
@@ -58,9 +73,9 @@ export class RequestLane {
 
   #update(): void {
     const limit = this.#isReading ? MAX_WAITING : MAX_WAITING / 2;
-    const reads = this.#draining === undefined && this.#waiting < limit;
+    const reads = this.#draining === undefined && this.#waiting.length < limit;
     if (reads === this.#isReading) return;
     this.#isReading = reads;
-    this.#setReading(reads);
+    this.#options.setReading(reads);
   }
 }

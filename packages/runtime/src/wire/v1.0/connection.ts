@@ -30,13 +30,13 @@ import {
   hasCorePrefix,
   isExtensionType,
   type MessageOf10,
+  priorityRank,
 } from "@arcp/core/v1.0";
 import type { AuthSchemes, VerifiedIdentity } from "../../auth/auth-schemes.ts";
 import { CredentialWatch } from "../../auth/credential-watch.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Acceptance, Link, Session } from "../../engine/session.ts";
 import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
-import { ReplyOrder } from "../reply-order.ts";
 import { RequestLane } from "../request-lane.ts";
 import type { WireConnection } from "../wire-connection.ts";
 import type { Caller } from "./commands/command.ts";
@@ -45,6 +45,7 @@ import { Door } from "./door.ts";
 import { Handshake10, type HandshakeOutcome, type HandshakeSettings10, type Opened } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { Outbox10, type Outlet } from "./outbox.ts";
+import { type CommandOrder, Priorities } from "./priorities.ts";
 import { type Profile10, profileNamed, profileOf10 } from "./profiles.ts";
 import { SeenCommands } from "./seen-commands.ts";
 import { Sidecars } from "./sidecars.ts";
@@ -100,8 +101,8 @@ export class Connection10 implements WireConnection {
   readonly #logger: Logger;
   readonly #state = new SessionState();
   readonly #outbox: Outbox10;
-  readonly #replies = new ReplyOrder();
-  readonly #lane: RequestLane;
+  readonly #priorities: Priorities;
+  readonly #lane: RequestLane<CommandOrder>;
   readonly #handshake: Handshake10;
   readonly #carried: Carried[] = [];
   readonly #endTasks: (() => void)[] = [];
@@ -128,11 +129,13 @@ export class Connection10 implements WireConnection {
     const { maxBufferedBytes, maxBufferedEvents } = settings;
     const { store, clock, sessions, ready } = engine;
     this.#outbox = new Outbox10({ transport, clock, logger, store, maxBufferedBytes, maxBufferedEvents });
-    this.#lane = new RequestLane({
+    this.#priorities = new Priorities(clock);
+    this.#lane = new RequestLane<CommandOrder>({
       setReading: (reads) => (reads ? transport.resume() : transport.pause()),
       isCongested: () => this.#outbox.isCongested,
       drained: () => this.#outbox.drained(),
       logger,
+      next: (waiting) => this.#priorities.next(waiting),
     });
     const { schemes, anonymousPrincipal } = settings;
     const door = new Door({ schemes, anonymousPrincipal, peer: transport.peer });
@@ -227,7 +230,10 @@ export class Connection10 implements WireConnection {
     }
     const handler = this.#handlers.get(type);
     if (handler) {
-      this.#lane.add(async () => this.#runHandler(handler, frame));
+      this.#lane.add(async () => this.#runHandler(handler, frame), {
+        rank: priorityRank(undefined),
+        subject: undefined,
+      });
       return;
     }
     if (!Object.hasOwn(COMMANDS, type) && !isHandshake(type)) {
@@ -268,26 +274,23 @@ export class Connection10 implements WireConnection {
     if (message.type === "artifact.put" && message.payload.encoding === "sidecar" && caller.carriesSidecar) {
       this.#sidecars.expect(message.id);
     }
-    const reply = this.#replies.open();
-    let hasReplied = false;
-    const once = (send: () => void): void => {
-      hasReplied = true;
-      reply(send);
-    };
-    const command = COMMANDS[message.type] as (message: ClientMessage10, caller: Caller, reply: typeof once) => unknown;
+    const command = COMMANDS[message.type] as (
+      message: ClientMessage10,
+      caller: Caller,
+      reply: (send: () => void) => void,
+    ) => unknown;
     this.#lane.add(async () => {
       if (this.#state.phase !== "accepted") return;
       try {
-        await command(message, caller, once);
-        if (!hasReplied) reply(() => {});
+        await command(message, caller, (send) => send());
       } catch (error) {
         const failure = ARCPError.from(error);
         if (failure.cause !== undefined) this.#logger.error({ err: failure.cause }, "a command failed");
         // It was not carried out: the same message may be tried again.
         if (failure.retryable) seen.forget(message.id);
-        once(() => this.#nack(message, failure));
+        this.#nack(message, failure);
       }
-    });
+    }, this.#priorities.orderOf(message));
   }
 
   #nack(command: { readonly id?: string; readonly trace_id?: unknown }, error: ARCPError): void {
@@ -311,7 +314,7 @@ export class Connection10 implements WireConnection {
       return;
     }
     this.#malformed += 1;
-    this.#replies.open()(() => this.#nack(referenceOf(frame), error));
+    this.#nack(referenceOf(frame), error);
     if (this.#malformed >= MAX_MALFORMED) this.evict("INVALID_ARGUMENT", "too many malformed frames");
   }
 

@@ -280,6 +280,12 @@ export class Connection implements Link, WireConnection {
         this.#lane.add(async () => leave());
         return;
       }
+      case "x-vendor.arcp.human.input.response":
+      case "x-vendor.arcp.human.choice.response":
+      case "x-vendor.arcp.permission.grant":
+      case "x-vendor.arcp.permission.deny":
+        this.#request(message, (reply) => requests.answer(message, reply));
+        return;
       case "session.hello":
       case "session.resume":
         throw new InvalidRequestError("the session is open already");
@@ -378,11 +384,11 @@ export class Connection implements Link, WireConnection {
     this.#stopHandshakeTimer();
     this.sink.bind(session);
     this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
-    const { submission, observation, cancellation, credentials } = this.#engine;
+    const { submission, observation, cancellation, credentials, people } = this.#engine;
     this.#admitted = {
       session,
       requests: new Requests({
-        ...{ session, outbox: this.sink, submission, observation, cancellation },
+        ...{ session, outbox: this.sink, submission, observation, cancellation, interactions: people.interactions },
         credentialsOf: (jobId) => credentials.liveFor(jobId),
         mayHaveSecrets: () => this.#mayHaveSecrets(session),
       }),

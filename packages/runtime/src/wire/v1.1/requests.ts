@@ -1,7 +1,16 @@
 /** What an admitted client asks for: each request checked against what was negotiated, carried out, and answered. */
-import { InvalidRequestError, type JobId, type JsonObject, type MessageOf, parseTrace } from "@arcp/core";
+import {
+  EXTENSION_FEATURE,
+  InvalidRequestError,
+  type JobId,
+  type JsonObject,
+  type MessageOf,
+  parseTrace,
+} from "@arcp/core";
 import type { Cancellation } from "../../engine/cancellation.ts";
 import { credentialPayload, type LiveCredential } from "../../engine/credentials/answer.ts";
+import type { Answer } from "../../engine/interactions/answer.ts";
+import type { Interactions } from "../../engine/interactions/interactions.ts";
 import type { ListedJob, Observation, Subscribed } from "../../engine/observation.ts";
 import type { Acceptance, Session } from "../../engine/session.ts";
 import type { Submission, SubmitRequest } from "../../engine/submission.ts";
@@ -16,6 +25,7 @@ export interface RequestsOptions {
   readonly submission: Submission;
   readonly observation: Observation;
   readonly cancellation: Cancellation;
+  readonly interactions: Interactions;
   /** The secrets of a live job (§9.8). */
   readonly credentialsOf: (jobId: JobId) => readonly LiveCredential[];
   /** May this connection carry secrets? */
@@ -120,6 +130,17 @@ export class Requests {
     reply(() => this.#outbox.reply(message, "session.jobs", payload));
   }
 
+  /** RFC §12, §15.4: what people say to a question that came as an event. */
+  async answer(message: AnswerMessage, reply: Reply): Promise<void> {
+    this.#assertNegotiated(EXTENSION_FEATURE);
+    const { answer, respondedBy, respondedAt } = answerOf(message);
+    const status = await this.#options.interactions.answer({
+      ...{ session: this.#session, questionId: message.payload.request_id, messageId: message.id },
+      ...{ answer, respondedBy, respondedAt },
+    });
+    reply(() => this.#outbox.reply(message, "x-vendor.arcp.ack", { status }));
+  }
+
   /** §10.1. Nobody asked for it: it answers nothing. */
   announce({ jobId, traceId, payload }: Acceptance): void {
     const members = { job_id: jobId, trace_id: traceId };
@@ -148,6 +169,43 @@ export class Requests {
   #assertNegotiated(feature: string): void {
     if (this.#session.features.has(feature)) return;
     throw new InvalidRequestError(`the feature ${feature} was not negotiated`, { details: { feature } });
+  }
+}
+
+type AnswerMessage = MessageOf<
+  | "x-vendor.arcp.human.input.response"
+  | "x-vendor.arcp.human.choice.response"
+  | "x-vendor.arcp.permission.grant"
+  | "x-vendor.arcp.permission.deny"
+>;
+
+interface SaidBy {
+  readonly answer: Answer;
+  readonly respondedBy: string | undefined;
+  readonly respondedAt?: string | undefined;
+}
+
+function answerOf(message: AnswerMessage): SaidBy {
+  switch (message.type) {
+    case "x-vendor.arcp.human.input.response": {
+      const { value, responded_by: respondedBy, responded_at: respondedAt } = message.payload;
+      return { answer: { kind: "input", value }, respondedBy, respondedAt };
+    }
+    case "x-vendor.arcp.human.choice.response": {
+      const { choice_id: choiceId, responded_by: respondedBy, responded_at: respondedAt } = message.payload;
+      return { answer: { kind: "choice", choiceId }, respondedBy, respondedAt };
+    }
+    case "x-vendor.arcp.permission.grant": {
+      const { permission, resource, operation, lease_seconds, expires_at, granted_by } = message.payload;
+      const expiresAt = expires_at === undefined ? undefined : Date.parse(expires_at);
+      const answer = { kind: "permission", granted: true, scope: { permission, resource, operation } } as const;
+      return { answer: { ...answer, leaseSeconds: lease_seconds, expiresAt }, respondedBy: granted_by };
+    }
+    case "x-vendor.arcp.permission.deny": {
+      const { permission, resource, operation, reason, denied_by } = message.payload;
+      const scope = { permission, resource, operation };
+      return { answer: { kind: "permission", granted: false, scope, reason }, respondedBy: denied_by };
+    }
   }
 }
 
