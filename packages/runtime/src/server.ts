@@ -235,7 +235,14 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents
     runtime: { kind: name, version, fingerprint: options.fingerprint },
     offered: () =>
       capabilitiesOf({
-        ...{ streaming: true, durable_jobs: true, binary_streams: true, checkpoints: true, subscriptions: true, artifacts: true },
+        ...{
+          streaming: true,
+          durable_jobs: true,
+          binary_streams: true,
+          checkpoints: true,
+          subscriptions: true,
+          artifacts: true,
+        },
         agent_handoff: options.fingerprint !== undefined || options.handoff !== undefined,
         anonymous: options.anonymousPrincipal !== undefined,
         ...{ human_input: true, interrupt: true },
