@@ -5,7 +5,8 @@ import { startHarness } from "../support/harness.ts";
 import type { RawClient10 } from "../support/raw-client-10.ts";
 
 /** Something that takes its time, so that what follows has to wait. */
-const busy = (client: RawClient10): string => client.send("artifact.put", { media_type: "text/plain", data: "eA==" });
+const busy = (client: RawClient10): string =>
+  client.send("artifact.put", { media_type: "text/plain", data: "eA==" }, { priority: "critical" });
 
 /** The names of pings in the order of their answers. */
 async function answered(client: RawClient10, count: number): Promise<string[]> {
