@@ -65,7 +65,23 @@ export {
   type DelegationCaps,
   type DelegationResult,
 } from "./engine/delegation.ts";
+export type { Grant } from "./engine/grants/grant.ts";
+export type { PermissionOptions } from "./engine/grants/grants.ts";
+export { DEFAULT_GRANT_POLICY, type GrantPolicy, type MaxElevation } from "./engine/grants/policy.ts";
 export type { HandoffConnector, HandoffReceipt, HandoffRequest } from "./engine/handoff.ts";
+export {
+  type AnsweringSession,
+  type InteractionPolicy,
+  QUORUM_EXTENSION,
+  type QuestionView,
+} from "./engine/interactions/audience.ts";
+export type { InterruptHandler, Interruption } from "./engine/interactions/interrupts.ts";
+export type {
+  ChoiceOption,
+  HumanChoiceOptions,
+  HumanInputOptions,
+  QuestionOptions,
+} from "./engine/interactions/request.ts";
 export type { Job } from "./engine/job.ts";
 export type {
   ArtifactContent,
@@ -86,7 +102,9 @@ export { assertLeaseSubset, isLeaseSubset, type LeaseSubsetOptions } from "./eng
 export { canonicalizeTarget } from "./engine/lease/target.ts";
 export type { JobAuthorizationPolicy, JobView } from "./engine/observation.ts";
 export type { Amounts, Guard, Operation, OperationCost, OperationOptions } from "./engine/operation.ts";
+export type { HumanChoice, HumanInput, Provenance } from "./engine/people.ts";
 export type { FinalizeOptions, ResultStream, WriteOptions } from "./engine/result-stream.ts";
+export type { RetryTerms } from "./engine/retry.ts";
 export type { LeasePolicy } from "./engine/submission.ts";
 export type { Tool, ToolContext } from "./engine/tools.ts";
 export type { AgentFileSystemOptions } from "./operations/files/agent-file-system.ts";

@@ -7,6 +7,7 @@ import {
   InvalidRequestError,
 } from "@arcp/core";
 import type { JobContext } from "./job-context.ts";
+import { assertRetryTerms, type RetryTerms } from "./retry.ts";
 import { assertHeartbeatTerms, type HeartbeatTerms } from "./watchdog.ts";
 
 /** Does the work of a job. What it returns is the job's result; what it throws is the job's error. */
@@ -20,6 +21,8 @@ export interface AgentOptions {
    * without one they fail with `HEARTBEAT_LOST`, or are blocked until there is one. Default: it is not watched.
    */
   readonly heartbeat?: HeartbeatTerms;
+  /** Calls it again after failures that may pass (RFC §10.1). Default: it is called once. */
+  readonly retry?: RetryTerms;
 }
 
 /** One version of one agent. A job keeps the one that it was accepted with. */
@@ -29,6 +32,8 @@ export interface Agent {
   readonly handler: AgentHandler;
   /** `undefined`: nobody watches it. */
   readonly heartbeat: HeartbeatTerms | undefined;
+  /** `undefined`: it is called once. */
+  readonly retry: RetryTerms | undefined;
 }
 
 /** What an agent that was registered without a version is listed as. */
@@ -48,12 +53,14 @@ export class AgentRegistry {
   register(reference: string, handler: AgentHandler, options: AgentOptions = {}): void {
     const { name, version = UNVERSIONED } = parseReference(reference);
     if (options.heartbeat !== undefined) assertHeartbeatTerms(options.heartbeat);
+    if (options.retry !== undefined) assertRetryTerms(options.retry);
     let versions = this.#agents.get(name);
     if (versions === undefined) {
       versions = { byVersion: new Map(), defaultVersion: version, isPinned: false };
       this.#agents.set(name, versions);
     }
-    versions.byVersion.set(version, { name, version, handler, heartbeat: options.heartbeat });
+    const { heartbeat, retry } = options;
+    versions.byVersion.set(version, { name, version, handler, heartbeat, retry });
     if (options.isDefault === true || !versions.isPinned) {
       versions.defaultVersion = version;
       versions.isPinned = options.isDefault === true;

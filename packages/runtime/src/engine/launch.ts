@@ -14,6 +14,7 @@ import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import { Budget } from "./lease/budget.ts";
 import { parseInstant } from "./lease/constraints.ts";
+import { withRetries } from "./retry.ts";
 import type { Acceptance } from "./session.ts";
 import { JobSpans } from "./spans.ts";
 import { measure } from "./standard-metrics.ts";
@@ -130,7 +131,11 @@ export class Launch {
     if (agent.heartbeat !== undefined) watchdogs.watch(job, agent.heartbeat);
     job.start(async () => {
       try {
-        return context.complete(await agent.handler(input, context));
+        const { retry } = agent;
+        if (retry === undefined) return context.complete(await agent.handler(input, context));
+        const call = async (): Promise<unknown> => agent.handler(input, context);
+        const tools = { clock: jobTools.clock, random: Math.random, mayRepeat: () => !context.hasResultPieces };
+        return context.complete(await withRetries(job, retry, call, tools));
       } finally {
         const last = checkpoints.lastOf(job);
         if (last !== undefined) await last;
