@@ -1,11 +1,13 @@
 import { ARCPClient } from "@arcp/client";
 import {
+  EXTENSION_FEATURE,
   InvalidRequestError,
   silentLogger,
   TimeoutError,
   type Transport,
   TransportError,
   UnauthenticatedError,
+  V1_1_FEATURES,
 } from "@arcp/core";
 import { describe, expect, it } from "vitest";
 import { covers } from "../support/covers.ts";
@@ -43,7 +45,7 @@ describe("the handshake", () => {
     await client.close();
   });
 
-  it("offers the eleven features and uses the intersection", async () => {
+  it("offers the eleven features, and to answer questions, and uses the intersection", async () => {
     covers("V11-6.2-05", "V11-6.2-07", "V11-6.2-08");
     const runtime = new FakeRuntime();
     const client = new ARCPClient({ token: "t", features: ["ack", "subscribe", "heartbeat"] });
@@ -56,7 +58,8 @@ describe("the handshake", () => {
     expect([...(client.session?.features ?? [])].sort()).toEqual(["ack", "heartbeat"]);
     await client.close();
     const all = await connected();
-    expect(all.runtime.received[0]?.payload.capabilities.features).toHaveLength(11);
+    const offered = [...V1_1_FEATURES, EXTENSION_FEATURE];
+    expect(all.runtime.received[0]?.payload.capabilities.features).toEqual(offered);
     await all.client.close();
   });
 

@@ -1,5 +1,9 @@
 /** A job whose agent asks people, and what a test needs to look at that. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { sqliteStore } from "@arcp/runtime";
+import Database from "better-sqlite3";
 import { type Harness, type HarnessOptions, startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { Puppet, type Run } from "../support/puppet.ts";
@@ -13,19 +17,52 @@ export interface Asking extends AsyncDisposable {
   readonly client: RawClient10;
   readonly jobId: string;
   readonly run: Run;
+  /** The database. */
+  readonly file: string;
 }
 
 /** A runtime with a clock of its own and a job in a test's hands, asked for over wire 1.0. */
-export async function askingJob(server: HarnessOptions["server"] = {}): Promise<Asking> {
+export async function askingJob(server: HarnessOptions["server"] = {}, opening: object = {}): Promise<Asking> {
   const clock = new ManualClock();
   const puppet = new Puppet();
-  const harness = startHarness({ agents: { puppet: puppet.handler }, server: { clock, ...server } });
-  const client = await harness.rawSession10();
+  const directory = mkdtempSync(join(tmpdir(), "arcp-asking-"));
+  const file = join(directory, "journal.db");
+  const store = sqliteStore({ path: file });
+  const harness = startHarness({
+    agents: { puppet: puppet.handler },
+    server: { clock, eventLog: store, ...server },
+  });
+  const client = await harness.rawSession10("alice", opening);
   const { job_id } = await client.invoke("puppet");
   return {
-    ...{ harness, clock, puppet, client, jobId: String(job_id), run: await puppet.next() },
-    [Symbol.asyncDispose]: () => harness[Symbol.asyncDispose](),
+    ...{ harness, clock, puppet, client, file, jobId: String(job_id), run: await puppet.next() },
+    async [Symbol.asyncDispose]() {
+      await harness[Symbol.asyncDispose]();
+      await store.close();
+      rmSync(directory, { recursive: true });
+    },
   };
+}
+
+export interface AuditLine {
+  readonly at: number;
+  readonly action: string;
+  readonly principal: string;
+  // biome-ignore lint/suspicious/noExplicitAny: a test reads any member of the facts
+  readonly facts: any;
+}
+
+/** What the runtime has recorded for whoever audits, oldest first. */
+export async function auditOf({ file, client }: Asking): Promise<readonly AuditLine[]> {
+  // A reply leaves after what was written before it is durable.
+  await client.ask("session.list_jobs");
+  const database = new Database(file, { readonly: true });
+  try {
+    const rows = database.prepare("SELECT at, action, principal, facts FROM audit ORDER BY key").all();
+    return (rows as (AuditLine & { facts: string })[]).map((row) => ({ ...row, facts: JSON.parse(row.facts) }));
+  } finally {
+    database.close();
+  }
 }
 
 /** What became of a promise so far, without waiting for it. */
@@ -82,6 +119,3 @@ export const grant = (client: RawClient10, request: Frame10, payload: object = {
 
 export const deny = (client: RawClient10, request: Frame10, payload: object = {}): Promise<Frame10> =>
   client.ask("permission.deny", payload, { correlation_id: request.id });
-
-/** A store whose audit can be read. */
-export const auditedStore = () => sqliteStore();

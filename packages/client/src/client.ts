@@ -2,6 +2,7 @@ import {
   ARCPError,
   CancelledError,
   connectTransport,
+  EXTENSION_FEATURE,
   InvalidRequestError,
   type Transport,
   toJobId,
@@ -20,6 +21,14 @@ import { type ConnectionState, Link, type LinkOwner, type Reconnection } from ".
 import { Listeners } from "./listeners.ts";
 import { Numbering } from "./numbering.ts";
 import { type ClientOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import {
+  type AnswerStatus,
+  type Question,
+  type QuestionAnswer,
+  type QuestionEnd,
+  Questions,
+  toAnswerMessage,
+} from "./questions.ts";
 import type { ReconnectOptions, TransportFactory } from "./reconnect.ts";
 import { withRetry } from "./retry.ts";
 import type { ResumeInfo, Session, SessionFacts, WelcomePayload } from "./session.ts";
@@ -35,6 +44,14 @@ export interface ClientSignals {
   readonly event: JobEvent;
   /** A job of this session delegated to another one (§10), which runs in this session too. */
   readonly delegated: JobHandle;
+  /**
+   * A job of this principal, of this session or another one, asks people something (RFC §12, §15.4): see
+   * {@link ARCPClient.respond}. Questions that are open already when a session begins come with its first events:
+   * {@link ARCPClient.questions}.
+   */
+  readonly question: Question;
+  /** A question has ended, whoever answered it, or nobody. */
+  readonly questionEnd: QuestionEnd;
 }
 
 export interface ConnectOptions extends ClientOptions {
@@ -54,6 +71,10 @@ export class ARCPClient {
   readonly #jobs: JobBook;
   readonly #subscriptions: Subscriptions;
   readonly #inbound: Inbound;
+  readonly #questions = new Questions({
+    onQuestion: (question) => this.#listeners.emit("question", question),
+    onEnd: (end) => this.#listeners.emit("questionEnd", end),
+  });
   readonly #backlog = new Backlog(() => this.#updateReading());
   readonly #listeners: Listeners<ClientSignals>;
   readonly #sessionReaders = new Set<EventQueue<JobEvent>>();
@@ -85,6 +106,7 @@ export class ARCPClient {
       correlation: this.#correlation,
       numbering: new Numbering(this.#options, { onProblem, onBroken: (error) => this.#link.drop(error) }),
       subscriptions: this.#subscriptions,
+      questions: this.#questions,
       onEvent: (event) => this.#onEvent(event),
       onDelegated: ({ handle }) => this.#listeners.emit("delegated", handle),
       onUnwanted: (known) => this.#cancelUnwanted(known),
@@ -231,6 +253,26 @@ export class ARCPClient {
     );
   }
 
+  /** The questions of this principal's jobs that have not ended, oldest first: those that this session was told of. */
+  get questions(): readonly Question[] {
+    return this.#questions.open;
+  }
+
+  /**
+   * Answers a question (RFC §12, §15.4). Resolves with what became of the answer; a valid one that comes after another one
+   * is `ignored`. Rejects with the typed refusal: {@link InvalidRequestError} for an answer that does not keep the schema or
+   * is of another kind, after which the question is still open, and for a question that has ended without an answer. While
+   * the client reconnects, the answer waits.
+   */
+  async respond(questionId: string, answer: QuestionAnswer, options: WaitOptions = {}): Promise<AnswerStatus> {
+    requireFeature(this.#link.requireOpen().facts.features, EXTENSION_FEATURE, "an answer");
+    const { type, payload } = toAnswerMessage(questionId, answer);
+    return this.#correlation.answers.ask(
+      { type, isRepeatable: true, send: () => this.#link.send(type, payload) },
+      options.signal,
+    );
+  }
+
   /**
    * Acknowledges everything up to `seq` (§6.5). Needed only with `autoAck: false`. Throws {@link InvalidRequestError} for a
    * number that was not received, or if `ack` was not negotiated. Numbers below the last acknowledged one do nothing.
@@ -301,6 +343,7 @@ export class ARCPClient {
   #onOpen(before: Session | undefined): void {
     this.#correlation.resend();
     if (before === undefined) return;
+    this.#questions.clear();
     const mayReattach = this.#reconnection?.options.onExpired === "reattach" && this.session?.features.has("subscribe");
     this.#subscriptions.move(before, mayReattach === true);
   }

@@ -16,6 +16,7 @@ import {
 import type { KnownJob } from "./job-book.ts";
 import type { JobPage } from "./job-list.ts";
 import type { SubscribedJob } from "./job-subscription.ts";
+import type { AnswerStatus } from "./questions.ts";
 
 /** What a reply says about its request. */
 export interface Correlators {
@@ -48,7 +49,7 @@ const strings = (...values: readonly unknown[]): readonly string[] =>
 
 /** A request on its way. */
 export interface Request {
-  readonly type: "job.submit" | "job.subscribe" | "job.cancel" | "session.list_jobs";
+  readonly type: "job.submit" | "job.subscribe" | "job.cancel" | "session.list_jobs" | `x-vendor.arcp.${string}`;
   /** Sends it, for the first time or again after the connection was lost. Returns the id of the message. */
   readonly send: () => MessageId;
   /** Has sending it twice the effect of sending it once? */
@@ -215,16 +216,18 @@ export class Correlation {
   readonly subscribes: Lane<SubscribedJob>;
   readonly cancels: Lane<void>;
   readonly lists: Lane<JobPage>;
+  readonly answers: Lane<AnswerStatus>;
 
   constructor(owner: LaneOwner) {
     this.submits = new Lane(owner);
     this.subscribes = new Lane(owner);
     this.cancels = new Lane(owner);
     this.lists = new Lane(owner);
+    this.answers = new Lane(owner);
   }
 
   get #lanes(): readonly Pick<Lane<never>, "size" | "matchExactly" | "matchJob" | "match" | "reject" | "rejectAll">[] {
-    return [this.submits, this.subscribes, this.cancels, this.lists];
+    return [this.submits, this.subscribes, this.cancels, this.lists, this.answers];
   }
 
   /** How many callers wait for a reply. */
@@ -270,11 +273,11 @@ export class Correlation {
   }
 
   disconnect(): void {
-    for (const lane of [this.submits, this.subscribes, this.cancels, this.lists]) lane.disconnect();
+    for (const lane of [this.submits, this.subscribes, this.cancels, this.lists, this.answers]) lane.disconnect();
   }
 
   resend(): void {
-    for (const lane of [this.submits, this.subscribes, this.cancels, this.lists]) lane.resend();
+    for (const lane of [this.submits, this.subscribes, this.cancels, this.lists, this.answers]) lane.resend();
   }
 
   /** The only kind of request that an error without a correlator can mean. */

@@ -6,6 +6,7 @@ import type { JobBook, KnownJob } from "./job-book.ts";
 import { type JobEvent, toJobEvent } from "./job-events.ts";
 import { readJobPage } from "./job-list.ts";
 import { type NumberedMessage, type Numbering, seqOf } from "./numbering.ts";
+import type { AnswerStatus, Questions } from "./questions.ts";
 import { RecentIds } from "./recent-ids.ts";
 import type { Session } from "./session.ts";
 import type { Subscriptions } from "./subscriptions.ts";
@@ -16,6 +17,7 @@ export interface InboundOwner {
   readonly correlation: Correlation;
   readonly numbering: Numbering;
   readonly subscriptions: Subscriptions;
+  readonly questions: Questions;
   readonly onEvent: (event: JobEvent) => void;
   readonly onDelegated: (known: KnownJob) => void;
   /** A job was accepted that its submitter no longer waits for, and that no key leads back to. */
@@ -58,6 +60,9 @@ export class Inbound {
       case "session.jobs":
         if (this.#recentIds.add(message.id)) this.#onJobs(message, frame);
         return;
+      case "x-vendor.arcp.ack":
+        if (this.#recentIds.add(message.id)) this.#onAnswerAck(message.payload.status, frame);
+        return;
       case "session.error":
         if (this.#recentIds.add(message.id)) this.#onError(readError(message.payload), frame);
         return;
@@ -76,7 +81,10 @@ export class Inbound {
     const { jobs, numbering } = this.#owner;
     const found = jobs.find(jobId);
     if (!numbering.admit(session, message, found) || this.#isRedelivered(message, found)) return;
-    if (found === undefined && jobs.isPast(jobId)) return;
+    const { kind, body } = message.payload;
+    // Of any of the principal's jobs, also of those that this session has nothing else to do with.
+    const isQuestion = this.#owner.questions.receive(jobId, kind, body);
+    if (found === undefined && (isQuestion || jobs.isPast(jobId))) return;
     const known = found ?? jobs.ensure(jobId, "unknown");
     const event = known.job.receive(toJobEvent(jobId, seqOf(message), message.payload));
     if (event !== undefined) this.#owner.onEvent(event);
@@ -155,6 +163,12 @@ export class Inbound {
     const { lists } = this.#owner.correlation;
     const request = lists.match(readCorrelators(frame));
     if (request) lists.resolve(request, readJobPage(message.payload));
+  }
+
+  #onAnswerAck(status: string, frame: JsonObject): void {
+    const { answers } = this.#owner.correlation;
+    const request = answers.match(readCorrelators(frame));
+    if (request) answers.resolve(request, status as AnswerStatus);
   }
 
   #onError(error: ARCPError, frame: JsonObject): void {

@@ -1,4 +1,4 @@
-import { type Clock, type Logger, rootLogger, systemClock, V1_1_FEATURES } from "@arcp/core";
+import { type Clock, EXTENSION_FEATURE, type Logger, rootLogger, systemClock, V1_1_FEATURES } from "@arcp/core";
 
 /** A bearer token, or where to get the current one. It is asked for at every handshake. */
 export type TokenSource = string | (() => string | Promise<string>);
@@ -24,7 +24,7 @@ export interface ClientOptions {
   readonly client?: { readonly name: string; readonly version: string };
   /** Without one, the client authenticates with the scheme `none`, which runtimes accept on stdio at most. */
   readonly token?: TokenSource;
-  /** The features to offer. Default: all eleven. */
+  /** The features to offer. Default: all eleven, and {@link EXTENSION_FEATURE}, without which nobody asks this client. */
   readonly features?: readonly string[];
   /** Sends the token over a connection that others can read. Default: false. */
   readonly allowInsecure?: boolean;
@@ -65,7 +65,7 @@ const MIB = 1024 * 1024;
 
 export const resolveOptions = (options: ClientOptions): ResolvedOptions => ({
   client: { name: "arcp-client", version: CLIENT_VERSION },
-  features: V1_1_FEATURES,
+  features: [...V1_1_FEATURES, EXTENSION_FEATURE],
   allowInsecure: false,
   autoAck: true,
   handshakeTimeoutMs: 10_000,

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { JsonObject } from "../frame.ts";
 import { decodeAs } from "./decode.ts";
+import { answerAck, humanChoiceResponse, humanInputResponse, permissionDeny, permissionGrant } from "./interaction.ts";
 import {
   jobAccepted,
   jobCancel,
@@ -43,6 +44,10 @@ export const clientMessage = z.discriminatedUnion("type", [
   jobCancel,
   jobSubscribe,
   jobUnsubscribe,
+  humanInputResponse,
+  humanChoiceResponse,
+  permissionGrant,
+  permissionDeny,
 ]);
 
 /** What a runtime sends. */
@@ -60,6 +65,7 @@ export const runtimeMessage = z.discriminatedUnion("type", [
   sessionJobs,
   sessionClosed,
   sessionBye,
+  answerAck,
 ]);
 
 export type ClientMessage = z.infer<typeof clientMessage>;
@@ -88,5 +94,6 @@ export const decodeRuntimeMessage = (frame: JsonObject): RuntimeMessage => decod
 
 export * from "./envelope.ts";
 export * from "./event.ts";
+export { ANSWER_EVENT, answerBody, QUESTION_EVENT, questionBody } from "./interaction.ts";
 export * from "./job.ts";
 export * from "./session.ts";
