@@ -314,9 +314,8 @@ class FileBlobWriter implements BlobWriter {
     try {
       await work;
     } catch (error) {
-      const isAborted = this.#phase.name === "over";
       await this.abort();
-      throw isAborted ? closed() : blobErrorOf(error);
+      throw blobErrorOf(error);
     }
   }
 
