@@ -256,7 +256,7 @@ describe("wrong arguments", () => {
     expect(code).toBe(0);
     for (const command of commands) expect(stdout).toContain(`  ${command} `);
     const version = await workspace.run(["version"]);
-    expect(version.stdout).toMatch(/^arcp \d+\.\d+\.\d+ \(wire 1\.1, Node /);
+    expect(version.stdout).toMatch(/^arcp \d+\.\d+\.\d+ \(wire 1\.1 and 1\.0, Node /);
     expect((await workspace.run(["--version"])).stdout).toBe(version.stdout);
   });
 });

@@ -1,6 +1,14 @@
 /** `arcp.config.ts`: what `arcp serve` reads. */
 import type { ListenOptions, ModelGatewayOptions, UpstreamOptions } from "@arcp/gateway";
-import type { AgentHandler, ARCPServerOptions, LiteLLMOptions, Tool } from "@arcp/runtime";
+import type {
+  AgentHandler,
+  ARCPServerOptions,
+  JwtOptions,
+  LiteLLMOptions,
+  OAuth2Options,
+  SchemeVerifier,
+  Tool,
+} from "@arcp/runtime";
 
 /** The server options that a configuration may set as they are. */
 type ServerSettings = Pick<
@@ -26,6 +34,16 @@ type ServerSettings = Pick<
   | "operations"
   | "requireAuthOnResume"
   | "backPressureThreshold"
+  | "authAttempts"
+  | "artifactCaps"
+  | "artifactRetention"
+  | "artifactReadPolicy"
+  | "interactionPolicy"
+  | "grantPolicy"
+  | "maxElevation"
+  | "refreshDeadlineMs"
+  | "fingerprint"
+  | "allowMissingTimestamp"
 >;
 
 /** A secret: itself, the variable of the environment that has it, or a file that holds it and nobody else can read. */
@@ -56,6 +74,38 @@ export interface LiteLLMSettings extends Omit<LiteLLMOptions, "masterKey" | "now
   readonly masterKey: SecretSource;
 }
 
+/** Credentials beside tokens (RFC §8.2). Where there are any, no token is made for the developer. */
+export interface AuthSettings {
+  /** Signed JWTs. `jwks` is the URL of the issuer's keys, the keys, or a secret for HMAC. */
+  readonly jwt?: Omit<JwtOptions, "jwks" | "clock" | "logger"> & {
+    readonly jwks: string | Extract<JwtOptions["jwks"], { readonly keys: unknown }> | { readonly secret: SecretSource };
+  };
+  /** OAuth 2.0 access tokens, which the issuer is asked about. */
+  readonly oauth2?: Omit<OAuth2Options, "clientSecret" | "clock"> & { readonly clientSecret: SecretSource };
+  /** Certificates of clients. Needs `tls`. */
+  readonly mtls?: {
+    /** The path of a PEM file: who vouches for clients. */
+    readonly ca: string;
+    /** Principals by the SHA-256 fingerprints of their certificates. */
+    readonly principals: Readonly<Record<string, string>>;
+    /** Refuses connections without a certificate. Default: false. */
+    readonly required?: boolean;
+  };
+  /** Verifiers of one's own. */
+  readonly schemes?: readonly SchemeVerifier[];
+}
+
+/** Another runtime that jobs may be handed over to (RFC §14). */
+export interface PeerSettings {
+  readonly url: string;
+  /** By which that runtime knows this one. */
+  readonly token: SecretSource;
+  /** Who it has to be: as `arcp serve` prints it there. */
+  readonly fingerprint: string;
+  /** Sends the token over `ws://` beyond this machine. Default: false. */
+  readonly allowInsecure?: boolean;
+}
+
 /** Everything is optional. What the command line says comes first; paths are relative to the file. */
 export interface ARCPConfig extends ServerSettings {
   /** How the runtime names itself. Default: the name and version of this package. */
@@ -72,8 +122,10 @@ export interface ARCPConfig extends ServerSettings {
   readonly host?: string;
   /** Default: 7777. 0: any free port. */
   readonly port?: number;
-  /** Default: /arcp. */
+  /** Default: /arcp, and `/` and `/ws` besides, which clients of other SDKs ask for. */
   readonly path?: string;
+  /** The path of a Unix socket to listen on, for this user alone. Without `host` and `port`: on nothing else. */
+  readonly unix?: string;
   /** The database file, or `:memory:`. Default: `.arcp/runtime.db` in the working directory. */
   readonly db?: string;
   /** `full`: what was acknowledged survives a power cut. Default: `full`. */
@@ -82,6 +134,9 @@ export interface ARCPConfig extends ServerSettings {
   readonly tokens?: Readonly<Record<string, string>>;
   /** A file with one `TOKEN[=PRINCIPAL]` per line, which nobody else can read. */
   readonly tokenFile?: string;
+  readonly auth?: AuthSettings;
+  /** Runtimes that jobs may be handed over to, by the names that agents call them by. */
+  readonly peers?: Readonly<Record<string, PeerSettings>>;
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** Allows plain `ws://` beyond this machine. Default: false. */

@@ -4,8 +4,10 @@ export * from "@arcp/core";
 export * from "@arcp/runtime";
 export {
   type ARCPConfig,
+  type AuthSettings,
   defineConfig,
   type GatewaySettings,
   type LiteLLMSettings,
+  type PeerSettings,
   type SecretSource,
 } from "./config.ts";

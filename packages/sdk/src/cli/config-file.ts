@@ -33,11 +33,18 @@ export async function loadConfig(path: string | undefined): Promise<LoadedConfig
 }
 
 /** Are there secrets in it, and not only where they are kept? */
-const holdsSecret = ({ tokens, litellm, gateway }: ARCPConfig): boolean =>
+const holdsSecret = ({ tokens, litellm, gateway, auth, peers }: ARCPConfig): boolean =>
   tokens !== undefined ||
-  [litellm?.masterKey, gateway?.admin?.masterKey, ...(gateway?.upstreams ?? []).map(({ apiKey }) => apiKey)].some(
-    (source) => typeof source === "string",
-  );
+  [
+    ...[litellm?.masterKey, gateway?.admin?.masterKey, auth?.oauth2?.clientSecret, sharedSecret(auth)],
+    ...(gateway?.upstreams ?? []).map(({ apiKey }) => apiKey),
+    ...Object.values(peers ?? {}).map(({ token }) => token),
+  ].some((source) => typeof source === "string");
+
+function sharedSecret(auth: ARCPConfig["auth"]): unknown {
+  const { jwks } = auth?.jwt ?? {};
+  return typeof jwks === "object" && "secret" in jwks ? jwks.secret : undefined;
+}
 
 async function readJson(file: string, name: string): Promise<unknown> {
   try {
@@ -57,10 +64,13 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   host: true,
   port: true,
   path: true,
+  unix: true,
   db: true,
   sync: true,
   tokens: true,
   tokenFile: true,
+  auth: true,
+  peers: true,
   tls: true,
   allowInsecure: true,
   allowedHosts: true,
@@ -88,6 +98,16 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   operations: true,
   requireAuthOnResume: true,
   backPressureThreshold: true,
+  authAttempts: true,
+  artifactCaps: true,
+  artifactRetention: true,
+  artifactReadPolicy: true,
+  interactionPolicy: true,
+  grantPolicy: true,
+  maxElevation: true,
+  refreshDeadlineMs: true,
+  fingerprint: true,
+  allowMissingTimestamp: true,
 };
 
 /** A misspelt limit or policy that is silently not applied is worse than no start. */

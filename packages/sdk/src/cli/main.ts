@@ -11,9 +11,9 @@ import { addSubmit } from "./commands/submit.ts";
 import { addTail } from "./commands/tail.ts";
 import type { ExitCode } from "./exit-code.ts";
 import { reportFailure } from "./failure.ts";
-import { version, WIRE_VERSION } from "./version.ts";
+import { version, WIRE_VERSIONS } from "./version.ts";
 
-const ABOUT = `arcp ${version} (wire ${WIRE_VERSION}, Node ${process.versions.node})`;
+const ABOUT = `arcp ${version} (wire ${WIRE_VERSIONS.join(" and ")}, Node ${process.versions.node})`;
 
 const HELP = `
 Start here:

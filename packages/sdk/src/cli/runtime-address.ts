@@ -18,7 +18,7 @@ export const DEFAULT_URL = "ws://127.0.0.1:7777/arcp";
 /** Adds the options that every client command has. */
 export function withRuntimeAddress(command: Command): Command {
   return command
-    .addOption(new Option("--url <url>", "where the runtime listens").env("ARCP_URL").default(DEFAULT_URL))
+    .addOption(new Option("--uri, --url <url>", "where the runtime listens").env("ARCP_URL").default(DEFAULT_URL))
     .option("--token <token>", "bearer token; other users can see it: prefer ARCP_TOKEN or --token-file")
     .option("--token-file <file>", "file whose first line is the token")
     .option("--allow-insecure", "send the token over ws:// beyond this machine");
@@ -57,6 +57,7 @@ async function tokenFor({ url, token, tokenFile }: RuntimeAddress): Promise<stri
 
 function isLocal(url: string): boolean {
   if (!URL.canParse(url)) throw new UsageError(`--url is not a URL: ${url}`);
+  if (/^unix:/i.test(url)) return true;
   return isLoopbackHost(new URL(url).hostname);
 }
 

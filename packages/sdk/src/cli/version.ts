@@ -6,5 +6,5 @@ const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.me
 
 /** The version of this package. */
 export const { version } = manifest;
-/** The revision of the protocol that it speaks. */
-export const WIRE_VERSION = "1.1";
+/** The revisions of the protocol that it speaks. */
+export const WIRE_VERSIONS = ["1.1", "1.0"];

@@ -1,0 +1,47 @@
+/** What `arcp serve` says when clients can connect. */
+import { join } from "node:path";
+import type { ServedAgent } from "./agent-modules.ts";
+import type { Provisioning } from "./authority.ts";
+import { toSafeJson } from "./escape.ts";
+import { DEFAULT_URL } from "./runtime-address.ts";
+import { Terminal } from "./terminal.ts";
+import type { Token } from "./tokens.ts";
+
+export interface Announcement {
+  /** Where clients connect, the first of them by default. */
+  readonly urls: readonly string[];
+  readonly agents: readonly ServedAgent[];
+  readonly tools: readonly string[];
+  readonly provisioning: Provisioning;
+  readonly fingerprint: string;
+  readonly developer: Token | undefined;
+  readonly isJson: boolean;
+  readonly file: string | undefined;
+}
+
+export function announce(facts: Announcement): void {
+  const { urls, agents, tools, provisioning, fingerprint, developer, isJson, file } = facts;
+  const [url = ""] = urls;
+  const names = agents.map(({ reference }) => reference);
+  const provisioners = provisioning.provisioners.map(({ name }) => name);
+  const gateway = provisioning.gatewayUrl;
+  if (isJson) {
+    const ready = { type: "ready", url, urls, pid: process.pid, agents: names, tools, provisioners, gateway };
+    process.stdout.write(`${toSafeJson({ ...ready, fingerprint })}\n`);
+    return;
+  }
+  const terminal = new Terminal(process.stdout);
+  const lines = urls.map((each) => `${terminal.style("green", "●")} ${terminal.style("bold", each)}`);
+  lines.push(`  agents   ${names.join(", ")}`);
+  if (tools.length > 0) lines.push(`  tools    ${tools.join(", ")}`);
+  if (provisioners.length > 0) lines.push(`  keys by  ${provisioners.join(", ")}`);
+  if (gateway !== undefined) lines.push(`  gateway  ${gateway}`);
+  if (file !== undefined) lines.push(`  config   ${file}`);
+  if (developer !== undefined) {
+    lines.push(`  token    made for this directory, in ${join(".arcp", "token")}; commands that you run here find it`);
+  }
+  const [name = ""] = (names[0] ?? "").split("@");
+  const where = url === DEFAULT_URL ? "" : ` --url ${url}`;
+  lines.push("", "Now type, in another terminal:", `  npx arcp submit ${name}${where} --input '{"hello":"world"}'`, "");
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
