@@ -49,6 +49,7 @@ export {
   type PrincipalCaps,
   type SessionCaps,
 } from "./engine/caps.ts";
+export type { Checkpoint, CheckpointHandler, CheckpointOptions } from "./engine/checkpoints.ts";
 export type { JobCredential } from "./engine/credentials/job-credential.ts";
 export type {
   CredentialProvisioner,
@@ -105,8 +106,12 @@ export type { Amounts, Guard, Operation, OperationCost, OperationOptions } from 
 export type { HumanChoice, HumanInput, Provenance } from "./engine/people.ts";
 export type { FinalizeOptions, ResultStream, WriteOptions } from "./engine/result-stream.ts";
 export type { RetryTerms } from "./engine/retry.ts";
+export type { AgentSpan } from "./engine/spans.ts";
+export type { JobStream, OpenStreamOptions } from "./engine/streams/job-stream.ts";
+export type { StreamData, StreamLog, StreamThought } from "./engine/streams/stream-content.ts";
 export type { LeasePolicy } from "./engine/submission.ts";
 export type { Tool, ToolContext } from "./engine/tools.ts";
+export type { HeartbeatTerms } from "./engine/watchdog.ts";
 export type { AgentFileSystemOptions } from "./operations/files/agent-file-system.ts";
 export type { Resolve } from "./operations/network/destination.ts";
 export type { NetworkOptions } from "./operations/network/fetch.ts";

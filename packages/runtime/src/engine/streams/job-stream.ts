@@ -94,6 +94,7 @@ export class OpenStream implements JobStream {
   #queuedBytes = 0;
   /** The last write or close that is not through; `undefined` when all are. */
   #turn: Promise<void> | undefined;
+  #isClosing = false;
   #end: { readonly error: ARCPError | undefined } | undefined;
 
   /** Writes the opening. `isThoughts`: what the job says with `context.thought`. */
@@ -139,6 +140,7 @@ export class OpenStream implements JobStream {
     let load: Load;
     try {
       this.#assertOpen();
+      if (this.#isClosing) throw new InvalidRequestError("the stream is closed");
       load = this.#content.load(data);
     } catch (error) {
       return quiet(Promise.reject(error));
@@ -154,6 +156,7 @@ export class OpenStream implements JobStream {
 
   close(reason = "completed"): Promise<void> {
     if (this.#end !== undefined) return Promise.resolve();
+    this.#isClosing = true;
     return quiet(this.#inTurn(() => this.#close(reason)));
   }
 
