@@ -109,14 +109,12 @@ function durableSteps(log: string): string[] {
 }
 
 test("a power cut: each step is durable before the next one is taken", (context) => {
-  if (spawnSync("strace", ["-V"]).status !== 0) context.skip("needs strace");
+  const traced = (...args: readonly string[]) => spawnSync("sh", ["-c", 'exec strace "$@"', "sh", ...args]);
+  if (traced("-V").status !== 0) context.skip("needs strace");
   const directory = temporaryDirectory();
   const log = join(directory, "calls");
   const watch = ["-f", "-y", "-e", "trace=fsync,fdatasync,/rename,/unlink", "-o", log];
-  const { status } = spawnSync("strace", [
-    ...watch,
-    ...[process.execPath, "--import", sources, program, directory, "never"],
-  ]);
+  const { status } = traced(...watch, process.execPath, "--import", sources, program, directory, "never");
   expect(status).toBe(0);
   const steps = durableSteps(readFileSync(log, "utf8"));
   const put = ["content", "name", "directory", "record"];

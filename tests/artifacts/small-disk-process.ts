@@ -7,6 +7,9 @@ import { Shelf } from "./shelf.ts";
 const [directory = ""] = process.argv.slice(2);
 const shelf = new Shelf({ directory });
 
+const remount = (how: "ro" | "rw"): number | null =>
+  spawnSync("sh", ["-c", `mount -o remount,${how} "$1"`, "sh", shelf.contents]).status;
+
 async function refusal(work: Promise<unknown>): Promise<unknown> {
   const error = await failureOf(work);
   return error instanceof ARCPError ? [error.code, error.details?.["reason"]] : String(error);
@@ -19,13 +22,13 @@ const filesWhenFull = shelf.files.length;
 const small = await Promise.allSettled([shelf.put(patterned(1000)), shelf.put(patterned(2_000_000))]);
 await shelf.artifacts.release("alice", kept.artifact_id);
 const afterRelease = await shelf.put(patterned(600_000));
-const { status: remounted } = spawnSync("mount", ["-o", "remount,ro", shelf.contents]);
+const remounted = remount("ro");
 const readOnly = await refusal(shelf.put(patterned(10)));
 const read = await shelf.fetched(afterRelease.artifact_id);
 await shelf.artifacts.release("alice", afterRelease.artifact_id);
 const warnings = shelf.logged.filter((line) => line.includes("could not be removed")).length;
 const filesWhenReadOnly = shelf.files.length;
-spawnSync("mount", ["-o", "remount,rw", shelf.contents]);
+remount("rw");
 await shelf.artifacts.collectOrphans();
 const filesInTheEnd = shelf.files.length;
 await shelf[Symbol.asyncDispose]();
