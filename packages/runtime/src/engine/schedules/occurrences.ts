@@ -34,9 +34,10 @@ export class Occurrences {
     const rule = this.#rule;
     const { indexOf, firstDayOf } = periodsOf(rule);
     const times = this.#times;
-    const origin = indexOf(dayOf(rule.start));
+    // Years are counted from that of the start, also when its week belongs to the year before.
+    const origin = rule.frequency === "YEARLY" ? calendarDay(dayOf(rule.start)).year : indexOf(dayOf(rule.start));
     const reached = indexOf(dayOf(after));
-    let period = origin + Math.max(0, Math.ceil((reached - origin) / rule.interval)) * rule.interval;
+    let period = origin + Math.ceil((reached - origin) / rule.interval) * rule.interval;
     for (; firstDayOf(period) * SECONDS_PER_DAY <= limit; period += rule.interval) {
       const days = this.#daysOf(period, firstDayOf(period), firstDayOf(period + 1));
       const found = firstAfter(rule, after, days.length * times.length, (index) => {
@@ -114,7 +115,14 @@ interface Periods {
   firstDayOf(index: number): number;
 }
 
-function periodsOf({ frequency, weekStart }: RecurrenceRule): Periods {
+function periodsOf({ frequency, weekStart, byWeekNo }: RecurrenceRule): Periods {
+  if (byWeekNo !== undefined) {
+    // Years of whole weeks: 4 January is always in the first.
+    return {
+      indexOf: (day) => middleOfWeek(day, weekStart).year,
+      firstDayOf: (year) => middleOfWeek(dayOfDate(year, 1, 4), weekStart).day - 3,
+    };
+  }
   if (frequency === "YEARLY") {
     return { indexOf: (day) => calendarDay(day).year, firstDayOf: (year) => dayOfDate(year, 1, 1) };
   }
@@ -209,12 +217,13 @@ function isWeekdayOf({ byDay = [], countsWeekdaysInYear }: RecurrenceRule, date:
   );
 }
 
-/** A week belongs to the year that has most of it; the first and last days of a year may be in weeks of another. */
 function isInWeek({ weekStart }: RecurrenceRule, byWeekNo: ReadonlySet<number>, { day }: CalendarDay): boolean {
-  const middleOf = (someDay: number): CalendarDay =>
-    calendarDay(someDay - modulo(weekdayOf(someDay) - weekStart, 7) + 3);
   const weekOf = ({ dayOfYear }: CalendarDay): number => Math.ceil(dayOfYear / 7);
-  const middle = middleOf(day);
+  const middle = middleOfWeek(day, weekStart);
   // 28 December is in the last week of its year.
-  return isAt(byWeekNo, weekOf(middle), weekOf(middleOf(dayOfDate(middle.year, 12, 28))));
+  return isAt(byWeekNo, weekOf(middle), weekOf(middleOfWeek(dayOfDate(middle.year, 12, 28), weekStart)));
 }
+
+/** A week belongs to the year of its fourth day. */
+const middleOfWeek = (day: number, weekStart: number): CalendarDay =>
+  calendarDay(day - modulo(weekdayOf(day) - weekStart, 7) + 3);
