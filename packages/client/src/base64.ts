@@ -2,7 +2,10 @@
 import { InvalidRequestError } from "@arcp/core";
 
 interface Platform {
-  readonly Buffer?: { from(text: string, encoding: "base64"): Uint8Array };
+  readonly Buffer?: {
+    from(text: string, encoding: "base64"): Uint8Array;
+    from(buffer: ArrayBufferLike, byteOffset: number, length: number): { toString(encoding: "base64"): string };
+  };
   readonly Uint8Array: { fromBase64?(text: string): Uint8Array };
 }
 
@@ -39,4 +42,16 @@ function decodedLength(text: string): number {
   let length = text.length;
   while (length > 0 && text.charCodeAt(length - 1) === EQUALS) length -= 1;
   return Math.floor((length * 3) / 4);
+}
+
+const CHUNK = 0x8000;
+
+/** `bytes` as base64. */
+export function encodeBase64(bytes: Uint8Array): string {
+  if (platform.Buffer) {
+    return platform.Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+  }
+  let binary = "";
+  for (let at = 0; at < bytes.length; at += CHUNK) binary += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
+  return btoa(binary);
 }

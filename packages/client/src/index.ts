@@ -15,3 +15,29 @@ export type { RetryOptions } from "./retry.ts";
 export type { ResumeInfo, SessionFacts, WelcomePayload } from "./session.ts";
 export type { SubmitOptions } from "./submission.ts";
 export type { SubscribeOptions } from "./subscriptions.ts";
+export { type CancelOptions10, CancelRefusedError, type InterruptOptions } from "./v1.0/control.ts";
+export type { ToolEvent, ToolEventFacts, ToolEventKind, ToolEventOf } from "./v1.0/events.ts";
+export { Invocation } from "./v1.0/invocation.ts";
+export type { InvokeOptions, ScheduledWork, When, WorkTerms } from "./v1.0/invoking.ts";
+export type { ToolConnectionState } from "./v1.0/link.ts";
+export type {
+  Challenge,
+  ClientIdentity,
+  Credentials,
+  ToolClientOptions,
+  ToolCompatibility,
+  ToolReconnectOptions,
+} from "./v1.0/options.ts";
+export type { ToolSessionFacts } from "./v1.0/session.ts";
+export type { Flow } from "./v1.0/stream-flow.ts";
+export { IncomingStream, type ReadOptions, type StreamChunk, type StreamEnd } from "./v1.0/streams.ts";
+export {
+  ARCPToolClient,
+  type DataLoss,
+  type ExtensionMessage,
+  type Pong,
+  type ToolClientSignals,
+  type ToolCloseOptions,
+  type ToolOpenOptions,
+} from "./v1.0/tool-client.ts";
+export type { AcceptedWork, ToolResult } from "./v1.0/work.ts";
