@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { PermissionDeniedError } from "@arcp/core";
 import type { Grant, PermissionOptions } from "@arcp/runtime";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { WebServer } from "../operations/web-server.ts";
 import { covers } from "../support/covers.ts";
 import { settle } from "../support/puppet.ts";
 import type { Frame10 } from "../support/raw-client-10.ts";
@@ -244,18 +245,23 @@ describe("what is granted", () => {
 
   test("widens nothing that the job hands on, and nobody else's authority", async () => {
     await using job = await askingJob();
-    const { harness, client, puppet, run } = job;
-    await granted(job, { permission: "tool.call", resource: "mail.send", operation: "call" });
-    const lease = { "tool.call": ["mail.send"] };
-    const { accepted } = run.context.delegate({ agent: "puppet", input: null, lease_request: lease });
-    await expect(accepted).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
-    expect(run.context.lease).toEqual({});
-    await client.invoke("puppet");
-    const other = await puppet.next();
-    await expect(other.context.operation("tool.call", "mail.send", act)).rejects.toMatchObject({
-      code: "PERMISSION_DENIED",
-    });
-    expect(harness.server.runningJobs).toBe(2);
+    const { client, puppet } = job;
+    await client.invoke("puppet", {}, { lease_request: { "agent.delegate": ["puppet"] } });
+    const parent = { ...job, run: await puppet.next() };
+    await granted(parent, { permission: "tool.call", resource: "mail.send", operation: "call" });
+    const { context } = parent.run;
+    expect(await context.operation("tool.call", "mail.send", act)).toBe("done");
+    const wide = context.delegate({ agent: "puppet", lease_request: { "tool.call": ["mail.send"] } });
+    await expect(wide.accepted).rejects.toMatchObject({ code: "LEASE_SUBSET_VIOLATION" });
+    expect(context.lease).toEqual({ "agent.delegate": ["puppet"] });
+    const plain = context.delegate({ agent: "puppet" });
+    await plain.accepted;
+    const child = await puppet.next();
+    for (const other of [child, job.run]) {
+      await expect(other.context.operation("tool.call", "mail.send", act)).rejects.toMatchObject({
+        code: "PERMISSION_DENIED",
+      });
+    }
   });
 
   test("does not outlast the job's lease, and spends no more than there is", async () => {
@@ -269,6 +275,37 @@ describe("what is granted", () => {
     await expect(grant.perform(act)).rejects.toMatchObject({ code: "BUDGET_EXHAUSTED" });
     clock.advance(10_000);
     await expect(grant.perform(act)).rejects.toMatchObject({ code: "LEASE_EXPIRED" });
+  });
+});
+
+describe("a permission for a URL", () => {
+  const fetchFrom = (url: string) => ({ permission: "network.fetch", resource: url, operation: "fetch" });
+
+  test("lets that URL be fetched, and no other", async () => {
+    await using server = await WebServer.start();
+    const network = { allowedNetworks: ["127.0.0.0/8"], resolve: async () => ["127.0.0.1"] };
+    await using job = await askingJob({ operations: { network } });
+    const { context } = job.run;
+    const url = server.at("/report", "service.test");
+    await expect(context.fetch(url)).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
+    await granted(job, fetchFrom(url));
+    expect(await (await context.fetch(url)).text()).toBe("ok");
+    for (const other of [server.at("/", "service.test"), `${url}?all=1`]) {
+      await expect(context.fetch(other)).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
+    }
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test("opens no network that the operator has not opened", async () => {
+    await using server = await WebServer.start();
+    await using job = await askingJob();
+    const url = server.at("/report");
+    await granted(job, fetchFrom(url));
+    await expect(job.run.context.fetch(url)).rejects.toMatchObject({
+      code: "PERMISSION_DENIED",
+      details: { address_class: "loopback" },
+    });
+    expect(server.requests).toEqual([]);
   });
 });
 

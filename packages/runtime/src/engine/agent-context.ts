@@ -348,14 +348,18 @@ export class AgentContext implements JobContext {
   }
 
   requestHumanInput<Value = unknown>(options: HumanInputOptions): Promise<HumanInput<Value>> {
-    return this.#tools.people().askInput<Value>(this.#job, options);
+    return quiet(this.#tools.people().askInput<Value>(this.#job, options));
   }
 
   requestHumanChoice(options: HumanChoiceOptions): Promise<HumanChoice> {
-    return this.#tools.people().askChoice(this.#job, options);
+    return quiet(this.#tools.people().askChoice(this.#job, options));
   }
 
-  async requestPermission(options: PermissionOptions): Promise<Grant> {
+  requestPermission(options: PermissionOptions): Promise<Grant> {
+    return quiet(this.#requestPermission(options));
+  }
+
+  async #requestPermission(options: PermissionOptions): Promise<Grant> {
     const { grants } = this.#tools.people();
     const lease = await grants.request(this.#job, options);
     this.#admitFiles(lease);

@@ -719,8 +719,8 @@ export class Job {
   }
 }
 
-/** A promise whose rejection nobody has to look at: emitters are often not awaited. */
-export function quiet(promise: Promise<void>): Promise<void> {
+/** A promise whose rejection nobody has to look at: emitters are often not awaited, and questions not always. */
+export function quiet<Value>(promise: Promise<Value>): Promise<Value> {
   promise.catch(() => {});
   return promise;
 }

@@ -1,0 +1,152 @@
+/** The client of wire 1.1 and the questions of its jobs. */
+import type { ARCPClient, Question, QuestionEnd } from "@arcp/client";
+import { describe, expect, test } from "vitest";
+import { CARRIERS, type Carrier, type Harness, startHarness } from "../support/harness.ts";
+import { Puppet, type Run, settle } from "../support/puppet.ts";
+
+interface Watching extends AsyncDisposable {
+  readonly harness: Harness;
+  readonly client: ARCPClient;
+  readonly run: Run;
+  readonly questions: Question[];
+  readonly ends: QuestionEnd[];
+  /** The next question, now or later. */
+  readonly next: () => Promise<Question>;
+}
+
+async function watching(carrier: Carrier = "memory"): Promise<Watching> {
+  const puppet = new Puppet();
+  const harness = startHarness({ carrier, agents: { puppet: puppet.handler } });
+  const client = await harness.client();
+  const { questions, ends, next } = listening(client);
+  await client.submit({ agent: "puppet" });
+  const run = await puppet.next();
+  const dispose = () => harness[Symbol.asyncDispose]();
+  return { harness, client, run, questions, ends, next, [Symbol.asyncDispose]: dispose };
+}
+
+function listening(client: ARCPClient) {
+  const questions: Question[] = [];
+  const ends: QuestionEnd[] = [];
+  let wake = (): void => {};
+  client.on("question", (question) => {
+    questions.push(question);
+    wake();
+  });
+  client.on("questionEnd", (end) => void ends.push(end));
+  let read = 0;
+  const next = async (): Promise<Question> => {
+    while (questions.length === read) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    read += 1;
+    return questions[read - 1] as Question;
+  };
+  return { questions, ends, next };
+}
+
+describe.each(CARRIERS)("over %s", (carrier) => {
+  test("a client is asked, and answers", async () => {
+    await using job = await watching(carrier);
+    const { client, run, ends } = job;
+    const responseSchema = { type: "object", properties: { branch: { type: "string" } }, required: ["branch"] };
+    const input = run.context.requestHumanInput({ prompt: "Which?", responseSchema, destinations: ["desk"] });
+    const first = await job.next();
+    expect(first).toMatchObject({
+      ...{ kind: "input", prompt: "Which?", responseSchema, destinations: ["desk"], quorum: 1 },
+      ...{ jobId: run.context.jobId, expiresAt: expect.any(String) },
+    });
+    expect(client.questions).toEqual([first]);
+    await expect(client.respond(first.id, { value: {} })).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+    expect(await client.respond(first.id, { value: { branch: "x" }, respondedBy: "desk" })).toBe("applied");
+    expect(await input).toMatchObject({ value: { branch: "x" }, respondedBy: "desk" });
+    expect(await client.respond(first.id, { value: { branch: "y" } })).toBe("ignored");
+
+    const options = [
+      { id: "a", label: "A", description: "the first" },
+      { id: "b", label: "B" },
+    ];
+    const choice = run.context.requestHumanChoice({ prompt: "One?", options, default: "a" });
+    const second = await job.next();
+    expect(second).toMatchObject({ kind: "choice", options, default: "a" });
+    await client.respond(second.id, { choiceId: "b" });
+    expect(await choice).toMatchObject({ choiceId: "b", respondedBy: "alice" });
+
+    const what = { permission: "email.send", resource: "to:x", operation: "send", requestedLeaseSeconds: 30 };
+    const permission = run.context.requestPermission({ ...what, reason: "it is late" });
+    const third = await job.next();
+    expect(third).toMatchObject({ kind: "permission", ...what, reason: "it is late" });
+    expect(await client.respond(third.id, { granted: true, leaseSeconds: 10, respondedBy: "chief" })).toBe("applied");
+    expect(await (await permission).perform(() => "sent")).toBe("sent");
+
+    const another = run.context.requestPermission(what);
+    const fourth = await job.next();
+    await client.respond(fourth.id, { granted: false, reason: "not now" });
+    await expect(another).rejects.toMatchObject({ details: { reason: "denied", denied_because: "not now" } });
+    run.finish();
+    await settle();
+    await client.listJobs();
+    expect(ends.map(({ id, outcome, respondedBy }) => [id, outcome, respondedBy])).toEqual([
+      [first.id, "answered", "desk"],
+      [second.id, "answered", "alice"],
+      [third.id, "answered", "chief"],
+      [fourth.id, "answered", "alice"],
+    ]);
+    expect(client.questions).toEqual([]);
+  });
+});
+
+describe("a client that has nothing else to do with the job", () => {
+  test("is asked too, hears of the end, and of nothing else", async () => {
+    await using job = await watching();
+    const { harness, client, run } = job;
+    const phone = await harness.client();
+    const { next, ends } = listening(phone);
+    const events: unknown[] = [];
+    phone.on("event", (event) => void events.push(event));
+    const input = run.context.requestHumanInput({ prompt: "?" });
+    const question = await next();
+    await run.context.log("info", "not for everybody");
+    await client.respond(question.id, { value: 1 });
+    await input;
+    await phone.listJobs();
+    expect(ends).toMatchObject([{ id: question.id, jobId: run.context.jobId, outcome: "answered" }]);
+    expect([phone.questions, events]).toEqual([[], []]);
+  });
+
+  test("finds what is open when it comes", async () => {
+    await using job = await watching();
+    const { harness, run } = job;
+    const input = run.context.requestHumanInput({ prompt: "?" });
+    await job.next();
+    const late = await harness.client();
+    const { next } = listening(late);
+    await late.listJobs();
+    const [question] = late.questions.length > 0 ? late.questions : [await next()];
+    expect(await late.respond(String(question?.id), { value: "late" })).toBe("applied");
+    expect(await input).toMatchObject({ value: "late" });
+  });
+});
+
+describe("an answer that cannot be given", () => {
+  test("to a question that there is not, or that has ended without one", async () => {
+    await using job = await watching();
+    const { client, run } = job;
+    await expect(client.respond("q_1", { value: 1 })).rejects.toMatchObject({ code: "JOB_NOT_FOUND" });
+    const stop = new AbortController();
+    run.context.requestHumanInput({ prompt: "?", signal: stop.signal }).catch(() => {});
+    const { id } = await job.next();
+    stop.abort();
+    await expect(client.respond(id, { value: 1 })).rejects.toMatchObject({ details: { outcome: "cancelled" } });
+  });
+
+  test("in a session that has not agreed to be asked", async () => {
+    await using job = await watching();
+    const plain = await job.harness.client({ features: ["subscribe"] });
+    await expect(plain.respond("q_1", { value: 1 })).rejects.toMatchObject({
+      details: { feature: "x-vendor.arcp.rfc0001" },
+    });
+  });
+});
