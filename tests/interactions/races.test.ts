@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { settle } from "../support/puppet.ts";
+import type { RawClient } from "../support/raw-client.ts";
 import type { RawClient10 } from "../support/raw-client-10.ts";
 import { asked, askingJob, closingsOf, deny, grant, respond, watched } from "./asking.ts";
 
@@ -28,7 +29,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 ) as fc.Arbitrary<Step>;
 
 /** The journal of a job, as a session sees it that follows it from the beginning. */
-const endingsIn = (client: RawClient10): readonly string[] =>
+const endingsIn = (client: RawClient): readonly string[] =>
   client.frames
     .filter(({ payload }) => payload.kind === "x-vendor.arcp.answer")
     .map(({ payload }) => payload.body.outcome);
