@@ -183,7 +183,8 @@ export function errorToV10(thrown: unknown, traceId?: string): ErrorPayload10 {
   return {
     code,
     message: error.message,
-    retryable: error.retryable,
+    // The codes of wire 1.1 that are always retryable say so beside them.
+    retryable: error.retryable && error.details?.["retry"] !== NO_RETRY.retry,
     ...(details === undefined ? {} : { details }),
     ...(cause === undefined ? {} : { cause }),
     ...(traceId === undefined ? {} : { trace_id: traceId }),

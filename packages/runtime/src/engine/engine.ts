@@ -202,8 +202,11 @@ export class Engine {
     this.#stopSweep();
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
     await this.journal.flush();
-    await this.credentials.close();
-    await this.artifacts.close();
+    try {
+      await this.credentials.close();
+    } finally {
+      await this.artifacts.close();
+    }
   }
 
   /** §9.8.2: a new secret, the word of it, and the end of the old one. The event is stored without the secret. */

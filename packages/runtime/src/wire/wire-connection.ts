@@ -25,6 +25,8 @@ const OPENINGS_10: ReadonlySet<string> = new Set(["session.open", "session.authe
 export function wireOf(firstFrame: string): "1.0" | "1.1" {
   try {
     const { type, arcp, timestamp } = JSON.parse(firstFrame) as Record<string, unknown>;
+    // Both have one; only messages of wire 1.0 tell the time.
+    if (type === "session.resume") return timestamp === undefined ? "1.1" : "1.0";
     if (OPENINGS_10.has(String(type))) return "1.0";
     if (OPENINGS_11.has(String(type))) return "1.1";
     // Something too early. Only one of the wires has times and that version; its clients get no answer yet (RFC §8.1).

@@ -264,7 +264,8 @@ export class Connection10 implements WireConnection {
 
   #dispatch(message: ClientMessage10, admitted: Admitted): void {
     const { caller, seen } = admitted;
-    if (message.type === "session.open") throw new InvalidRequestError("the session is open already");
+    if (message.type === "session.open" || message.type === "session.resume")
+      throw new InvalidRequestError("the session is open already");
     if (message.type === "session.authenticate") {
       this.#onRefreshed(message, admitted);
       return;
@@ -288,9 +289,15 @@ export class Connection10 implements WireConnection {
         if (failure.cause !== undefined) this.#logger.error({ err: failure.cause }, "a command failed");
         // It was not carried out: the same message may be tried again.
         if (failure.retryable) seen.forget(message.id);
-        this.#nack(message, failure);
+        this.#refuse(message, failure);
       }
     }, this.#priorities.orderOf(message));
+  }
+
+  #refuse(message: ClientMessage10, error: ARCPError): void {
+    const isAwaited = message.type === "tool.invoke" || message.type === "workflow.start";
+    if (!this.#profile.failsRefused || !isAwaited) this.#nack(message, error);
+    else this.#outbox.reply(message, "job.failed", { ...errorToV10(error), ack_for: message.id });
   }
 
   #nack(command: { readonly id?: string; readonly trace_id?: unknown }, error: ARCPError): void {
@@ -329,7 +336,7 @@ export class Connection10 implements WireConnection {
   #onOpening(frame: JsonObject, type: string): void {
     if (!isHandshake(type)) throw new InvalidRequestError("expected session.open first");
     const { phase } = this.#state;
-    if (type === "session.open" && phase === "pre-handshake") {
+    if (type !== "session.authenticate" && phase === "pre-handshake") {
       this.#profile = profileOf10(frame);
       this.#outbox.address(String(frame["arcp"] ?? "1.0"), this.#profile);
     }
@@ -338,6 +345,10 @@ export class Connection10 implements WireConnection {
       if (phase !== "pre-handshake") throw new InvalidRequestError("the session was opened already");
       this.#state.enter({ phase: "awaiting-welcome" });
       this.#settle(message, frame, this.#handshake.open(message, this.#profile));
+    } else if (message.type === "session.resume") {
+      if (phase !== "pre-handshake") throw new InvalidRequestError("the session was opened already");
+      this.#state.enter({ phase: "awaiting-welcome" });
+      this.#settle(message, frame, this.#handshake.resume(message));
     } else if (message.type === "session.authenticate") {
       this.#settle(message, frame, this.#handshake.authenticate(message, this.#profile));
     }
@@ -375,7 +386,7 @@ export class Connection10 implements WireConnection {
     journal.afterCommit(() => {
       sessions.settle(opened.session);
       if (this.#state.phase !== "awaiting-welcome") {
-        sessions.discard(opened.session);
+        if (!opened.isResumed) sessions.discard(opened.session);
         return;
       }
       this.#stopHandshakeTimer();
@@ -415,8 +426,19 @@ export class Connection10 implements WireConnection {
       watch: this.#watch(identity),
     };
     if (caller.carriesSidecar) this.#transport.onBinary((bytes) => this.#onBinary(bytes));
-    this.#outbox.reply(message, "session.accepted", this.#handshake.accepted(opened), { session_id: session.id });
-    this.#attach(session, outlet, 0);
+    if (opened.isResumed) this.#tellResumed(message, opened);
+    else {
+      const accepted = this.#handshake.accepted(opened);
+      this.#outbox.reply(message, "session.accepted", accepted, { session_id: session.id });
+    }
+    this.#attach(session, outlet, opened.afterSeq);
+  }
+
+  #tellResumed(message: ClientMessage10, { session, resumeToken, afterSeq }: Opened): void {
+    this.#outbox.reply(message, "session.resumed", {
+      ...{ session_id: session.id, resume_token: resumeToken, replayed_from: afterSeq },
+      replayed: session.feed.committedHead - afterSeq,
+    });
   }
 
   #attach(session: Session, outlet: Outlet, afterSeq: number): void {
@@ -532,7 +554,8 @@ export class Connection10 implements WireConnection {
   }
 }
 
-const isHandshake = (type: unknown): boolean => type === "session.open" || type === "session.authenticate";
+const HANDSHAKE: ReadonlySet<unknown> = new Set(["session.open", "session.authenticate", "session.resume"]);
+const isHandshake = (type: unknown): boolean => HANDSHAKE.has(type);
 
 /** What can be offered on a carrier that may have no binary frames (RFC §11.3). */
 const offeredOver = (transport: Transport, capabilities: Capabilities10): Capabilities10 =>

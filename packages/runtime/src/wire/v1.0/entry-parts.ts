@@ -158,6 +158,8 @@ function thought(body: JsonObject, { jobId }: Voice, entry: Entry, profile: Prof
 }
 
 function resultChunk(body: JsonObject, { jobId }: Voice, _entry: Entry, profile: Profile10): readonly Part[] {
+  // As on wire 1.1, for a client that has no other way to streamed results.
+  if (profile.numbers) return [{ type: "job.result_chunk", payload: body }];
   const { result_id, chunk_seq, data, encoding, more } = body;
   const streamId = streamIdOfResult(String(result_id));
   const sequence = Number(chunk_seq);

@@ -6,7 +6,14 @@
  *   any        -> done         the session is open
  */
 import { UnauthenticatedError } from "@arcp/core";
-import { CanonicalError, type Capabilities10, type MessageOf10, negotiate10 } from "@arcp/core/v1.0";
+import {
+  CanonicalError,
+  type Capabilities10,
+  capabilitiesOf,
+  type MessageOf10,
+  negotiate10,
+  TRUST_LEVELS,
+} from "@arcp/core/v1.0";
 import type { PendingChallenge, VerifiedIdentity } from "../../auth/auth-schemes.ts";
 import type { Session } from "../../engine/session.ts";
 import type { SessionRegistry } from "../../engine/session-registry.ts";
@@ -35,6 +42,9 @@ export interface Opened {
   readonly resumeToken: string;
   readonly identity: VerifiedIdentity;
   readonly capabilities: Capabilities10;
+  /** The client has everything up to here. */
+  readonly afterSeq: number;
+  readonly isResumed: boolean;
 }
 
 export type HandshakeOutcome =
@@ -59,6 +69,8 @@ const MAX_WRONG_ANSWERS = 3;
 export class Handshake10 {
   readonly #options: Handshake10Options;
   #phase: Phase = { phase: "waiting" };
+  /** What the client said of its certificate when it opened the session. */
+  #fingerprint: string | undefined;
 
   constructor(options: Handshake10Options) {
     this.#options = options;
@@ -67,6 +79,23 @@ export class Handshake10 {
   /** Opens a session, or says what the client must answer first. Throws the typed refusal. */
   open(message: OpenMessage, profile: Profile10): Promise<HandshakeOutcome> {
     return this.#attempt(message, profile, 0);
+  }
+
+  /** Gives a session back to whoever has its token, as wire 1.1 does: one SDK resumes so. Throws the typed refusal. */
+  async resume({ payload, session_id }: MessageOf10<"session.resume">): Promise<Opened> {
+    const { auth, resume_token = "", last_event_seq: afterSeq = 0 } = payload;
+    const answer = auth && (await this.#options.door.admit(auth, { fingerprint: undefined, isAnonymousAgreed: false }));
+    if (answer !== undefined && !("principal" in answer))
+      throw new UnauthenticatedError("the credentials must be complete");
+    await this.#options.ready;
+    const { session, resumeToken } = await this.#options.sessions.claim({
+      ...{ sessionId: session_id, token: resume_token, lastEventSeq: afterSeq, principal: answer?.principal },
+    });
+    this.#phase = { phase: "done" };
+    const flags = Object.fromEntries([...session.features].map((name) => [name, true]));
+    const capabilities = negotiate10(this.#options.settings.offered(), capabilitiesOf(flags));
+    const identity = answer ?? { principal: session.principal, trustLevel: trustLevelOf(session) };
+    return { outcome: "opened", session, resumeToken, identity, capabilities, afterSeq, isResumed: true };
   }
 
   /** Takes the answer to the challenge. Throws the typed refusal; after some wrong answers there is no other challenge. */
@@ -86,7 +115,10 @@ export class Handshake10 {
 
   /** Fresh credentials in mid-session (RFC §8.4), which must be whole. Throws the typed refusal. */
   async renew({ payload }: MessageOf10<"session.authenticate">): Promise<VerifiedIdentity> {
-    const answer = await this.#options.door.admit(payload.auth, { fingerprint: undefined, isAnonymousAgreed: false });
+    const answer = await this.#options.door.admit(payload.auth, {
+      fingerprint: this.#fingerprint,
+      isAnonymousAgreed: false,
+    });
     if ("principal" in answer) return answer;
     throw new UnauthenticatedError("the credentials must be complete");
   }
@@ -97,7 +129,8 @@ export class Handshake10 {
     const { expiresAt, trustLevel } = identity;
     return {
       session_id: session.id,
-      runtime: { kind, version, trust_level: trustLevel, ...(fingerprint !== undefined && { fingerprint }) },
+      runtime: { kind, version, trust_level: "trusted", ...(fingerprint !== undefined && { fingerprint }) },
+      trust_level: trustLevel,
       capabilities,
       ...(expiresAt !== undefined && { lease: { expires_at: new Date(expiresAt).toISOString() } }),
       resume_token: resumeToken,
@@ -106,6 +139,7 @@ export class Handshake10 {
 
   async #attempt(message: OpenMessage, profile: Profile10, wrong: number): Promise<HandshakeOutcome> {
     const { auth, client } = message.payload;
+    this.#fingerprint = client.fingerprint;
     const isAnonymousAgreed = this.#negotiate(message).anonymous;
     const answer = await this.#options.door.admit(auth, { fingerprint: client.fingerprint, isAnonymousAgreed });
     if ("principal" in answer) return this.#admit(message, answer, profile);
@@ -121,9 +155,16 @@ export class Handshake10 {
     const capabilities = this.#negotiate(message);
     await this.#options.ready;
     const on = Object.entries(capabilities).flatMap(([name, value]) => (value === true ? [name] : []));
-    const features = [...on, ...capabilities.extensions, profileFeature(profile), `trust:${identity.trustLevel}`];
+    const features = [...on, ...capabilities.extensions, profileFeature(profile), `${TRUST}${identity.trustLevel}`];
     const { session, resumeToken } = this.#options.sessions.open(identity.principal, "1.0", features);
     this.#phase = { phase: "done" };
-    return { outcome: "opened", session, resumeToken, identity, capabilities };
+    return { outcome: "opened", session, resumeToken, identity, capabilities, afterSeq: 0, isResumed: false };
   }
 }
+
+const TRUST = "trust:";
+
+const trustLevelOf = ({ features }: Session): VerifiedIdentity["trustLevel"] => {
+  const level = [...features].find((name) => name.startsWith(TRUST))?.slice(TRUST.length);
+  return TRUST_LEVELS.find((known) => known === level) ?? "untrusted";
+};

@@ -63,4 +63,6 @@ export class MessageIds {
   }
 }
 
-const numberOf = (text: string): number => [...text].reduce((sum, digit) => sum * 32 + ALPHABET.indexOf(digit), 0);
+/** What Crockford base-32 digits say; not a number for what is none. */
+export const numberOf = (text: string): number =>
+  [...text].reduce((sum, digit) => sum * 32 + ALPHABET.indexOf(digit), 0);

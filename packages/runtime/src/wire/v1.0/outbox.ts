@@ -104,9 +104,8 @@ export class Outbox10 {
   }
 
   /** How a job speaks, from the first entry of its journal. */
-  async voiceOfJob(jobId: FeedItem["jobId"]): Promise<Pick<Voice, "commandId" | "mode">> {
-    const [first] = await this.#options.store.readJournal(jobId, 1, 1);
-    return voiceOf(first && originOf(first));
+  voiceOfJob(jobId: FeedItem["jobId"]): Promise<Pick<Voice, "commandId" | "mode">> {
+    return readVoice(this.#options.store, jobId);
   }
 
   /** Answers a command (RFC §6.1.1). */
@@ -167,7 +166,7 @@ export class Outbox10 {
 /** Features of a session that are no capabilities: how its client reads. */
 const PROFILE_PREFIX = "profile:";
 export const profileFeature = ({ name }: Profile10): string => `${PROFILE_PREFIX}${name}`;
-export const profileNameOf = ({ features }: Session): string =>
+export const profileNameOf = ({ features }: { readonly features: Iterable<string> }): string =>
   [...features].find((name) => name.startsWith(PROFILE_PREFIX))?.slice(PROFILE_PREFIX.length) ?? "standard";
 
 /** How many jobs' voices are remembered. */
@@ -273,6 +272,15 @@ export class Outlet implements FeedSink {
 
 export const voiceOf = (origin: Pick<Voice, "commandId" | "mode"> | undefined): Pick<Voice, "commandId" | "mode"> =>
   origin === undefined ? { commandId: undefined, mode: "durable" } : { commandId: origin.commandId, mode: origin.mode };
+
+/** How a job speaks, from the first entry of its journal. */
+export async function readVoice(
+  store: Pick<Store, "readJournal">,
+  jobId: FeedItem["jobId"],
+): Promise<Pick<Voice, "commandId" | "mode">> {
+  const [first] = await store.readJournal(jobId, 1, 1);
+  return voiceOf(first && originOf(first));
+}
 
 function originOf({ code, payload }: Entry): Pick<Voice, "commandId" | "mode"> | undefined {
   if (code !== ENTRY.accepted) return undefined;

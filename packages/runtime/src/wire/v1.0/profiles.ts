@@ -11,20 +11,22 @@ export interface Profile10 {
   readonly wrapsNames: boolean;
   /** Answers `artifact.fetch` with `artifact.ref`, the content beside it. */
   readonly fetchesRef: boolean;
-  /** Does not read members that are not there: they are written as empty ones. */
-  readonly needsEveryMember: boolean;
+  /** Hears of a refused invocation by `job.failed` and not by `nack`. */
+  readonly failsRefused: boolean;
+  /** Resumes by a number that every message of a job carries, and with a token (as wire 1.1 does). */
+  readonly numbers: boolean;
 }
 
 const STANDARD: Profile10 = {
   ...{ name: "standard", mode: "tool", firstSequence: 0, wrapsNames: false },
-  ...{ fetchesRef: false, needsEveryMember: false },
+  ...{ fetchesRef: false, failsRefused: false, numbers: false },
 };
 
 const PROFILES: readonly Profile10[] = [
   STANDARD,
-  { ...STANDARD, name: "rust", mode: "durable" },
+  { ...STANDARD, name: "rust", mode: "durable", failsRefused: true, numbers: true },
   { ...STANDARD, name: "ruby", firstSequence: 1, fetchesRef: true },
-  { ...STANDARD, name: "fsharp", mode: "durable", firstSequence: 1, wrapsNames: true, needsEveryMember: true },
+  { ...STANDARD, name: "fsharp", mode: "durable", firstSequence: 1, wrapsNames: true, failsRefused: true },
 ];
 
 const BARE_ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;

@@ -44,7 +44,8 @@ export class Spelling10 {
     { hasSidecars = false }: { readonly hasSidecars?: boolean } = {},
   ): readonly Frame10[] {
     const timestamp = new Date(entry.ts).toISOString();
-    return partsOf(entry, voice, this.profile).map((part, index) => {
+    const parts = partsOf(entry, voice, this.profile);
+    return parts.map((part, index) => {
       const { type, streamId, priority } = part;
       const { payload, bytes } = hasSidecars ? beside(part) : { payload: part.payload, bytes: undefined };
       const correlationId = part.correlationId ?? (part.isAnswer ? voice.commandId : undefined);
@@ -58,6 +59,8 @@ export class Spelling10 {
         ...(correlationId !== undefined && { correlation_id: correlationId }),
         ...(causationId !== undefined && { causation_id: causationId }),
         ...(priority !== undefined && !this.profile.wrapsNames && { priority }),
+        // Who has the last message of an entry has all of it.
+        ...(this.profile.numbers && index === parts.length - 1 && { event_seq: seq }),
         payload,
       };
       return { index, part, text: JSON.stringify(envelope), bytes };
