@@ -133,4 +133,5 @@ export {
   StaleWriterError,
   type Store,
 } from "./store/store.ts";
+export { type SentMessage, SessionReplay } from "./wire/session-replay.ts";
 export type { MessageHandler } from "./wire/v1.1/connection.ts";

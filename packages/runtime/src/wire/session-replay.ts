@@ -65,7 +65,7 @@ export class SessionReplay {
       if (seen.has(sessionId)) continue;
       seen.add(sessionId);
       const replay = await SessionReplay.open(store, sessionId);
-      if (replay?.#positionOf(messageId) !== undefined) return replay;
+      if (replay !== undefined && replay.#positionOf(messageId) !== undefined) return replay;
     }
     return undefined;
   }
