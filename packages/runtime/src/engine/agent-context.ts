@@ -458,6 +458,11 @@ export class AgentContext implements JobContext {
     return writing === undefined ? this.#complete(returned) : writing.then(() => this.#complete(returned));
   }
 
+  /** Was a result begun in pieces? They are sent already. */
+  get hasResultPieces(): boolean {
+    return this.#chunks !== undefined;
+  }
+
   #complete(returned: unknown): Promise<unknown> | unknown {
     const chunks = this.#chunks;
     if (this.#job.isTerminal || this.#job.isCancelling) return returned;
