@@ -323,3 +323,42 @@ test("whatever is written, slowed down and cancelled, every stream is whole up t
     { numRuns: 60 },
   );
 }, 60_000);
+
+describe("a result that comes in pieces", () => {
+  test("is as fast as its readers too, and whole", async () => {
+    covers("V10-11.2-02");
+    await using stage = await scene();
+    const { clock, client, run, jobId } = stage;
+    const result = run.context.streamResult();
+    await result.write("1 ");
+    const open = await client.sees(({ type }) => type === "stream.open");
+    await slow(client, { id: open.stream_id as string }, { desired_rate_per_second: 2 });
+    void result.write("2 ");
+    void run.context.resultChunk({ data: "3 ", encoding: "utf8", more: true });
+    void run.context.resultChunk({ data: "4", encoding: "utf8", more: false });
+    run.finish();
+    await pass(clock, 950);
+    expect(chunks(client, open.stream_id as string)).toBe(2);
+    await pass(clock, 1100);
+    expect(await client.ending(jobId)).toMatchObject({ type: "tool.result", payload: { stream_id: open.stream_id } });
+    expect(textOf(streamsOf(client)[0] as SeenStream)).toBe("1 2 3 4");
+  });
+
+  test("cannot be cancelled without its job, and is not waited for when that ends", async () => {
+    covers("V10-10.4-02");
+    await using stage = await scene();
+    const { client, run, jobId } = stage;
+    await run.context.streamResult().write("1");
+    const open = await client.sees(({ type }) => type === "stream.open");
+    expect(await client.ask("cancel", { target: "stream", target_id: open.stream_id })).toMatchObject({
+      type: "cancel.refused",
+      payload: { reason: "not_cancellable" },
+    });
+    await slow(client, { id: open.stream_id as string }, { desired_rate_per_second: 0 });
+    const late = run.context.streamResult().write("2");
+    run.fail(new Error("broken"));
+    await client.ending(jobId);
+    await expect(late).rejects.toThrow();
+    expect(streamsOf(client)[0]).toMatchObject({ end: { type: "stream.error" } });
+  });
+});

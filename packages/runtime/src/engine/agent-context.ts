@@ -19,6 +19,7 @@ import {
   type LogBody,
   type Logger,
   type MetricPayload,
+  newResultId,
   type ProgressBody,
   type ResultId,
   type SessionId,
@@ -58,7 +59,14 @@ import { validateLeaseShape } from "./lease/shape.ts";
 import { assertLeaseSubset } from "./lease/subset.ts";
 import type { Guard, Operation, OperationOptions } from "./operation.ts";
 import type { HumanChoice, HumanInput, People } from "./people.ts";
-import { ChunkSequence, ResultStream, rejected, requireEncoded, streamedMembers } from "./result-stream.ts";
+import {
+  ChunkSequence,
+  ResultStream,
+  rejected,
+  requireEncoded,
+  streamedMembers,
+  streamIdOfResult,
+} from "./result-stream.ts";
 import type { AgentSpan, JobSpans } from "./spans.ts";
 import type { JobStream, OpenStreamOptions } from "./streams/job-stream.ts";
 import type { JobStreams, Streams } from "./streams/streams.ts";
@@ -468,6 +476,8 @@ export class AgentContext implements JobContext {
     if (this.#job.isTerminal || this.#job.isCancelling) return returned;
     if (chunks === undefined) return this.#job.origin === undefined ? returned : this.#inlineOrReferred(returned);
     if (returned !== undefined) this.logger.warn({}, "the result was streamed: the agent's return value is not sent");
+    const writing = chunks.settled();
+    if (writing !== undefined) return writing.then(() => this.#complete(undefined));
     if (!chunks.isComplete) return new ResultStream(this.#job, chunks).finalize();
     this.#job.end({ status: "success", members: streamedMembers(chunks.resultId, chunks.bytes) });
     return undefined;
@@ -495,11 +505,19 @@ export class AgentContext implements JobContext {
   }
 
   #chunkSequence(resultId: string | undefined): ChunkSequence {
-    this.#chunks ??= new ChunkSequence(this.#job, resultId === undefined ? undefined : checkedResultId(resultId));
+    this.#chunks ??= this.#newChunks(resultId === undefined ? newResultId() : checkedResultId(resultId));
     if (resultId !== undefined && resultId !== this.#chunks.resultId) {
       throw new InvalidRequestError("a job has one streamed result");
     }
     return this.#chunks;
+  }
+
+  /** Over wire 1.0 a result in pieces is a stream like any other. */
+  #newChunks(resultId: ResultId): ChunkSequence {
+    const job = this.#job;
+    const isSteered = job.origin !== undefined;
+    const flow = isSteered ? this.#tools.streams.steer(job, streamIdOfResult(resultId)) : undefined;
+    return new ChunkSequence(job, resultId, flow);
   }
 
   #checked(kind: EventKind, body: unknown): Promise<void> {

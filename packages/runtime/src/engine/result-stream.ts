@@ -5,6 +5,7 @@ import { tooLarge } from "./caps.ts";
 import type { MaskStream, SecretMask } from "./credentials/redaction.ts";
 import { jsonOf } from "./entry-text.ts";
 import { type Job, quiet } from "./job.ts";
+import type { Flow } from "./streams/flow.ts";
 
 /** Longer pieces are cut: a frame of this size, encoded, passes every known client's limit. */
 const PIECE_BYTES = 256 * 1024;
@@ -27,6 +28,8 @@ export interface FinalizeOptions {
 export class ChunkSequence {
   readonly #job: Job;
   readonly resultId: ResultId;
+  /** How fast its readers can take it, where they can say so (RFC §11.2). */
+  readonly #flow: Flow | undefined;
   #nextSeq = 0;
   #bytes = 0;
   #isComplete = false;
@@ -38,9 +41,10 @@ export class ChunkSequence {
   /** Half a character that the text so far ended with: the rest of it may come with the next write. */
   half = "";
 
-  constructor(job: Job, resultId: ResultId = newResultId()) {
+  constructor(job: Job, resultId: ResultId = newResultId(), flow?: Flow) {
     this.#job = job;
     this.resultId = resultId;
+    this.#flow = flow;
     // Wire 1.0 shows the chunks as a stream: its readers are told that it is not whole.
     if (job.origin !== undefined) job.beforeEnd(() => this.#breakOff());
   }
@@ -53,6 +57,13 @@ export class ChunkSequence {
   /** Of the last chunk: some clients read one encoding per result. */
   get lastEncoding(): ChunkEncoding {
     return this.#lastEncoding;
+  }
+
+  /** Resolves when nothing waits to be emitted any more; `undefined` if nothing does. */
+  settled(): Promise<void> | undefined {
+    const turn = this.#turn;
+    if (turn === undefined) return undefined;
+    return turn.catch(() => {}).then(() => this.settled());
   }
 
   /** Has the last chunk been emitted? */
@@ -76,11 +87,18 @@ export class ChunkSequence {
    * it. Rejects with {@link InvalidRequestError} after the last chunk.
    */
   emit(data: string, encoding: ChunkEncoding, more: boolean): Promise<void> {
-    return this.emitPiece({ data, encoding, bytes: decodedBytes(data, encoding) }, more);
+    const piece = { data, encoding, bytes: decodedBytes(data, encoding) };
+    if (this.#flow?.isLimited !== true) return this.emitPiece(piece, more);
+    return quiet(this.inTurn(() => this.emitPiece(piece, more)));
   }
 
-  /** The same for data whose size is known and whose form is right. */
-  emitPiece({ data, encoding, bytes }: Piece, more: boolean): Promise<void> {
+  /** The same for data whose size is known and whose form is right, when its readers can take it. */
+  emitPiece(piece: Piece, more: boolean): Promise<void> {
+    const wait = this.#flow?.ready();
+    return wait === undefined ? this.#put(piece, more) : wait.then(() => this.#put(piece, more));
+  }
+
+  #put({ data, encoding, bytes }: Piece, more: boolean): Promise<void> {
     if (this.#isComplete) return rejected(new InvalidRequestError("the result is complete: no chunk may follow"));
     const { maxChunkBytes, maxResultBytes } = this.#job.caps;
     if (bytes > maxChunkBytes) return this.#fail(tooLarge("maxChunkBytes", maxChunkBytes));
@@ -92,6 +110,7 @@ export class ChunkSequence {
     this.#bytes += bytes;
     this.#isComplete = !more;
     this.#lastEncoding = encoding;
+    this.#flow?.took(bytes);
     return this.#job.emitText(ENTRY.result_chunk, "result_chunk", body);
   }
 

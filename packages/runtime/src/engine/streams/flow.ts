@@ -37,6 +37,11 @@ export class Flow {
     this.#clock = clock;
   }
 
+  /** Has anybody said what it can take? */
+  get isLimited(): boolean {
+    return this.#limits.size > 0;
+  }
+
   /** `reader` can take so much, from now on. */
   limit(reader: string, { ratePerSecond, roomBytes }: FlowLimit): void {
     const now = this.#clock.monotonic();

@@ -79,8 +79,6 @@ export class OpenStream implements JobStream {
   readonly job: Job;
   /** How fast its readers can take it. */
   readonly flow: Flow;
-  /** The thoughts of a job are a part of it: they end with it. */
-  readonly isCancellable: boolean;
   readonly #tools: StreamTools;
   readonly #content: StreamContent;
   readonly #chunk: { readonly code: EntryCode; readonly kind: string };
@@ -104,7 +102,6 @@ export class OpenStream implements JobStream {
     const encoding = kind === "binary" ? "base64" : (options.encoding ?? "utf-8");
     this.job = job;
     this.kind = kind;
-    this.isCancellable = !isThoughts;
     this.flow = new Flow(tools.clock);
     this.#tools = tools;
     this.#content = isThoughts ? thoughtContentOf(job) : contentOf(kind, job, contentType);

@@ -6,7 +6,7 @@ import type { Cancellation } from "../cancellation.ts";
 import type { Job } from "../job.ts";
 import type { Journal } from "../journal.ts";
 import type { Session } from "../session.ts";
-import type { FlowLimit } from "./flow.ts";
+import { Flow, type FlowLimit } from "./flow.ts";
 import { assertStreamOptions, exhausted, type JobStream, OpenStream, type OpenStreamOptions } from "./job-stream.ts";
 import { Lanes } from "./lanes.ts";
 import { streamKindOf } from "./stream-content.ts";
@@ -34,9 +34,17 @@ export interface JobStreams {
   settled(): Promise<void> | undefined;
 }
 
+/** What clients can slow down, and perhaps cancel. */
+interface Steered {
+  readonly job: Job;
+  readonly flow: Flow;
+  /** Absent: it ends with its job alone. */
+  readonly cancel?: (error: CanonicalError) => void;
+}
+
 export class Streams {
   readonly #options: StreamsOptions;
-  readonly #open = new Map<string, OpenStream>();
+  readonly #open = new Map<string, Steered>();
   readonly #lanes = new Map<SessionId, Lanes>();
   /** Whose they were. */
   readonly #ended = new Map<string, string>();
@@ -87,6 +95,17 @@ export class Streams {
     };
   }
 
+  /** Lets clients slow down what `job` shows them as stream `id`, until it ends. Returns how fast they can take it. */
+  steer(job: Job, id: string): Flow {
+    const flow = new Flow(this.#options.clock);
+    this.#open.set(id, { job, flow });
+    job.whenEnded(() => {
+      this.#open.delete(id);
+      flow.close();
+    });
+    return flow;
+  }
+
   /**
    * `session` can take so much of a stream, until it says more or is {@link forget forgotten} (RFC §11.2). It may be any
    * session of the principal whose job it is: nobody else slows a job down.
@@ -126,11 +145,12 @@ export class Streams {
     }
     if (stream.job.submitterPrincipal !== session.principal) throw unknown(streamId);
     await this.#options.cancellation().prepare(session, stream.job.id);
-    if (!stream.isCancellable) {
+    const { cancel } = stream;
+    if (cancel === undefined) {
       const details = { reason: "not_cancellable" };
-      throw new CanonicalError("FAILED_PRECONDITION", "the thoughts of a job end with it", { details });
+      throw new CanonicalError("FAILED_PRECONDITION", "it is a part of its job, and ends with it", { details });
     }
-    return (reason) => stream.abort(new CanonicalError("CANCELLED", reason ?? "cancelled by the client"));
+    return (reason) => cancel(new CanonicalError("CANCELLED", reason ?? "cancelled by the client"));
   }
 
   /** Ends the streams that a process left open that is no more. Its job has been taken over. */
@@ -165,7 +185,9 @@ export class Streams {
         onEnded(ended);
       },
     });
-    this.#open.set(stream.id, stream);
+    const { id, flow } = stream;
+    const cancel = (error: CanonicalError): void => stream.abort(error);
+    this.#open.set(id, { job, flow, ...(options.isThoughts !== true && { cancel }) });
     this.#record(job, stream.id, "{}");
     return stream;
   }
