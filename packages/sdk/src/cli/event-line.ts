@@ -10,30 +10,33 @@ const MAX_DETAILS = 160;
 const LABEL_COLUMNS = 8;
 
 type Style = Parameters<Terminal["style"]>[0];
-type Styler = Pick<Terminal, "style">;
+export type Styler = Pick<Terminal, "style">;
 
-const LEVEL_STYLES: Readonly<Record<string, Style>> = {
+export const LEVEL_STYLES: Readonly<Record<string, Style>> = {
   debug: "gray",
   info: "cyan",
   warn: "yellow",
   error: "red",
+  critical: "red",
+  trace: "gray",
 };
 
 /** What an event says, before it is laid out. */
-interface Line {
+export interface Line {
   readonly label: string;
   readonly style: Style;
   readonly text: string;
   readonly details?: unknown;
 }
 
-/** The event laid out: time, label, text, and what follows a line break indented below the text. */
-export function eventLine(event: JobEvent, terminal: Styler): string {
-  const { label, style, text, details } = lineOf(event);
+export const eventLine = (event: JobEvent, terminal: Styler): string => layOut(event.ts, lineOf(event), terminal);
+
+/** Time, label, text, and what follows a line break indented below the text. Everything in it is escaped. */
+export function layOut(ts: string | undefined, { label, style, text, details }: Line, terminal: Styler): string {
   const shown = cut(escapeText(text), MAX_TEXT).replaceAll("\n", `\n${" ".repeat(LABEL_COLUMNS + 13)}`);
   const extra = details === undefined ? "" : ` ${terminal.style("gray", cut(compact(details), MAX_DETAILS))}`;
   const labelled = escapeLine(label).padEnd(LABEL_COLUMNS);
-  return `  ${terminal.style("gray", timeOf(event.ts))} ${terminal.style(style, labelled)} ${shown}${extra}`;
+  return `  ${terminal.style("gray", timeOf(ts))} ${terminal.style(style, labelled)} ${shown}${extra}`;
 }
 
 function lineOf(event: JobEvent): Line {
@@ -84,7 +87,7 @@ function lineOf(event: JobEvent): Line {
   }
 }
 
-function metricText({ name, value, unit }: { name: string; value: number; unit?: string | undefined }): string {
+export function metricText({ name, value, unit }: { name: string; value: number; unit?: string | undefined }): string {
   return `${name} ${amount(value)}${unit === undefined ? "" : ` ${unit}`}`;
 }
 

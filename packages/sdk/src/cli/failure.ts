@@ -1,5 +1,6 @@
 /** How a command that cannot do its work says so: one line, and never a stack unless it is asked for. */
 import { ARCPError, TransportError } from "@arcp/core";
+import { CanonicalError } from "@arcp/core/v1.0";
 import { CommanderError } from "commander";
 import { escapeLine } from "./escape.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
@@ -16,9 +17,12 @@ function describe(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
   const hint = hintFor(thrown);
   // A connection that could not be made is no answer of the runtime: there is no code to look up.
-  const code = thrown instanceof ARCPError && !(thrown instanceof TransportError) ? `${thrown.code}: ` : "";
+  const code = thrown instanceof ARCPError && !(thrown instanceof TransportError) ? `${codeOf(thrown)}: ` : "";
   return `${code}${thrown.message}${hint === undefined ? "" : ` (${hint})`}`;
 }
+
+/** The code that the runtime gave: an error of wire 1.0 may have one of its own. */
+const codeOf = (error: ARCPError): string => (error instanceof CanonicalError ? error.canonicalCode : error.code);
 
 /** What to do about the failures that people meet first. */
 function hintFor(error: Error): string | undefined {

@@ -6,6 +6,7 @@ import { addCredentials } from "./commands/credentials.ts";
 import { addGateway } from "./commands/gateway.ts";
 import { addJobs } from "./commands/jobs.ts";
 import { addReplay } from "./commands/replay.ts";
+import { addSend } from "./commands/send.ts";
 import { addServe } from "./commands/serve.ts";
 import { addSubmit } from "./commands/submit.ts";
 import { addTail } from "./commands/tail.ts";
@@ -51,6 +52,7 @@ function createProgram(): Command {
     addJobs,
     addTail,
     addCancel,
+    addSend,
     addReplay,
     addAgents,
     addGateway,

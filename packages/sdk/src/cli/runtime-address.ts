@@ -1,5 +1,5 @@
 /** The runtime that a client command talks to, and how it gets in. */
-import { ARCPClient } from "@arcp/client";
+import { ARCPClient, type ToolOpenOptions } from "@arcp/client";
 import { isLoopbackHost, rootLogger, silentLogger } from "@arcp/core";
 import { type Command, Option } from "commander";
 import { UsageError } from "./exit-code.ts";
@@ -40,6 +40,17 @@ export async function connectTo(address: RuntimeAddress, signal?: AbortSignal): 
     logger: process.env["ARCP_DEBUG"] ? rootLogger : silentLogger,
     ...(signal === undefined ? {} : { signal }),
   });
+}
+
+/** What a session of wire 1.0 is opened with. Without a token: as nobody in particular, which few runtimes let in. */
+export async function credentialsFor(address: RuntimeAddress): Promise<ToolOpenOptions> {
+  const token = await tokenFor(address);
+  return {
+    client: { kind: "arcp", version },
+    ...(token === undefined ? {} : { token }),
+    allowInsecure: address.allowInsecure === true,
+    logger: process.env["ARCP_DEBUG"] ? rootLogger : silentLogger,
+  };
 }
 
 /** By option, then file, then environment, then what a developer's runtime left here. */

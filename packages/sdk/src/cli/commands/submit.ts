@@ -5,6 +5,7 @@ import { AGENT_REFERENCE } from "@arcp/core";
 import { type Command, InvalidArgumentError } from "commander";
 import { ChildJobs } from "../child-jobs.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
+import { parseJson } from "../json-text.ts";
 import { printJson } from "../json-view.ts";
 import { readLease } from "../lease-option.ts";
 import { ResultFile } from "../result-file.ts";
@@ -125,15 +126,6 @@ async function readInput({ input, inputFile }: Options): Promise<unknown> {
     throw new UsageError(`--input-file ${inputFile}: ${error.code ?? error.message}`);
   });
   return parseJson(content, inputFile);
-}
-
-function parseJson(text: string, origin: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    const example = origin === "--input" ? `; a plain text needs quotes of its own: --input '"text"'` : "";
-    throw new UsageError(`${origin} is not JSON: ${(error as Error).message}${example}`);
-  }
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
