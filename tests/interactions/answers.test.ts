@@ -7,7 +7,18 @@ import { covers } from "../support/covers.ts";
 import { settle } from "../support/puppet.ts";
 import { ALL_FEATURES } from "../support/raw-client.ts";
 import { ALL_CAPABILITIES, type RawClient10 } from "../support/raw-client-10.ts";
-import { type Asking, asked, askingJob, auditOf, choose, closingsOf, requestsOf, respond, watched } from "./asking.ts";
+import {
+  type Asking,
+  asked,
+  askingJob,
+  auditedJob,
+  auditOf,
+  choose,
+  closingsOf,
+  requestsOf,
+  respond,
+  watched,
+} from "./asking.ts";
 
 const QUIET = ALL_FEATURES.filter((name) => name !== "heartbeat");
 
@@ -22,7 +33,7 @@ async function deafJob(server: Parameters<typeof askingJob>[0] = {}): Promise<As
 describe("a question goes to every session of the principal that can show it", () => {
   test("all are told, the first valid answer counts, and the others hear that it did", async () => {
     covers("V10-12.3-01", "V10-12.3-02", "V10-12.3-03", "V10-12.3-04");
-    await using job = await askingJob();
+    await using job = await auditedJob();
     const { harness, client, run } = job;
     const phone = await harness.rawSession10();
     const desk = await harness.rawSession([...QUIET, EXTENSION_FEATURE]);
@@ -279,7 +290,7 @@ describe("an operator says who may answer", () => {
     covers("V10-15.4-07");
     let boss: string | undefined;
     const seen: unknown[] = [];
-    await using job = await askingJob({
+    await using job = await auditedJob({
       interactionPolicy: (question, session) => {
         seen.push([question.kind, question.principal, session.principal]);
         return session.sessionId === boss;

@@ -17,27 +17,36 @@ export interface Asking extends AsyncDisposable {
   readonly client: RawClient10;
   readonly jobId: string;
   readonly run: Run;
-  /** The database. */
-  readonly file: string;
 }
 
 /** A runtime with a clock of its own and a job in a test's hands, asked for over wire 1.0. */
 export async function askingJob(server: HarnessOptions["server"] = {}, opening: object = {}): Promise<Asking> {
   const clock = new ManualClock();
   const puppet = new Puppet();
-  const directory = mkdtempSync(join(tmpdir(), "arcp-asking-"));
-  const file = join(directory, "journal.db");
-  const store = sqliteStore({ path: file });
-  const harness = startHarness({
-    agents: { puppet: puppet.handler },
-    server: { clock, eventLog: store, ...server },
-  });
+  const harness = startHarness({ agents: { puppet: puppet.handler }, server: { clock, ...server } });
   const client = await harness.rawSession10("alice", opening);
   const { job_id } = await client.invoke("puppet");
   return {
-    ...{ harness, clock, puppet, client, file, jobId: String(job_id), run: await puppet.next() },
+    ...{ harness, clock, puppet, client, jobId: String(job_id), run: await puppet.next() },
+    [Symbol.asyncDispose]: () => harness[Symbol.asyncDispose](),
+  };
+}
+
+export interface AuditedJob extends Asking {
+  /** The database. */
+  readonly file: string;
+}
+
+/** The same with a store in a file, whose audit can be read. */
+export async function auditedJob(server: HarnessOptions["server"] = {}): Promise<AuditedJob> {
+  const directory = mkdtempSync(join(tmpdir(), "arcp-asking-"));
+  const file = join(directory, "journal.db");
+  const store = sqliteStore({ path: file });
+  const job = await askingJob({ eventLog: store, ...server });
+  return {
+    ...{ ...job, file },
     async [Symbol.asyncDispose]() {
-      await harness[Symbol.asyncDispose]();
+      await job[Symbol.asyncDispose]();
       await store.close();
       rmSync(directory, { recursive: true });
     },
@@ -53,7 +62,7 @@ export interface AuditLine {
 }
 
 /** What the runtime has recorded for whoever audits, oldest first. */
-export async function auditOf({ file, client }: Asking): Promise<readonly AuditLine[]> {
+export async function auditOf({ file, client }: AuditedJob): Promise<readonly AuditLine[]> {
   // A reply leaves after what was written before it is durable.
   await client.ask("session.list_jobs");
   const database = new Database(file, { readonly: true });

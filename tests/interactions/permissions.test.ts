@@ -13,6 +13,7 @@ import {
   type Asking,
   asked,
   askingJob,
+  auditedJob,
   auditOf,
   closingsOf,
   deny,
@@ -50,7 +51,7 @@ describe("a request for permission", () => {
   test("names the operation, blocks the job, and leads to a lease", async () => {
     covers("V10-12-01", "V10-15.1-01", "V10-15.4-01", "V10-15.4-02", "V10-15.4-03", "V10-15.4-04", "V10-15.4-05");
     covers("V10-15.4-06", "V10-15.5-01", "V10-10.2-02");
-    await using job = await askingJob();
+    await using job = await auditedJob();
     const { client, run, clock } = job;
     const outcome = watched(run.context.requestPermission(REFUND));
     const request = await asked(client);
@@ -143,7 +144,7 @@ describe("a decision about something else than what was asked", () => {
     ["an end that has passed", { expires_at: "2020-01-01T00:00:00Z" }],
   ];
   test.each(others)("%s is refused, and the request stays open", async (_what, decision) => {
-    await using job = await askingJob();
+    await using job = await auditedJob();
     const { client, run } = job;
     const outcome = watched(run.context.requestPermission(REFUND));
     const request = await asked(client);
@@ -341,7 +342,7 @@ describe("a lease ends", () => {
 
   test("when whoever granted it takes it back", async () => {
     covers("V10-15.5-03", "V10-15.5-04");
-    await using job = await askingJob();
+    await using job = await auditedJob();
     const { client, harness } = job;
     const { grant } = await granted(job);
     const stranger = await harness.rawSession10("mallory");
@@ -491,7 +492,7 @@ describe("trust", () => {
 
   test("is not raised unless the operator allows it", async () => {
     covers("V10-15.6-01");
-    await using job = await askingJob();
+    await using job = await auditedJob();
     await expect(job.run.context.requestPermission(elevation("privileged"))).rejects.toMatchObject({
       code: "PERMISSION_DENIED",
       details: { reason: "policy" },
@@ -504,7 +505,7 @@ describe("trust", () => {
 
   test("is raised for a time by people, and everybody who audits hears of it", async () => {
     covers("V10-15.3-01", "V10-15.6-01", "V10-15.6-02");
-    await using job = await askingJob({
+    await using job = await auditedJob({
       maxElevation: (principal) => (principal === "alice" ? "privileged" : undefined),
     });
     const { client, run, clock } = job;
