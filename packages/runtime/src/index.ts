@@ -106,6 +106,7 @@ export type { Amounts, Guard, Operation, OperationCost, OperationOptions } from 
 export type { HumanChoice, HumanInput, Provenance } from "./engine/people.ts";
 export type { FinalizeOptions, ResultStream, WriteOptions } from "./engine/result-stream.ts";
 export type { RetryTerms } from "./engine/retry.ts";
+export { DEFAULT_SCHEDULE_LIMITS, type ScheduleLimits } from "./engine/schedules/scheduler.ts";
 export type { AgentSpan } from "./engine/spans.ts";
 export type { JobStream, OpenStreamOptions } from "./engine/streams/job-stream.ts";
 export type { StreamData, StreamLog, StreamThought } from "./engine/streams/stream-content.ts";

@@ -42,6 +42,7 @@ import type { HandoffConnector } from "./engine/handoff.ts";
 import { type InteractionPolicy, QUORUM_EXTENSION } from "./engine/interactions/audience.ts";
 import { validateLeaseShape } from "./engine/lease/shape.ts";
 import type { JobAuthorizationPolicy } from "./engine/observation.ts";
+import type { ScheduleLimits } from "./engine/schedules/scheduler.ts";
 import type { LeasePolicy } from "./engine/submission.ts";
 import type { Tool } from "./engine/tools.ts";
 import { agentOperations, type OperationsOptions } from "./operations/operations.ts";
@@ -129,6 +130,8 @@ export interface ARCPServerOptions {
    * revoked: with a store that keeps what it was told (a file, synchronous `FULL`).
    */
   readonly credentialProvisioners?: readonly CredentialProvisioner[];
+  /** Of `job.schedule` (RFC §10.6). Default: {@link DEFAULT_SCHEDULE_LIMITS}. */
+  readonly scheduleLimits?: Partial<ScheduleLimits>;
   /** Other runtimes that jobs may be handed over to (RFC §14). Default: none. */
   readonly handoff?: HandoffConnector;
   /** Where the contents of artifacts are kept (RFC §16.2). Default: files in a directory that goes with the runtime. */
@@ -242,6 +245,7 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents
           checkpoints: true,
           subscriptions: true,
           artifacts: true,
+          scheduled_jobs: true,
         },
         agent_handoff: options.fingerprint !== undefined || options.handoff !== undefined,
         anonymous: options.anonymousPrincipal !== undefined,
@@ -319,6 +323,7 @@ export class ARCPServer {
       provisioners: options.credentialProvisioners ?? [],
       heartbeatRecovery: options.heartbeatRecovery ?? "fail",
       handoff: options.handoff,
+      scheduleLimits: options.scheduleLimits ?? {},
       people: {
         schemas: this.#schemas,
         policy: {

@@ -19,6 +19,8 @@ import { Launch } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
 import { type JobAuthorizationPolicy, Observation } from "./observation.ts";
 import { People, type PeopleOptions } from "./people.ts";
+import type { ScheduleLimits } from "./schedules/scheduler.ts";
+import { Schedules } from "./schedules/schedules.ts";
 import { SessionRegistry } from "./session-registry.ts";
 import { Streams } from "./streams/streams.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";
@@ -49,6 +51,7 @@ export interface EngineOptions {
   readonly operations: OperationsFactory;
   readonly provisioners: readonly CredentialProvisioner[];
   readonly handoff: HandoffConnector | undefined;
+  readonly scheduleLimits: Partial<ScheduleLimits>;
   /** What becomes of jobs whose agents fall silent, unless they were registered otherwise (RFC §10.3). */
   readonly heartbeatRecovery: HeartbeatRecovery;
   readonly artifacts: Pick<ArtifactsOptions, "blobs" | "caps" | "retention" | "mayRead">;
@@ -78,6 +81,7 @@ export class Engine {
   readonly cancellation: Cancellation;
   readonly people: People;
   readonly tap: Tap;
+  readonly schedules: Schedules;
   /** How long a cancelled agent may take to stop, unless whoever cancels says otherwise. */
   readonly cancelGraceMs: number;
   /** Resolves when the jobs that a dead process left behind have been dealt with. */
@@ -171,6 +175,11 @@ export class Engine {
       idempotencyTtlMs: options.idempotencyTtlMs,
       max: maxJobs,
     });
+    this.schedules = new Schedules({
+      ...{ journal: this.journal, store, clock, logger, jobs: this.jobs, sessions: this.sessions },
+      submission: this.submission,
+      limits: options.scheduleLimits,
+    });
     this.observation = new Observation({
       ...{ jobs: this.jobs, journal: this.journal, store, clock },
       policy: options.jobAuthorizationPolicy,
@@ -200,6 +209,7 @@ export class Engine {
    */
   async close(reason: string): Promise<void> {
     this.#stopSweep();
+    await this.schedules.close();
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
     await this.journal.flush();
     try {
@@ -234,6 +244,7 @@ export class Engine {
   /** The same for a store that has failed: nothing is waited for. */
   abort(reason: string): void {
     this.#stopSweep();
+    void this.schedules.close();
     this.credentials.abort();
     this.artifacts.abort();
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
@@ -251,6 +262,7 @@ export class Engine {
     await this.journal.flush();
     await this.credentials.recover();
     this.artifacts.start();
+    await this.schedules.start();
   }
 
   async #show(job: Job, sessionId: SessionId): Promise<void> {

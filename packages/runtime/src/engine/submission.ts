@@ -8,6 +8,7 @@ import {
   type LeaseConstraints,
   newJobId,
   newTraceId,
+  type SessionId,
   type TraceContext,
 } from "@arcp/core";
 import { ENTRY, type EntryCode, type IdempotencyRecord, type Store } from "../store/store.ts";
@@ -15,6 +16,7 @@ import type { Agent, AgentRegistry } from "./agents.ts";
 import { digestOf } from "./canonical-json.ts";
 import type { Restored } from "./checkpoints.ts";
 import type { Issuance } from "./credentials/credentials.ts";
+import type { Feed } from "./feed.ts";
 import type { JobOrigin } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
@@ -35,8 +37,17 @@ export interface SubmitRequest {
   readonly trace: TraceContext | undefined;
   /** What the job answers, if it was asked for over wire 1.0. */
   readonly origin?: JobOrigin;
+  /** Called in the turn, and for the batch, in which the job is made. What it throws prevents that. */
+  readonly onMade?: (jobId: JobId) => void;
   /** The checkpoint that the job goes on from. */
   readonly restored?: Restored;
+}
+
+/** In whose name a job runs. A session that is not kept any more has no feed. */
+export interface Submitter {
+  readonly id: SessionId;
+  readonly principal: string;
+  readonly feed: Feed | undefined;
 }
 
 export type OnAccepted = (acceptance: Acceptance) => void;
@@ -116,6 +127,12 @@ export class Submission {
     this.#options.journal.flush().then(settle, settle);
   }
 
+  /** The same without a key, also for a session that is gone. Resolves when the job is durable. */
+  async run(submitter: Submitter, request: Omit<SubmitRequest, "idempotencyKey">): Promise<void> {
+    await this.#accept(submitter, { ...request, idempotencyKey: undefined }, undefined, () => {});
+    await this.#options.journal.flush();
+  }
+
   /** The record that a key is bound to; waits for one that is being bound. */
   async #earlier(binding: string, principal: string, key: string): Promise<IdempotencyRecord | undefined> {
     for (let current = this.#binding.get(binding); current !== undefined; current = this.#binding.get(binding)) {
@@ -129,7 +146,7 @@ export class Submission {
 
   /** A job without credentials is accepted in this turn. */
   async #accept(
-    session: Session,
+    submitter: Submitter,
     request: SubmitRequest,
     key: { readonly digest: string; readonly key: string } | undefined,
     onAccepted: OnAccepted,
@@ -137,9 +154,9 @@ export class Submission {
     const { jobs, clock, launch, idempotencyTtlMs, max } = this.#options;
     const agent = this.#options.agents.resolve(request.agent);
     const now = clock.now();
-    const lease = this.#grant(session.principal, agent, request.leaseRequest ?? {});
+    const lease = this.#grant(submitter.principal, agent, request.leaseRequest ?? {});
     const constraints = request.leaseConstraints && validateLeaseConstraints(request.leaseConstraints, now);
-    const { id: sessionId, principal, feed } = session;
+    const { id: sessionId, principal, feed } = submitter;
     const id = newJobId();
     const facts = {
       ...{ id, sessionId, principal, lease },
@@ -160,6 +177,12 @@ export class Submission {
       leave();
     }
     const expiresAt = now + idempotencyTtlMs;
+    try {
+      request.onMade?.(id);
+    } catch (error) {
+      issuance?.abandon();
+      throw error;
+    }
     launch.start({
       ...{ agent, feed, facts, onAccepted, input: request.input, restored: request.restored },
       ...(issuance && { issuance }),

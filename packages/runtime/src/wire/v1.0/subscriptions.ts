@@ -11,6 +11,7 @@ import {
   PermissionDeniedError,
   ResumeWindowExpiredError,
   type SessionId,
+  type TraceId,
 } from "@arcp/core";
 import { CanonicalError, newSubscriptionId, priorityRank, type SubscriptionFilter10 } from "@arcp/core/v1.0";
 import type { Engine } from "../../engine/engine.ts";
@@ -37,6 +38,8 @@ interface Subscription {
   readonly matches: (envelope: Frame10, job: ObservedJob) => boolean;
   /** Numbers up to here are sent from the store, per session. */
   readonly covered: Map<SessionId, number>;
+  /** The same for what stands in no feed: entries up to here are sent from the store, per job. */
+  readonly coveredHidden: Map<JobId, number>;
   phase: "backfilling" | "live" | "closed";
   /** Written while history was still on its way, or while the observer did not read. */
   queue: Tapped[];
@@ -78,7 +81,8 @@ export class Subscriptions {
     await this.#authorize(filter);
     const id = newSubscriptionId();
     const subscription: Subscription = {
-      ...{ id, covered: new Map(), phase: since === undefined ? "live" : "backfilling", queue: [], isDraining: false },
+      ...{ id, covered: new Map(), coveredHidden: new Map(), queue: [], isDraining: false },
+      phase: since === undefined ? "live" : "backfilling",
       matches: matcherOf(filter),
       stopListening: () => {},
     };
@@ -158,7 +162,8 @@ export class Subscriptions {
     const { outbox, logger } = this.#options;
     while (subscription.queue.length > 0 && !outbox.isCongested) {
       const { job, entry, seq } = subscription.queue.shift() as Tapped;
-      if (seq > 0 && seq <= (subscription.covered.get(job.sessionId) ?? 0)) continue;
+      const covered = seq > 0 ? subscription.covered.get(job.sessionId) : subscription.coveredHidden.get(job.id);
+      if ((seq > 0 ? seq : entry.n) <= (covered ?? 0)) continue;
       this.#show(subscription, job, seq, voiceOf(job.origin), entry);
     }
     if (subscription.queue.length === 0) return;
@@ -184,7 +189,7 @@ export class Subscriptions {
     const spelling = seq > 0 ? this.#spellingOf(job.sessionId) : this.#spellingOfJob(job);
     const spoken = { ...voice, jobId: job.id, sessionId: job.sessionId };
     for (const frame of spelling.frames(seq > 0 ? seq : entry.n, job.traceId, spoken, entry)) {
-      const isKnown = after?.seq === seq && (frame.index <= after.index || after.index >= FIRST_REPLY);
+      const isKnown = seq > 0 && after?.seq === seq && (frame.index <= after.index || after.index >= FIRST_REPLY);
       if (!isKnown && subscription.matches(frame, job)) this.#send(subscription, frame.text);
     }
   }
@@ -247,7 +252,7 @@ export class Subscriptions {
     try {
       const readers = history.map(({ session, after, afterTs }) => ({
         ...{ session, after },
-        items: this.#items(session, after, afterTs, subscription.covered.get(session.id) ?? 0),
+        items: this.#items(session, after, afterTs, subscription),
       }));
       for await (const { session, after, item } of inOrderOfTime(readers)) {
         if (outbox.isCongested) await outbox.drained();
@@ -286,22 +291,54 @@ export class Subscriptions {
   }
 
   /** What the session's own jobs wrote; what it merely watched is another session's. */
-  async *#items(session: Session, after: Position, afterTs: number, upTo: number): AsyncGenerator<FeedItem> {
-    const { engine, principal } = this.#options;
+  async *#items(
+    session: Session,
+    after: Position,
+    afterTs: number,
+    { covered, coveredHidden }: Subscription,
+  ): AsyncGenerator<FeedItem> {
+    const { engine } = this.#options;
+    const upTo = covered.get(session.id) ?? 0;
+    /** How far each job has been read, until its end was. */
+    const reached = new Map<JobId, { readonly n: number; readonly traceId: TraceId }>();
     const isOwn = new Map<JobId, boolean>();
+    const begin = async (jobId: JobId, traceId: TraceId): Promise<boolean> => {
+      const own = isOwn.get(jobId) ?? (await this.#isVisible(jobId, session.id, this.#options.principal));
+      if (own && !isOwn.has(jobId)) {
+        const n = after.seq > 0 ? await engine.store.feedPosition(session.id, jobId, after.seq) : 0;
+        reached.set(jobId, { n: n ?? 0, traceId });
+      }
+      isOwn.set(jobId, own);
+      return own;
+    };
+    const hidden = async function* (jobId: JobId, toN: number): AsyncGenerator<FeedItem> {
+      const { n: fromN = 0, traceId } = reached.get(jobId) ?? {};
+      if (traceId === undefined) return;
+      for (let n = fromN + 1; n <= toN; n += PAGE_ITEMS) {
+        const entries = await engine.store.readJournal(jobId, n, Math.min(n + PAGE_ITEMS - 1, toN));
+        for (const entry of entries) {
+          if (session.feed.shows(entry.code)) return;
+          coveredHidden.set(jobId, entry.n);
+          if (entry.ts >= afterTs) yield { seq: 0, jobId, traceId, entry };
+        }
+        if (entries.length < PAGE_ITEMS) return;
+      }
+    };
+    const live = [...engine.jobs.all()].filter(({ sessionId }) => sessionId === session.id);
     for (let seq = Math.max(0, after.seq - 1); seq < upTo; ) {
       const items = await engine.store.readFeed(session.id, seq, Math.min(PAGE_ITEMS, upTo - seq), PAGE_BYTES);
-      if (items.length === 0) return;
+      if (items.length === 0) break;
       for (const item of items) {
         seq = item.seq;
-        let own = isOwn.get(item.jobId);
-        if (own === undefined) {
-          own = await this.#isVisible(item.jobId, session.id, principal);
-          isOwn.set(item.jobId, own);
-        }
-        if (own && item.entry.ts >= afterTs) yield item;
+        const { jobId, traceId, entry } = item;
+        if (!(await begin(jobId, traceId))) continue;
+        yield* hidden(jobId, entry.n - 1);
+        reached.set(jobId, { n: entry.n, traceId });
+        if (entry.ts >= afterTs) yield item;
       }
     }
+    for (const { id, traceId } of live) await begin(id, traceId);
+    for (const jobId of reached.keys()) yield* hidden(jobId, Number.MAX_SAFE_INTEGER);
   }
 
   async #isVisible(jobId: JobId, sessionId: SessionId, principal: string): Promise<boolean> {

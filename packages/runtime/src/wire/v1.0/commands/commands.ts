@@ -13,6 +13,7 @@ import {
   permissionGrant,
 } from "./interactions.ts";
 import { cancel, toolInvoke, workflowStart } from "./jobs.ts";
+import { jobSchedule } from "./schedules.ts";
 import {
   close,
   heard,
@@ -44,6 +45,7 @@ export const COMMANDS: Commands = {
   "job.unsubscribe": jobUnsubscribe,
   "tool.invoke": toolInvoke,
   "workflow.start": workflowStart,
+  "job.schedule": jobSchedule,
   cancel,
   interrupt,
   "human.input.response": humanInputResponse,

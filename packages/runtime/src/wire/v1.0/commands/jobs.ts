@@ -4,6 +4,7 @@ import { type AnyMessage10, CanonicalError, codeOf10 } from "@arcp/core/v1.0";
 import type { Acceptance } from "../../../engine/session.ts";
 import { acceptedPart } from "../entry-parts.ts";
 import type { Caller, Command } from "./command.ts";
+import { cancelSchedule } from "./schedules.ts";
 
 const DEFAULT_DEADLINE_MS = 5_000;
 const MAX_DEADLINE_MS = 600_000;
@@ -80,6 +81,8 @@ export const cancel: Command<"cancel"> = async (message, caller, reply) => {
     if (target_id !== caller.session.id) return refuse("not_found");
     return accept(() => caller.evict("CANCELLED", reason ?? "cancelled"));
   }
+  const tellScheduled = target === "job" ? cancelSchedule(caller, target_id, reason) : undefined;
+  if (tellScheduled !== undefined) return accept(tellScheduled);
   const graceMs = Math.min(deadline_ms ?? DEFAULT_DEADLINE_MS, MAX_DEADLINE_MS);
   try {
     if (target === "stream") {

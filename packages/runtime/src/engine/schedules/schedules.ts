@@ -1,0 +1,101 @@
+/** Jobs that are asked for now and run later, once or again and again (RFC §10.6). */
+import {
+  type Clock,
+  type Lease,
+  type LeaseConstraints,
+  type Logger,
+  newJobId,
+  type SessionId,
+  type TraceId,
+} from "@arcp/core";
+import type { Store } from "../../store/store.ts";
+import type { JobRegistry } from "../job-registry.ts";
+import type { Journal } from "../journal.ts";
+import type { Session } from "../session.ts";
+import type { SessionRegistry } from "../session-registry.ts";
+import type { Submission } from "../submission.ts";
+import { SCHEDULE_KIND, type Schedule } from "./schedule.ts";
+import { type ScheduleLimits, Scheduler } from "./scheduler.ts";
+
+/** What an occurrence runs. */
+export interface ScheduledJob {
+  readonly agent: string;
+  readonly input: unknown;
+  readonly leaseRequest: Lease | undefined;
+  readonly leaseConstraints: LeaseConstraints | undefined;
+  readonly maxRuntimeSec: number | undefined;
+  readonly traceId: TraceId | undefined;
+}
+
+/** As it is stored. */
+interface StoredJob extends ScheduledJob {
+  /** The session that asked, which hears of the runs while it is kept. */
+  readonly sessionId: SessionId;
+}
+
+export interface SchedulesOptions {
+  readonly journal: Journal;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly jobs: JobRegistry;
+  readonly sessions: SessionRegistry;
+  readonly submission: Submission;
+  readonly limits: Partial<ScheduleLimits>;
+}
+
+export class Schedules {
+  readonly #options: SchedulesOptions;
+  readonly #scheduler: Scheduler;
+
+  constructor(options: SchedulesOptions) {
+    const { journal, store, clock, logger, jobs, limits } = options;
+    this.#options = options;
+    this.#scheduler = new Scheduler({
+      records: {
+        put: (record) => journal.putRecord(record),
+        list: (query) => store.listRecords({ kind: SCHEDULE_KIND, ...query }),
+      },
+      ...{ clock, logger, limits },
+      fire: (schedule, _occurrenceAt, advance) => this.#run(schedule, (jobId) => journal.putRecord(advance(jobId))),
+      isRunning: (jobId) => jobs.get(jobId as never)?.isTerminal === false,
+    });
+  }
+
+  start(): Promise<void> {
+    return this.#scheduler.start();
+  }
+
+  close(): Promise<void> {
+    return this.#scheduler.close();
+  }
+
+  /**
+   * Puts a schedule in the open batch. Its id is that of a job that never runs: it can be cancelled by it. Throws as
+   * {@link Scheduler.schedule} does.
+   */
+  schedule(session: Session, when: unknown, job: ScheduledJob): Schedule {
+    const stored: StoredJob = { ...job, sessionId: session.id };
+    return this.#scheduler.schedule({ id: newJobId(), principal: session.principal, when, job: stored });
+  }
+
+  /** Ends a schedule; runs go on. `false` if the principal has none of that id. */
+  cancel(id: string, principal: string): boolean {
+    return this.#scheduler.cancel(id, principal);
+  }
+
+  list(principal: string): readonly Schedule[] {
+    return this.#scheduler.list(principal);
+  }
+
+  async #run({ id, principal, job }: Schedule, onMade: (jobId: string) => void): Promise<void> {
+    const { sessions, submission } = this.#options;
+    const { sessionId, agent, input, leaseRequest, leaseConstraints, maxRuntimeSec, traceId } = job as StoredJob;
+    const session = await sessions.reclaim(sessionId, principal);
+    await submission.run(session ?? { id: sessionId, principal, feed: undefined }, {
+      ...{ agent, input, leaseRequest, leaseConstraints, maxRuntimeSec, onMade },
+      trace: traceId === undefined ? undefined : { traceId },
+      origin: { commandId: id, mode: "durable", command: "job.schedule" },
+    });
+  }
+}

@@ -1,0 +1,34 @@
+/** RFC §10.6: `job.schedule`, and its end. */
+import { type Lease, parseTrace } from "@arcp/core";
+import { type Caller, type Command, requireCapability } from "./command.ts";
+
+/** Answered as a job that waits; each of its runs is a job of its own, caused by it. */
+export const jobSchedule: Command<"job.schedule"> = (message, caller, reply) => {
+  requireCapability(caller, "scheduled_jobs");
+  const { job, when } = message.payload;
+  const { lease_request, lease_constraints, max_runtime_sec } = job.payload;
+  const [agent, input] =
+    job.type === "tool.invoke" ? [job.payload.tool, job.payload.arguments] : [job.payload.workflow, job.payload.inputs];
+  // What nobody can run is not put off.
+  caller.engine.agents.resolve(agent);
+  const schedule = caller.engine.schedules.schedule(caller.session, when, {
+    ...{ agent, input, maxRuntimeSec: max_runtime_sec, traceId: parseTrace(message)?.traceId },
+    leaseRequest: lease_request as Lease | undefined,
+    leaseConstraints: lease_constraints?.expires_at === undefined ? undefined : lease_constraints,
+  });
+  const at = (ms: number): string => new Date(ms).toISOString();
+  const payload = {
+    ...{ job_id: schedule.id, state: "queued", accepted_at: at(schedule.acceptedAt) },
+    schedule: { next_at: at(schedule.nextAt), when: schedule.when },
+  };
+  caller.engine.journal.afterCommit(() =>
+    reply(() => caller.outbox.reply(message, "job.accepted", payload, { job_id: schedule.id })),
+  );
+};
+
+/** Ends the schedule of that id: no run begins any more. Returns what tells of it; `undefined` if there is none. */
+export function cancelSchedule(caller: Caller, id: string, reason: string | undefined): (() => void) | undefined {
+  if (!caller.engine.schedules.cancel(id, caller.principal)) return undefined;
+  const payload = { job_id: id, reason: reason ?? "cancelled by the client", code: "CANCELLED", source: "client" };
+  return () => caller.outbox.send("job.cancelled", payload, { job_id: id, priority: "critical" });
+}
