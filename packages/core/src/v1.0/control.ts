@@ -27,11 +27,14 @@ export const pong = message10("pong", z.object({ ...ackFor, received_at: openTex
   correlated,
 );
 
-/** RFC §6.3. `note` and `detail` are other SDKs' names for `message`. */
+/** RFC §6.3. `note` and `detail` are other SDKs' names for `message`; `checkpoint_id` is what `checkpoint.create` made. */
 export const ack = message10(
   "ack",
   z
-    .object({ ...ackFor, received_at: openText, message: openText, note: openText, detail: openText.catch(undefined) })
+    .object({
+      ...{ ...ackFor, received_at: openText, message: openText, note: openText, detail: openText.catch(undefined) },
+      checkpoint_id: absentOr(entityId).catch(undefined),
+    })
     .transform(({ note, detail, ...rest }) => ({ ...rest, message: rest.message ?? note ?? detail })),
 ).transform(correlated);
 
