@@ -15,10 +15,12 @@ export type { RetryOptions } from "./retry.ts";
 export type { ResumeInfo, SessionFacts, WelcomePayload } from "./session.ts";
 export type { SubmitOptions } from "./submission.ts";
 export type { SubscribeOptions } from "./subscriptions.ts";
+export type { ArtifactSource, FetchOptions, PutOptions } from "./v1.0/artifacts.ts";
 export { type CancelOptions10, CancelRefusedError, type InterruptOptions } from "./v1.0/control.ts";
 export type { ToolEvent, ToolEventFacts, ToolEventKind, ToolEventOf } from "./v1.0/events.ts";
 export { Invocation } from "./v1.0/invocation.ts";
-export type { InvokeOptions, ScheduledWork, When, WorkTerms } from "./v1.0/invoking.ts";
+export type { Delegation, InvokeOptions, ScheduledWork, When, WorkTerms } from "./v1.0/invoking.ts";
+export { type LeaseChange, Leases, type ToolLease } from "./v1.0/leases.ts";
 export type { ToolConnectionState } from "./v1.0/link.ts";
 export type {
   Challenge,
@@ -28,13 +30,23 @@ export type {
   ToolCompatibility,
   ToolReconnectOptions,
 } from "./v1.0/options.ts";
+export type {
+  ChoiceAnswer,
+  InputAnswer,
+  PermissionAnswer,
+  QuestionHandler,
+  ToolQuestion,
+} from "./v1.0/questions.ts";
+export { Schedule } from "./v1.0/schedule.ts";
 export type { ToolSessionFacts } from "./v1.0/session.ts";
 export type { Flow } from "./v1.0/stream-flow.ts";
 export { IncomingStream, type ReadOptions, type StreamChunk, type StreamEnd } from "./v1.0/streams.ts";
+export { type ObservedEvent, type ObserveOptions, type ObserverFilter, Subscription } from "./v1.0/subscriptions.ts";
 export {
   ARCPToolClient,
   type DataLoss,
   type ExtensionMessage,
+  type ExtensionOptions,
   type Pong,
   type ToolClientSignals,
   type ToolCloseOptions,

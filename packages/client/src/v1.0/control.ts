@@ -1,6 +1,7 @@
-/** Steering what runs (RFC §10.4, §10.5). */
+/** Steering what runs: `cancel` and `interrupt` (RFC §10.4, §10.5). */
 import type { JsonObject } from "@arcp/core";
-import { CanonicalError } from "@arcp/core/v1.0";
+import { type CancelTarget, CanonicalError, type RuntimeMessage10 } from "@arcp/core/v1.0";
+import type { AskOptions, Command, Requests } from "./requests.ts";
 
 export interface CancelOptions10 {
   /** Why; the runtime passes it on. */
@@ -30,14 +31,71 @@ export class CancelRefusedError extends CanonicalError {
   }
 }
 
+export interface ControlOwner {
+  readonly requests: Requests;
+  readonly ask: (message: Omit<Command, "id">, options: AskOptions) => Promise<RuntimeMessage10 | undefined>;
+  /** The job that the command of that id started. */
+  readonly jobOfCommand: (commandId: string | undefined) => string | undefined;
+  readonly canInterrupt: () => boolean;
+  readonly isFSharp: boolean;
+}
+
+export class Control {
+  readonly #owner: ControlOwner;
+
+  constructor(owner: ControlOwner) {
+    this.#owner = owner;
+  }
+
+  /** Resolves when the runtime has agreed, or the target is over. Rejects with {@link CancelRefusedError}. */
+  async cancel(target: CancelTarget, targetId: string, options: CancelOptions10): Promise<void> {
+    const payload = cancelPayload(target, targetId, options);
+    const answer = await this.#owner.ask({ type: "cancel", payload }, { signal: options.signal });
+    if (answer?.type === "cancel.refused") throw new CancelRefusedError(answer.payload.reason);
+  }
+
+  /** Resolves when the runtime has agreed to ask a person. */
+  async interrupt(jobId: string, { prompt, orCancel = false, signal }: InterruptOptions): Promise<void> {
+    const { canInterrupt, isFSharp, ask } = this.#owner;
+    if (!canInterrupt() && orCancel) {
+      await this.cancel("job", jobId, { ...(prompt !== undefined && { reason: prompt }), ...(signal && { signal }) });
+      return;
+    }
+    const aim = isFSharp ? { job_id: jobId, reason: prompt } : { target: "job", target_id: jobId, prompt };
+    await ask({ type: "interrupt", payload: aim }, { signal, isRepeatable: false });
+  }
+
+  /** Takes the answer to a `cancel`. Other SDKs name the job, the command that started it, or nothing. */
+  receive(message: RuntimeMessage10): boolean {
+    if (message.type !== "cancel.accepted" && message.type !== "cancel.refused") return false;
+    const { requests, jobOfCommand } = this.#owner;
+    const targetId = message.payload.target_id ?? message.job_id ?? jobOfCommand(message.correlation_id);
+    const waiting = requests.waiting("cancel");
+    const named = targetId === undefined ? undefined : waiting.find(({ payload }) => targetOf(payload) === targetId);
+    const command = named ?? waiting[0];
+    if (command !== undefined) requests.resolve(command.id, { message, bytes: undefined });
+    return true;
+  }
+
+  /** A job or a stream is over: who asked for its end has it. */
+  onOver(targetId: string | undefined): void {
+    const { requests } = this.#owner;
+    for (const { id, payload } of requests.waiting("cancel")) {
+      if (targetOf(payload) === targetId) requests.resolve(id, undefined);
+    }
+  }
+}
+
 /** The payload of `cancel`. */
 export const cancelPayload = (
-  target: "job" | "stream" | "session",
+  target: CancelTarget,
   targetId: string,
-  { reason, deadlineMs }: CancelOptions10,
+  { reason, deadlineMs }: Pick<CancelOptions10, "reason" | "deadlineMs">,
 ): JsonObject => ({
   target,
   target_id: targetId,
   ...(reason !== undefined && { reason }),
   ...(deadlineMs !== undefined && { deadline_ms: deadlineMs }),
 });
+
+const targetOf = (payload: object): unknown => (payload as JsonObject)["target_id"];

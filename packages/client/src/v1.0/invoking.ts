@@ -91,6 +91,24 @@ export function scheduleOf(work: ScheduledWork, when: When): JsonObject {
   return { job, when: "at" in when ? { at: toInstant(when.at) } : when };
 }
 
+/** A task for an agent (RFC §14). */
+export interface Delegation {
+  readonly task: string;
+  /** What the agent is told beside the task. Further members are the caller's own. */
+  readonly context?: {
+    readonly trace_id?: string;
+    readonly shared_memory_ref?: unknown;
+    readonly permissions_inherited?: readonly string[];
+    readonly [member: string]: unknown;
+  };
+}
+
+/** The payload of `agent.delegate`. Throws {@link InvalidRequestError}. */
+export function delegationOf(target: string, { task, context = {} }: Delegation): JsonObject {
+  if (target === "") throw new InvalidRequestError("target: expected a name");
+  return { target, task, context };
+}
+
 const SPAN_BYTES = 8;
 
 export const newSpanId = (): string => toHex(randomBytes(SPAN_BYTES));

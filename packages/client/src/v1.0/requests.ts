@@ -25,6 +25,12 @@ export interface AskOptions {
   readonly isBoundToConnection?: boolean;
 }
 
+/** What answers a command, and the bytes that came beside it. */
+export interface Answer {
+  readonly message: RuntimeMessage10;
+  readonly bytes: Uint8Array | undefined;
+}
+
 interface Open {
   readonly command: Command;
   readonly options: AskOptions;
@@ -51,7 +57,7 @@ const MAX_SENDS = 8;
 
 export class Requests {
   readonly #owner: RequestsOwner;
-  readonly #waiting = new PendingRegistry<RuntimeMessage10 | undefined>();
+  readonly #waiting = new PendingRegistry<Answer | undefined>();
   readonly #open = new Map<string, Open>();
   /** Those for which silence is a yes, and that were sent. */
   readonly #indulgent = new Set<Open>();
@@ -79,7 +85,7 @@ export class Requests {
    * Sends a command, now or when there is a connection, and waits for the first answer. `undefined`: there was none, which
    * is fine by `silenceMs`. Rejects with the typed refusal, {@link TimeoutError}, or the signal's reason.
    */
-  async ask(command: Command, options: AskOptions = {}): Promise<RuntimeMessage10 | undefined> {
+  async ask(command: Command, options: AskOptions = {}): Promise<Answer | undefined> {
     options.signal?.throwIfAborted();
     const open: Open = { command, options, sessionId: undefined, sent: 0, isHeld: false, cancelTimer: () => {} };
     this.#open.set(command.id, open);
@@ -100,20 +106,20 @@ export class Requests {
   }
 
   /** Gives `message` to the command that it answers. Returns whether it does. */
-  answer(message: RuntimeMessage10): boolean {
+  answer(message: RuntimeMessage10, bytes: Uint8Array | undefined): boolean {
     const id = message.correlation_id;
     const open = id === undefined ? undefined : this.#open.get(id);
     if (open === undefined) return false;
     const isError = message.type === "tool.error" || message.type === "job.failed";
     if (message.type === "nack" || (isError && open.options.endsWithError !== false)) {
       this.reject(open.command.id, errorFromV10(message.payload));
-    } else this.resolve(open.command.id, message);
+    } else this.resolve(open.command.id, { message, bytes });
     return true;
   }
 
-  resolve(id: string, message: RuntimeMessage10 | undefined): void {
+  resolve(id: string, answer: Answer | undefined): void {
     this.#remove(id);
-    this.#waiting.resolve(id, message);
+    this.#waiting.resolve(id, answer);
   }
 
   reject(id: string, error: unknown): boolean {

@@ -3,13 +3,12 @@
  * that was received, and then goes on under its own id beside the new one.
  */
 import { ARCPError, newMessageId, ResumeWindowExpiredError } from "@arcp/core";
-import type { RuntimeMessage10 } from "@arcp/core/v1.0";
 import type { Command } from "./requests.ts";
 import type { ToolSession } from "./session.ts";
 
 export interface ResumptionOwner {
-  /** Asks; a runtime that says nothing is taken to agree. Resolves with `undefined` when the connection is lost again. */
-  readonly ask: (command: Command) => Promise<RuntimeMessage10 | undefined>;
+  /** Asks; a runtime that says nothing is taken to agree. Resolves too when the connection is lost again. */
+  readonly ask: (command: Command) => Promise<unknown>;
   readonly isNeeded: (session: ToolSession) => boolean;
   readonly hasOpenStreams: (session: ToolSession) => boolean;
   /** The runtime no longer knows what came after that message (RFC §19). */

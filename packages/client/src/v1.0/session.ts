@@ -45,7 +45,7 @@ export class ToolSession {
 
   /** A message of the session has come. */
   observe(type: string, messageId: string): void {
-    if (!PLACELESS.has(type)) this.#lastMessageId = messageId;
+    if (!isPlaceless(type)) this.#lastMessageId = messageId;
   }
 }
 
@@ -59,6 +59,9 @@ const PLACELESS: ReadonlySet<string> = new Set<RuntimeMessage10["type"]>([
   "permission.request",
   "job.heartbeat",
 ]);
+
+/** Does a message of that type tell no place to go on from? */
+export const isPlaceless = (type: string): boolean => PLACELESS.has(type);
 
 /**
  * The session that `session.accepted` opens. Throws {@link UnauthenticatedError} for a runtime that is not the one that

@@ -6,20 +6,37 @@ import {
   type JsonObject,
   newMessageId,
   type Transport,
-  ulid,
 } from "@arcp/core";
-import { type AnyMessage10, errorFromV10, type MessageOf10, type RuntimeMessage10 } from "@arcp/core/v1.0";
+import {
+  type AnyMessage10,
+  type ArtifactRef10,
+  errorFromV10,
+  isExtensionType,
+  type RuntimeMessage10,
+} from "@arcp/core/v1.0";
 import { Backlog } from "../backlog.ts";
+import { EventTape } from "../event-tape.ts";
 import { Listeners } from "../listeners.ts";
 import { RecentIds } from "../recent-ids.ts";
 import type { TransportFactory } from "../reconnect.ts";
-import { withRetry } from "../retry.ts";
-import { onAbort } from "../waiting.ts";
+import { type ArtifactSource, Artifacts, contentOf, type FetchOptions, type PutOptions } from "./artifacts.ts";
 import type { Outgoing } from "./connection.ts";
-import { type CancelOptions10, CancelRefusedError, cancelPayload, type InterruptOptions } from "./control.ts";
+import { type CancelOptions10, Control, cancelPayload } from "./control.ts";
 import type { ToolEvent } from "./events.ts";
 import { Invocation } from "./invocation.ts";
-import { type InvokeOptions, invocationOf, newSpanId, traceOf, workflowOf } from "./invoking.ts";
+import {
+  type Delegation,
+  delegationOf,
+  type InvokeOptions,
+  invocationOf,
+  newSpanId,
+  type ScheduledWork,
+  scheduleOf,
+  traceOf,
+  type When,
+  workflowOf,
+} from "./invoking.ts";
+import { type LeaseChange, Leases } from "./leases.ts";
 import { Link10, type LinkOwner10, type ToolConnectionState } from "./link.ts";
 import {
   type ResolvedToolOptions,
@@ -27,11 +44,15 @@ import {
   type ToolClientOptions,
   type ToolReconnectOptions,
 } from "./options.ts";
-import { type AskOptions, type Command, Requests } from "./requests.ts";
+import { Pursuit } from "./pursuit.ts";
+import { type QuestionHandler, Questions10, type ToolQuestion } from "./questions.ts";
+import { type Answer, type AskOptions, type Command, Requests } from "./requests.ts";
 import { Resumption } from "./resumption.ts";
+import { Schedule } from "./schedule.ts";
 import type { ToolSession, ToolSessionFacts } from "./session.ts";
 import type { Flow } from "./stream-flow.ts";
 import type { ReadOptions } from "./streams.ts";
+import { type ObserveOptions, type ObserverFilter, type Subscription, Subscriptions10 } from "./subscriptions.ts";
 import { type ToolResult, Work } from "./work.ts";
 import { type KnownWork, WorkBook } from "./work-book.ts";
 
@@ -53,12 +74,13 @@ export interface ExtensionMessage {
 /** What {@link ARCPToolClient.on} can be asked to report. */
 export interface ToolClientSignals {
   readonly state: ToolConnectionState;
-  /** A problem that ends nothing: an unreadable message, an error that answers no command. */
+  /** A problem that ends nothing: an unreadable message, an error that answers no command, an answer that was refused. */
   readonly problem: ARCPError;
   /** Every event, of whatever work. */
   readonly event: ToolEvent;
   /** Work that this client did not ask for: a run of a schedule, a child, work of an earlier session. */
   readonly work: Invocation;
+  readonly lease: LeaseChange;
   readonly dataLoss: DataLoss;
   readonly extension: ExtensionMessage;
 }
@@ -75,27 +97,41 @@ export interface ToolCloseOptions {
   readonly reason?: string;
 }
 
-/** A pong: who answered, and when. */
+/** The answer to a ping. */
 export interface Pong {
+  /** The runtime's time, RFC 3339, if it said. */
   readonly receivedAt: string | undefined;
   readonly roundTripMs: number;
 }
 
+export interface ExtensionOptions {
+  /** A runtime that does not know the type drops it without a word (RFC §21.3). Default: false. */
+  readonly optional?: boolean;
+  readonly jobId?: string;
+}
+
+/** Ids of messages that are remembered, so that one which is delivered twice counts once. */
+const MAX_SEEN = 8192;
+
 /** A client of one runtime over wire 1.0 (RFC-0001). */
 export class ARCPToolClient {
+  /** The leases that this client has heard of (RFC §15.5). */
+  readonly leases: Leases;
   readonly #options: ResolvedToolOptions;
   readonly #reconnection: ToolReconnectOptions | undefined;
   readonly #link: Link10;
   readonly #requests: Requests;
   readonly #works: WorkBook;
+  readonly #pursuit: Pursuit;
+  readonly #control: Control;
   readonly #resumption: Resumption;
+  readonly #questions: Questions10;
+  readonly #subscriptions: Subscriptions10;
+  readonly #artifacts: Artifacts;
   readonly #backlog = new Backlog(() => this.#updateReading());
   readonly #listeners: Listeners<ToolClientSignals>;
   readonly #seen = new RecentIds(MAX_SEEN);
-  /** How each piece of work was asked for, so that it can be asked for again. */
-  readonly #asked = new WeakMap<Work, Asked>();
-  /** Commands that nobody waits for any more: what is accepted for them after all is cancelled. */
-  readonly #unwanted = new Set<string>();
+  readonly #runs = new WeakMap<Work, EventTape<Invocation>>();
 
   private constructor(
     options: ToolClientOptions,
@@ -104,7 +140,10 @@ export class ARCPToolClient {
   ) {
     this.#options = resolveToolOptions(options);
     this.#reconnection = reconnection;
-    const { clock, requestTimeoutMs, logger } = this.#options;
+    const { clock, requestTimeoutMs, silenceMs, logger, respondedBy, compat } = this.#options;
+    const { maxResultBytes, maxFrameBytes, maxUnreadEvents } = this.#options;
+    const ask = (message: Omit<Command, "id">, asked: AskOptions) => this.#ask(message, asked);
+    const onProblem = (error: ARCPError): void => this.#onProblem(error);
     this.#listeners = new Listeners((thrown) => logger.error({ err: thrown }, "a listener failed"));
     this.#link = new Link10(this.#options, dial, reconnection, this.#linkOwner());
     this.#requests = new Requests({
@@ -112,20 +151,49 @@ export class ARCPToolClient {
       timeoutMs: requestTimeoutMs,
       isConnected: () => this.#link.isConnected,
       sessionId: () => this.#link.session?.id,
-      send: (command) => this.#send(command),
+      send: (command) => this.#send(command, command.bytes),
       onChange: () => this.#updateReading(),
     });
     this.#works = new WorkBook({
       create: () => this.#createWork(),
-      onHeardOf: ({ handle }) => this.#listeners.emit("work", handle),
-      onOver: (known) => this.#onOver(known),
+      onHeardOf: (known, message) => this.#onHeardOf(known, message),
+      onOver: ({ work: { jobId } }) => {
+        this.#control.onOver(jobId);
+        this.#questions.closeOfJob(jobId);
+      },
+    });
+    this.#pursuit = new Pursuit({
+      ...{ works: this.#works, clock, random: reconnection?.random ?? Math.random, onProblem },
+      ask: (command, asked) => this.#askFor(command, asked),
+      cancelJob: (jobId, reason) => this.cancelJob(jobId, { reason }),
+    });
+    this.#control = new Control({
+      ...{ requests: this.#requests, ask, isFSharp: compat.dialect === "fsharp" },
+      jobOfCommand: (commandId) => this.#works.ofCommand(commandId)?.work.jobId,
+      canInterrupt: () => this.session.capabilities.interrupt,
     });
     this.#resumption = new Resumption({
-      ask: (command) => this.#requests.ask(command, { silenceMs: this.#options.silenceMs, isBoundToConnection: true }),
-      isNeeded: ({ id }) => this.#requests.sessions.has(id) || this.#works.live.some(({ work }) => work.home === id),
+      ask: (command) => this.#requests.ask(command, { silenceMs, isBoundToConnection: true }),
+      isNeeded: ({ id }) => this.#isNeeded(id),
       hasOpenStreams: ({ id }) => this.#works.live.some(({ work }) => work.home === id && work.hasOpenStreams),
       onDataLoss: (session, error) => this.#onDataLoss(session, error),
       onDone: () => this.#requests.resend(),
+    });
+    this.#questions = new Questions10({
+      ...{ clock, respondedBy, onProblem },
+      // Some runtimes go on without a word.
+      answer: (message) => this.#ask(message, { silenceMs }),
+    });
+    this.leases = new Leases({ clock, ask, onChange: (change) => this.#listeners.emit("lease", change) });
+    this.#subscriptions = new Subscriptions10({
+      ...{ backlog: this.#backlog, maxUnreadEvents, silenceMs, ask, onProblem },
+      isConnected: () => this.#link.isConnected,
+      mayContinue: () => reconnection?.onDataLoss === "continue",
+    });
+    this.#artifacts = new Artifacts({
+      ...{ maxBytes: maxResultBytes, maxFrameBytes, silenceMs },
+      carriesSidecar: () => this.session.capabilities.binary_encoding.includes("sidecar"),
+      ask: (message, asked) => this.#askFor({ ...message, id: newMessageId() }, asked),
     });
   }
 
@@ -140,15 +208,8 @@ export class ARCPToolClient {
     options: ToolOpenOptions = {},
   ): Promise<ARCPToolClient> {
     const { reconnect = {}, signal, ...clientOptions } = options;
-    const allowInsecure = options.allowInsecure === true;
     const isOnce = typeof target === "object" && !(target instanceof URL);
-    const dial: TransportFactory =
-      typeof target === "function"
-        ? target
-        : isOnce
-          ? async () => target
-          : (abort) => connectTransport(String(target), { signal: abort, allowInsecure });
-    const client = new ARCPToolClient(clientOptions, dial, isOnce ? undefined : reconnect);
+    const client = new ARCPToolClient(clientOptions, dialOf(target, options), isOnce ? undefined : reconnect);
     try {
       await client.#link.start(signal);
       return client;
@@ -180,30 +241,9 @@ export class ARCPToolClient {
     const { clock } = this.#options;
     const startMs = clock.monotonic();
     const payload = { sent_at: new Date(clock.now()).toISOString() };
-    const pong = await this.#ask({ type: "ping", payload }, { signal: options.signal });
+    const pong = await this.#ask({ type: "ping", payload }, options);
     const receivedAt = pong?.type === "pong" ? pong.payload.received_at : undefined;
     return { receivedAt, roundTripMs: clock.monotonic() - startMs };
-  }
-
-  /**
-   * Invokes a tool (RFC §6.2) and returns the invocation at once; `accepted` tells whether the runtime does it. While the
-   * client reconnects, the command waits. Throws {@link InvalidRequestError} for what no runtime would take.
-   */
-  invoke(tool: string, args: JsonObject = {}, options: InvokeOptions = {}): Invocation {
-    return this.#start("tool.invoke", invocationOf(tool, args, options), options);
-  }
-
-  /** Starts a workflow (RFC §6.2), which ends with `job.completed` or `workflow.complete`. As {@link invoke}. */
-  startWorkflow(workflow: string, inputs: unknown = {}, options: InvokeOptions = {}): Invocation {
-    return this.#start("workflow.start", workflowOf(workflow, inputs, options), options);
-  }
-
-  /**
-   * Asks for a job's end (RFC §10.4). Resolves when the runtime has agreed, or the job is over. Rejects with
-   * {@link CancelRefusedError} when the runtime refuses.
-   */
-  cancelJob(jobId: string, options: CancelOptions10 = {}): Promise<void> {
-    return this.#cancel("job", jobId, options);
   }
 
   /** Calls `listener` for every report of that name. Returns a function that stops it. */
@@ -211,26 +251,149 @@ export class ARCPToolClient {
     return this.#listeners.add(name, listener);
   }
 
+  // -------------------------------------------------------------------------------------------- work
+
+  /**
+   * Invokes a tool (RFC §6.2) and returns the invocation at once; `accepted` tells whether the runtime does it. While the
+   * client reconnects, the command waits. Throws {@link InvalidRequestError} for what no runtime would take.
+   */
+  invoke(tool: string, args: JsonObject = {}, options: InvokeOptions = {}): Invocation {
+    return this.#pursuit.start("tool.invoke", invocationOf(tool, args, options), options).handle;
+  }
+
+  /** Starts a workflow (RFC §6.2), which ends with `job.completed` or `workflow.complete`. As {@link invoke}. */
+  startWorkflow(workflow: string, inputs: unknown = {}, options: InvokeOptions = {}): Invocation {
+    return this.#pursuit.start("workflow.start", workflowOf(workflow, inputs, options), options).handle;
+  }
+
+  /** Has an agent do a task (RFC §14). The trace of the delegation is that of the context, if it names one. */
+  delegate(target: string, delegation: Delegation, options: InvokeOptions = {}): Invocation {
+    const traceId = options.traceId ?? delegation.context?.trace_id;
+    const traced = traceId === undefined ? options : { ...options, traceId };
+    return this.#pursuit.start("agent.delegate", delegationOf(target, delegation), traced).handle;
+  }
+
+  /** Has work done later, or again and again (RFC §10.6). Throws {@link InvalidRequestError} for what is no schedule. */
+  schedule(work: ScheduledWork, when: When, options: InvokeOptions = {}): Schedule {
+    const known = this.#pursuit.start("job.schedule", scheduleOf(work, when), options);
+    const runs = new EventTape<Invocation>(this.#backlog, this.#options);
+    this.#runs.set(known.work, runs);
+    return new Schedule(known.handle, runs);
+  }
+
+  /** Has a job keep a checkpoint now (RFC §19). Resolves with its id when it is kept. */
+  async createCheckpoint(
+    jobId: string,
+    options: ReadOptions & { readonly label?: string } = {},
+  ): Promise<{ readonly checkpointId: string | undefined }> {
+    const { label, signal } = options;
+    const payload = { job_id: jobId, ...(label !== undefined && { label }) };
+    const answer = await this.#ask(
+      { type: "checkpoint.create", job_id: jobId, payload },
+      { signal, isRepeatable: false },
+    );
+    return { checkpointId: answer?.type === "ack" ? answer.payload.checkpoint_id : undefined };
+  }
+
+  /** Goes on from a checkpoint (RFC §19), in work of its own. */
+  restoreCheckpoint(checkpointId: string, options: InvokeOptions = {}): Invocation {
+    return this.#pursuit.start("checkpoint.restore", { checkpoint_id: checkpointId }, options).handle;
+  }
+
+  /**
+   * Asks for a job's end (RFC §10.4). Resolves when the runtime has agreed, or the job is over. Rejects with
+   * CancelRefusedError when the runtime refuses.
+   */
+  async cancelJob(jobId: string, options: CancelOptions10 = {}): Promise<void> {
+    await this.#control.cancel("job", jobId, options);
+  }
+
+  // -------------------------------------------------------------------------------------------- people
+
+  /** The questions that nobody has answered yet, oldest first (RFC §12). */
+  get questions(): readonly ToolQuestion[] {
+    return this.#questions.open;
+  }
+
+  /** Puts questions for input to `handler` (RFC §12.1). Returns a function that stops it. One handler at a time. */
+  onHumanInput(handler: QuestionHandler<"input">): () => void {
+    return this.#questions.handle("input", handler);
+  }
+
+  /** Puts questions for a choice to `handler` (RFC §12.2). As {@link onHumanInput}. */
+  onHumanChoice(handler: QuestionHandler<"choice">): () => void {
+    return this.#questions.handle("choice", handler);
+  }
+
+  /** Puts requests for permission to `handler` (RFC §15.4). As {@link onHumanInput}. */
+  onPermission(handler: QuestionHandler<"permission">): () => void {
+    return this.#questions.handle("permission", handler);
+  }
+
+  // -------------------------------------------------------------------------------------------- observing
+
+  /**
+   * Observes what matches `filter` (RFC §13): from now on, or from before with `since` or `backfill`. Rejects with the
+   * runtime's refusal.
+   */
+  async openSubscription(filter: ObserverFilter = {}, options: ObserveOptions = {}): Promise<Subscription> {
+    this.#link.requireOpen();
+    return this.#subscriptions.open(filter, options);
+  }
+
+  // -------------------------------------------------------------------------------------------- artifacts
+
+  /** Puts an artifact (RFC §16.2) and resolves with its reference. Rejects with the runtime's refusal. */
+  putArtifact(data: Uint8Array | string, options: PutOptions = {}): Promise<ArtifactRef10> {
+    return this.#artifacts.put(data, options);
+  }
+
+  /**
+   * The content of an artifact (RFC §16.2), in as many messages as it takes. Rejects with `NOT_FOUND` when it is not there
+   * any more, and with `DATA_LOSS` when the content has not the digest that it was put with.
+   */
+  fetchArtifact(artifact: ArtifactSource, options: FetchOptions = {}): Promise<Uint8Array> {
+    return this.#artifacts.fetch(artifact, options);
+  }
+
+  /** The artifact is not needed any more (RFC §16.2). */
+  releaseArtifact(artifact: ArtifactSource, options: ReadOptions = {}): Promise<void> {
+    return this.#artifacts.release(artifact, options);
+  }
+
+  // -------------------------------------------------------------------------------------------- extensions
+
+  /**
+   * Sends a message of an extension (RFC §21). Resolves with what answers it first, which may be never: with a `signal`,
+   * or when the client is closed, it rejects. An `optional` message resolves at once. Rejects with `UNIMPLEMENTED` when
+   * the runtime does not know the type. Throws {@link InvalidRequestError} for a type that is no extension's.
+   */
+  async sendExtension(type: string, payload: JsonObject = {}, options: ExtensionOptions = {}): Promise<void> {
+    const { optional = false, jobId } = options;
+    if (!isExtensionType(type)) throw new InvalidRequestError("type: expected that of an extension (RFC §21.1)");
+    const message = { type, payload, job_id: jobId, ...(optional && { extensions: { optional: true } }) };
+    await this.#ask(message, { silenceMs: optional ? 0 : this.#options.silenceMs, isRepeatable: false });
+  }
+
+  // -------------------------------------------------------------------------------------------- ending
+
   /**
    * Closes the session (RFC §9) and then the connection. Everything that this client handed out settles: requests, `done`
    * and iterators of open work with {@link CancelledError}. Idempotent.
    */
   close(options: ToolCloseOptions = {}): Promise<void> {
     const { disposeJobs, reason } = options;
-    const open = this.#link.isConnected ? this.#works.live.map(({ work }) => work) : [];
     const own = this.#link.session?.id;
-    const elsewhere = open.flatMap(({ jobId, home }) => (jobId !== undefined && home !== own ? jobId : []));
+    // The end of this session says nothing to work of earlier ones.
+    const elsewhere = this.#works.live.flatMap(({ work }) => (work.home !== own ? (work.jobId ?? []) : []));
     this.#settleAll(new CancelledError("the client was closed"));
     const payload = {
       ...(reason !== undefined && { reason }),
       ...(disposeJobs !== undefined && { dispose_jobs: disposeJobs }),
     };
     return this.#link.close(payload, () => {
-      // The end of this session says nothing to work of earlier ones.
       if (disposeJobs !== "cancel") return;
-      for (const jobId of elsewhere) {
-        this.#send({ type: "cancel", id: newMessageId(), payload: cancelPayload("job", jobId, options) });
-      }
+      for (const jobId of elsewhere) this.#send({ type: "cancel", payload: cancelPayload("job", jobId, options) });
     });
   }
 
@@ -243,12 +406,20 @@ export class ARCPToolClient {
     await this.close();
   }
 
+  #settleAll(error: ARCPError): void {
+    this.#requests.rejectAll(error);
+    for (const known of this.#works.live) this.#pursuit.giveUp(known, error);
+    this.#questions.closeAll(error);
+    this.#subscriptions.endAll(error);
+  }
+
   // -------------------------------------------------------------------------------------------- the connection
 
   #linkOwner(): LinkOwner10 {
     return {
       onOpen: () => {
         void this.#resumption.run();
+        this.#subscriptions.resume();
         this.#requests.sendWaiting();
       },
       onMessage: (session, message, bytes) => this.#onMessage(session, message, bytes),
@@ -270,39 +441,28 @@ export class ARCPToolClient {
     this.#requests.heard();
     // What is delivered again says nothing new (RFC §6.4).
     if (!this.#seen.add(id)) return;
-    if (message.type === "job.accepted") this.#onUnwanted(message);
-    const isAnswer = this.#requests.answer(message) || this.#onCancelAnswer(message);
-    const isOfWork = this.#works.receive(message, bytes);
-    if (!isAnswer && !isOfWork) this.#onOther(message);
+    if (message.type === "job.accepted") this.#pursuit.onAccepted(message);
+    const isAnswer = this.#requests.answer(message, bytes) || this.#control.receive(message);
+    const isTaken =
+      this.#questions.receive(message) ||
+      this.leases.receive(message) ||
+      this.#subscriptions.receive(message) ||
+      this.#works.receive(message, bytes);
+    if (!isAnswer && !isTaken && message.type === "nack") this.#onStrayNack(message.correlation_id ?? "", message);
   }
 
-  #onOther(message: RuntimeMessage10): void {
-    if (message.type !== "nack") return;
-    const error = errorFromV10(message.payload);
-    if (this.#resumption.refuse(message.correlation_id ?? "", error)) return;
-    const known = this.#works.ofCommand(message.correlation_id);
-    if (known) this.#giveUp(known, error);
+  #onStrayNack(commandId: string, { payload }: Extract<RuntimeMessage10, { type: "nack" }>): void {
+    const error = errorFromV10(payload);
+    if (this.#resumption.refuse(commandId, error)) return;
+    const known = this.#works.ofCommand(commandId);
+    if (known) this.#pursuit.giveUp(known, error);
     else this.#onProblem(error);
-  }
-
-  /** Other SDKs name the job, the command that started it, or nothing (RFC §10.4). */
-  #onCancelAnswer(message: RuntimeMessage10): boolean {
-    if (message.type !== "cancel.accepted" && message.type !== "cancel.refused") return false;
-    const { target_id } = message.payload;
-    const jobId = target_id ?? message.job_id ?? this.#works.ofCommand(message.correlation_id)?.work.jobId;
-    const waiting = this.#requests.waiting("cancel");
-    const named = jobId === undefined ? undefined : waiting.find(({ payload }) => targetOf(payload) === jobId);
-    const command = named ?? waiting[0];
-    if (command === undefined) return false;
-    this.#requests.resolve(command.id, message);
-    return true;
   }
 
   #onExtension(message: AnyMessage10): boolean {
     if (!this.#options.extensions.includes(message.type)) return false;
-    const { type, payload } = message;
-    if (this.#seen.add(message.id))
-      this.#listeners.emit("extension", { type, payload: payload as JsonObject, message });
+    const { id, type, payload } = message;
+    if (this.#seen.add(id)) this.#listeners.emit("extension", { type, payload, message });
     return true;
   }
 
@@ -318,33 +478,41 @@ export class ARCPToolClient {
     this.#listeners.emit("problem", error);
   }
 
+  /** Is there anything in that session that would be missed? */
+  #isNeeded(sessionId: string): boolean {
+    if (this.#requests.sessions.has(sessionId) || this.#questions.hasOpen(sessionId)) return true;
+    return this.#works.live.some(({ work }) => work.home === sessionId);
+  }
+
   #onDataLoss({ id }: ToolSession, error: ARCPError): void {
     const affected = this.#works.live.filter(({ work }) => work.home === id);
     const mayContinue = this.#reconnection?.onDataLoss === "continue";
     if (!mayContinue) this.#requests.lose(id, error);
     for (const known of affected) {
-      const asked = this.#asked.get(known.work);
-      if (mayContinue && asked) this.#askAgain(known, asked);
-      else this.#giveUp(known, error);
+      if (!mayContinue || !this.#pursuit.again(known)) this.#pursuit.giveUp(known, error);
     }
+    this.#questions.closeAll(error, id);
     this.#listeners.emit("dataLoss", { sessionId: id, error, invocations: affected.map(({ handle }) => handle) });
   }
 
   // -------------------------------------------------------------------------------------------- sending
 
-  #send(command: Command | Outgoing): void {
-    const { bytes, ...message } = command as Command;
-    const traced =
-      message.trace_id === undefined ? { ...traceOf({}), ...message } : { span_id: newSpanId(), ...message };
-    this.#link.send(traced, bytes);
+  #send(message: Outgoing, bytes?: Uint8Array): void {
+    const { session_id, ...rest } = message;
+    // What was meant for a session that is gone is said in this one.
+    const isCarried = session_id === undefined || this.#resumption.find(session_id) !== undefined;
+    const named = isCarried ? message : rest;
+    const trace = named.trace_id === undefined ? traceOf({}) : { span_id: newSpanId() };
+    this.#link.send({ ...trace, ...named }, bytes);
   }
 
-  async #ask(
-    message: Omit<Command, "id"> & { readonly id?: string },
-    options: AskOptions = {},
-  ): Promise<RuntimeMessage10 | undefined> {
+  async #askFor(command: Command, options: AskOptions): Promise<Answer | undefined> {
     this.#link.requireOpen();
-    return this.#requests.ask({ ...message, id: message.id ?? newMessageId() }, options);
+    return this.#requests.ask(command, options);
+  }
+
+  async #ask(message: Omit<Command, "id">, options: AskOptions): Promise<RuntimeMessage10 | undefined> {
+    return (await this.#askFor({ ...message, id: newMessageId() }, options))?.message;
   }
 
   /** Reading stops when a consumer lags, unless somebody waits for an answer, which may be behind the events. */
@@ -352,135 +520,48 @@ export class ARCPToolClient {
     this.#link.setReading(!this.#backlog.isOver || this.#requests.size > 0);
   }
 
-  // -------------------------------------------------------------------------------------------- work
+  #backpressure(
+    streamId: string,
+    { ratePerSecond, remainingBytes, reason }: Flow & { readonly reason?: string },
+  ): void {
+    if (this.#link.state.phase !== "connected") return;
+    const payload = { desired_rate_per_second: ratePerSecond, buffer_remaining_bytes: remainingBytes, reason };
+    this.#send({ type: "backpressure", stream_id: streamId, payload });
+  }
+
+  // -------------------------------------------------------------------------------------------- work, again
 
   #createWork(): Pick<KnownWork, "work" | "handle"> {
     const { logger, ...bounds } = this.#options;
     const work = new Work(this.#backlog, bounds, {
       backpressure: (streamId, flow) => this.#backpressure(streamId, flow),
-      cancel: (streamId, reason) => this.#cancel("stream", streamId, reason === undefined ? {} : { reason }),
+      cancel: (streamId, reason) => this.#control.cancel("stream", streamId, reason === undefined ? {} : { reason }),
       onEvent: (event) => this.#listeners.emit("event", event),
       onThrow: (thrown) => logger.error({ err: thrown }, "a listener failed"),
     });
     const handle = new Invocation(work, {
-      cancel: (jobId, options) => this.cancelJob(jobId, options),
-      interrupt: (jobId, options) => this.#interrupt(jobId, options),
+      cancel: (jobId, options) => this.#control.cancel("job", jobId, options),
+      interrupt: (jobId, options) => this.#control.interrupt(jobId, options),
       valueOf: (result, options) => this.#valueOf(result, options),
     });
     return { work, handle };
   }
 
-  #start(type: string, payload: JsonObject, options: InvokeOptions): Invocation {
-    const known = this.#works.begin();
-    const { idempotencyKey = ulid(), priority } = options;
-    const asked: Asked = {
-      options,
-      message: { type, payload, idempotency_key: idempotencyKey, priority, ...traceOf(options) },
-    };
-    this.#asked.set(known.work, asked);
-    const { work } = known;
-    const release = onAbort(options.signal, () => this.#callOff(known));
-    void work.done.then(release, release);
-    void this.#pursue(known, asked);
-    return known.handle;
+  #onHeardOf({ handle }: KnownWork, { causation_id, correlation_id }: RuntimeMessage10): void {
+    const cause = this.#works.ofCommand(causation_id) ?? this.#works.ofCommand(correlation_id);
+    if (cause) this.#runs.get(cause.work)?.push(handle);
+    this.#listeners.emit("work", handle);
   }
 
-  /** Asks for work until it is accepted, refused, or given up. Each time is a message of its own (RFC §6.4). */
-  async #pursue(known: KnownWork, { options, message }: Asked): Promise<void> {
-    const { clock } = this.#options;
-    const random = this.#reconnection?.random ?? Math.random;
-    const attempt = async (): Promise<void> => {
-      const id = newMessageId();
-      this.#works.bind(known, id);
-      await this.#ask({ ...message, id }, { signal: options.signal, endsWithError: false });
-    };
-    try {
-      if (options.retry) await withRetry(attempt, options.retry, clock, random, options.signal);
-      else await attempt();
-    } catch (thrown) {
-      if (options.idempotencyKey === undefined) for (const id of known.commandIds) this.#unwanted.add(id);
-      this.#giveUp(known, thrown instanceof Error ? thrown : ARCPError.from(thrown));
-    }
-  }
-
-  /** The session is gone that told of the work; a runtime that still knows it tells of it in this one (RFC §6.4). */
-  #askAgain(known: KnownWork, asked: Asked): void {
-    known.work.leaveHome();
-    void this.#pursue(known, asked);
-  }
-
-  /** Nothing more is learnt of the work. */
-  #giveUp(known: KnownWork, error: Error): void {
-    known.work.lose(error);
-    this.#works.retire(known);
-  }
-
-  /** The caller's signal has aborted. */
-  #callOff({ work }: KnownWork): void {
-    const { jobId } = work;
-    if (work.isAsked || work.isOver || jobId === undefined) return;
-    this.cancelJob(jobId, { reason: "called off" }).catch((thrown: unknown) => this.#onProblem(ARCPError.from(thrown)));
-  }
-
-  /** Work was accepted that nobody waits for any more, and that no key of the caller's leads back to. */
-  #onUnwanted({ correlation_id, job_id }: MessageOf10<"job.accepted">): void {
-    if (correlation_id === undefined || job_id === undefined || !this.#unwanted.delete(correlation_id)) return;
-    this.cancelJob(job_id, { reason: "nobody waits for it" }).catch((thrown: unknown) => {
-      this.#onProblem(ARCPError.from(thrown));
-    });
-  }
-
-  /** Who asked for the end of a job has it. */
-  #onOver({ work: { jobId } }: KnownWork): void {
-    if (jobId === undefined) return;
-    for (const { id, payload } of this.#requests.waiting("cancel")) {
-      if (targetOf(payload) === jobId) this.#requests.resolve(id, undefined);
-    }
-  }
-
-  async #cancel(target: "job" | "stream", targetId: string, options: CancelOptions10): Promise<void> {
-    const payload = cancelPayload(target, targetId, options);
-    const answer = await this.#ask({ type: "cancel", payload }, { signal: options.signal });
-    if (answer?.type === "cancel.refused") throw new CancelRefusedError(answer.payload.reason);
-  }
-
-  async #interrupt(jobId: string, options: InterruptOptions): Promise<void> {
-    const { prompt, orCancel = false, signal } = options;
-    if (!this.session.capabilities.interrupt && orCancel) {
-      await this.cancelJob(jobId, { ...(prompt !== undefined && { reason: prompt }), ...(signal && { signal }) });
-      return;
-    }
-    const isFSharp = this.#options.compat.dialect === "fsharp";
-    const aim = isFSharp ? { job_id: jobId, reason: prompt } : { target: "job", target_id: jobId, prompt };
-    await this.#ask({ type: "interrupt", payload: aim }, { signal, isRepeatable: false });
-  }
-
-  #backpressure(
-    streamId: string,
-    { ratePerSecond, remainingBytes, reason }: Flow & { readonly reason?: string },
-  ): void {
-    if (!this.#link.isConnected) return;
-    const payload = { desired_rate_per_second: ratePerSecond, buffer_remaining_bytes: remainingBytes, reason };
-    this.#send({ type: "backpressure", stream_id: streamId, payload });
-  }
-
-  async #valueOf({ value }: ToolResult, _options: ReadOptions): Promise<unknown> {
-    return value;
-  }
-
-  #settleAll(error: ARCPError): void {
-    this.#requests.rejectAll(error);
-    for (const known of this.#works.live) this.#giveUp(known, error);
+  async #valueOf({ value, ref }: ToolResult, options: ReadOptions): Promise<unknown> {
+    if (value !== undefined || ref === undefined) return value;
+    return contentOf(await this.#artifacts.fetch(ref, options), ref.media_type);
   }
 }
 
-/** How work was asked for. */
-interface Asked {
-  readonly options: InvokeOptions;
-  readonly message: Omit<Command, "id">;
+function dialOf(target: string | URL | Transport | TransportFactory, options: ToolClientOptions): TransportFactory {
+  if (typeof target === "function") return target;
+  if (typeof target === "object" && !(target instanceof URL)) return async () => target;
+  const allowInsecure = options.allowInsecure === true;
+  return (signal) => connectTransport(String(target), { signal, allowInsecure });
 }
-
-/** Ids of messages that are remembered, so that one which is delivered twice counts once. */
-const MAX_SEEN = 8192;
-
-const targetOf = (payload: object): unknown => (payload as JsonObject)["target_id"];
