@@ -74,6 +74,7 @@ class SqliteStore implements Store {
 
   constructor({ path = ":memory:", synchronous = "FULL", readOnly = false }: SqliteStoreOptions) {
     this.#db = new Database(path, { readonly: readOnly, fileMustExist: readOnly, timeout: 5_000 });
+    assertOwn(this.#db);
     if (!readOnly) {
       this.#db.pragma("journal_mode = WAL");
       this.#db.pragma(`synchronous = ${synchronous}`);
@@ -459,6 +460,15 @@ const oneOf = (column: string, values: readonly unknown[]): string =>
   `${column} IN (${values.map(() => "?").join(", ")})`;
 
 const versionOf = (db: Database.Database): number => db.pragma("user_version", { simple: true }) as number;
+
+/** Throws for a database that another program has made, before anything in it is changed. */
+function assertOwn(db: Database.Database): void {
+  const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").pluck().all();
+  const isOwn = ["job", "entry", "feed"].every((name) => tables.includes(name));
+  if (tables.length === 0 || isOwn) return;
+  db.close();
+  throw new Error("its tables are another program's");
+}
 
 function assertKnown(version: number): void {
   if (version > MIGRATIONS.length) {
