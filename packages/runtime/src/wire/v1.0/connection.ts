@@ -258,7 +258,8 @@ export class Connection10 implements WireConnection {
   /** A command for a session that this connection does not carry is nobody's, but for `resume`. */
   #assertOwnSession({ session_id, type }: ClientMessage10): void {
     if (session_id === undefined || type === "resume" || type === "session.resume") return;
-    if (this.#carried.some(({ session }) => session.id === session_id)) return;
+    // A client may be quicker than this connection: it can write before the turn in which it was accepted is over.
+    if (session_id === this.session?.id || this.#carried.some(({ session }) => session.id === session_id)) return;
     throw new InvalidRequestError("session_id: not a session of this connection");
   }
 
