@@ -126,6 +126,61 @@ describe("a client that comes back", () => {
   });
 });
 
+describe("what was open", () => {
+  test("a stream goes on where it was", async () => {
+    covers("V10-19-09");
+    const puppet = new Puppet();
+    await using harness = startHarness({ agents: { puppet: puppet.handler } });
+    const before = await harness.rawSession10();
+    await before.invoke("puppet");
+    const run = await puppet.next();
+    const stream = run.context.openStream({ kind: "text" });
+    await stream.write("one ");
+    const seen = await before.sees(({ type }) => type === "stream.chunk");
+    before.cut();
+    await settle();
+    await stream.write("two ");
+    const after = await harness.rawSession10();
+    resume(after, before.sessionId, { after_message_id: seen.id, include_open_streams: true });
+    await stream.write("three");
+    await stream.close();
+    run.finish("done");
+    await after.sees(({ type }) => type === "stream.close");
+    const chunks = [...before.ofType("stream.chunk"), ...after.ofType("stream.chunk")];
+    expect(chunks.map(({ payload }) => [payload.sequence, payload.data])).toEqual([
+      [0, "one "],
+      [1, "two "],
+      [2, "three"],
+    ]);
+    expect(new Set(chunks.map(({ stream_id }) => stream_id))).toEqual(new Set([stream.id]));
+  });
+
+  test("a subscription is asked for again, from the last event that was seen", async () => {
+    covers("V10-19-10");
+    const puppet = new Puppet();
+    await using harness = startHarness({ agents: { puppet: puppet.handler } });
+    const owner = await harness.rawSession10();
+    const { job_id } = await owner.invoke("puppet");
+    const run = await puppet.next();
+    const filter = { session_id: [owner.sessionId] };
+    const before = await harness.rawSession10();
+    await before.ask("subscribe", { filter, since: {} });
+    await emitLogs(run, 2);
+    const last = await before.sees(({ payload }) => payload.event?.payload.message === "2");
+    before.cut();
+    await emitLogs(run, 2, 3);
+    await settle();
+    const after = await harness.rawSession10();
+    await after.ask("subscribe", { filter, since: { after_message_id: last.payload.event.id } });
+    run.finish("done");
+    await owner.ending(job_id);
+    await after.sees(({ payload }) => payload.event?.type === "tool.result");
+    const seen = after.ofType("subscribe.event").map(({ payload }) => payload.event);
+    const logs = seen.filter(({ type }) => type === "log");
+    expect(logs.map(({ payload }) => payload.message)).toEqual(["3", "4"]);
+  });
+});
+
 describe("is data loss", () => {
   test.each([
     ["a session that never was", "sess_01J00000000000000000000000", undefined],
