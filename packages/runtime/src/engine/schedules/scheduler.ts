@@ -243,7 +243,7 @@ export class Scheduler {
 
   /** Milliseconds until the entry is due; none or fewer when it is. */
   #waitOf({ schedule, delayEndsAt = Number.POSITIVE_INFINITY }: Entry): number {
-    return schedule.nextAt - this.#clock.now();
+    return Math.min(schedule.nextAt - this.#clock.now(), delayEndsAt - this.#clock.monotonic());
   }
 
   /** Runs the entry's next occurrence, or lets it pass. Never rejects. */
