@@ -1,6 +1,6 @@
 /** One job, which asks a person, seen by observers of both wires and by the command line: one journal, three spellings. */
 import type { JobEvent, JobSubscription } from "@arcp/client";
-import type { JobId } from "@arcp/core";
+import { type JobId, V1_1_FEATURES } from "@arcp/core";
 import { expect, test } from "vitest";
 import { type JsonLine, Workspace } from "../cli/arcp.ts";
 import { covers } from "../support/covers.ts";
@@ -8,7 +8,8 @@ import { type Harness, startHarness } from "../support/harness.ts";
 import { emitLogs, Puppet, type Run } from "../support/puppet.ts";
 import type { Frame10, RawClient10 } from "../support/raw-client-10.ts";
 
-type Wire = "1.0" | "1.1";
+/** `plain`: wire 1.1 without the extension, so that the session that asked for the job is not shown all of it. */
+type Wire = "1.0" | "1.1" | "1.1 plain";
 
 const ANSWER = { branch: "main" };
 const QUESTION = {
@@ -28,24 +29,26 @@ type Seen = readonly [what: string, at: string | undefined];
 test.each<{ readonly asked: Wire; readonly answered: Wire }>([
   { asked: "1.0", answered: "1.1" },
   { asked: "1.1", answered: "1.0" },
+  { asked: "1.1 plain", answered: "1.0" },
 ])("a job of wire $asked, answered over wire $answered, is the same to three watchers", async ({ asked, answered }) => {
   covers("V10-13.1-02", "V10-13.3-02", "V10-12.3-01", "V10-6.3-04");
   const puppet = new Puppet();
   await using harness = startHarness({ carrier: "websocket", agents: { puppet: puppet.handler } });
   await using workspace = await Workspace.create();
   const answerer = answered === "1.0" ? await answering10(harness) : await answering11(harness);
-  const jobId = asked === "1.0" ? await invoke(harness) : await submit(harness);
+  const jobId = asked === "1.0" ? await invoke(harness) : await submit(harness, asked);
   const run = await puppet.next();
 
-  // They come one after another, while the job writes.
+  // They come one after another, while the job writes: before the question, and while it is open.
   await emitLogs(run, 5);
-  const observer = await harness.rawSession10();
-  const observing = observer.ask("subscribe", { filter: { job_id: [jobId], types: TYPES }, since: {} });
-  const [accepted] = await Promise.all([observing, emitLogs(run, 5, 6)]);
-  expect(accepted.type).toBe("subscribe.accepted");
-  const [subscriber] = await Promise.all([subscribe(harness, jobId), emitLogs(run, 5, 11)]);
+  const [subscription] = await Promise.all([subscribe(harness, jobId), emitLogs(run, 5, 6)]);
   const input = run.context.requestHumanInput(QUESTION);
   const tail = workspace.start(["tail", jobId, "--json", "--url", await harness.url()], { ARCP_TOKEN: "alice" });
+  await answerer.asked();
+  const observer = await harness.rawSession10();
+  const observing = observer.ask("subscribe", { filter: { job_id: [jobId], types: TYPES }, since: {} });
+  const [accepted] = await Promise.all([observing, emitLogs(run, 5, 11)]);
+  expect(accepted.type).toBe("subscribe.accepted");
   await tail.sees(({ kind }) => kind === "x-vendor.arcp.question");
 
   await answerer.answer();
@@ -53,7 +56,7 @@ test.each<{ readonly asked: Wire; readonly answered: Wire }>([
   await workFurther(run);
   run.finish("done");
 
-  const [atClient, atTail] = await Promise.all([seenBy(subscriber), tail.end()]);
+  const [atClient, atTail] = await Promise.all([seenBy(subscription), tail.end()]);
   await observer.sees(({ payload }) => ENDINGS.includes(payload.event?.type), "the end of the job");
   expect(atTail).toMatchObject({ code: 0, stderr: "" });
   const seenByTail = atTail.lines.flatMap(seenAtTail);
@@ -78,8 +81,8 @@ const logs = (first: number, last: number): string[] =>
   Array.from({ length: last - first + 1 }, (_, index) => `log ${first + index}`);
 
 const EXPECTED = [
-  ...logs(1, 15),
-  ...["question Which branch?", "state blocked", "answer answered", "state running"],
+  ...[...logs(1, 10), "question Which branch?", "state blocked"],
+  ...[...logs(11, 15), "answer answered", "state running"],
   ...logs(16, 18),
   ...["progress 1", "stream text", "chunk as ", "chunk seen", "stream closed", "x-vendor.acme.note", "progress 2"],
   "end done",
@@ -92,21 +95,26 @@ async function invoke(harness: Harness): Promise<string> {
   return String(job_id);
 }
 
-async function submit(harness: Harness): Promise<string> {
-  const { jobId } = await (await harness.client()).submit({ agent: "puppet" });
+async function submit(harness: Harness, wire: Wire): Promise<string> {
+  const client = await harness.client(wire === "1.1" ? {} : { features: V1_1_FEATURES });
+  const { jobId } = await client.submit({ agent: "puppet" });
   return jobId;
 }
 
 interface Answerer {
+  /** Resolves when it was asked. */
+  readonly asked: () => Promise<unknown>;
   /** Answers the question that it was asked, now or later. */
   readonly answer: () => Promise<void>;
 }
 
 async function answering10(harness: Harness): Promise<Answerer> {
   const client = await harness.rawSession10();
+  const asked = () => client.sees(({ type }) => type === "human.input.request", "a question");
   return {
+    asked,
     async answer() {
-      const { id } = await client.next("human.input.request");
+      const { id } = await asked();
       const reply = await client.ask("human.input.response", { value: ANSWER }, { correlation_id: id });
       expect(reply.type).toBe("ack");
     },
@@ -117,6 +125,7 @@ async function answering11(harness: Harness): Promise<Answerer> {
   const client = await harness.client();
   const asked = new Promise<string>((resolve) => client.on("question", ({ id }) => resolve(id)));
   return {
+    asked: () => asked,
     async answer() {
       expect(await client.respond(await asked, { value: ANSWER })).toBe("applied");
     },

@@ -11,7 +11,6 @@ import {
   PermissionDeniedError,
   ResumeWindowExpiredError,
   type SessionId,
-  type TraceId,
 } from "@arcp/core";
 import { CanonicalError, newSubscriptionId, priorityRank, type SubscriptionFilter10 } from "@arcp/core/v1.0";
 import type { Engine } from "../../engine/engine.ts";
@@ -21,6 +20,7 @@ import type { Entry, FeedItem } from "../../store/store.ts";
 import type { Voice } from "./entry-parts.ts";
 import { FIRST_REPLY, MessageIds, type Position } from "./message-ids.ts";
 import { type Outbox10, voiceOf } from "./outbox.ts";
+import { SessionHistory } from "./session-history.ts";
 import { type Frame10, Spelling10 } from "./spelling.ts";
 
 export interface SubscriptionsOptions {
@@ -53,8 +53,6 @@ interface ObservedJob {
   readonly traceId: string;
 }
 
-const PAGE_ITEMS = 256;
-const PAGE_BYTES = 1024 * 1024;
 const SALT_CHARS = 8;
 
 export class Subscriptions {
@@ -290,55 +288,20 @@ export class Subscriptions {
     return phase === "closed";
   }
 
-  /** What the session's own jobs wrote; what it merely watched is another session's. */
-  async *#items(
+  #items(
     session: Session,
     after: Position,
     afterTs: number,
     { covered, coveredHidden }: Subscription,
   ): AsyncGenerator<FeedItem> {
-    const { engine } = this.#options;
-    const upTo = covered.get(session.id) ?? 0;
-    /** How far each job has been read, until its end was. */
-    const reached = new Map<JobId, { readonly n: number; readonly traceId: TraceId }>();
-    const isOwn = new Map<JobId, boolean>();
-    const begin = async (jobId: JobId, traceId: TraceId): Promise<boolean> => {
-      const own = isOwn.get(jobId) ?? (await this.#isVisible(jobId, session.id, this.#options.principal));
-      if (own && !isOwn.has(jobId)) {
-        const n = after.seq > 0 ? await engine.store.feedPosition(session.id, jobId, after.seq) : 0;
-        reached.set(jobId, { n: n ?? 0, traceId });
-      }
-      isOwn.set(jobId, own);
-      return own;
-    };
-    const hidden = async function* (jobId: JobId, toN: number): AsyncGenerator<FeedItem> {
-      const { n: fromN = 0, traceId } = reached.get(jobId) ?? {};
-      if (traceId === undefined) return;
-      for (let n = fromN + 1; n <= toN; n += PAGE_ITEMS) {
-        const entries = await engine.store.readJournal(jobId, n, Math.min(n + PAGE_ITEMS - 1, toN));
-        for (const entry of entries) {
-          if (session.feed.shows(entry.code)) return;
-          coveredHidden.set(jobId, entry.n);
-          if (entry.ts >= afterTs) yield { seq: 0, jobId, traceId, entry };
-        }
-        if (entries.length < PAGE_ITEMS) return;
-      }
-    };
-    const live = [...engine.jobs.all()].filter(({ sessionId }) => sessionId === session.id);
-    for (let seq = Math.max(0, after.seq - 1); seq < upTo; ) {
-      const items = await engine.store.readFeed(session.id, seq, Math.min(PAGE_ITEMS, upTo - seq), PAGE_BYTES);
-      if (items.length === 0) break;
-      for (const item of items) {
-        seq = item.seq;
-        const { jobId, traceId, entry } = item;
-        if (!(await begin(jobId, traceId))) continue;
-        yield* hidden(jobId, entry.n - 1);
-        reached.set(jobId, { n: entry.n, traceId });
-        if (entry.ts >= afterTs) yield item;
-      }
-    }
-    for (const { id, traceId } of live) await begin(id, traceId);
-    for (const jobId of reached.keys()) yield* hidden(jobId, Number.MAX_SAFE_INTEGER);
+    const { engine, principal } = this.#options;
+    const history = new SessionHistory({
+      ...{ session, store: engine.store, jobs: engine.jobs, fromSeq: after.seq, fromTs: afterTs },
+      toSeq: covered.get(session.id) ?? 0,
+      isOwn: (jobId) => this.#isVisible(jobId, session.id, principal),
+      onHidden: (jobId, n) => void coveredHidden.set(jobId, n),
+    });
+    return history.items();
   }
 
   async #isVisible(jobId: JobId, sessionId: SessionId, principal: string): Promise<boolean> {
