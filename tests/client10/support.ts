@@ -1,20 +1,23 @@
-/** A client of wire 1.0 for a harness, closed with it. */
+/** A client of wire 1.0 for a harness, and what tests look at. */
 import { ARCPToolClient, type ToolEvent, type ToolOpenOptions } from "@arcp/client";
-import { silentLogger } from "@arcp/core";
+import { silentLogger, type Transport } from "@arcp/core";
 import type { Harness } from "../support/harness.ts";
 
-/** The real client against the harness's server. It connects again by itself. */
+/** The real client against the harness's server. It connects again by itself, at once. */
 export async function toolClient(
   harness: Harness,
   options: ToolOpenOptions = {},
-): Promise<ARCPToolClient & AsyncDisposable> {
-  const client = await ARCPToolClient.open(() => harness.transport(), {
+  dial: () => Promise<Transport> = () => harness.transport(),
+): Promise<ARCPToolClient> {
+  const client = await ARCPToolClient.open(dial, {
     token: "alice",
     logger: silentLogger,
     ...options,
     reconnect: { initialDelayMs: 0, maxDelayMs: 1, ...options.reconnect },
   });
-  client.closed.catch(() => {});
+  client.closed.catch(() => {
+    // What ends a client is looked at where it is expected.
+  });
   return client;
 }
 
