@@ -53,7 +53,7 @@ export class JobSpans {
       traced?.end(code);
       this.#tell({
         ...{ trace_id: traceId, span_id: spanId, parent_span_id: parentSpanId, name: shown.name },
-        ...{ start_time: timestamp(startedAt), end_time: timestamp(this.#clock.now()) },
+        ...this.#times(startedAt),
         status: code === undefined ? "ok" : "error",
         attributes: code === undefined ? shown.attributes : { ...shown.attributes, "error.type": code },
       });
@@ -82,13 +82,18 @@ export class JobSpans {
     const isError = outcome.status !== "success";
     this.#tell({
       ...{ trace_id: traceId, span_id: jobSpanIdOf(id), ...(parent !== undefined && { parent_span_id: parent }) },
-      ...{ name: "arcp.job", start_time: createdAt, end_time: timestamp(this.#clock.now()) },
+      ...{ name: "arcp.job", ...this.#times(Date.parse(createdAt)) },
       status: isError ? "error" : "ok",
       attributes: {
         ...{ "arcp.job_id": id, "arcp.agent": agentRef, "arcp.job.status": outcome.status },
         ...(isError && { "error.type": outcome.error.code }),
       },
     });
+  }
+
+  #times(startedAt: number): object {
+    const now = this.#clock.now();
+    return { start_time: timestamp(startedAt), end_time: timestamp(now), duration_ms: Math.max(0, now - startedAt) };
   }
 
   #tell(span: object): void {

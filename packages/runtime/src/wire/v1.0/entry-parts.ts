@@ -102,7 +102,12 @@ const SPELLINGS: Readonly<Record<number, Spell>> = {
       ...(typeof command_id === "string" && { causationId: command_id }),
     },
   ],
-  [ENTRY.span]: (body) => [{ type: "trace.span", payload: body }],
+  [ENTRY.span]: (body, _voice, _entry, { startsSpans }) => [
+    {
+      type: "trace.span",
+      payload: startsSpans ? { ...body, started_at: body["start_time"], ended_at: body["end_time"] } : body,
+    },
+  ],
   [ENTRY.state]: event("job.state"),
   [ENTRY.handoff]: (body) => [{ type: "agent.handoff", payload: body }],
   [ENTRY.result]: success,
@@ -114,10 +119,17 @@ export function partsOf(entry: Entry, voice: Voice, profile: Profile10): readonl
   const payload = JSON.parse(entry.payload) as JsonObject;
   const isEnd = entry.code === ENTRY.result || entry.code === ENTRY.error;
   const body = isEnd ? payload : ((payload["body"] ?? {}) as JsonObject);
-  const parts = SPELLINGS[entry.code]?.(body, voice, entry, profile) ?? [];
+  const spelled = SPELLINGS[entry.code]?.(body, voice, entry, profile) ?? [];
+  const parts = profile.unread.size === 0 ? spelled : spelled.map((part) => readable(part, profile));
   // A job that was not asked for over this wire begins with its first entry.
   return entry.n === 1 && voice.commandId === undefined ? [...beginning(voice, entry), ...parts] : parts;
 }
+
+/** What a client does not know by its type, as an event of that name. */
+const readable = (part: Part, { unread }: Profile10): Part =>
+  unread.has(part.type)
+    ? { ...part, type: "event.emit", payload: { name: part.type, type: part.type, data: part.payload } }
+    : part;
 
 const beginning = (voice: Voice, entry: Entry): readonly Part[] =>
   [ENTRY.accepted, ENTRY.started].flatMap((code) => SPELLINGS[code]?.({}, voice, entry, {} as Profile10) ?? []);
@@ -176,8 +188,18 @@ function resultChunk(body: JsonObject, { jobId }: Voice, _entry: Entry, profile:
   ];
 }
 
-function chunkPart(streamId: string, { sequence, ...chunk }: JsonObject, { firstSequence }: Profile10): Part {
-  return { type: "stream.chunk", streamId, payload: { sequence: Number(sequence) + firstSequence, ...chunk } };
+function chunkPart(
+  streamId: string,
+  { sequence, ...chunk }: JsonObject,
+  { firstSequence, needsData }: Profile10,
+): Part {
+  const { data, event: happened, log, metric, content } = chunk;
+  const brought = needsData && data === undefined ? { data: happened ?? log ?? metric ?? content ?? null } : {};
+  return {
+    type: "stream.chunk",
+    streamId,
+    payload: { sequence: Number(sequence) + firstSequence, ...chunk, ...brought },
+  };
 }
 
 function questionAsked({ id, question, cause, ...request }: JsonObject): readonly Part[] {

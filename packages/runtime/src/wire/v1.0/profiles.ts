@@ -15,18 +15,32 @@ export interface Profile10 {
   readonly failsRefused: boolean;
   /** Resumes by a number that every message of a job carries, and with a token (as wire 1.1 does). */
   readonly numbers: boolean;
+  /** Reads what any chunk brings from `data`, and no chunk without it. */
+  readonly needsData: boolean;
+  /** Calls the times of a span `started_at` and `ended_at`. */
+  readonly startsSpans: boolean;
+  /** Types that it does not know and cannot skip: it is told of them by `event.emit`. */
+  readonly unread: ReadonlySet<string>;
 }
+
+const NOTHING: ReadonlySet<string> = new Set();
 
 const STANDARD: Profile10 = {
   ...{ name: "standard", mode: "tool", firstSequence: 0, wrapsNames: false },
-  ...{ fetchesRef: false, failsRefused: false, numbers: false },
+  ...{ fetchesRef: false, failsRefused: false, numbers: false, needsData: false, startsSpans: false, unread: NOTHING },
 };
 
 const PROFILES: readonly Profile10[] = [
   STANDARD,
-  { ...STANDARD, name: "rust", mode: "durable", failsRefused: true, numbers: true },
+  {
+    ...{ ...STANDARD, name: "rust", mode: "durable", failsRefused: true, numbers: true, needsData: true },
+    unread: new Set(["job.checkpoint", "agent.handoff"]),
+  },
   { ...STANDARD, name: "ruby", firstSequence: 1, fetchesRef: true },
-  { ...STANDARD, name: "fsharp", mode: "durable", firstSequence: 1, wrapsNames: true, failsRefused: true },
+  {
+    ...{ ...STANDARD, name: "fsharp", mode: "durable", firstSequence: 1, wrapsNames: true, failsRefused: true },
+    ...{ needsData: true, startsSpans: true },
+  },
 ];
 
 const BARE_ULID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
