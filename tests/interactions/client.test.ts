@@ -2,7 +2,7 @@
 import type { ARCPClient, Question, QuestionEnd } from "@arcp/client";
 import { describe, expect, test } from "vitest";
 import { CARRIERS, type Carrier, type Harness, startHarness } from "../support/harness.ts";
-import { Puppet, type Run, settle } from "../support/puppet.ts";
+import { Puppet, type Run } from "../support/puppet.ts";
 
 interface Watching extends AsyncDisposable {
   readonly harness: Harness;
@@ -12,39 +12,49 @@ interface Watching extends AsyncDisposable {
   readonly ends: QuestionEnd[];
   /** The next question, now or later. */
   readonly next: () => Promise<Question>;
+  /** Resolves when so many questions have ended. */
+  readonly ended: (count: number) => Promise<void>;
 }
 
 async function watching(carrier: Carrier = "memory"): Promise<Watching> {
   const puppet = new Puppet();
   const harness = startHarness({ carrier, agents: { puppet: puppet.handler } });
   const client = await harness.client();
-  const { questions, ends, next } = listening(client);
+  const heard = listening(client);
   await client.submit({ agent: "puppet" });
   const run = await puppet.next();
   const dispose = () => harness[Symbol.asyncDispose]();
-  return { harness, client, run, questions, ends, next, [Symbol.asyncDispose]: dispose };
+  return { harness, client, run, ...heard, [Symbol.asyncDispose]: dispose };
 }
 
 function listening(client: ARCPClient) {
   const questions: Question[] = [];
   const ends: QuestionEnd[] = [];
-  let wake = (): void => {};
+  let waiting: (() => void)[] = [];
+  const wake = (): void => {
+    const awake = waiting;
+    waiting = [];
+    for (const go of awake) go();
+  };
+  const until = async (isSo: () => boolean): Promise<void> => {
+    while (!isSo()) await new Promise<void>((resolve) => waiting.push(resolve));
+  };
   client.on("question", (question) => {
     questions.push(question);
     wake();
   });
-  client.on("questionEnd", (end) => void ends.push(end));
+  client.on("questionEnd", (end) => {
+    ends.push(end);
+    wake();
+  });
   let read = 0;
   const next = async (): Promise<Question> => {
-    while (questions.length === read) {
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    }
     read += 1;
+    await until(() => questions.length >= read);
     return questions[read - 1] as Question;
   };
-  return { questions, ends, next };
+  const ended = (count: number): Promise<void> => until(() => ends.length >= count);
+  return { questions, ends, next, ended };
 }
 
 describe.each(CARRIERS)("over %s", (carrier) => {
@@ -86,8 +96,7 @@ describe.each(CARRIERS)("over %s", (carrier) => {
     await client.respond(fourth.id, { granted: false, reason: "not now" });
     await expect(another).rejects.toMatchObject({ details: { reason: "denied", denied_because: "not now" } });
     run.finish();
-    await settle();
-    await client.listJobs();
+    await job.ended(4);
     expect(ends.map(({ id, outcome, respondedBy }) => [id, outcome, respondedBy])).toEqual([
       [first.id, "answered", "desk"],
       [second.id, "answered", "alice"],
@@ -103,7 +112,7 @@ describe("a client that has nothing else to do with the job", () => {
     await using job = await watching();
     const { harness, client, run } = job;
     const phone = await harness.client();
-    const { next, ends } = listening(phone);
+    const { next, ends, ended } = listening(phone);
     const events: unknown[] = [];
     phone.on("event", (event) => void events.push(event));
     const input = run.context.requestHumanInput({ prompt: "?" });
@@ -111,7 +120,7 @@ describe("a client that has nothing else to do with the job", () => {
     await run.context.log("info", "not for everybody");
     await client.respond(question.id, { value: 1 });
     await input;
-    await phone.listJobs();
+    await ended(1);
     expect(ends).toMatchObject([{ id: question.id, jobId: run.context.jobId, outcome: "answered" }]);
     expect([phone.questions, events]).toEqual([[], []]);
   });

@@ -32,7 +32,7 @@ const PERMISSION_PREFIX = "x-vendor.permission.";
 const ELEVATION_PREFIX = "trust.elevate.";
 
 /** The lease capability that `permission` stands for. Throws {@link InvalidRequestError} for what is no name. */
-export function capabilityOf(permission: string): string {
+function capabilityOf(permission: string): string {
   const named = CAPABILITIES.get(permission) ?? permission;
   const capability = isValidCapabilityName(named) ? named : `${PERMISSION_PREFIX}${named}`;
   if (!isValidCapabilityName(capability)) {
