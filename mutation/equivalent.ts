@@ -38,4 +38,25 @@ export const EQUIVALENT_MUTANTS: readonly EquivalentMutant[] = [
     replacement: "true",
     reason: "Whether there are empty segments matters to `**` alone, which none of these parts can have.",
   },
+  {
+    file: "budget.ts",
+    line: "const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);",
+    mutator: "EqualityOperator",
+    replacement: "a >= b",
+    reason: "Of two that are equal either is the greater.",
+  },
+  {
+    file: "budget.ts",
+    line: "const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);",
+    mutator: "EqualityOperator",
+    replacement: "a <= b",
+    reason: "Of two that are equal either is the less.",
+  },
+  {
+    file: "budget.ts",
+    line: "if (shift >= 0) return digits * 10n ** BigInt(shift);",
+    mutator: "EqualityOperator",
+    replacement: "shift > 0",
+    reason: "Without a shift the divisor is one.",
+  },
 ];

@@ -2,7 +2,7 @@
  * Breaks the lease algebra in every way that Stryker knows, one at a time, and expects a test to notice each.
  *
  *   npm run mutate                            what has changed since the last run, and what survived it
- *   npm run mutate -- --force                 everything
+ *   npm run mutate -- --force                 everything: new tests are not tried on what runs at import without it
  *   npm run mutate -- pattern.ts glob.ts      these files
  *
  * Fails if a mutant survives that is not named in `equivalent.ts`, or if one is named there that does not.

@@ -300,6 +300,18 @@ describe("the budget of a delegated job", () => {
     expect(parent.remainingOf("USD")).toBe(4);
   });
 
+  test("keeps what was left once, for all operations together", () => {
+    const parent = budgetOf("USD:10");
+    const child = parent.reserve(leaseOf("USD:5"));
+    const [one, other] = [child.hold({ USD: 2 }), child.hold({ USD: 2 })];
+    child.spend("USD", 2);
+    child.close();
+    expect(parent.remainingOf("USD")).toBe(5);
+    one.release();
+    other.release();
+    expect(parent.remainingOf("USD")).toBe(8);
+  });
+
   test("bounds those below it for as long as they spend from it", () => {
     covers("V11-10.2-04");
     const first = budgetOf("USD:10");

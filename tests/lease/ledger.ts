@@ -3,8 +3,8 @@
  * nothing of it is the runtime's.
  */
 
-export const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
-export const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
 const sum = (all: Iterable<bigint>): bigint => [...all].reduce((total, one) => total + one, 0n);
 
