@@ -220,7 +220,7 @@ describe("wrong arguments", () => {
   const cases: readonly (readonly [string, readonly string[], RegExp])[] = [
     ["a misspelt command", ["sumbit"], /unknown command 'sumbit' \(Did you mean submit\?\)/],
     ["a misspelt option", ["submit", "echo", "--inptu", "1"], /unknown option '--inptu' \(Did you mean --input\?\)/],
-    ["a missing argument", ["tail"], /missing required argument 'job'/],
+    ["a missing argument", ["cancel"], /missing required argument 'job'/],
     ["input that is not JSON", ["submit", "echo", "--input", "hello"], /--input is not JSON: .*needs quotes/],
     ["two inputs", ["submit", "echo", "--input", "1", "--input-file", "-"], /exclude each other/],
     ["a lease that is not one", ["submit", "echo", "--lease", '{"fs.read":"/x"}'], /--lease: /],

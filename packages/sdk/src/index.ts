@@ -1,11 +1,11 @@
 /** `@arcp/sdk`: client, runtime and wire primitives under one name. */
 
-/** A client sees what a runtime's `Challenge` asks. */
-export type { Challenge as ReceivedChallenge } from "@arcp/client";
+/** These two are other things to a client than to a runtime, whose names they have. */
+export type { Challenge as ReceivedChallenge, Delegation as ToolDelegation } from "@arcp/client";
 export * from "@arcp/client";
 export * from "@arcp/core";
 export * from "@arcp/runtime";
-export { Challenge } from "@arcp/runtime";
+export { Challenge, type Delegation } from "@arcp/runtime";
 export {
   type ARCPConfig,
   type AuthSettings,

@@ -33,6 +33,7 @@ export function announce(facts: Announcement): void {
   const terminal = new Terminal(process.stdout);
   const lines = urls.map((each) => `${terminal.style("green", "●")} ${terminal.style("bold", each)}`);
   lines.push(`  agents   ${names.join(", ")}`);
+  lines.push(`  identity ${fingerprint}`);
   if (tools.length > 0) lines.push(`  tools    ${tools.join(", ")}`);
   if (provisioners.length > 0) lines.push(`  keys by  ${provisioners.join(", ")}`);
   if (gateway !== undefined) lines.push(`  gateway  ${gateway}`);

@@ -48,8 +48,11 @@ function lineOf(message: RuntimeMessage10): Line | undefined {
       const isEmpty = attributes === undefined || Object.keys(attributes).length === 0;
       return { label: level, style: LEVEL_STYLES[level] ?? "white", text, ...(isEmpty ? {} : { details: attributes }) };
     }
-    case "metric":
-      return { label: "metric", style: "green", text: metricText(message.payload) };
+    case "metric": {
+      const { dims } = message.payload;
+      const line = { label: "metric", style: "green", text: metricText(message.payload) } as const;
+      return Object.keys(dims).length === 0 ? line : { ...line, details: dims };
+    }
     case "trace.span": {
       const { name, duration_ms } = message.payload;
       return { label: "span", style: "gray", text: `${name}${duration_ms === undefined ? "" : ` ${duration_ms} ms`}` };

@@ -25,7 +25,7 @@ export function withRuntimeAddress(command: Command): Command {
 }
 
 /** How long to wait between two attempts to get a lost connection back. */
-const RECONNECT = { initialDelayMs: 200, maxDelayMs: 2_000, onExpired: "reattach" } as const;
+export const RECONNECT = { initialDelayMs: 200, maxDelayMs: 2_000, onExpired: "reattach" } as const;
 
 /**
  * A client that is connected, and reconnects by itself. With `signal`, the first connection is given up when it aborts.

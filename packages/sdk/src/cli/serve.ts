@@ -1,7 +1,7 @@
 /** `arcp serve` at work: from the options to a runtime that listens, and back down in order. */
 import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { StdioTransport, startSocketServer, startWebSocketServer, type WebSocketTlsOptions } from "@arcp/core";
 import { ARCPServer, type ARCPServerOptions, type BlobStore, fileBlobs, type Store, sqliteStore } from "@arcp/runtime";
@@ -19,6 +19,7 @@ import { BUILT_IN, loadAgent, parseAgentOption, type ServedAgent } from "./agent
 import { announce } from "./announcement.ts";
 import { loadTools, openProvisioning } from "./authority.ts";
 import { type LoadedConfig, loadConfig } from "./config-file.ts";
+import { DEFAULT_DATABASE } from "./database.ts";
 import { checkExposure, type EndpointOptions, endpointOf, isStdio, type WebSocketEndpoint } from "./endpoint.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import { lockFile } from "./file-lock.ts";
@@ -142,7 +143,7 @@ interface Data {
 
 async function openData(options: ServeOptions, { config, directory }: LoadedConfig, shutdown: Shutdown): Promise<Data> {
   const configured = config.db === undefined || config.db === MEMORY ? config.db : resolve(directory, config.db);
-  const path = options.db ?? configured ?? join(".arcp", "runtime.db");
+  const path = options.db ?? configured ?? DEFAULT_DATABASE;
   const synchronous = (options.sync ?? config.sync) === "normal" ? "NORMAL" : "FULL";
   const isFile = path !== MEMORY;
   if (isFile) {

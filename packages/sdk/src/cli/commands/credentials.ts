@@ -1,9 +1,8 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { type CredentialRecord, type Store, sqliteStore } from "@arcp/runtime";
+import type { CredentialRecord, Store } from "@arcp/runtime";
 import type { Command } from "commander";
+import { DEFAULT_DATABASE, openDatabase } from "../database.ts";
 import { escapeLine } from "../escape.ts";
-import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
+import { EXIT, type ExitCode } from "../exit-code.ts";
 import { printJson } from "../json-view.ts";
 import { table } from "../table.ts";
 import { Terminal } from "../terminal.ts";
@@ -29,7 +28,7 @@ export function addCredentials(program: Command, run: (work: () => Promise<ExitC
   program
     .command("credentials")
     .description("List the credentials of jobs that could not be revoked yet, from a database")
-    .option("--db <file>", "the database", join(".arcp", "runtime.db"))
+    .option("--db <file>", "the database", DEFAULT_DATABASE)
     .option("--all", "those that are in use, and those that are dead, too")
     .option("--json", "lines of JSON (default where the output is not a terminal)")
     .option("--no-json", "text for people, wherever the output goes")
@@ -38,7 +37,7 @@ export function addCredentials(program: Command, run: (work: () => Promise<ExitC
 }
 
 async function credentials(options: Options): Promise<ExitCode> {
-  const store = openStore(options.db);
+  const store = openDatabase(options.db);
   try {
     const isJson = options.json ?? !process.stdout.isTTY;
     const rows: string[][] = [];
@@ -50,15 +49,6 @@ async function credentials(options: Options): Promise<ExitCode> {
     return EXIT.success;
   } finally {
     await store.close();
-  }
-}
-
-function openStore(path: string): Store {
-  if (!existsSync(path)) throw new UsageError(`there is no file ${path}; --db says where the database is`);
-  try {
-    return sqliteStore({ path, readOnly: true });
-  } catch (cause) {
-    throw new Error(`${path} is not the database of a runtime: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -1,139 +1,112 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import type { JobEvent } from "@arcp/client";
-import { EVENT_BODIES, type EventLog, isEventKind, type LoggedEntry, type LoggedJob } from "@arcp/core";
-import { sqliteStore } from "@arcp/runtime";
-import { type Command, InvalidArgumentError } from "commander";
-import { escapeLine } from "../escape.ts";
-import { amount, bytes, eventLine } from "../event-line.ts";
+import { type JsonObject, toSessionId } from "@arcp/core";
+import { SessionReplay, type Store } from "@arcp/runtime";
+import type { Command } from "commander";
+import { DEFAULT_DATABASE, openDatabase } from "../database.ts";
+import { amount } from "../event-line.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
+import { FramePrinter } from "../frame-printer.ts";
 import { readJobId } from "../job-id.ts";
-import { printJson } from "../json-view.ts";
-import { Terminal } from "../terminal.ts";
+import { JournalPrinter } from "../journal-printer.ts";
 
 interface Options {
-  readonly db: string;
+  readonly db?: string;
   readonly job?: string;
-  readonly after: number;
+  readonly session?: string;
+  readonly after?: string;
+  readonly raw?: boolean;
   readonly json?: boolean;
 }
 
 const EXAMPLES = `
 Examples:
-  arcp replay                                   every job in ./.arcp/runtime.db
-  arcp replay --db runtime.db --job job_01J…    one job
+  arcp replay                                   every job in ./${DEFAULT_DATABASE}
+  arcp replay runtime.db --job job_01J…         one job
   arcp replay --job job_01J… --after 100        what came after its 100th entry
+  arcp replay --session sess_01J… --json        the messages that a session was sent, with their ids
+  arcp replay runtime.db --after msg_01J…       what that message's session was sent after it
   arcp replay --json | jq -c 'select(.type == "job.error")'
 
-Reads the file only, while a server uses it or without one.`;
+Reads the file only, while a server uses it or without one. A session is kept as long as it can be resumed; its jobs are
+kept longer.`;
 
 export function addReplay(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
   program
     .command("replay")
     .description("Print what happened, from the database of a runtime, offline")
-    .option("--db <file>", "the database", join(".arcp", "runtime.db"))
+    .argument("[file]", `the database (default: ${DEFAULT_DATABASE})`)
+    .option("--db <file>", "the same as an option")
     .option("--job <job>", "only this job")
-    .option("--after <n>", "leave out each job's first n entries", parsePosition, 0)
+    .option("--session <session>", "what this session was sent, message by message")
+    .option("--after <n|message>", "leave out each job's first n entries, or what was sent up to a message")
+    .option("--raw", "messages exactly as they were sent")
     .option("--json", "lines of JSON")
     .addHelpText("after", EXAMPLES)
-    .action((options: Options) => run(() => replay(options)));
+    .action((file: string | undefined, options: Options) => run(() => replay(file, options)));
 }
 
-async function replay(options: Options): Promise<ExitCode> {
-  const jobId = options.job === undefined ? undefined : readJobId(options.job);
-  const log = openLog(options.db);
+async function replay(file: string | undefined, options: Options): Promise<ExitCode> {
+  if (file !== undefined && options.db !== undefined)
+    throw new UsageError("--db stands for the file: give one of them");
+  const path = file ?? options.db ?? DEFAULT_DATABASE;
+  const { session, after } = options;
+  const isPosition = after === undefined || /^\d{1,15}$/.test(after);
+  if (session !== undefined && isPosition && after !== undefined) {
+    throw new UsageError("--after: the messages of a session have ids, e.g. msg_01J…");
+  }
+  const store = openDatabase(path);
   try {
-    let count = 0;
-    for await (const job of log.jobs()) {
-      if (jobId !== undefined && job.jobId !== jobId) continue;
-      await printJob(job, log.entries(job.jobId, options.after), options.json === true);
-      count += 1;
-    }
-    if (count === 0 && jobId !== undefined) throw new Error(`${options.db} has no job ${jobId}`);
-    if (count === 0 && options.json !== true) process.stdout.write("no jobs\n");
+    if (session === undefined && isPosition) await printJobs(store, path, options, Number(after ?? 0));
+    else await printSession(store, path, options);
     return EXIT.success;
   } finally {
-    await log.close();
+    await store.close();
   }
 }
 
-function openLog(path: string): EventLog {
-  if (!existsSync(path)) throw new UsageError(`there is no file ${path}; --db says where the database is`);
-  try {
-    return sqliteStore({ path, readOnly: true });
-  } catch (cause) {
-    throw new Error(`${path} is not the database of a runtime: ${(cause as Error).message}`, { cause });
-  }
-}
-
-async function printJob(job: LoggedJob, entries: AsyncIterable<LoggedEntry>, isJson: boolean): Promise<void> {
-  if (isJson) return printJobAsJson(job, entries);
-  const terminal = new Terminal(process.stdout);
-  await terminal.print(heading(job, terminal));
+async function printJobs(store: Store, path: string, options: Options, after: number): Promise<void> {
+  const jobId = options.job === undefined ? undefined : readJobId(options.job);
+  const printer = new JournalPrinter(options.json === true);
   let count = 0;
-  for await (const entry of entries) {
+  for await (const job of store.jobs()) {
+    if (jobId !== undefined && job.jobId !== jobId) continue;
+    if (options.session !== undefined && job.sessionId !== sessionIdOf(options.session)) continue;
+    await printer.printJob(job);
+    let entries = 0;
+    for await (const entry of store.entries(job.jobId, after)) {
+      entries += 1;
+      await printer.printEntry(entry);
+    }
+    const { terminal } = printer;
+    if (options.json !== true) await terminal.print(terminal.style("gray", `  ${amount(entries)} entries\n`));
     count += 1;
-    await terminal.print(line(entry, terminal));
   }
-  await terminal.print(terminal.style("gray", `  ${amount(count)} entries\n`));
+  if (count === 0 && options.session !== undefined) throw new Error(`${path} has no session ${options.session}`);
+  if (count === 0 && jobId !== undefined) throw new Error(`${path} has no job ${jobId}`);
+  if (count === 0 && options.json !== true) process.stdout.write("no jobs\n");
 }
 
-async function printJobAsJson(job: LoggedJob, entries: AsyncIterable<LoggedEntry>): Promise<void> {
-  await printJson(process.stdout, {
-    type: "job",
-    job_id: job.jobId,
-    agent: agentOf(job),
-    status: job.status,
-    principal: job.principal,
-    session_id: job.sessionId,
-    created_at: isoTime(job.createdAt),
-    ended_at: job.endedAt === null ? null : isoTime(job.endedAt),
-    lease: job.lease,
-    lease_constraints: job.leaseConstraints,
-    parent_job_id: job.parentJobId,
-    trace_id: job.traceId,
-  });
-  for await (const { type, n, ts, payload } of entries) {
-    await printJson(process.stdout, { type, job_id: job.jobId, n, ...payload, ts: isoTime(ts) });
+async function printSession(store: Store, path: string, options: Options): Promise<void> {
+  const { session, after } = options;
+  const jobId = options.job === undefined ? undefined : readJobId(options.job);
+  const found =
+    session === undefined
+      ? await SessionReplay.ofMessage(store, after ?? "")
+      : await SessionReplay.open(store, toSessionId(sessionIdOf(session)));
+  if (found === undefined) {
+    if (after !== undefined) {
+      throw new Error(`${path} has no message ${after}: no session of it was sent that, or it is not kept any more`);
+    }
+    // Its jobs may be there still.
+    await printJobs(store, path, options, 0);
+    process.stderr.write("arcp: the session is not kept any more: these are the journals of its jobs\n");
+    return;
+  }
+  const printer = new FramePrinter({ raw: options.raw === true, json: options.json === true, namesJobs: true });
+  for await (const sent of found.messages(after)) {
+    if (jobId !== undefined && sent.jobId !== jobId) continue;
+    await printer.print({ text: sent.text, frame: JSON.parse(sent.text) as JsonObject });
   }
 }
 
-const agentOf = (job: LoggedJob): string =>
-  job.agentVersion === null ? job.agent : `${job.agent}@${job.agentVersion}`;
-
-const isoTime = (ms: number): string => new Date(ms).toISOString();
-
-function heading(job: LoggedJob, terminal: Terminal): string {
-  const facts = [agentOf(job), job.status, `by ${job.principal}`, isoTime(job.createdAt)].map(escapeLine).join(" · ");
-  return `${terminal.style("cyan", "●")} ${terminal.style("bold", escapeLine(job.jobId))} ${facts}`;
-}
-
-function line(entry: LoggedEntry, terminal: Terminal): string {
-  const payload = entry.payload as Readonly<Record<string, unknown>>;
-  if (entry.type === "job.event") return eventLine(eventOf(entry, payload), terminal);
-  if (entry.type === "job.error") {
-    const { code, message } = payload;
-    return `  ${terminal.style("red", `✖ ${escapeLine(`${code}: ${message}`)}`)}`;
-  }
-  const { result, result_size: size, summary } = payload;
-  const shown = [
-    ...(typeof summary === "string" ? [summary] : []),
-    ...(typeof size === "number" ? [bytes(size)] : []),
-    ...(result === undefined ? [] : [JSON.stringify(result)]),
-  ];
-  return `  ${terminal.style("green", "✔ success")} ${shown.map(escapeLine).join(" · ")}`;
-}
-
-/** A stored event as the client would have given it; what does not look as it should is shown as it is. */
-function eventOf(entry: LoggedEntry, payload: Readonly<Record<string, unknown>>): JobEvent {
-  const { kind: name, body } = payload;
-  const facts = { jobId: entry.jobId, seq: undefined, ts: isoTime(entry.ts) };
-  const kind = String(name);
-  const isKnown = isEventKind(kind) && EVENT_BODIES[kind].safeParse(body).success;
-  return isKnown ? ({ ...facts, kind, body } as JobEvent) : { ...facts, kind: "vendor", name: kind, body };
-}
-
-function parsePosition(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("Expected a whole number.");
-  return Number(text);
-}
+/** An id without its prefix means the same. */
+const sessionIdOf = (text: string): string => (/^[0-9A-HJKMNP-TV-Z]{26}$/.test(text) ? `sess_${text}` : text);

@@ -1,11 +1,19 @@
-import type { Command } from "commander";
-import { EXIT, type ExitCode } from "../exit-code.ts";
+import { existsSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { openDatabase } from "../database.ts";
+import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
+import { FramePrinter } from "../frame-printer.ts";
 import { readJobId } from "../job-id.ts";
+import { JournalPrinter } from "../journal-printer.ts";
+import { LogFollower } from "../log-follower.ts";
+import { observe } from "../observe.ts";
 import { connectTo, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
 import { openScreen, watchJob } from "../watch.ts";
 
 interface Options extends RuntimeAddress {
-  readonly history: boolean;
+  readonly history?: boolean;
+  readonly follow: boolean;
+  readonly types?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -14,30 +22,93 @@ Examples:
   arcp tail job_01J…                  everything so far, then live until the job ends
   arcp tail job_01J… --no-history     only what happens from now on
   arcp tail job_01J… --json | jq -c 'select(.kind == "log").body'
+  arcp tail                           whatever your jobs and those of your other sessions tell from now on
+  arcp tail --history --types log tool.result
+  arcp tail path/to/runtime.db        what a runtime writes to its database, whether it runs or not
 
 A lost connection, or a restarted runtime, is found again by itself.
-Exit codes: 0 success, 1 not found or lost, 2 the job failed, 64 wrong arguments, 130 detached by Ctrl-C.`;
+Exit codes: 0 success, 1 not found or lost, 2 the job failed, 64 wrong arguments, 130 ended by Ctrl-C.`;
 
 export function addTail(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
   const command = program
     .command("tail")
-    .description("Watch a job, from its beginning, until it ends")
-    .argument("<job>", "the job's id")
-    .option("--no-history", "leave out what has happened so far")
+    .description("Watch a job, all of your sessions, or a database")
+    .argument("[job|file]", "the job's id, or a database (default: every message of your sessions)")
+    .addOption(new Option("--history", "with what has happened so far (default for a job and a database)"))
+    .addOption(new Option("--no-history", "only what happens from now on (default for sessions)"))
+    .option("--no-follow", "of a database: end when everything is printed")
+    .option("--types <type...>", "of sessions: only messages of these types of wire 1.0")
     .option("--json", "lines of JSON (default where the output is not a terminal)")
     .option("--no-json", "text for people, wherever the output goes")
     .addHelpText("after", EXAMPLES);
-  withRuntimeAddress(command).action((job: string, options: Options) => run(() => tail(job, options)));
+  withRuntimeAddress(command).action((target: string | undefined, options: Options) =>
+    run(() => tail(target, options)),
+  );
 }
 
-async function tail(job: string, options: Options): Promise<ExitCode> {
-  const jobId = readJobId(job);
+async function tail(target: string | undefined, options: Options): Promise<ExitCode> {
+  const { history, types, follow } = options;
+  const isFile = target !== undefined && isDatabase(target);
+  if (types !== undefined && target !== undefined) throw new UsageError("--types is for sessions: name no job or file");
+  if (!follow && !isFile) throw new UsageError("--no-follow is for a database");
+  if (target !== undefined && !isFile) return tailJob(readJobId(target), options);
+  const stop = new AbortController();
+  const onInterrupt = (): void => stop.abort(new Error("interrupted"));
+  process.once("SIGINT", onInterrupt);
+  process.once("SIGTERM", onInterrupt);
+  try {
+    if (target !== undefined) await tailFile(target, history ?? true, options, stop.signal);
+    else {
+      const filter = types === undefined ? {} : { types };
+      const printer = new FramePrinter({ ...jsonOption(options), namesJobs: true });
+      await observe(options, { filter, history: history ?? false, printer, signal: stop.signal });
+    }
+    return stop.signal.aborted ? EXIT.interrupted : EXIT.success;
+  } catch (thrown) {
+    if (stop.signal.aborted) return EXIT.interrupted;
+    throw thrown;
+  } finally {
+    process.off("SIGINT", onInterrupt);
+    process.off("SIGTERM", onInterrupt);
+  }
+}
+
+const jsonOption = ({ json }: Options): { readonly json?: boolean } => (json === undefined ? {} : { json });
+
+/** A job's id names a job, whatever lies around here. */
+function isDatabase(target: string): boolean {
+  if (target.startsWith("job_")) return false;
+  const isPath = /[/\\.]/.test(target);
+  if (isPath && !existsSync(target)) throw new UsageError(`there is no file ${target}`);
+  return isPath || existsSync(target);
+}
+
+async function tailFile(path: string, history: boolean, options: Options, signal: AbortSignal): Promise<void> {
+  const store = openDatabase(path);
+  try {
+    const printer = new JournalPrinter(options.json ?? !process.stdout.isTTY);
+    const told = new Set<string>();
+    let latest = "";
+    for await (const { job, entry } of new LogFollower(store, { history, follows: options.follow, signal }).entries()) {
+      // For people it says again whose entries come next; a program can tell by the id.
+      if (!told.has(job.jobId) || (printer.isForPeople && latest !== job.jobId)) await printer.printJob(job);
+      told.add(job.jobId);
+      latest = job.jobId;
+      await printer.printEntry(entry);
+      if (entry.type !== "job.event") told.delete(job.jobId);
+    }
+  } finally {
+    await store.close();
+  }
+}
+
+async function tailJob(jobId: ReturnType<typeof readJobId>, options: Options): Promise<ExitCode> {
   const giveUp = new AbortController();
   const onInterrupt = (): void => giveUp.abort(new Error("interrupted"));
   process.once("SIGINT", onInterrupt);
   try {
     await using client = await connectTo(options, giveUp.signal);
-    await using subscription = await client.subscribe(jobId, { history: options.history });
+    await using subscription = await client.subscribe(jobId, { history: options.history ?? true });
     process.off("SIGINT", onInterrupt);
     const { agent, lease, leaseConstraints, budget, traceId } = subscription.subscribed;
     const facts = { jobId, agent, lease, expiresAt: leaseConstraints?.expiresAt, budget, traceId };
