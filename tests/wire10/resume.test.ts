@@ -225,3 +225,17 @@ describe("is data loss", () => {
     expect(feedOf(thief, owner.sessionId)).toEqual([]);
   });
 });
+
+test("a connection carries at most 16 sessions", async () => {
+  await using harness = startHarness();
+  const client = await harness.rawSession10();
+  const answers: Frame10[] = [];
+  for (let n = 0; n < 16; n += 1) {
+    const other = await harness.rawSession10();
+    other.cut();
+    await settle();
+    answers.push(await client.answerTo(resume(client, other.sessionId, {})));
+  }
+  expect(answers.slice(0, 15).map(({ type }) => type)).toEqual(Array.from({ length: 15 }, () => "ack"));
+  expect(answers[15]).toMatchObject({ type: "nack", payload: { code: "RESOURCE_EXHAUSTED" } });
+});

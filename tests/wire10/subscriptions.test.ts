@@ -244,3 +244,12 @@ describe("a subscription ends", () => {
     await observer.fence();
   });
 });
+
+test("a connection has at most 64 subscriptions", async () => {
+  await using harness = startHarness();
+  const observer = await harness.rawSession10();
+  for (let n = 0; n < 64; n += 1) observer.send("subscribe", { filter: {} });
+  const refused = await observer.ask("subscribe", { filter: {} });
+  expect(refused).toMatchObject({ type: "nack", payload: { code: "RESOURCE_EXHAUSTED", details: { max: 64 } } });
+  expect(observer.ofType("subscribe.accepted")).toHaveLength(64);
+});

@@ -83,6 +83,8 @@ type ClosedBy = "client" | "runtime" | "transport";
 /** Frames in a row that could not be understood, after which the peer is given up. */
 const MAX_MALFORMED = 20;
 const MAX_ECHO_CHARS = 128;
+/** Sessions whose feeds go through one connection. */
+const MAX_CARRIED = 16;
 const CLOSE_NORMAL = 1000;
 const CLOSE_POLICY = 1008;
 const CLOSE_GOING_AWAY = 1001;
@@ -454,10 +456,15 @@ export class Connection10 implements WireConnection {
     session.attach(link, afterSeq);
   }
 
+  /** Throws `RESOURCE_EXHAUSTED` for one session too many. */
   #carry(session: Session, after: { readonly seq: number; readonly index: number }): Outlet {
     const outlet = this.#outbox.outlet(session, { after });
     const afterSeq = Math.max(0, after.seq - 1);
     const before = this.#carried.findIndex((one) => one.session === session);
+    if (before < 0 && this.#carried.length >= MAX_CARRIED) {
+      const details = { limit: "maxCarriedSessions", max: MAX_CARRIED };
+      throw new CanonicalError("RESOURCE_EXHAUSTED", "too many sessions on one connection", { details });
+    }
     if (before >= 0) {
       const [own] = this.#carried.splice(before, 1);
       if (own !== undefined) session.detach(own.link);

@@ -76,6 +76,7 @@ export class Subscriptions {
     onAccepted: (id: string) => void,
   ): Promise<void> {
     const { engine } = this.#options;
+    if (this.#open.size >= MAX_SUBSCRIPTIONS) throw tooMany("maxSubscriptions", MAX_SUBSCRIPTIONS);
     await this.#authorize(filter);
     const id = newSubscriptionId();
     const subscription: Subscription = {
@@ -314,6 +315,9 @@ export class Subscriptions {
     );
   }
 }
+
+const tooMany = (limit: string, max: number): CanonicalError =>
+  new CanonicalError("RESOURCE_EXHAUSTED", `${limit} (${max}) is exceeded`, { details: { limit, max } });
 
 const BEGINNING: Position = { seq: 0, index: 0 };
 
