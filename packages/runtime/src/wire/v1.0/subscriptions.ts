@@ -53,6 +53,8 @@ interface ObservedJob {
   readonly traceId: string;
 }
 
+/** Subscriptions of one connection. One more is refused. */
+const MAX_SUBSCRIPTIONS = 64;
 const SALT_CHARS = 8;
 
 export class Subscriptions {
