@@ -122,6 +122,17 @@ describe("a stream that a client cancels", () => {
   });
 });
 
+test("streams of a job that has to be killed end with ABORTED", async () => {
+  covers("V10-10.4-09", "V10-11.1-05");
+  await using stage = await scene();
+  const { client, run, jobId } = stage;
+  await run.context.openStream({ kind: "text" }).write("so far");
+  await client.ask("cancel", { target: "job", target_id: jobId, deadline_ms: 0 });
+  expect(await client.ending(jobId)).toMatchObject({ type: "job.failed", payload: { code: "ABORTED" } });
+  expect(streamsOf(client)[0]?.end).toMatchObject({ type: "stream.error", payload: { code: "ABORTED" } });
+  run.finish();
+});
+
 test("streams of a job that is cancelled end with CANCELLED, before it", async () => {
   covers("V10-10.4-05", "V10-11.1-05");
   await using stage = await scene();

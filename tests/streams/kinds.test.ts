@@ -221,13 +221,28 @@ describe("a stream", () => {
     });
   });
 
-  test("is not written after its end", async () => {
-    await streamsAfter(async (context) => {
+  test("that fails between two chunks of one write is not written any more", async () => {
+    const { streams } = await streamsAfter(async (context) => {
+      const stream = context.openStream({ kind: "binary" });
+      const write = stream.write(Buffer.alloc(700_000));
+      await stream.fail(new Error("torn"));
+      await expect(write).rejects.toThrow("torn");
+    });
+    expect(streams[0]?.chunks).toHaveLength(1);
+  });
+
+  test("is not written after its end, or while it is being closed", async () => {
+    const { streams } = await streamsAfter(async (context) => {
+      const cut = context.openStream({ kind: "text" });
+      void cut.write("a\ud83d");
+      void cut.close();
+      await expect(cut.write("\ude00")).rejects.toThrow("closed");
       const stream = context.openStream({ kind: "text" });
       await stream.close("enough");
       await expect(stream.write("late")).rejects.toThrow("closed");
       await stream.close();
     });
+    expect(streams.map(textOf)).toEqual(["a\ufffd", ""]);
   });
 
   test("of a job that has ended cannot be opened or written", async () => {
@@ -326,6 +341,11 @@ describe("bounds", () => {
   test("of what waits to be written: the stream fails, as what was refused is missing from it", async () => {
     const { streams, end } = await streamsAfter(
       async (context) => {
+        const patient = context.openStream({ kind: "text" });
+        for (let n = 0; n < 30; n += 1) {
+          await patient.write("x".repeat(1000));
+          await context.flush();
+        }
         const stream = context.openStream({ kind: "text" });
         const writes = Array.from({ length: 30 }, () => stream.write("x".repeat(1000)));
         const outcomes = await Promise.allSettled(writes);
@@ -334,8 +354,24 @@ describe("bounds", () => {
       { server: { jobCaps: { maxUnawaitedBytes: 20_000 } } },
     );
     expect(end.type).toBe("tool.result");
-    expect(streams[0]?.end).toMatchObject({ type: "stream.error", payload: { code: "INTERNAL" } });
+    expect(streams.map((stream) => stream.end?.type)).toEqual(["stream.close", "stream.error"]);
   });
+});
+
+test("a chunk that there is no room for in a turn is not skipped: its stream fails", async () => {
+  const { streams } = await streamsAfter(
+    async (context) => {
+      const stream = context.openStream({ kind: "text" });
+      await stream.write("first");
+      const logs = Array.from({ length: 30 }, () => context.log("info", "x".repeat(1000)).catch(() => {}));
+      await expect(stream.write("second")).rejects.toMatchObject({ details: { limit: "maxUnawaitedBytes" } });
+      await Promise.all(logs);
+      await expect(stream.write("third")).rejects.toMatchObject({ details: { limit: "maxUnawaitedBytes" } });
+    },
+    { server: { jobCaps: { maxUnawaitedBytes: 20_000 } } },
+  );
+  expect(textOf(streams[0] as SeenStream)).toBe("first");
+  expect(streams[0]?.end).toMatchObject({ type: "stream.error" });
 });
 
 describe("a session of wire 1.1", () => {

@@ -7,12 +7,12 @@ import { Puppet, settle } from "../support/puppet.ts";
 import { streamsOf, textOf } from "../support/streams.ts";
 
 /** An agent of a client that has stopped reading, and whose connection has no room any more. */
-async function congested() {
+async function congested(server: object = {}) {
   const clock = new ManualClock();
   const puppet = new Puppet();
   const harness = startHarness({
     agents: { puppet: puppet.handler },
-    server: { clock, heartbeatIntervalSeconds: 86_400, caps: { maxBufferedBytes: 10_000 } },
+    server: { clock, heartbeatIntervalSeconds: 86_400, caps: { maxBufferedBytes: 10_000 }, ...server },
   });
   const client = await harness.rawSession10();
   const { job_id } = await client.invoke("puppet");
@@ -114,7 +114,36 @@ describe("while the client does not read", () => {
     run.finish();
   });
 
-  test("a stream that waits ends with its job, or its cancel", async () => {
+  test("a stream that fails does not wait any more", async () => {
+    await using stage = await congested();
+    const { client, run, open, congest } = stage;
+    const [low] = [open("low"), open("high")];
+    await congest();
+    const write = low.write("too late");
+    await low.fail(new Error("torn"));
+    await expect(write).rejects.toThrow("torn");
+    client.transport.resume();
+    run.finish();
+  });
+
+  test("a stream is whole when its job ends, if all that is waited for is the client", async () => {
+    await using stage = await congested({ backPressureThreshold: 1 });
+    const { client, run, open, congest, jobId } = stage;
+    const stream = open();
+    await congest();
+    for (const text of ["further", "and further", "behind"]) void run.context.log("info", text);
+    await settle();
+    const state = burst(stream, 1);
+    await settle();
+    expect([state.through, stream.chunks]).toEqual([0, 1]);
+    void run.context.streamResult().finalize("done");
+    client.transport.resume();
+    await client.ending(jobId);
+    expect(streamsOf(client)[0]).toMatchObject({ end: { type: "stream.close", payload: { total_chunks: 1 } } });
+    run.finish();
+  });
+
+  test("a stream that waits ends with its job", async () => {
     await using stage = await congested();
     const { client, run, open, congest } = stage;
     const [low] = [open("low"), open("high")];

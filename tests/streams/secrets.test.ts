@@ -69,3 +69,33 @@ describe.each(Object.entries(FORMS))("a credential that its agent writes, %s,", 
     expect(harness.log.some((line) => line.includes("an agent emitted a credential"))).toBe(true);
   });
 });
+
+describe("a stream whose job's credential is rotated", () => {
+  test("is masked by both, loses nothing of what it held back, and alarms once", async () => {
+    const puppet = new Puppet();
+    await using harness = CredentialHarness.start({ agents: { leaker: puppet.handler } });
+    const draft = await harness.rawSession();
+    const accepted = await draft.submit("leaker", null, { lease_request: LEASE });
+    const [{ id }] = accepted.payload.credentials;
+    const { context, finish } = await puppet.next();
+    const stream = context.openStream({ kind: "text" });
+    const [first = ""] = harness.mint.values;
+    await stream.write(`old ${first} begun ${first.slice(0, 12)}`);
+    await harness.server.rotateCredential(context.jobId, id);
+    const [, second = ""] = harness.mint.values;
+    await stream.write("|");
+    await stream.write(`old ${first} new ${second} end`);
+    await stream.close();
+    finish();
+    await draft.end(context.jobId);
+    const watcher = await harness.rawSession10();
+    await watcher.ask("job.subscribe", { job_id: context.jobId, history: true });
+    await watcher.ending(context.jobId);
+    const text = textOf(streamsOf(watcher)[0] as SeenStream);
+    expect(text).not.toContain(first);
+    expect(text).not.toContain(second);
+    expect(text).toMatch(/^old .+ begun .+\|old .+ new .+ end$/);
+    expect(text).toContain(`begun ${first.slice(0, 12)}|`);
+    expect(harness.log.filter((line) => line.includes("an agent emitted a credential"))).toHaveLength(2);
+  });
+});

@@ -30,7 +30,6 @@ export class Flow {
   readonly #limits = new Map<string, Limit>();
   /** When the last chunk went, or would have gone at the rate asked for. */
   #lastAt = 0;
-  #isOpen = true;
   #wake: () => void = () => {};
 
   constructor(clock: Clock) {
@@ -65,7 +64,6 @@ export class Flow {
 
   /** Nobody has to wait any more. */
   close(): void {
-    this.#isOpen = false;
     this.#limits.clear();
     this.#wake();
   }
@@ -91,11 +89,11 @@ export class Flow {
       intervalMs = Math.max(intervalMs, limit.intervalMs);
     }
     const now = this.#clock.monotonic();
-    this.#lastAt = Math.min(Math.max(this.#lastAt + intervalMs, now - SLACK_MS), now);
+    this.#lastAt = Math.max(this.#lastAt + intervalMs, now - SLACK_MS);
   }
 
   async #wait(): Promise<void> {
-    for (let delay = this.#delay(); this.#isOpen && delay > 0; delay = this.#delay()) {
+    for (let delay = this.#delay(); delay > 0; delay = this.#delay()) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
       const stopTimer = this.#clock.setTimer(resolve, delay);

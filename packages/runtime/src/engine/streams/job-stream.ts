@@ -289,9 +289,9 @@ export class OpenStream implements JobStream {
   }
 
   #assertOpen(): void {
+    if (this.#end?.error !== undefined) throw this.#end.error;
     this.job.assertLive();
-    if (this.#end === undefined) return;
-    throw this.#end.error ?? new InvalidRequestError("the stream is closed");
+    if (this.#end !== undefined) throw new InvalidRequestError("the stream is closed");
   }
 }
 

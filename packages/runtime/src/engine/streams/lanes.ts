@@ -38,7 +38,7 @@ export class Lanes {
     this.#count(this.#open, rank, 1);
     return {
       ready: () => {
-        if (rank === RANKS.critical || sumAbove(this.#open, rank) === 0) return undefined;
+        if (sumAbove(this.#open, rank) === 0) return undefined;
         const congestion = this.#congestion();
         return congestion && this.#wait(congestion, rank, () => isOver);
       },
