@@ -133,7 +133,7 @@ export class Streams {
    * follows. The job goes on; its next write is told.
    *
    * @throws CanonicalError `NOT_FOUND` for a stream that there is not, `FAILED_PRECONDITION` for one that has ended, or
-   * ends with its job alone; PermissionDeniedError.
+   * ends with its job alone; what {@link Cancellation.prepare} throws.
    */
   async prepareCancel(session: Session, streamId: string): Promise<(reason: string | undefined) => void> {
     const stream = this.#open.get(streamId);
@@ -143,7 +143,6 @@ export class Streams {
         details: { reason: "already_terminal" },
       });
     }
-    if (stream.job.submitterPrincipal !== session.principal) throw unknown(streamId);
     await this.#options.cancellation().prepare(session, stream.job.id);
     const { cancel } = stream;
     if (cancel === undefined) {
