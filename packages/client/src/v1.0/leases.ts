@@ -71,9 +71,12 @@ export class Leases {
   }
 
   /** Takes back a lease that this client has granted. Resolves when the runtime knows. */
-  async revoke(leaseId: string, reason?: string, options: ReadOptions & AskOptions = {}): Promise<void> {
+  async revoke(leaseId: string, reason?: string, options: ReadOptions = {}): Promise<void> {
     const because = reason === undefined ? {} : { reason };
     await this.#owner.ask({ type: "lease.revoked", payload: { lease_id: leaseId, ...because } }, options);
+    const lease = this.#leases.get(leaseId);
+    if (lease && lease.revokedBecause === undefined)
+      this.#change("revoked", { ...lease, revokedBecause: reason ?? "revoked" });
   }
 
   /** @internal Takes a message about a lease. Returns whether it is one. */
@@ -94,6 +97,8 @@ export class Leases {
       }
       case "lease.revoked": {
         const { lease_id, reason } = message.payload;
+        // As it was taken back here, and known already.
+        if (this.#leases.get(lease_id)?.revokedBecause !== undefined) return true;
         this.#change("revoked", { ...this.#known(lease_id, message), revokedBecause: reason ?? "revoked" });
         return true;
       }

@@ -24,11 +24,18 @@ export class Resumption {
   #latest: ToolSession | undefined;
   /** The sessions by the `resume` that was sent last for them. */
   readonly #asked = new Map<string, ToolSession>();
+  /** Ids of the sessions that the runtime has agreed to go on with over this connection. */
+  readonly #carried = new Set<string>();
   /** Counts connections: what an earlier one was asked is of no interest any more. */
   #round = 0;
 
   constructor(owner: ResumptionOwner) {
     this.#owner = owner;
+  }
+
+  /** Does the connection carry that session, beside its own? */
+  carries(sessionId: string): boolean {
+    return this.#carried.has(sessionId);
   }
 
   /** The session of that id, if it is one of this client's. */
@@ -40,6 +47,7 @@ export class Resumption {
   suspend(session: ToolSession): void {
     this.#round += 1;
     this.#asked.clear();
+    this.#carried.clear();
     this.#latest = session;
     this.#sessions = [...this.#sessions, session];
   }
@@ -64,6 +72,7 @@ export class Resumption {
         session_id: session.id,
         payload: { after_message_id: session.lastMessageId, ...streams },
       });
+      if (round === this.#round) this.#carried.add(session.id);
     } catch (thrown) {
       if (round === this.#round) this.refuse(id, ARCPError.from(thrown));
     }
@@ -74,6 +83,7 @@ export class Resumption {
     const session = this.#asked.get(resumeId);
     if (session === undefined) return false;
     this.#asked.delete(resumeId);
+    this.#carried.delete(session.id);
     this.#sessions = this.#sessions.filter((other) => other !== session);
     const isLost = cause.code === "RESUME_WINDOW_EXPIRED";
     const error = isLost ? cause : new ResumeWindowExpiredError("the session could not be resumed", { cause });

@@ -499,9 +499,9 @@ export class ARCPToolClient {
 
   #send(message: Outgoing, bytes?: Uint8Array): void {
     const { session_id, ...rest } = message;
-    // What was meant for a session that is gone is said in this one.
-    const isCarried = session_id === undefined || this.#resumption.find(session_id) !== undefined;
-    const named = isCarried ? message : rest;
+    // What belongs to a session that this connection does not carry, or not yet, is said in its own.
+    const isNamed = message.type === "resume" || (session_id !== undefined && this.#resumption.carries(session_id));
+    const named = isNamed ? message : rest;
     const trace = named.trace_id === undefined ? traceOf({}) : { span_id: newSpanId() };
     this.#link.send({ ...trace, ...named }, bytes);
   }
