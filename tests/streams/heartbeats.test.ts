@@ -206,6 +206,16 @@ describe("an agent that falls silent", () => {
     expect(await client.ending(jobId)).toMatchObject({ payload: { code: "HEARTBEAT_LOST" } });
   });
 
+  test("has all the time that it was given to stop in", async () => {
+    await using stage = await scene({ heartbeat: { intervalMs: 1000 }, interval: 600 });
+    const { client, pass, jobId } = stage;
+    await client.ask("cancel", { target: "job", target_id: jobId, deadline_ms: 10_000 });
+    await pass(9.9);
+    expect(hasEnded(client)).toBe(false);
+    await pass(0.1);
+    expect(await client.ending(jobId)).toMatchObject({ payload: { code: "ABORTED" } });
+  });
+
   test("is not watched unless it asked for it", async () => {
     await using stage = await scene({ interval: 86_400 });
     const { client, pass, run } = stage;

@@ -127,11 +127,6 @@ export class Watchdogs {
     this.#options = options;
   }
 
-  /** Jobs that are watched. */
-  get size(): number {
-    return this.#watched.size;
-  }
-
   /** Watches `job` from now on, until it ends. */
   watch(job: Job, { intervalMs, recovery = this.#options.recovery }: HeartbeatTerms): Watchdog {
     const { clock } = this.#options;

@@ -53,11 +53,6 @@ export class Streams {
     this.#options = options;
   }
 
-  /** Streams that are open. */
-  get size(): number {
-    return this.#open.size;
-  }
-
   /** The streams of `job`; asked for once. */
   of(job: Job): JobStreams {
     const mine = new Set<OpenStream>();
