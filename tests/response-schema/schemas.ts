@@ -7,6 +7,7 @@ interface Options {
   readonly limits?: Partial<ResponseSchemaLimits>;
   readonly size?: number;
   readonly clock?: Clock;
+  readonly cpuTimeMs?: () => number;
   readonly script?: URL;
 }
 

@@ -36,9 +36,10 @@ const script = (beforeReady = "") =>
     `)}`,
   );
 
-async function scripted(limits: Partial<ResponseSchemaLimits> = {}) {
+async function scripted(limits: Partial<ResponseSchemaLimits> = {}, computing = { share: 1 }) {
   const clock = new ManualClock();
-  const schemas = responseSchemas({ clock, script: script(), size: 1, limits });
+  const cpuTimeMs = () => clock.monotonic() * computing.share;
+  const schemas = responseSchemas({ clock, cpuTimeMs, script: script(), size: 1, limits });
   const of = (owner: string) => schemas.compile({}, owner);
   // From here on there is a thread, which takes what it is given at once.
   const mallory = await of("mallory");
@@ -73,6 +74,21 @@ test("a schema that does not compile in time is refused, and not remembered", as
     expect(await hanging).toBe("INVALID_REQUEST too_slow");
     await schemas.compile({ const: "another thread" });
   }
+});
+
+test.each([
+  ["a quarter of the machine", 0.25, 400],
+  ["nothing of the machine", 0, 1000],
+])("a call that gets %s has longer", async (_, share, deadlineMs) => {
+  const { clock, schemas } = await scripted({}, { share });
+  const outcome = outcomeOf(schemas.compile({ const: "hang" }));
+  clock.advance(deadlineMs - 1);
+  await turn();
+  expect(clock.pending).toBe(1);
+  // It is looked at often enough.
+  clock.advance(10);
+  expect(clock.pending).toBe(0);
+  expect(await outcome).toBe("INVALID_REQUEST too_slow");
 });
 
 test("an answer that is there when the deadline is noticed counts", async () => {

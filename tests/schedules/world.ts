@@ -17,7 +17,7 @@ const EMPTY: Batch = {
 };
 
 /** Its wall clock can be changed; what it waits for is not. */
-export class AdjustableClock extends ManualClock {
+class AdjustableClock extends ManualClock {
   #offset = 0;
 
   override now(): number {

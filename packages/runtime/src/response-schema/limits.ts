@@ -12,7 +12,7 @@ export interface ResponseSchemaLimits {
   readonly maxEnumValues: number;
   /** Bytes of a value as JSON. */
   readonly maxValueBytes: number;
-  /** Milliseconds for compiling a schema, and for checking a value. */
+  /** Milliseconds of computing for a schema, and for a value. Ten times as long on a machine that is busy otherwise. */
   readonly deadlineMs: number;
   /** Calls of one owner that wait for their turn. One more is refused. */
   readonly maxWaitingPerOwner: number;

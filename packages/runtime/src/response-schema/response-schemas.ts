@@ -14,6 +14,8 @@ export interface ResponseSchemasOptions {
   /** Threads. Default: 2. */
   readonly size?: number;
   readonly clock?: Clock;
+  /** Milliseconds that threads other than this one have spent computing. Default: as the system says. */
+  readonly cpuTimeMs?: () => number;
   /** What the threads run. */
   readonly script?: URL;
 }
@@ -43,12 +45,18 @@ export class ResponseSchemas {
   readonly #known = new Set<string>();
 
   /** Throws `RangeError` for `maxSchemaBytes` or `maxValueBytes` above 1 MiB. */
-  constructor({ limits, size = 2, clock = systemClock, script }: ResponseSchemasOptions = {}) {
+  constructor({
+    limits,
+    size = 2,
+    clock = systemClock,
+    cpuTimeMs = systemCpuTimeMs,
+    script,
+  }: ResponseSchemasOptions = {}) {
     this.#limits = { ...DEFAULT_RESPONSE_SCHEMA_LIMITS, ...limits };
     if (Math.max(this.#limits.maxSchemaBytes, this.#limits.maxValueBytes) > MAX_BYTES) {
       throw new RangeError(`schemas and values are at most ${MAX_BYTES} bytes`);
     }
-    this.#threads = new SchemaThreads({ limits: this.#limits, clock, size, ...(script && { script }) });
+    this.#threads = new SchemaThreads({ limits: this.#limits, clock, cpuTimeMs, size, ...(script && { script }) });
   }
 
   /**
@@ -83,4 +91,11 @@ export class ResponseSchemas {
     const [oldest] = this.#known;
     if (this.#known.size > MAX_KNOWN && oldest !== undefined) this.#known.delete(oldest);
   }
+}
+
+function systemCpuTimeMs(): number {
+  const { user, system } = process.cpuUsage();
+  // Older versions of Node cannot tell this thread's share, which then counts.
+  const own = process.threadCpuUsage?.() ?? { user: 0, system: 0 };
+  return (user + system - own.user - own.system) / 1000;
 }
