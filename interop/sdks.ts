@@ -1,5 +1,5 @@
 /** The published SDKs: how each is installed, away from this repository, and how its drivers are started. */
-import { execFile } from "node:child_process";
+import { type ExecFileOptions, execFile } from "node:child_process";
 import { cp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
@@ -8,6 +8,8 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const INSTALL_TIMEOUT_MS = 240_000;
+/** A compiler on one core takes its time. */
+const BUILD_TIMEOUT_MS = 1_800_000;
 
 export type Command = readonly [program: string, ...parameters: string[]];
 
@@ -29,9 +31,9 @@ const driver = (path: string): string => fileURLToPath(new URL(`drivers/${path}`
 const cache = (name: string): string => join(tmpdir(), `arcp-interop-${name}`);
 const isWindows = process.platform === "win32";
 
-async function output([program, ...parameters]: Command, options: { readonly cwd?: string } = {}): Promise<string> {
+async function output([program, ...parameters]: Command, options: ExecFileOptions = {}): Promise<string> {
   const { stdout } = await run(program, parameters, { timeout: INSTALL_TIMEOUT_MS, ...options });
-  return stdout.trim();
+  return String(stdout).trim();
 }
 
 /** The last line of what a failed installation said. */
@@ -87,6 +89,26 @@ async function prepareGo(): Promise<Ready | { readonly skipped: string }> {
   }
 }
 
+const RUST_CRATE = "arcp";
+
+async function prepareRust(): Promise<Ready | { readonly skipped: string }> {
+  const inPackage = { cwd: driver("rust") };
+  const target = cache("rust");
+  try {
+    const env = { ...process.env, CARGO_TARGET_DIR: target };
+    await output(["cargo", "build", "--locked", "--quiet"], { ...inPackage, env, timeout: BUILD_TIMEOUT_MS });
+    const id = await output(["cargo", "pkgid", "--locked", RUST_CRATE], inPackage);
+    const binary = (name: string): string => join(target, "debug", isWindows ? `${name}.exe` : name);
+    return {
+      version: `${RUST_CRATE} ${id.split("@").at(-1)}`,
+      client: (url, token) => [binary("client"), url, token],
+      server: (token) => [binary("server"), token],
+    };
+  } catch (thrown) {
+    return { skipped: `it could not be had or built: ${reasonOf(thrown)}` };
+  }
+}
+
 /** Names under which the TypeScript SDK is, or was, to be published. */
 const TYPESCRIPT_PACKAGES = ["@arcp/sdk", "@agentruntimecontrolprotocol/sdk"];
 
@@ -106,11 +128,6 @@ async function prepareTypescript(): Promise<{ readonly skipped: string }> {
 export const SDKS: Readonly<Record<string, Sdk>> = {
   python: { title: "Python", prepare: preparePython },
   go: { title: "Go", prepare: prepareGo },
-  rust: {
-    title: "Rust",
-    prepare: async () => ({
-      skipped: "it speaks a variant of its own: session.open and tool.invoke under arcp 1.1, with other ids",
-    }),
-  },
+  rust: { title: "Rust", prepare: prepareRust },
   typescript: { title: "TypeScript", prepare: prepareTypescript },
 };
