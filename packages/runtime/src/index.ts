@@ -86,12 +86,14 @@ export type {
 export type { Job } from "./engine/job.ts";
 export type {
   ArtifactContent,
+  HeartbeatOptions,
   JobContext,
   ModelUse,
   ModelUseOptions,
   ProgressOptions,
   PutArtifactOptions,
   ResultChunkInput,
+  ThoughtOptions,
 } from "./engine/job-context.ts";
 export { initialBudgetFromLease } from "./engine/lease/budget.ts";
 export { isReservedCapabilityName, isValidCapabilityName } from "./engine/lease/capability.ts";

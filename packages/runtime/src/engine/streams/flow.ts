@@ -5,7 +5,7 @@
 import type { Clock } from "@arcp/core";
 
 /** How long a reader is believed that has said nothing since. */
-export const LIMIT_LASTS_MS = 30_000;
+const LIMIT_LASTS_MS = 30_000;
 /** How much a timer may be late without the rate suffering. */
 const SLACK_MS = 10;
 const MS_PER_SECOND = 1000;
