@@ -15,3 +15,4 @@ export {
   type PeerSettings,
   type SecretSource,
 } from "./config.ts";
+export { type HandoffPeer, type HandoffPeersOptions, handoffPeers } from "./handoff.ts";

@@ -24,6 +24,7 @@ import { checkExposure, type EndpointOptions, endpointOf, isStdio, type WebSocke
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import { lockFile } from "./file-lock.ts";
 import { ensureFingerprint } from "./identity.ts";
+import { openPeers } from "./peers.ts";
 import { portInUse } from "./port-in-use.ts";
 import { createServeLog } from "./serve-log.ts";
 import { Shutdown } from "./shutdown.ts";
@@ -55,6 +56,8 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   const credentials = await readCredentials(options, loaded);
   checkExposure(endpoint, hasCredentials(credentials));
   const tls = await readTls(options, loaded, credentials);
+  const runtime = config.runtime ?? { name: "arcp", version };
+  const handoff = await openPeers(loaded, runtime);
 
   await using shutdown = new Shutdown();
   const logger = createServeLog(process.stderr, options.logLevel ?? config.logLevel ?? "info");
@@ -66,7 +69,8 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   if (admission.isOpen) warnOfOpenAccess();
   const server = new ARCPServer({
     ...settingsOf(config),
-    runtime: config.runtime ?? { name: "arcp", version },
+    runtime,
+    ...(handoff === undefined ? {} : { handoff }),
     capabilities: { encodings: ["json"], agents: [] },
     bearer: admission.bearer,
     authSchemes: credentials.schemes,

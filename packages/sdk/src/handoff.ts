@@ -1,0 +1,89 @@
+/** The way to other runtimes of wire 1.0, to which jobs are handed over (RFC §14). */
+import { newMessageId } from "@arcp/core";
+import { CanonicalError, decodeRuntimeMessage10, errorFromV10 } from "@arcp/core/v1.0";
+import type { HandoffConnector, HandoffReceipt, HandoffRequest } from "@arcp/runtime";
+import { Conversation } from "./conversation.ts";
+
+/** A runtime that jobs may be handed over to. */
+export interface HandoffPeer {
+  /** `wss:`, `ws:` within this machine, or `unix:`. */
+  readonly url: string;
+  /** The bearer token by which it knows this runtime. */
+  readonly token: string;
+  /** Who it has to be (RFC §8.3): nothing is handed over to anybody else. */
+  readonly fingerprint: string;
+  /** Sends the token over `ws://` beyond this machine. Default: false. */
+  readonly allowInsecure?: boolean;
+}
+
+export interface HandoffPeersOptions {
+  /** How this runtime introduces itself. Default: `arcp-runtime`, without a version. */
+  readonly client?: { readonly kind: string; readonly version: string };
+  /** How long a runtime may take to accept a job. Default: 30,000. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Hands jobs over to `peers`, by their names, each in a session of its own, which ends when the job was accepted.
+ *
+ * @throws TypeError for a peer without a fingerprint: whoever answers would be taken for it.
+ */
+export function handoffPeers(
+  peers: Readonly<Record<string, HandoffPeer>>,
+  options: HandoffPeersOptions = {},
+): HandoffConnector {
+  const known = new Map(Object.entries(peers));
+  for (const [name, { fingerprint }] of known) {
+    if (typeof fingerprint !== "string" || fingerprint === "")
+      throw new TypeError(`peer ${name}: it has no fingerprint`);
+  }
+  return {
+    runtimes: [...known.keys()],
+    async handoff(request: HandoffRequest, signal: AbortSignal): Promise<HandoffReceipt> {
+      const peer = known.get(request.runtime);
+      if (peer === undefined) {
+        throw new CanonicalError("NOT_FOUND", "there is no such runtime", { details: { runtime: request.runtime } });
+      }
+      return handOver(peer, request, signal, options);
+    },
+  };
+}
+
+async function handOver(
+  { url, token, fingerprint, allowInsecure = false }: HandoffPeer,
+  request: HandoffRequest,
+  signal: AbortSignal,
+  { client = { kind: "arcp-runtime", version: "" }, timeoutMs = 30_000 }: HandoffPeersOptions,
+): Promise<HandoffReceipt> {
+  await using conversation = await Conversation.open(url, {
+    ...{ client, token, allowInsecure, signal, pinnedFingerprint: fingerprint },
+    required: ["agent_handoff"],
+    answerTimeoutMs: timeoutMs,
+  });
+  const { sessionId, runtime } = conversation.client.session;
+  const { kind, version } = runtime;
+  const id = newMessageId();
+  conversation.say({
+    ...{ id, type: "agent.handoff", idempotency_key: request.idempotencyKey, trace_id: request.traceId },
+    payload: { to_runtime: { kind, version, fingerprint }, job: jobOf(request) },
+  });
+  for await (const { frame } of conversation.messages(signal, () => true)) {
+    if (frame["correlation_id"] !== id) continue;
+    const answer = decodeRuntimeMessage10(frame, { allowMissingTimestamp: true });
+    if (answer.type === "nack" || answer.type === "job.failed") throw errorFromV10(answer.payload);
+    if (answer.type !== "job.accepted") continue;
+    return { runtime: { kind, version, fingerprint }, jobId: answer.job_id, sessionId };
+  }
+  throw signal.reason;
+}
+
+/** What is to be done there, as a client would ask for it. */
+const jobOf = ({ agent, input, lease, leaseConstraints }: HandoffRequest): object => ({
+  type: "tool.invoke",
+  payload: {
+    ...{ tool: agent, arguments: input, lease_request: lease },
+    ...(leaseConstraints.expires_at !== undefined && {
+      lease_constraints: { expires_at: leaseConstraints.expires_at },
+    }),
+  },
+});
