@@ -150,7 +150,7 @@ describe("a checkpoint that an agent makes", () => {
   });
 
   test("has bounds, and is JSON", async () => {
-    await using stage = await scene({ server: { jobCaps: { maxCheckpointBytes: 100 } } });
+    await using stage = await scene({ server: { jobCaps: { maxCheckpointBytes: 100, maxUnawaitedBytes: 20_000 } } });
     const { client, begin } = stage;
     const { run, jobId } = await begin();
     const { context } = run;
@@ -159,9 +159,13 @@ describe("a checkpoint that an agent makes", () => {
     });
     await expect(context.checkpoint({ at: 1n })).rejects.toMatchObject({ code: "INVALID_REQUEST" });
     await expect(context.checkpoint(1, { label: "x".repeat(257) })).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+    const logs = Array.from({ length: 30 }, () => context.log("info", "x".repeat(1000)).catch(() => {}));
+    await expect(context.checkpoint("untold")).rejects.toMatchObject({ details: { limit: "maxUnawaitedBytes" } });
+    await Promise.all(logs);
     run.finish();
     await client.ending(jobId);
     await expect(context.checkpoint("late")).rejects.toThrow("ended");
+    expect(await stage.harness.server.eventLog.listRecords({ kind: "checkpoint", limit: 10 })).toEqual([]);
     expect(client.ofType("job.checkpoint")).toEqual([]);
   });
 
@@ -241,6 +245,9 @@ describe("a checkpoint that a client asks for", () => {
     await create(client, jobId);
     expect(labels).toEqual(["before lunch", undefined]);
     run.finish();
+    await client.ending(jobId);
+    await settle();
+    expect(labels).toHaveLength(2);
     await restore(client, checkpoint_id);
     const again = await puppet.next();
     expect([again.input, again.context.restored]).toEqual(["input", { asked: 1 }]);
@@ -278,6 +285,7 @@ describe("a checkpoint that a client asks for", () => {
     await using stage = await scene();
     const { client, clock, begin } = stage;
     const { run, jobId } = await begin();
+    const { pending } = clock;
     run.context.onCheckpoint(() => new Promise(() => {}));
     const late = create(client, jobId);
     await client.fence();
@@ -287,6 +295,8 @@ describe("a checkpoint that a client asks for", () => {
     await client.fence();
     run.finish();
     expect(await cut).toMatchObject({ type: "nack", payload: { code: "FAILED_PRECONDITION" } });
+    await client.ending(jobId);
+    expect(clock.pending).toBe(pending);
   });
 
   test("needs that both sides have agreed on checkpoints", async () => {

@@ -74,6 +74,7 @@ describe("the heartbeats of a job", () => {
     covers("V10-10.3-02");
     await using stage = await scene();
     const { client, run, jobId } = stage;
+    const { pending } = stage.clock;
     await run.context.heartbeat({ deadlineMs: 7000 });
     await run.context.heartbeat();
     await client.fence();
@@ -84,6 +85,7 @@ describe("the heartbeats of a job", () => {
     run.finish();
     await client.ending(jobId);
     await expect(run.context.heartbeat()).rejects.toThrow("ended");
+    expect(stage.clock.pending).toBe(pending);
   });
 
   test("are promised for a time", async () => {

@@ -106,7 +106,9 @@ describe("the spans of a job", () => {
     await using harness = startHarness({
       agents: {
         agent: async (_input, context) => {
-          await context.delegate({ delegate_id: "d1", agent: "helper", input: null, lease_request: {} }).done;
+          await context.span("ask", {}, async () => {
+            await context.delegate({ delegate_id: "d1", agent: "helper", input: null, lease_request: {} }).done;
+          });
         },
         helper: (_input, context) => context.span("help", {}, () => {}),
       },
@@ -115,8 +117,9 @@ describe("the spans of a job", () => {
     const members = { trace_id: TRACE, span_id: CALLER };
     const { job_id } = await client.invoke("agent", {}, { lease_request: { "agent.delegate": ["helper"] } }, members);
     expect(await client.ending(job_id)).toMatchObject({ type: "tool.result" });
-    const [help, child, root] = client.ofType("trace.span");
-    expect([help, child, root].map((frame) => frame?.payload.name)).toEqual(["help", "arcp.job", "arcp.job"]);
+    const [help, child, ask, root] = client.ofType("trace.span");
+    const names = [help, child, ask, root].map((frame) => frame?.payload.name);
+    expect(names).toEqual(["help", "arcp.job", "ask", "arcp.job"]);
     expect(root).toMatchObject({ job_id, payload: { parent_span_id: CALLER } });
     expect(child?.payload).toMatchObject({ parent_span_id: root?.payload.span_id, trace_id: TRACE });
     expect(help?.payload).toMatchObject({ parent_span_id: child?.payload.span_id, trace_id: TRACE });

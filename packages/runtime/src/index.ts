@@ -85,8 +85,8 @@ export type {
 } from "./engine/interactions/request.ts";
 export type { Job } from "./engine/job.ts";
 export type {
+  AgentHeartbeatOptions,
   ArtifactContent,
-  HeartbeatOptions,
   JobContext,
   ModelUse,
   ModelUseOptions,

@@ -44,9 +44,9 @@ import type { InterruptHandler, Interruption } from "./interactions/interrupts.t
 import type { HumanChoiceOptions, HumanInputOptions } from "./interactions/request.ts";
 import { type Job, quiet } from "./job.ts";
 import type {
+  AgentHeartbeatOptions,
   ArtifactContent,
   HandoffOptions,
-  HeartbeatOptions,
   JobContext,
   ModelUse,
   ModelUseOptions,
@@ -259,7 +259,7 @@ export class AgentContext implements JobContext {
     return this.#spans.run(name, attributes, act);
   }
 
-  async heartbeat({ deadlineMs }: HeartbeatOptions = {}): Promise<void> {
+  async heartbeat({ deadlineMs }: AgentHeartbeatOptions = {}): Promise<void> {
     this.#job.assertLive();
     this.#tools.watchdogs.beat(this.#job, deadlineMs);
   }

@@ -253,9 +253,7 @@ export class Checkpoints {
     const { store, journal, clock, jobs } = this.#options;
     await journal.flush();
     const record = await store.findRecord(CHECKPOINT_KIND, recordIdOf(principal, checkpointId));
-    if (record?.jobId == null || record.principal !== principal) {
-      throw unknown("checkpoint", { checkpoint_id: checkpointId });
-    }
+    if (record?.jobId == null) throw unknown("checkpoint", { checkpoint_id: checkpointId });
     const isOver = (record.dueAt ?? 0) <= clock.now() && jobs.get(record.jobId) === undefined;
     if (isOver || record.data === GONE || record.data === null) {
       const details = { checkpoint_id: checkpointId };

@@ -44,7 +44,7 @@ export interface ThoughtOptions {
   readonly redacted?: boolean | string;
 }
 
-export interface HeartbeatOptions {
+export interface AgentHeartbeatOptions {
   /** When the next sign of life is due, in milliseconds from now. Default: as promised last, 60,000 at first. */
   readonly deadlineMs?: number;
 }
@@ -154,7 +154,7 @@ export interface JobContext extends Guard {
    * sign too, and after two deadlines without any it fails with `HEARTBEAT_LOST`, or is blocked until there is one, as the
    * agent was registered. Rejects once the job has ended, and with {@link InvalidRequestError} for what is no time.
    */
-  heartbeat(options?: HeartbeatOptions): Promise<void>;
+  heartbeat(options?: AgentHeartbeatOptions): Promise<void>;
   /**
    * Keeps `data`, which JSON can hold, so that another job can go on from here (RFC §19). Resolves when it is durable.
    * Rejects with {@link InvalidRequestError} for other data, InternalError beyond `maxCheckpointBytes`.
