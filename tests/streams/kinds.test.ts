@@ -346,15 +346,18 @@ describe("bounds", () => {
           await patient.write("x".repeat(1000));
           await context.flush();
         }
-        const stream = context.openStream({ kind: "text" });
-        const writes = Array.from({ length: 30 }, () => stream.write("x".repeat(1000)));
-        const outcomes = await Promise.allSettled(writes);
+        const [stream, other] = [context.openStream({ kind: "text" }), context.openStream({ kind: "text" })];
+        const writes = Array.from({ length: 15 }, () => stream.write("x".repeat(1000)));
+        // What waits counts for all streams of the job together.
+        const more = Array.from({ length: 15 }, () => other.write("x".repeat(1000)));
+        expect((await Promise.allSettled(writes)).every(({ status }) => status === "fulfilled")).toBe(true);
+        const outcomes = await Promise.allSettled(more);
         expect(outcomes.some(({ status }) => status === "rejected")).toBe(true);
       },
       { server: { jobCaps: { maxUnawaitedBytes: 20_000 } } },
     );
     expect(end.type).toBe("tool.result");
-    expect(streams.map((stream) => stream.end?.type)).toEqual(["stream.close", "stream.error"]);
+    expect(streams.map((stream) => stream.end?.type)).toEqual(["stream.close", "stream.close", "stream.error"]);
   });
 });
 

@@ -63,6 +63,8 @@ export interface JobStream<Kind extends StreamKind = StreamKind> extends AsyncDi
 export interface StreamTools {
   readonly clock: Clock;
   readonly lane: Lane;
+  /** What waits to be written to any stream of the job. */
+  readonly queue: { bytes: number };
   /** Called once, after the last entry. */
   readonly onEnded: (stream: OpenStream) => void;
 }
@@ -87,9 +89,8 @@ export class OpenStream implements JobStream {
   readonly #maxChunkBytes: number;
   #chunks = 0;
   #bytes = 0;
-  /** Writes that wait, and their bytes. */
+  /** Writes that wait. */
   #queued = 0;
-  #queuedBytes = 0;
   /** The last write or close that is not through; `undefined` when all are. */
   #turn: Promise<void> | undefined;
   #isClosing = false;
@@ -143,7 +144,7 @@ export class OpenStream implements JobStream {
       return quiet(Promise.reject(error));
     }
     const { maxUnawaitedBytes } = this.job.caps;
-    if (this.#queuedBytes + load.size > maxUnawaitedBytes) {
+    if (this.#tools.queue.bytes + load.size > maxUnawaitedBytes) {
       const error = tooLarge("maxUnawaitedBytes", maxUnawaitedBytes);
       this.#finish(error);
       return quiet(Promise.reject(error));
@@ -197,14 +198,15 @@ export class OpenStream implements JobStream {
 
   /** Counts `load` among what waits; what this returns writes it. */
   #sending(load: Load): () => Promise<void> {
+    const { queue } = this.#tools;
     this.#queued += 1;
-    this.#queuedBytes += load.size;
+    queue.bytes += load.size;
     let isQueued = true;
     const leave = (): void => {
       if (!isQueued) return;
       isQueued = false;
       this.#queued -= 1;
-      this.#queuedBytes -= load.size;
+      queue.bytes -= load.size;
     };
     return () => this.#send(load, leave).finally(leave);
   }

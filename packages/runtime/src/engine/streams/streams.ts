@@ -7,7 +7,14 @@ import type { Job } from "../job.ts";
 import type { Journal } from "../journal.ts";
 import type { Session } from "../session.ts";
 import { Flow, type FlowLimit } from "./flow.ts";
-import { assertStreamOptions, exhausted, type JobStream, OpenStream, type OpenStreamOptions } from "./job-stream.ts";
+import {
+  assertStreamOptions,
+  exhausted,
+  type JobStream,
+  OpenStream,
+  type OpenStreamOptions,
+  type StreamTools,
+} from "./job-stream.ts";
 import { Lanes } from "./lanes.ts";
 import { streamKindOf } from "./stream-content.ts";
 
@@ -57,6 +64,7 @@ export class Streams {
   of(job: Job): JobStreams {
     const mine = new Set<OpenStream>();
     let thoughts: OpenStream | undefined;
+    const queue = { bytes: 0 };
     let isWatched = false;
     const make = (options: OpenStreamOptions & { readonly isThoughts?: boolean }): OpenStream => {
       job.assertLive();
@@ -66,7 +74,7 @@ export class Streams {
         });
       }
       isWatched = true;
-      const stream = this.#make(job, options, (ended) => mine.delete(ended));
+      const stream = this.#make(job, options, queue, (ended) => mine.delete(ended));
       mine.add(stream);
       return stream;
     };
@@ -166,12 +174,13 @@ export class Streams {
   #make(
     job: Job,
     options: OpenStreamOptions & { readonly isThoughts?: boolean },
+    queue: StreamTools["queue"],
     onEnded: (stream: OpenStream) => void,
   ): OpenStream {
     const { priority = "normal" } = options;
     const lane = this.#lanesOf(job.sessionId).enter(priority);
     const stream = new OpenStream(job, options, {
-      ...{ clock: this.#options.clock, lane },
+      ...{ clock: this.#options.clock, lane, queue },
       onEnded: (ended) => {
         this.#open.delete(ended.id);
         this.#remember(ended.id, job.submitterPrincipal);
