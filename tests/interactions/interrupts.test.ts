@@ -125,6 +125,13 @@ describe("an interrupt", () => {
     expect((await client.ending(job.jobId)).type).toBe("job.cancelled");
   });
 
+  test("finds a job that asks as much as it may", async () => {
+    await using job = await askingJob();
+    for (let n = 0; n < 32; n += 1) job.run.context.requestHumanInput({ prompt: String(n) }).catch(() => {});
+    await settle();
+    expect((await interrupt(job)).type).toBe("ack");
+  });
+
   const answers: readonly (readonly [string, unknown])[] = [
     ["is no object", "stop"],
     ["is a list", []],

@@ -3,6 +3,7 @@ import { CancelledError } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { settle } from "../support/puppet.ts";
 import { asked, askingJob, choose, closingsOf, requestsOf, respond, statesOf, watched } from "./asking.ts";
 
@@ -60,6 +61,17 @@ describe("a question for a value", () => {
     ]);
     run.finish("done");
     expect((await client.ending(job.jobId)).type).toBe("tool.result");
+  });
+
+  test("shows in the heartbeats of the job", async () => {
+    await using job = await askingJob();
+    const { client, run, clock } = job;
+    run.context.requestHumanInput({ prompt: "?", expiresInMs: 45_000, default: 1 }).catch(() => {});
+    await asked(client);
+    clock.advance(30_000);
+    clock.advance(30_000);
+    await client.fence();
+    expect(client.ofType("job.heartbeat").map(({ payload }) => payload.state)).toEqual(["blocked", "running"]);
   });
 
   test("has five minutes if nobody says, and seven days at most", async () => {
@@ -196,6 +208,34 @@ describe("nobody answers", () => {
     expect(answer).toMatchObject({ value: { value: 1 }, times: 1 });
     expect(closingsOf(client, request.id)).toHaveLength(1);
   });
+});
+
+class SetForward extends ManualClock {
+  #byMs = 0;
+
+  override now(): number {
+    return super.now() + this.#byMs;
+  }
+
+  /** Moves the wall clock alone. */
+  setForward(ms: number): void {
+    this.#byMs += ms;
+  }
+}
+
+test("the end of a question is reached when either clock says so", async () => {
+  covers("V10-12.4-05");
+  const clock = new SetForward();
+  await using job = await askingJob({ clock });
+  const answer = watched(job.run.context.requestHumanInput({ prompt: "?" }));
+  const request = await asked(job.client);
+  clock.setForward(5 * MINUTE_MS);
+  expect(await respond(job.client, request, 1)).toMatchObject({
+    type: "nack",
+    payload: { code: "FAILED_PRECONDITION" },
+  });
+  expect(answer.error.canonicalCode).toBe("DEADLINE_EXCEEDED");
+  expect(closingsOf(job.client, request.id)).toHaveLength(1);
 });
 
 describe("the job stops while it asks", () => {

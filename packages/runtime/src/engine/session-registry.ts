@@ -47,7 +47,8 @@ export class SessionRegistry {
   readonly #onForgotten: (feeds: ReadonlySet<Feed>) => void;
   readonly #onOpened: (session: Session) => void;
   readonly #sessions = new Map<SessionId, Session>();
-  readonly #perPrincipal = new Map<string, number>();
+  /** In the order of their making. */
+  readonly #ofPrincipal = new Map<string, Set<Session>>();
   /** Sessions that are being loaded, so that two claims share one object. */
   readonly #loading = new Map<SessionId, Promise<Session | undefined>>();
   /** Sessions whose claim is on its way to the store. */
@@ -90,7 +91,7 @@ export class SessionRegistry {
     wire: string,
     features: readonly string[],
   ): { readonly session: Session; readonly resumeToken: string } {
-    if ((this.#perPrincipal.get(principal) ?? 0) >= this.#caps.maxSessions) {
+    if ((this.#ofPrincipal.get(principal)?.size ?? 0) >= this.#caps.maxSessions) {
       throw new InternalError("this principal has too many sessions", {
         details: { limit: "maxSessions", max: this.#caps.maxSessions, retry: "after_capacity" },
       });
@@ -147,7 +148,7 @@ export class SessionRegistry {
 
   /** The sessions of `principal` that this process knows, in the order of their making. */
   of(principal: string): readonly Session[] {
-    return [...this.#sessions.values()].filter((session) => session.principal === principal);
+    return [...(this.#ofPrincipal.get(principal) ?? [])];
   }
 
   /** Forgets a session that nobody has the token of. It is swept as one whose window is over. */
@@ -228,15 +229,16 @@ export class SessionRegistry {
 
   #add(session: Session): void {
     this.#sessions.set(session.id, session);
-    this.#perPrincipal.set(session.principal, (this.#perPrincipal.get(session.principal) ?? 0) + 1);
+    const ofPrincipal = this.#ofPrincipal.get(session.principal) ?? new Set();
+    this.#ofPrincipal.set(session.principal, ofPrincipal.add(session));
   }
 
   #remove(session: Session): void {
     if (!this.#sessions.delete(session.id)) return;
     this.#claimedAt.delete(session.id);
-    const left = (this.#perPrincipal.get(session.principal) ?? 1) - 1;
-    if (left > 0) this.#perPrincipal.set(session.principal, left);
-    else this.#perPrincipal.delete(session.principal);
+    const ofPrincipal = this.#ofPrincipal.get(session.principal);
+    ofPrincipal?.delete(session);
+    if (ofPrincipal?.size === 0) this.#ofPrincipal.delete(session.principal);
   }
 }
 

@@ -99,11 +99,12 @@ export class Interactions {
     const view = viewOf(job, draft);
     const asked = audience.of(view);
     if (asked.length === 0) return this.#unasked(view, draft, conclude);
-    this.#assertRoom(job);
+    this.#assertRoom(job, draft);
     const now = clock.now();
     const expiresAt = now + draft.expiresInMs;
     const { id, kind } = view;
-    const members = { id, question: kind, ...draft.members, ...deadlineOf(now, draft) };
+    const caused = draft.cause === undefined ? {} : { cause: draft.cause };
+    const members = { id, question: kind, ...caused, ...draft.members, ...deadlineOf(now, draft) };
     const n = job.note(ENTRY.question_asked, "x-vendor.arcp.question", members);
     const expiry = new Expiry(clock, expiresAt);
     const question = new Question({ view, job, draft, expiry, expiresAt, n });
@@ -205,9 +206,11 @@ export class Interactions {
     return { id: view.id, settled: Promise.resolve(conclude(answered)) };
   }
 
-  #assertRoom(job: Job): void {
+  /** What people ask of a job has room of its own: an agent that asks too much can still be interrupted. */
+  #assertRoom(job: Job, { cause }: QuestionDraft): void {
     const ofPrincipal = this.#ofPrincipal.get(job.submitterPrincipal);
-    const ofJob = [...(ofPrincipal ?? [])].filter((question) => question.job === job);
+    const isSameSort = ({ draft }: Question): boolean => (draft.cause === undefined) === (cause === undefined);
+    const ofJob = [...(ofPrincipal ?? [])].filter((question) => question.job === job && isSameSort(question));
     if (ofJob.length >= MAX_OPEN_PER_JOB) throw tooMany("maxOpenQuestions", MAX_OPEN_PER_JOB, "after_capacity");
     if ((ofPrincipal?.size ?? 0) >= MAX_OPEN_PER_PRINCIPAL) {
       throw tooMany("maxOpenQuestionsPerPrincipal", MAX_OPEN_PER_PRINCIPAL, "after_capacity");

@@ -151,7 +151,8 @@ export class Interrupts {
 
 const draftOf = (prompt: string | undefined, commandId: string): QuestionDraft => ({
   kind: "input",
-  members: { cause: commandId, prompt: prompt ?? DEFAULT_PROMPT, response_schema: GUIDANCE_SCHEMA },
+  cause: commandId,
+  members: { prompt: prompt ?? DEFAULT_PROMPT, response_schema: GUIDANCE_SCHEMA },
   ...{ expiresInMs: WAIT_MS, quorum: 1, fallback: undefined, signal: undefined },
   check: (answer) => {
     if (answer.kind !== "input" || !isObject(answer.value)) return "must be object";

@@ -58,6 +58,8 @@ export interface QuestionDraft {
   readonly fallback: Answer | undefined;
   readonly check: Check;
   readonly signal: AbortSignal | undefined;
+  /** The interrupt that it is asked for; `undefined` if the agent asks. */
+  readonly cause?: string;
 }
 
 /** Compiles schemas that may be hostile; see {@link ResponseSchemas}. */
