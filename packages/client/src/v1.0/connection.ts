@@ -56,6 +56,13 @@ export interface ConnectionOwner10 {
   readonly onEnd: (cause: ARCPError) => void;
 }
 
+export interface ConnectionBounds {
+  readonly clock: Clock;
+  readonly maxFrameBytes: number;
+  /** How long a runtime may be silent before that is taken for an answer. */
+  readonly silenceMs: number;
+}
+
 interface Answer {
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
@@ -68,24 +75,25 @@ export class Connection10 {
   readonly #owner: ConnectionOwner10;
   readonly #clock: Clock;
   readonly #maxFrameBytes: number;
+  readonly #silenceMs: number;
   readonly #state = new SessionState();
   #answer: Answer | undefined;
   #openId: string | undefined;
   #challenge: MessageOf10<"session.challenge"> | undefined;
+  /** Why the last answer to a challenge was wrong. */
+  #refusal: string | undefined;
+  #stopWaiting = (): void => {};
   #heartbeat: Heartbeat | undefined;
   /** A message whose bytes are on their way. */
   #waiting: RuntimeMessage10 | undefined;
   #isReading = true;
 
-  constructor(
-    transport: Transport,
-    owner: ConnectionOwner10,
-    { clock, maxFrameBytes }: { readonly clock: Clock; readonly maxFrameBytes: number },
-  ) {
+  constructor(transport: Transport, owner: ConnectionOwner10, { clock, maxFrameBytes, silenceMs }: ConnectionBounds) {
     this.#transport = transport;
     this.#owner = owner;
     this.#clock = clock;
     this.#maxFrameBytes = maxFrameBytes;
+    this.#silenceMs = silenceMs;
   }
 
   get carriesBinary(): boolean {
@@ -280,11 +288,11 @@ export class Connection10 {
         return;
       case "session.challenge":
         this.#challenge = message;
-        void this.#answerChallenge(message, undefined);
+        this.#stopWaiting();
+        void this.#answerChallenge(message);
         return;
       case "session.unauthenticated":
-        if (this.#challenge) void this.#answerChallenge(this.#challenge, message.payload.message);
-        else this.#refuse(errorFromV10(message.payload));
+        this.#onWrongAnswer(message);
         return;
       case "session.evicted":
         this.#refuse(errorFromV10(message.payload));
@@ -294,15 +302,27 @@ export class Connection10 {
     }
   }
 
-  async #answerChallenge(message: MessageOf10<"session.challenge">, refusal: string | undefined): Promise<void> {
+  /** A new challenge follows, or the same one may be answered again. */
+  #onWrongAnswer({ payload }: MessageOf10<"session.unauthenticated">): void {
+    const challenge = this.#challenge;
+    if (challenge === undefined) {
+      this.#refuse(errorFromV10(payload));
+      return;
+    }
+    this.#refusal = payload.message;
+    this.#stopWaiting();
+    this.#stopWaiting = this.#clock.setTimer(() => void this.#answerChallenge(challenge), this.#silenceMs);
+  }
+
+  async #answerChallenge(message: MessageOf10<"session.challenge">): Promise<void> {
     const { challenge_id, type, params, challenge, expires_at } = message.payload;
     const { onChallenge } = this.#owner;
     try {
       if (onChallenge === undefined) {
         throw new UnauthenticatedError(`the runtime asks for more proof: ${short(type)}`, { details: { type } });
       }
-      const response = await onChallenge({ type, params, challenge, expiresAt: expires_at, refusal });
-      if (this.#state.phase !== "awaiting-welcome") return;
+      const response = await onChallenge({ type, params, challenge, expiresAt: expires_at, refusal: this.#refusal });
+      if (this.#state.phase !== "awaiting-welcome" || this.#challenge !== message) return;
       const named = challenge_id === undefined ? {} : { challenge_id };
       this.send({ type: "session.authenticate", correlation_id: message.id, payload: { ...named, response } });
     } catch (thrown) {
@@ -344,6 +364,7 @@ export class Connection10 {
 
   #leave(): void {
     if (this.#state.phase !== "closed") this.#state.enter({ phase: "closed", reason: "" });
+    this.#stopWaiting();
     this.#heartbeat?.stop();
   }
 

@@ -65,16 +65,19 @@ export class Control {
     await ask({ type: "interrupt", payload: aim }, { signal, isRepeatable: false });
   }
 
-  /** Takes the answer to a `cancel`. Other SDKs name the job, the command that started it, or nothing. */
+  /**
+   * Takes what answers a `cancel` or an `interrupt` without naming it: other SDKs name the job, the command that started
+   * it, or nothing; and some answer an interrupt with the question that it leads to.
+   */
   receive(message: RuntimeMessage10): boolean {
-    if (message.type !== "cancel.accepted" && message.type !== "cancel.refused") return false;
     const { requests, jobOfCommand } = this.#owner;
+    if (message.type === "human.input.request") {
+      return requests.answerOf("interrupt", ({ id }) => id === message.causation_id, message);
+    }
+    if (message.type !== "cancel.accepted" && message.type !== "cancel.refused") return false;
     const targetId = message.payload.target_id ?? message.job_id ?? jobOfCommand(message.correlation_id);
-    const waiting = requests.waiting("cancel");
-    const named = targetId === undefined ? undefined : waiting.find(({ payload }) => targetOf(payload) === targetId);
-    const command = named ?? waiting[0];
-    if (command !== undefined) requests.resolve(command.id, { message, bytes: undefined });
-    return true;
+    const isNamed = requests.answerOf("cancel", ({ payload }) => targetOf(payload) === targetId, message);
+    return isNamed || requests.answerOf("cancel", () => true, message);
   }
 
   /** A job or a stream is over: who asked for its end has it. */

@@ -25,6 +25,8 @@ export interface LeaseChange {
 export interface LeasesOwner {
   readonly clock: Clock;
   readonly ask: (message: Omit<Command, "id">, options: AskOptions) => Promise<RuntimeMessage10 | undefined>;
+  /** A `lease.refresh` for that lease is answered, by a message that may not name it. */
+  readonly onExtended: (leaseId: string, message: RuntimeMessage10) => void;
   readonly onChange: (change: LeaseChange) => void;
 }
 
@@ -93,6 +95,7 @@ export class Leases {
       case "lease.extended": {
         const { lease_id, expires_at } = message.payload;
         this.#change("extended", { ...this.#known(lease_id, message), expiresAt: expires_at });
+        this.#owner.onExtended(lease_id, message);
         return true;
       }
       case "lease.revoked": {

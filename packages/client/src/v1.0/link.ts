@@ -195,7 +195,7 @@ export class Link10 {
   }
 
   async #open(transport: Transport, signal: AbortSignal): Promise<void> {
-    const { clock, handshakeTimeoutMs, maxFrameBytes, onChallenge } = this.#options;
+    const { clock, handshakeTimeoutMs, maxFrameBytes, silenceMs, onChallenge } = this.#options;
     const owner: ConnectionOwner10 = {
       onChallenge,
       onAccepted: (message) => this.#onAccepted(connection, message),
@@ -204,7 +204,7 @@ export class Link10 {
       onUnreadable: (frame, error) => this.#owner.onUnreadable(frame, error),
       onEnd: (cause) => this.#onLost(cause),
     };
-    const connection = new Connection10(transport, owner, { clock, maxFrameBytes });
+    const connection = new Connection10(transport, owner, { clock, maxFrameBytes, silenceMs });
     try {
       const payload = await untilAbort(openingOf(this.#options, transport), signal);
       await connection.open(payload, handshakeTimeoutMs, signal);

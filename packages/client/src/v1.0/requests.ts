@@ -71,9 +71,16 @@ export class Requests {
     return this.#waiting.size;
   }
 
-  /** Ids of the commands of that type that wait, oldest first. */
+  /** The commands of that type that wait, oldest first. */
   waiting(type: string): readonly Command[] {
     return [...this.#open.values()].flatMap(({ command }) => (command.type === type ? [command] : []));
+  }
+
+  /** `message` answers the oldest command of that type that `matches`, without naming it. Returns whether there is one. */
+  answerOf(type: string, matches: (command: Command) => boolean, message: RuntimeMessage10): boolean {
+    const command = this.waiting(type).find(matches);
+    if (command !== undefined) this.resolve(command.id, { message, bytes: undefined });
+    return command !== undefined;
   }
 
   /** The sessions in which something was asked that has no answer. */

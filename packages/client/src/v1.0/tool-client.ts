@@ -184,7 +184,16 @@ export class ARCPToolClient {
       // Some runtimes go on without a word.
       answer: (message) => this.#ask(message, { silenceMs }),
     });
-    this.leases = new Leases({ clock, ask, onChange: (change) => this.#listeners.emit("lease", change) });
+    this.leases = new Leases({
+      ...{ clock, ask },
+      onExtended: (leaseId, message) =>
+        this.#requests.answerOf(
+          "lease.refresh",
+          ({ payload }) => (payload as JsonObject)["lease_id"] === leaseId,
+          message,
+        ),
+      onChange: (change) => this.#listeners.emit("lease", change),
+    });
     this.#subscriptions = new Subscriptions10({
       ...{ backlog: this.#backlog, maxUnreadEvents, silenceMs, ask, onProblem },
       isConnected: () => this.#link.isConnected,
@@ -503,7 +512,9 @@ export class ARCPToolClient {
     const isNamed = message.type === "resume" || (session_id !== undefined && this.#resumption.carries(session_id));
     const named = isNamed ? message : rest;
     const trace = named.trace_id === undefined ? traceOf({}) : { span_id: newSpanId() };
-    this.#link.send({ ...trace, ...named }, bytes);
+    const { priority } = named;
+    const isWrapped = priority !== undefined && this.#options.compat.dialect === "fsharp";
+    this.#link.send({ ...trace, ...named, ...(isWrapped && { priority: { type: priority } as never }) }, bytes);
   }
 
   async #askFor(command: Command, options: AskOptions): Promise<Answer | undefined> {

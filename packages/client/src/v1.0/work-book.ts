@@ -148,8 +148,8 @@ export class WorkBook {
     this.#live.add(known);
     this.#heardOf.add(known);
     if (this.#heardOf.size > MAX_HEARD_OF) this.retire(this.#heardOf.values().next().value as KnownWork);
-    this.#owner.onHeardOf(known, message);
     this.#deliver(known, message, bytes);
+    this.#owner.onHeardOf(known, message);
   }
 
   /** What was kept goes where it belongs, once that is known. */
