@@ -108,6 +108,7 @@ export type { Amounts, Guard, Operation, OperationCost, OperationOptions } from 
 export type { HumanChoice, HumanInput, Provenance } from "./engine/people.ts";
 export type { FinalizeOptions, ResultStream, WriteOptions } from "./engine/result-stream.ts";
 export type { RetryTerms } from "./engine/retry.ts";
+export { storedSchedules } from "./engine/schedules/schedule.ts";
 export { DEFAULT_SCHEDULE_LIMITS, type ScheduleLimits } from "./engine/schedules/scheduler.ts";
 export type { AgentSpan } from "./engine/spans.ts";
 export type { JobStream, OpenStreamOptions } from "./engine/streams/job-stream.ts";

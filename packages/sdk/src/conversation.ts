@@ -5,11 +5,18 @@ import {
   connectTransport,
   decodeFrame,
   type JsonObject,
+  newMessageId,
   RUNTIME_FRAME_LIMITS,
   TimeoutError,
   type Transport,
 } from "@arcp/core";
-import { buildEnvelope10, type EnvelopeParts10 } from "@arcp/core/v1.0";
+import {
+  buildEnvelope10,
+  decodeRuntimeMessage10,
+  type EnvelopeParts10,
+  errorFromV10,
+  type RuntimeMessage10,
+} from "@arcp/core/v1.0";
 import { TappedTransport } from "./tapped-transport.ts";
 
 /** A message, as it came. */
@@ -96,6 +103,30 @@ export class Conversation implements AsyncDisposable {
     }
   }
 
+  /**
+   * Says something and resolves with what answers it first. Some messages have no answer if all is well: with `maySayNothing`
+   * that is `undefined`. Rejects with the runtime's refusal, {@link TimeoutError}, what ended the session, or the signal's
+   * reason.
+   */
+  async ask(
+    message: Said,
+    signal: AbortSignal,
+    { maySayNothing = false }: { readonly maySayNothing?: boolean } = {},
+  ): Promise<RuntimeMessage10 | undefined> {
+    this.say(message);
+    // Messages are answered in order.
+    const fence = { id: newMessageId(), type: "ping", payload: {} };
+    if (maySayNothing) this.say(fence);
+    for await (const { frame } of this.messages(signal, () => true)) {
+      if (frame["correlation_id"] === fence.id) return undefined;
+      if (!isAbout(frame, message.id)) continue;
+      const answer = decodeRuntimeMessage10(frame, { allowMissingTimestamp: true });
+      if (answer.type === "nack" || answer.type === "job.failed") throw errorFromV10(answer.payload);
+      return answer;
+    }
+    throw signal.reason;
+  }
+
   /** Leaves the session. What runs in it goes on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#transport.hold(false);
@@ -133,6 +164,10 @@ export class Conversation implements AsyncDisposable {
     this.#wake();
   }
 }
+
+/** Does the message name `id` as what it answers? */
+export const isAbout = ({ correlation_id, payload }: JsonObject, id: string): boolean =>
+  correlation_id === id || (payload as JsonObject | undefined)?.["ack_for"] === id;
 
 class Timer {
   readonly #timer: ReturnType<typeof setTimeout>;

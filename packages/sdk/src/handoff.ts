@@ -1,6 +1,6 @@
 /** The way to other runtimes of wire 1.0, to which jobs are handed over (RFC §14). */
-import { newMessageId } from "@arcp/core";
-import { CanonicalError, decodeRuntimeMessage10, errorFromV10 } from "@arcp/core/v1.0";
+import { InvalidRequestError, newMessageId } from "@arcp/core";
+import { CanonicalError } from "@arcp/core/v1.0";
 import type { HandoffConnector, HandoffReceipt, HandoffRequest } from "@arcp/runtime";
 import { Conversation } from "./conversation.ts";
 
@@ -62,19 +62,18 @@ async function handOver(
   });
   const { sessionId, runtime } = conversation.client.session;
   const { kind, version } = runtime;
-  const id = newMessageId();
-  conversation.say({
-    ...{ id, type: "agent.handoff", idempotency_key: request.idempotencyKey, trace_id: request.traceId },
-    payload: { to_runtime: { kind, version, fingerprint }, job: jobOf(request) },
-  });
-  for await (const { frame } of conversation.messages(signal, () => true)) {
-    if (frame["correlation_id"] !== id) continue;
-    const answer = decodeRuntimeMessage10(frame, { allowMissingTimestamp: true });
-    if (answer.type === "nack" || answer.type === "job.failed") throw errorFromV10(answer.payload);
-    if (answer.type !== "job.accepted") continue;
-    return { runtime: { kind, version, fingerprint }, jobId: answer.job_id, sessionId };
+  const answer = await conversation.ask(
+    {
+      id: newMessageId(),
+      ...{ type: "agent.handoff", idempotency_key: request.idempotencyKey, trace_id: request.traceId },
+      payload: { to_runtime: { kind, version, fingerprint }, job: jobOf(request) },
+    },
+    signal,
+  );
+  if (answer?.type !== "job.accepted") {
+    throw new InvalidRequestError(`the runtime answered a handoff with ${answer?.type}`);
   }
-  throw signal.reason;
+  return { runtime: { kind, version, fingerprint }, jobId: answer.job_id, sessionId };
 }
 
 /** What is to be done there, as a client would ask for it. */

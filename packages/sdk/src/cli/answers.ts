@@ -1,6 +1,6 @@
 /** Which messages of wire 1.0 answer one that was sent, and which of them is the last (RFC §6.3). */
 import type { JsonObject } from "@arcp/core";
-import type { Received } from "../conversation.ts";
+import { isAbout, type Received } from "../conversation.ts";
 
 export type Verdict = "goes on" | "succeeded" | "failed";
 
@@ -50,9 +50,9 @@ export class Answers {
     return BAD_ENDS.has(name) ? "failed" : "goes on";
   }
 
-  #isAbout({ correlation_id, job_id, subscription_id, payload }: JsonObject): boolean {
-    if (correlation_id === this.#id || (payload as JsonObject | undefined)?.["ack_for"] === this.#id) return true;
-    return this.#jobs.has(job_id) || this.#subscriptions.has(subscription_id);
+  #isAbout(frame: JsonObject): boolean {
+    const { job_id, subscription_id } = frame;
+    return isAbout(frame, this.#id) || this.#jobs.has(job_id) || this.#subscriptions.has(subscription_id);
   }
 
   #follow(name: string, { subscription_id, payload }: JsonObject): Verdict {

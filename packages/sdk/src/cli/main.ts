@@ -1,11 +1,15 @@
 /** The `arcp` command. */
 import { Command } from "commander";
 import { addAgents } from "./commands/agents.ts";
+import { addArtifact } from "./commands/artifact.ts";
 import { addCancel } from "./commands/cancel.ts";
 import { addCredentials } from "./commands/credentials.ts";
 import { addGateway } from "./commands/gateway.ts";
+import { addInterrupt } from "./commands/interrupt.ts";
 import { addJobs } from "./commands/jobs.ts";
 import { addReplay } from "./commands/replay.ts";
+import { addRespond } from "./commands/respond.ts";
+import { addSchedule } from "./commands/schedule.ts";
 import { addSend } from "./commands/send.ts";
 import { addServe } from "./commands/serve.ts";
 import { addSubmit } from "./commands/submit.ts";
@@ -52,7 +56,11 @@ function createProgram(): Command {
     addJobs,
     addTail,
     addCancel,
+    addInterrupt,
     addSend,
+    addRespond,
+    addArtifact,
+    addSchedule,
     addReplay,
     addAgents,
     addGateway,

@@ -40,7 +40,7 @@ export class ResultFile {
   }
 
   /** Puts the file in its place. A result that came in no pieces is written first: text as it is, anything else as JSON. */
-  async commit({ result }: JobResult): Promise<void> {
+  async commit({ result }: Pick<JobResult, "result">): Promise<void> {
     if (!this.#hasPieces && result !== undefined) {
       const isRaw = typeof result === "string" || result instanceof Uint8Array;
       await this.#part.writeFile(isRaw ? result : `${JSON.stringify(result, null, 2)}\n`);

@@ -1,5 +1,5 @@
 /** A schedule (RFC §10.6), and the record that it is between two runs of the runtime. */
-import type { StoredRecord } from "../../store/store.ts";
+import type { Store, StoredRecord } from "../../store/store.ts";
 import { type Recurrence, recurrenceOf, type When } from "./recurrence.ts";
 
 export interface Schedule {
@@ -50,4 +50,17 @@ export function scheduleOf({ id, principal, data }: StoredRecord): {
   // What was let in once stays, whatever the limits are now.
   const options = { minIntervalSec: 0, last: last ?? undefined };
   return { schedule: { id, principal, ...rest }, recurrence: recurrenceOf(rest.when, rest.acceptedAt, options) };
+}
+
+const PAGE = 500;
+
+/** Every schedule of a store, by id, for tools that only read. */
+export async function* storedSchedules(store: Pick<Store, "listRecords">): AsyncGenerator<Schedule, void> {
+  for (let after: string | undefined; ; ) {
+    const place = after === undefined ? {} : { after };
+    const records = await store.listRecords({ kind: SCHEDULE_KIND, limit: PAGE, ...place });
+    for (const record of records) yield scheduleOf(record).schedule;
+    if (records.length < PAGE) return;
+    after = records.at(-1)?.id;
+  }
 }

@@ -1,9 +1,11 @@
 import { newMessageId, newTraceId } from "@arcp/core";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { Conversation, type Said } from "../../conversation.ts";
 import { Answers, isSilent, type Verdict } from "../answers.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
 import { FramePrinter } from "../frame-printer.ts";
+import { parseSeconds } from "../instant.ts";
+import { interruptible } from "../interruptible.ts";
 import { parseJson, parseJsonObject } from "../json-text.ts";
 import { credentialsFor, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
 
@@ -52,27 +54,15 @@ export function addSend(program: Command, run: (work: () => Promise<ExitCode>) =
 }
 
 async function send(message: Said, options: Options): Promise<ExitCode> {
-  const giveUp = new AbortController();
-  const { signal } = giveUp;
-  const onInterrupt = (): void => giveUp.abort(new Error("interrupted"));
-  process.on("SIGINT", onInterrupt);
-  process.on("SIGTERM", onInterrupt);
-  try {
+  return interruptible(async (signal) => {
     const timeout = options.timeout === undefined ? {} : { answerTimeoutMs: options.timeout * 1000 };
     await using conversation = await Conversation.open(options.url, {
       ...(await credentialsFor(options)),
       ...{ ...timeout, signal },
     });
     const verdict = await converse(conversation, message, new FramePrinter(options), signal);
-    if (signal.aborted) return EXIT.interrupted;
     return verdict === "failed" ? EXIT.jobFailed : EXIT.success;
-  } catch (thrown) {
-    if (signal.aborted) return EXIT.interrupted;
-    throw thrown;
-  } finally {
-    process.off("SIGINT", onInterrupt);
-    process.off("SIGTERM", onInterrupt);
-  }
+  });
 }
 
 async function converse(
@@ -126,10 +116,4 @@ function contentOf(
   }
   const args = options.args === undefined ? {} : parseJson(options.args, "--args");
   return { type: "tool.invoke", payload: { tool: options.tool, arguments: args } };
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (!(seconds > 0)) throw new InvalidArgumentError("Expected a positive number of seconds.");
-  return seconds;
 }

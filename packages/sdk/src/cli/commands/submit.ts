@@ -2,9 +2,10 @@ import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
 import type { SubmitOptions } from "@arcp/client";
 import { AGENT_REFERENCE } from "@arcp/core";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { ChildJobs } from "../child-jobs.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
+import { parseSeconds, readInstant } from "../instant.ts";
 import { parseJson } from "../json-text.ts";
 import { printJson } from "../json-view.ts";
 import { readLease } from "../lease-option.ts";
@@ -109,7 +110,7 @@ async function readRequest(agent: string, options: Options): Promise<SubmitOptio
     agent,
     input: await readInput(options),
     ...(lease === undefined ? {} : { leaseRequest: lease }),
-    ...(expiresAt === undefined ? {} : { leaseConstraints: { expiresAt: readInstant(expiresAt) } }),
+    ...(expiresAt === undefined ? {} : { leaseConstraints: { expiresAt: readInstant(expiresAt, "--expires") } }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     ...(maxRuntime === undefined ? {} : { maxRuntimeSec: maxRuntime }),
   };
@@ -126,23 +127,6 @@ async function readInput({ input, inputFile }: Options): Promise<unknown> {
     throw new UsageError(`--input-file ${inputFile}: ${error.code ?? error.message}`);
   });
   return parseJson(content, inputFile);
-}
-
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-function readInstant(text: string): Date {
-  const [, count, unit = ""] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
-  const at = count === undefined ? new Date(text) : new Date(Date.now() + Number(count) * (UNIT_MS[unit] ?? 0));
-  if (Number.isNaN(at.getTime())) {
-    throw new UsageError(`--expires: expected RFC 3339 or a time from now such as 30m, got "${text}"`);
-  }
-  return at;
-}
-
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (!(seconds > 0)) throw new InvalidArgumentError("Expected a positive number of seconds.");
-  return seconds;
 }
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];

@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { openDatabase } from "../database.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
 import { FramePrinter } from "../frame-printer.ts";
+import { interruptible } from "../interruptible.ts";
 import { readJobId } from "../job-id.ts";
 import { JournalPrinter } from "../journal-printer.ts";
 import { LogFollower } from "../log-follower.ts";
@@ -52,25 +53,15 @@ async function tail(target: string | undefined, options: Options): Promise<ExitC
   if (types !== undefined && target !== undefined) throw new UsageError("--types is for sessions: name no job or file");
   if (!follow && !isFile) throw new UsageError("--no-follow is for a database");
   if (target !== undefined && !isFile) return tailJob(readJobId(target), options);
-  const stop = new AbortController();
-  const onInterrupt = (): void => stop.abort(new Error("interrupted"));
-  process.once("SIGINT", onInterrupt);
-  process.once("SIGTERM", onInterrupt);
-  try {
-    if (target !== undefined) await tailFile(target, history ?? true, options, stop.signal);
+  return interruptible(async (signal) => {
+    if (target !== undefined) await tailFile(target, history ?? true, options, signal);
     else {
       const filter = types === undefined ? {} : { types };
       const printer = new FramePrinter({ ...jsonOption(options), namesJobs: true });
-      await observe(options, { filter, history: history ?? false, printer, signal: stop.signal });
+      await observe(options, { filter, history: history ?? false, printer, signal });
     }
-    return stop.signal.aborted ? EXIT.interrupted : EXIT.success;
-  } catch (thrown) {
-    if (stop.signal.aborted) return EXIT.interrupted;
-    throw thrown;
-  } finally {
-    process.off("SIGINT", onInterrupt);
-    process.off("SIGTERM", onInterrupt);
-  }
+    return EXIT.success;
+  });
 }
 
 const jsonOption = ({ json }: Options): { readonly json?: boolean } => (json === undefined ? {} : { json });

@@ -1,0 +1,19 @@
+import { EXIT, type ExitCode } from "./exit-code.ts";
+
+/** Does work that Ctrl-C, or the end of the process, aborts: then nothing of it is an error. */
+export async function interruptible(work: (signal: AbortSignal) => Promise<ExitCode>): Promise<ExitCode> {
+  const stop = new AbortController();
+  const onInterrupt = (): void => stop.abort(new Error("interrupted"));
+  process.once("SIGINT", onInterrupt);
+  process.once("SIGTERM", onInterrupt);
+  try {
+    const code = await work(stop.signal);
+    return stop.signal.aborted ? EXIT.interrupted : code;
+  } catch (thrown) {
+    if (stop.signal.aborted) return EXIT.interrupted;
+    throw thrown;
+  } finally {
+    process.off("SIGINT", onInterrupt);
+    process.off("SIGTERM", onInterrupt);
+  }
+}

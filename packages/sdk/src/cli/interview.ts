@@ -1,0 +1,111 @@
+/** The questions of a client, one after the other, as they come (RFC §12). */
+import type { ARCPToolClient, ToolQuestion } from "@arcp/client";
+import { escapeLine } from "./escape.ts";
+import { EXIT, type ExitCode } from "./exit-code.ts";
+import { askPerson, type Prompter, type Said } from "./question-prompt.ts";
+import { questionText } from "./question-view.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface InterviewOptions {
+  readonly client: ARCPToolClient;
+  readonly signal: AbortSignal;
+  /** Go on with what is asked later? */
+  readonly isWatching: boolean;
+  /** The id of the only question that matters. */
+  readonly only?: string;
+}
+
+/** A question that waits for its turn. */
+interface Put {
+  readonly question: ToolQuestion;
+  /** Aborts when it is no longer open. */
+  readonly signal: AbortSignal;
+  readonly give: (said: Said | undefined) => void;
+}
+
+export class Interview {
+  readonly #options: InterviewOptions;
+  readonly #waiting: Put[] = [];
+  #wake = (): void => {};
+
+  /** Make it before the questions come. */
+  constructor(options: InterviewOptions) {
+    this.#options = options;
+    const { client } = options;
+    client.onHumanInput((question, signal) => this.#put(question, signal));
+    client.onHumanChoice((question, signal) => this.#put(question, signal));
+    client.onPermission((question, signal) => this.#put(question, signal));
+    options.signal.addEventListener("abort", () => this.#wake());
+    client.closed.then(
+      () => this.#wake(),
+      () => this.#wake(),
+    );
+  }
+
+  /** Shows every question, and leaves it to others. Resolves with how many there were. */
+  async list(show: (question: ToolQuestion) => Promise<void>): Promise<number> {
+    let count = 0;
+    for await (const { question, give } of this.#questions()) {
+      count += 1;
+      await show(question);
+      give(undefined);
+    }
+    return count;
+  }
+
+  /** Has a person answer them. Ctrl-C at a prompt ends it; what was not answered stays open. */
+  async hold(prompter: Prompter, terminal: Terminal): Promise<ExitCode> {
+    let count = 0;
+    for await (const put of this.#questions()) {
+      count += 1;
+      const { question, signal } = put;
+      await terminal.print(questionText(question, terminal));
+      const { refusal } = question;
+      if (refusal !== undefined) await terminal.print(terminal.style("red", `  ${escapeLine(refusal.message)}`));
+      const said = await askPerson(question, prompter, signal);
+      put.give(said);
+      if (signal.aborted) await terminal.print(`  ${escapeLine(String((signal.reason as Error).message))}`);
+      else if (said === undefined) return EXIT.interrupted;
+      else await this.#settled(put);
+    }
+    if (count === 0) await terminal.print("no open questions");
+    return this.#options.signal.aborted ? EXIT.interrupted : EXIT.success;
+  }
+
+  /** Those that wait, and with `isWatching` those that come, in order. Throws what ended the client. */
+  async *#questions(): AsyncGenerator<Put, void> {
+    const { signal, isWatching, client } = this.#options;
+    while (!signal.aborted) {
+      const next = this.#waiting.shift();
+      if (next !== undefined) {
+        if (!next.signal.aborted) yield next;
+      } else if (!isWatching) return;
+      else if (client.state.phase === "closed") return await client.closed;
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  /** What a person is asked about a question is of its kind, and so is what they say. */
+  #put<Answer extends Said>(question: ToolQuestion, signal: AbortSignal): Promise<Answer | undefined> {
+    const { only } = this.#options;
+    if (only !== undefined && question.id !== only) return Promise.resolve(undefined);
+    const { promise, resolve } = Promise.withResolvers<Answer | undefined>();
+    const put = { question, signal, give: (said: Said | undefined) => resolve(said as Answer | undefined) };
+    // An answer that was refused is given again at once.
+    if (question.refusal === undefined) this.#waiting.push(put);
+    else this.#waiting.unshift(put);
+    this.#wake();
+    return promise;
+  }
+
+  /** Until the runtime has taken the answer, or wants another one. */
+  async #settled({ question, signal }: Put): Promise<void> {
+    const isBack = (): boolean => this.#waiting[0]?.question.id === question.id;
+    while (!signal.aborted && !isBack() && !this.#options.signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+}
