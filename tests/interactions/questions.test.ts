@@ -19,6 +19,7 @@ describe("a question for a value", () => {
     covers("V10-12.1-01", "V10-12.1-02", "V10-12.1-03", "V10-12.1-04", "V10-12.4-01", "V10-10.2-02");
     await using job = await askingJob();
     const { client, run, clock } = job;
+    const timers = clock.pending;
     const answer = watched(
       run.context.requestHumanInput({
         prompt: "Which branch?",
@@ -56,6 +57,7 @@ describe("a question for a value", () => {
       ...{ respondedBy: "ntfy:phone", respondedAt: at },
     });
     expect(statesOf(client)).toEqual(["blocked", "running"]);
+    expect(clock.pending).toBe(timers);
     expect(closingsOf(client, request.id)).toMatchObject([
       { type: "event.emit", payload: { data: { outcome: "answered", responded_by: "ntfy:phone" } } },
     ]);
@@ -327,6 +329,25 @@ describe("what cannot be asked is refused, and nobody hears of it", () => {
     const refused = run.context.requestHumanChoice({ prompt: "?", ...options } as never);
     await expect(refused).rejects.toMatchObject({ code: "INVALID_REQUEST" });
     await client.fence();
+    expect(requestsOf(client)).toEqual([]);
+  });
+
+  test("once the agent's own signal has aborted", async () => {
+    await using job = await askingJob();
+    const signal = AbortSignal.abort(new Error("too late"));
+    await expect(job.run.context.requestHumanInput({ prompt: "?", signal })).rejects.toThrow("too late");
+    await job.client.fence();
+    expect(requestsOf(job.client)).toEqual([]);
+  });
+
+  test("once the job was told to stop, or has", async () => {
+    await using job = await askingJob();
+    const { client, run } = job;
+    await client.ask("cancel", { target: "job", target_id: job.jobId, reason: "enough" });
+    await expect(run.context.requestHumanInput({ prompt: "?" })).rejects.toThrow("enough");
+    run.finish();
+    await client.ending(job.jobId);
+    await expect(run.context.requestHumanInput({ prompt: "?" })).rejects.toMatchObject({ code: "CANCELLED" });
     expect(requestsOf(client)).toEqual([]);
   });
 

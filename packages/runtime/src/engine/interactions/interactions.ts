@@ -294,20 +294,15 @@ export class Interactions {
   }
 
   #show(question: Question, session: Session): void {
-    if (question.shown.has(session)) return;
     question.shown.add(session);
     showEntry(question.job, question.n, session);
   }
 
-  #assertMayAnswer({ view, draft }: Question, { session, answer }: GivenAnswer): void {
+  #assertMayAnswer({ view }: Question, { session }: GivenAnswer): void {
     const details = { question_id: view.id };
     if (!this.#options.audience.mayAnswer(view, session)) {
       this.#audit("question.refused", { view }, { session_id: session.id, reason: "policy" });
       throw new CanonicalError("PERMISSION_DENIED", "this session may not answer the question", { details });
-    }
-    if (answer.kind !== draft.kind) {
-      const message = `the question is one of ${view.kind}, and the answer one of ${answer.kind}`;
-      throw new InvalidRequestError(message, { details });
     }
     if (!hears(view, session)) {
       throw new CanonicalError("FAILED_PRECONDITION", "this session has not agreed to answer such questions", {
