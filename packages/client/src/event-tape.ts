@@ -30,6 +30,11 @@ export class EventTape<Event extends object> {
     this.#weigh = bounds.weigh ?? (() => 0);
   }
 
+  /** Is anybody reading? */
+  get hasReaders(): boolean {
+    return this.#readers.size > 0;
+  }
+
   /** Takes an event. */
   push(event: Event): void {
     if (this.#isRead) for (const reader of this.#readers) reader.push(event);

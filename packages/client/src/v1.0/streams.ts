@@ -35,7 +35,9 @@ export interface StreamOwner {
   readonly backlog: Backlog;
   readonly maxUnreadBytes: number;
   /** Bytes that are kept for a reader who does not exist yet. */
-  readonly maxKeptBytes: number;
+  readonly maxKeptBytes: () => number;
+  /** Is somebody reading the streams of the work, one after the other, who will come to this one? */
+  readonly isAwaited: () => boolean;
   readonly backpressure: (streamId: string, flow: Flow & { readonly reason?: string }) => void;
   readonly cancel: (streamId: string, reason: string | undefined) => Promise<void>;
 }
@@ -45,6 +47,8 @@ interface Kept {
   readonly sequence: number;
   readonly bytes: Uint8Array | undefined;
   readonly weight: number;
+  /** Has the sender been told of it? */
+  isCounted: boolean;
 }
 
 type Ending =
@@ -167,7 +171,7 @@ export class IncomingStream implements AsyncIterable<StreamChunk, undefined> {
     }
     this.#received += 1;
     const weight = bytes?.length ?? weightOf(payload.data);
-    this.#put({ payload, sequence, bytes, weight });
+    this.#put({ payload, sequence, bytes, weight, isCounted: false });
     return true;
   }
 
@@ -187,18 +191,24 @@ export class IncomingStream implements AsyncIterable<StreamChunk, undefined> {
 
   #put(chunk: Kept): void {
     if (this.#queue !== undefined) {
-      this.#flow.arrived(chunk.weight);
+      this.#count(chunk);
       this.#queue.push(chunk);
       return;
     }
-    // Whoever claimed it has left.
-    if (this.#isClaimed) return;
+    // Whoever claimed it has left, or will find that it is not all there.
+    if (this.#isClaimed || this.#isIncomplete) return;
+    if (this.#owner.isAwaited()) this.#count(chunk);
     this.#kept.push(chunk);
     this.#keptBytes += chunk.weight;
-    if (this.#keptBytes <= this.#owner.maxKeptBytes) return;
+    if (this.#keptBytes <= this.#owner.maxKeptBytes()) return;
     this.#isIncomplete = true;
     this.#kept = [];
-    this.#keptBytes = 0;
+    this.#flow.stop();
+  }
+
+  #count(chunk: Kept): void {
+    if (!chunk.isCounted) this.#flow.arrived(chunk.weight);
+    chunk.isCounted = true;
   }
 
   #end(ending: Ending): void {
@@ -224,7 +234,7 @@ export class IncomingStream implements AsyncIterable<StreamChunk, undefined> {
     this.#queue = queue;
     if (this.#isIncomplete) queue.fail(lost("the stream was not read in time: what came first was not kept"));
     for (const chunk of this.#kept) {
-      this.#flow.arrived(chunk.weight);
+      this.#count(chunk);
       queue.push(chunk);
     }
     this.#kept = [];

@@ -31,7 +31,7 @@ export interface AcceptedWork {
 
 /** How work ended well (RFC §6.3, §24). */
 export interface ToolResult {
-  /** The value, if it came inline or as a stream that nobody else read. */
+  /** The value, if it came inline, or as a stream while nobody was reading the streams. */
   readonly value: unknown;
   /** Where the value is, if it is an artifact (RFC §16.1). */
   readonly ref: ArtifactRef10 | undefined;
@@ -66,6 +66,9 @@ type State =
   /** The client can no longer learn how it ends. */
   | { readonly phase: "lost"; readonly error: ARCPError };
 
+/** How much more is kept of a stream that somebody will come to, and whose sender does not slow down. */
+const AWAITED = 16;
+
 /**
  * asked -> live    job.accepted, or any other message of the job
  * asked -> ended   nack, or an ending without an acceptance
@@ -90,6 +93,8 @@ export class Work {
   /** The session that tells of the job; what others tell of it is the same again. */
   #home: string | undefined;
   #acceptedIn: string | undefined;
+  /** The stream of the result, if nobody was reading the streams when it was opened. */
+  #result: IncomingStream | undefined;
   /** Messages of the job so far, its acceptance aside. */
   #count = 0;
   /** Messages that are known from before the session was lost. */
@@ -253,9 +258,14 @@ export class Work {
       ...this.#tools,
       backlog: this.#backlog,
       maxUnreadBytes: maxUnreadStreamBytes,
-      maxKeptBytes: isResult ? maxResultBytes : maxUnreadStreamBytes,
+      maxKeptBytes: () => {
+        if (isResult) return maxResultBytes;
+        return this.#opened.hasReaders ? AWAITED * maxUnreadStreamBytes : maxUnreadStreamBytes;
+      },
+      isAwaited: () => this.#opened.hasReaders,
     });
     this.#streams.set(stream.id, stream);
+    if (isResult && !this.#opened.hasReaders) this.#result = stream;
     this.#opened.push(stream);
     if (stream.kind !== "thought") this.#tell({ ...this.#facts(message), kind: "stream", body: stream });
   }
@@ -275,7 +285,7 @@ export class Work {
 
   #succeed(payload: Partial<MessageOf10<"tool.result">["payload"]>): void {
     const { value, result_ref, stream_id, summary } = payload;
-    const stream = stream_id === undefined ? undefined : this.#streams.get(stream_id);
+    const stream = stream_id === this.#result?.id ? this.#result : undefined;
     this.#jobState = "completed";
     this.#end({ phase: "ended", error: undefined });
     const result = { value, ref: result_ref, streamId: stream_id, summary };
