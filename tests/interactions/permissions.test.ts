@@ -217,9 +217,27 @@ describe("what is granted", () => {
     await expect(context.callTool("mail.send", 1)).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
     await granted(job, { permission: "tool.call", resource: "mail.send", operation: "call" });
     expect(await context.callTool("mail.send", 1)).toEqual({ sent: 1 });
+    // A name is a name of one thing.
+    await expect(context.useModel("mail.send", act)).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
     await granted(job, { permission: "model.use", resource: "gpt-5", operation: "use" });
     expect(await context.useModel("gpt-5", ({ model }) => model)).toBe("gpt-5");
     await expect(context.useModel("gpt-6", act)).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
+  });
+
+  test("is told to whoever granted it, and to nobody else that does not watch the job", async () => {
+    await using job = await askingJob();
+    const { harness, run } = job;
+    const [chief, clerk] = [await harness.rawSession10(), await harness.rawSession10()];
+    const outcome = watched(run.context.requestPermission(REFUND));
+    await grant(chief, await asked(chief));
+    const lease = await chief.sees(({ type }) => type === "lease.granted");
+    await settle();
+    expect(lease).toMatchObject({ job_id: job.jobId, payload: { lease_id: outcome.value?.leaseId } });
+    outcome.value?.refresh(120);
+    await chief.sees(({ type }) => type === "lease.extended");
+    await clerk.sees(({ type }) => type === "human.input.cancelled");
+    await clerk.fence();
+    expect(clerk.ofType("lease.granted", "lease.extended")).toEqual([]);
   });
 
   test("is shown as it is compared", async () => {
@@ -367,6 +385,10 @@ describe("a lease ends", () => {
     expect(harness.server.revokeGrant(grant.leaseId)).toBe(false);
     expect((await client.sees(({ type }) => type === "lease.revoked")).payload.reason).toBe("an incident");
     await expect(grant.perform(act)).rejects.toMatchObject({ details: { reason: "an incident" } });
+    const { grant: another } = await granted(job);
+    job.run.finish();
+    await client.ending(job.jobId);
+    expect(harness.server.revokeGrant(another.leaseId)).toBe(false);
   });
 
   test("between its check and its use: what was held back meanwhile is not done", async () => {

@@ -8,6 +8,7 @@ import { covers } from "../support/covers.ts";
 import { startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { Puppet, settle } from "../support/puppet.ts";
+import type { RawClient10 } from "../support/raw-client-10.ts";
 import { asked, closingsOf, respond } from "./asking.ts";
 
 let directory: string;
@@ -32,22 +33,24 @@ test("what a dead process had asked is closed before its job is, everywhere, and
   await respond(client, first, 1);
   run.context.requestHumanInput({ prompt: "second" }).catch(() => {});
   const request = await asked(phone, 1);
+  const latecomer = await before.rawSession10();
+  await asked(latecomer);
   await client.fence();
   // The process ends without a word: nothing more reaches its store.
   await store.close();
 
   const after = startHarness({ server: { clock, eventLog: sqliteStore({ path }) } });
   const resumed = [];
-  for (const old of [client, phone]) {
+  for (const old of [client, phone, latecomer]) {
     const again = await after.rawSession10();
     const last = old.frames.at(-1)?.id;
     await again.ask("resume", { after_message_id: old === phone ? request.id : last }, { session_id: old.sessionId });
     resumed.push(again);
   }
-  const [submitter, other] = resumed as [(typeof resumed)[0], (typeof resumed)[0]];
+  const [submitter, other, late] = resumed as [RawClient10, RawClient10, RawClient10];
   const end = await submitter.ending(job_id);
   expect(end).toMatchObject({ type: "tool.error", payload: { details: { reason: "runtime_restarted" } } });
-  for (const one of [submitter, other]) {
+  for (const one of [submitter, other, late]) {
     expect(closingsOf(one, request.id)).toMatchObject([
       { type: "human.input.cancelled", payload: { code: "CANCELLED" } },
     ]);
@@ -65,8 +68,8 @@ test("what a dead process had asked is closed before its job is, everywhere, and
   // Until it is of no use any more.
   clock.advance(25 * 3_600_000);
   await settle();
-  const late = await after.rawSession10();
-  expect(await respond(late, first, 2)).toMatchObject({ type: "nack", payload: { code: "NOT_FOUND" } });
+  const last = await after.rawSession10();
+  expect(await respond(last, first, 2)).toMatchObject({ type: "nack", payload: { code: "NOT_FOUND" } });
   await after[Symbol.asyncDispose]();
   await before[Symbol.asyncDispose]().catch(() => {});
 });

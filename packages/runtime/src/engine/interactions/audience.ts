@@ -60,8 +60,9 @@ export class Audience {
     return this.#options.sessionsOf(question.principal).filter((session) => this.includes(question, session));
   }
 
+  /** Is `session`, one of the job's principal, asked? */
   includes(question: QuestionView, session: Session): boolean {
-    return session.principal === question.principal && hears(question, session) && this.mayAnswer(question, session);
+    return hears(question, session) && this.mayAnswer(question, session);
   }
 
   /** Does the operator let this session, one of the job's principal, answer? */
