@@ -81,6 +81,52 @@ describe("an observer", () => {
     await ended(second, run);
   });
 
+  test("goes on after any message that it was shown", async () => {
+    covers("V10-13.3-01");
+    const puppet = new Puppet();
+    await using harness = startHarness({ agents: { puppet: puppet.handler } });
+    const { jobId, run, stream } = await plainJob(harness, puppet);
+    const first = await observing(harness, jobId);
+    await stream.write("chunk 1");
+    await run.context.log("info", "log 1");
+    const stop = new AbortController();
+    const asking = run.context.requestHumanInput({ prompt: "?", signal: stop.signal });
+    await first.sees(({ payload }) => payload.event?.type === "human.input.request");
+    stop.abort();
+    await expect(asking).rejects.toThrow();
+    await run.context.log("info", "log 2");
+    await stream.write("chunk 2");
+    await first.sees(({ payload }) => payload.event?.payload.data === "chunk 2");
+    const all = events(first).filter(({ payload }) => payload.name !== MARKER);
+    expect(all.map(({ type }) => type)).toContain("human.input.cancelled");
+    for (const [index, { id }] of all.entries()) {
+      const again = await observing(harness, jobId, { after_message_id: id });
+      await marked(again);
+      expect(events(again).slice(0, -1)).toEqual(all.slice(index + 1));
+    }
+    await stream.close();
+    await ended(first, run);
+  });
+
+  test("of everything goes on after any message of a job that lives", async () => {
+    const puppet = new Puppet();
+    await using harness = startHarness({ agents: { puppet: puppet.handler } });
+    const { jobId, run, stream } = await plainJob(harness, puppet);
+    const first = await observing(harness, jobId);
+    for (const what of ["chunk 1", "chunk 2"]) await stream.write(what);
+    await first.sees(({ payload }) => payload.event?.payload.data === "chunk 2");
+    const chunk = events(first).find(({ payload }) => payload.data === "chunk 1");
+    const again = await harness.rawSession10();
+    await again.ask("subscribe", { filter: {}, since: { after_message_id: chunk?.id } });
+    await marked(again);
+    expect(said(again, jobId)).toEqual(["chunk 2"]);
+    const foreign = await harness.rawSession10("bob");
+    const refusal = await foreign.ask("subscribe", { filter: {}, since: { after_message_id: chunk?.id } });
+    expect(refusal).toMatchObject({ type: "nack", payload: { code: "DATA_LOSS" } });
+    await stream.close();
+    await ended(first, run);
+  });
+
   test("that comes at any time sees the same as one that was there from the beginning", async () => {
     await fc.assert(
       fc.asyncProperty(

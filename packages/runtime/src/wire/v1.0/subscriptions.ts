@@ -21,6 +21,7 @@ import type { Voice } from "./entry-parts.ts";
 import { FIRST_REPLY, MessageIds, type Position } from "./message-ids.ts";
 import { type Outbox10, voiceOf } from "./outbox.ts";
 import { SessionHistory } from "./session-history.ts";
+import { type Since, saltOf, sinceOf } from "./since.ts";
 import { type Frame10, Spelling10 } from "./spelling.ts";
 
 export interface SubscriptionsOptions {
@@ -55,8 +56,6 @@ interface ObservedJob {
 
 /** Subscriptions of one connection. One more is refused. */
 const MAX_SUBSCRIPTIONS = 64;
-const SALT_CHARS = 8;
-
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
   readonly #open = new Map<string, Subscription>();
@@ -184,14 +183,13 @@ export class Subscriptions {
     seq: number,
     voice: Pick<Voice, "commandId" | "mode">,
     entry: Entry,
-    after?: Position,
+    isSeen: (index: number) => boolean = () => false,
   ): void {
     // What stands in no feed has a place of its own: its job's.
     const spelling = seq > 0 ? this.#spellingOf(job.sessionId) : this.#spellingOfJob(job);
     const spoken = { ...voice, jobId: job.id, sessionId: job.sessionId };
     for (const frame of spelling.frames(seq > 0 ? seq : entry.n, job.traceId, spoken, entry)) {
-      const isKnown = seq > 0 && after?.seq === seq && (frame.index <= after.index || after.index >= FIRST_REPLY);
-      if (!isKnown && subscription.matches(frame, job)) this.#send(subscription, frame.text);
+      if (!isSeen(frame.index) && subscription.matches(frame, job)) this.#send(subscription, frame.text);
     }
   }
 
@@ -219,10 +217,10 @@ export class Subscriptions {
 
   /** The sessions to read, each from where on, and up to where they are durable now. */
   async #history(
-    { session_id }: SubscriptionFilter10,
+    { session_id, job_id }: SubscriptionFilter10,
     afterMessageId: string | undefined,
     subscription: Subscription,
-  ): Promise<readonly { readonly session: Session; readonly after: Position; readonly afterTs: number }[]> {
+  ): Promise<readonly Reading[]> {
     const { engine, principal } = this.#options;
     const sessions =
       session_id === undefined
@@ -231,36 +229,35 @@ export class Subscriptions {
             (session) => session ?? [],
           );
     for (const session of sessions) subscription.covered.set(session.id, session.feed.committedHead);
-    if (afterMessageId === undefined) return sessions.map((session) => ({ session, after: BEGINNING, afterTs: 0 }));
-    const places = sessions.map((session) => new MessageIds(session.salt).positionOf(afterMessageId));
-    const owner = places.findIndex((place) => place !== undefined);
-    const place = places[owner];
-    if (place === undefined || place.seq > (sessions[owner]?.feed.head ?? 0)) {
+    if (afterMessageId === undefined) {
+      return sessions.map((session) => ({ session, after: BEGINNING, afterTs: 0, since: undefined }));
+    }
+    const live = [...engine.jobs.all()].filter((job) => engine.observation.mayWatch(job, principal));
+    const jobIds = [...(job_id ?? []).map((id) => id as JobId), ...live.map(({ id }) => id)];
+    const since = await sinceOf(afterMessageId, { engine, sessions, jobIds });
+    if (since === undefined) {
       throw new ResumeWindowExpiredError("what came after that message is not known any more");
     }
-    // In other sessions: what was written later.
+    // Elsewhere: what was written later.
     const afterTs = MessageIds.timeOf(afterMessageId);
-    return sessions.map((session, index) =>
-      index === owner ? { session, after: place, afterTs: 0 } : { session, after: BEGINNING, afterTs },
+    return sessions.map((session) =>
+      since.kind === "feed" && since.session === session
+        ? { session, after: since.position, afterTs: 0, since }
+        : { session, after: BEGINNING, afterTs, since },
     );
   }
 
-  async #backfill(
-    subscription: Subscription,
-    history: readonly { readonly session: Session; readonly after: Position; readonly afterTs: number }[],
-  ): Promise<void> {
+  async #backfill(subscription: Subscription, history: readonly Reading[]): Promise<void> {
     const { outbox, logger } = this.#options;
     try {
-      const readers = history.map(({ session, after, afterTs }) => ({
-        ...{ session, after },
-        items: this.#items(session, after, afterTs, subscription),
-      }));
-      for await (const { session, after, item } of inOrderOfTime(readers)) {
+      const readers = history.map((reading) => ({ ...reading, items: this.#items(reading, subscription) }));
+      for await (const { session, since, item } of inOrderOfTime(readers)) {
         if (outbox.isCongested) await outbox.drained();
         if (this.#isClosed(subscription)) return;
         const { jobId, traceId, entry, seq } = item;
         const voice = await outbox.voiceOfJob(jobId);
-        this.#show(subscription, { id: jobId, sessionId: session.id, traceId }, seq, voice, entry, after);
+        const job = { id: jobId, sessionId: session.id, traceId };
+        this.#show(subscription, job, seq, voice, entry, (index) => isSeen(since, item, session, index));
       }
       if (this.#isClosed(subscription)) return;
       const name = "subscription.backfill_complete";
@@ -291,12 +288,7 @@ export class Subscriptions {
     return phase === "closed";
   }
 
-  #items(
-    session: Session,
-    after: Position,
-    afterTs: number,
-    { covered, coveredHidden }: Subscription,
-  ): AsyncGenerator<FeedItem> {
+  #items({ session, after, afterTs }: Reading, { covered, coveredHidden }: Subscription): AsyncGenerator<FeedItem> {
     const { engine, principal } = this.#options;
     const history = new SessionHistory({
       ...{ session, store: engine.store, jobs: engine.jobs, fromSeq: after.seq, fromTs: afterTs },
@@ -321,9 +313,28 @@ export class Subscriptions {
 const tooMany = (limit: string, max: number): CanonicalError =>
   new CanonicalError("RESOURCE_EXHAUSTED", `${limit} (${max}) is exceeded`, { details: { limit, max } });
 
-const BEGINNING: Position = { seq: 0, index: 0 };
+/** One session's part of the history. */
+interface Reading {
+  readonly session: Session;
+  readonly after: Position;
+  readonly afterTs: number;
+  /** What the observer has seen. */
+  readonly since: Since | undefined;
+}
 
-const saltOf = (id: string): string => id.slice(-SALT_CHARS);
+/** Was message `index` of an entry shown, as far as the observer says? */
+function isSeen(since: Since | undefined, { jobId, entry, seq }: FeedItem, session: Session, index: number): boolean {
+  if (since?.kind === "feed") {
+    const { position } = since;
+    return (
+      since.session === session && seq === position.seq && (index <= position.index || position.index >= FIRST_REPLY)
+    );
+  }
+  if (since?.jobId !== jobId) return false;
+  return entry.n < since.n || (entry.n === since.n && index <= since.index);
+}
+
+const BEGINNING: Position = { seq: 0, index: 0 };
 
 /** Several histories as one, by time; each stays in its own order. */
 async function* inOrderOfTime<Reader extends { readonly items: AsyncGenerator<FeedItem> }>(
