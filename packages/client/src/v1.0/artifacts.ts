@@ -9,7 +9,7 @@ import {
 } from "@arcp/core/v1.0";
 import { decodeBase64, encodeBase64 } from "../base64.ts";
 import { checkDigest, sha256Of } from "./digest.ts";
-import type { Answer, AskOptions, Command } from "./requests.ts";
+import type { Answer, AskOptions, Unsent } from "./requests.ts";
 import { joined, type ReadOptions } from "./streams.ts";
 
 export interface PutOptions extends ReadOptions {
@@ -37,7 +37,7 @@ export interface ArtifactsOwner {
   readonly maxFrameBytes: number;
   readonly silenceMs: number;
   readonly carriesSidecar: () => boolean;
-  readonly ask: (message: Omit<Command, "id">, options: AskOptions) => Promise<Answer | undefined>;
+  readonly ask: (message: Unsent, options: AskOptions) => Promise<Answer | undefined>;
 }
 
 /** What is asked for at a time of something that does not fit into one message. */

@@ -1,7 +1,7 @@
 /** Steering what runs: `cancel` and `interrupt` (RFC §10.4, §10.5). */
 import type { JsonObject } from "@arcp/core";
 import { type CancelTarget, CanonicalError, type RuntimeMessage10 } from "@arcp/core/v1.0";
-import type { AskOptions, Command, Requests } from "./requests.ts";
+import type { AskOptions, Requests, Unsent } from "./requests.ts";
 
 export interface CancelOptions10 {
   /** Why; the runtime passes it on. */
@@ -33,7 +33,7 @@ export class CancelRefusedError extends CanonicalError {
 
 export interface ControlOwner {
   readonly requests: Requests;
-  readonly ask: (message: Omit<Command, "id">, options: AskOptions) => Promise<RuntimeMessage10 | undefined>;
+  readonly ask: (message: Unsent, options: AskOptions) => Promise<RuntimeMessage10 | undefined>;
   /** The job that the command of that id started. */
   readonly jobOfCommand: (commandId: string | undefined) => string | undefined;
   readonly canInterrupt: () => boolean;

@@ -1,7 +1,7 @@
 /** The leases that permissions have become, as far as this client has heard of them (RFC §15.5). */
 import { type Clock, InvalidRequestError } from "@arcp/core";
 import type { RuntimeMessage10 } from "@arcp/core/v1.0";
-import type { AskOptions, Command } from "./requests.ts";
+import type { AskOptions, Unsent } from "./requests.ts";
 import type { ReadOptions } from "./streams.ts";
 
 export interface ToolLease {
@@ -24,7 +24,7 @@ export interface LeaseChange {
 
 export interface LeasesOwner {
   readonly clock: Clock;
-  readonly ask: (message: Omit<Command, "id">, options: AskOptions) => Promise<RuntimeMessage10 | undefined>;
+  readonly ask: (message: Unsent, options: AskOptions) => Promise<RuntimeMessage10 | undefined>;
   /** A `lease.refresh` for that lease is answered, by a message that may not name it. */
   readonly onExtended: (leaseId: string, message: RuntimeMessage10) => void;
   readonly onChange: (change: LeaseChange) => void;

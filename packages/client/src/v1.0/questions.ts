@@ -3,7 +3,7 @@ import { ARCPError, CancelledError, type Clock, InvalidRequestError, type JsonOb
 import type { MessageOf10, RuntimeMessage10 } from "@arcp/core/v1.0";
 import { toInstant } from "../job-list.ts";
 import type { Question } from "../questions.ts";
-import type { Command } from "./requests.ts";
+import type { Unsent } from "./requests.ts";
 
 type Kind = Question["kind"];
 
@@ -80,7 +80,7 @@ export interface QuestionsOwner10 {
   readonly clock: Clock;
   readonly respondedBy: string;
   /** Sends an answer. Rejects with the runtime's refusal; a runtime that says nothing has taken it. */
-  readonly answer: (message: Omit<Command, "id">) => Promise<unknown>;
+  readonly answer: (message: Unsent) => Promise<unknown>;
   readonly onProblem: (error: ARCPError) => void;
 }
 
@@ -227,7 +227,7 @@ export class Questions10 {
     }
   }
 
-  #spelled(question: ToolQuestion, message: RuntimeMessage10, answer: Answers[Kind]): Omit<Command, "id"> {
+  #spelled(question: ToolQuestion, message: RuntimeMessage10, answer: Answers[Kind]): Unsent {
     const { job_id, session_id, trace_id } = message;
     const { respondedBy = this.#owner.respondedBy } = answer;
     const about = { correlation_id: message.id, job_id, session_id, ...(trace_id !== undefined && { trace_id }) };

@@ -13,6 +13,9 @@ export interface Command extends Outgoing {
   readonly bytes?: Uint8Array;
 }
 
+/** A command whose id may be left to its sender. */
+export type Unsent = Omit<Command, "id"> & { readonly id?: string };
+
 export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
   /** Has carrying it out twice the effect of once? Otherwise it fails when the connection is lost. Default: true. */

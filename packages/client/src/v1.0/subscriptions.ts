@@ -1,5 +1,5 @@
 /** Observing what goes on in sessions (RFC §13), and observing it on over a new connection (RFC §19). */
-import { ARCPError, CancelledError, type JsonObject } from "@arcp/core";
+import { ARCPError, CancelledError, type JsonObject, newMessageId } from "@arcp/core";
 import {
   decodeAnyMessage10,
   errorFromV10,
@@ -13,7 +13,7 @@ import type { Backlog } from "../backlog.ts";
 import type { EventQueue } from "../event-queue.ts";
 import { RecentIds } from "../recent-ids.ts";
 import { onAbort } from "../waiting.ts";
-import type { AskOptions, Command } from "./requests.ts";
+import type { AskOptions, Unsent } from "./requests.ts";
 import { isPlaceless } from "./session.ts";
 
 /** A message of some session, as an observer sees it (RFC §13.1). */
@@ -124,7 +124,7 @@ export interface SubscriptionsOwner10 {
   readonly backlog: Backlog;
   readonly maxUnreadEvents: number;
   readonly silenceMs: number;
-  readonly ask: (message: Omit<Command, "id">, options: AskOptions) => Promise<RuntimeMessage10 | undefined>;
+  readonly ask: (message: Unsent, options: AskOptions) => Promise<RuntimeMessage10 | undefined>;
   readonly isConnected: () => boolean;
   readonly mayContinue: () => boolean;
   readonly onProblem: (error: ARCPError) => void;
@@ -137,6 +137,8 @@ const MARKER = "subscription.backfill_complete";
 export class Subscriptions10 {
   readonly #owner: SubscriptionsOwner10;
   readonly #watches = new Set<Watch>();
+  /** By the `subscribe` that was sent for it last. */
+  readonly #asked = new Map<string, Watch>();
 
   constructor(owner: SubscriptionsOwner10) {
     this.#owner = owner;
@@ -190,6 +192,9 @@ export class Subscriptions10 {
   /** Takes a message of a subscription. Returns whether it is one. */
   receive(message: RuntimeMessage10): boolean {
     switch (message.type) {
+      case "subscribe.accepted":
+        this.#onAccepted(message);
+        return true;
       case "subscribe.event":
         for (const watch of this.#meant(message)) this.#onEvent(watch, message.payload.event);
         return true;
@@ -204,15 +209,27 @@ export class Subscriptions10 {
 
   async #subscribe(watch: Watch, since: JsonObject | undefined, options: AskOptions): Promise<void> {
     const payload = { filter: watch.filter, ...(since !== undefined && { since }) };
-    const answer = await this.#owner.ask({ type: "subscribe", payload }, options);
-    if (answer?.type === "subscribe.closed") {
+    const id = newMessageId();
+    this.#asked.set(id, watch);
+    try {
+      const answer = await this.#owner.ask({ type: "subscribe", id, payload }, options);
+      if (answer?.type !== "subscribe.closed") return;
       throw closingOf(answer) ?? new CancelledError("the subscription was refused");
+    } finally {
+      this.#asked.delete(id);
     }
-    if (answer?.type !== "subscribe.accepted") return;
-    watch.id = answer.subscription_id;
-    watch.began ??= { messageId: answer.id, atMs: Date.parse(answer.timestamp ?? "") };
-    // Given up in the meantime.
-    if (watch.isClosed) await this.#unsubscribe(watch.id);
+  }
+
+  /** Takes the answer at once: what comes next may be an event. */
+  #onAccepted({ id, correlation_id, timestamp, subscription_id }: MessageOf10<"subscribe.accepted">): void {
+    const watch = correlation_id === undefined ? undefined : this.#asked.get(correlation_id);
+    // Given up in the meantime, or never asked for.
+    if (watch === undefined || watch.isClosed) {
+      void this.#unsubscribe(subscription_id);
+      return;
+    }
+    watch.id = subscription_id;
+    watch.began ??= { messageId: id, atMs: Date.parse(timestamp ?? "") };
   }
 
   /** Goes on after what was seen; if the runtime does not know that place, after another one close to it. */

@@ -46,7 +46,7 @@ import {
 } from "./options.ts";
 import { Pursuit } from "./pursuit.ts";
 import { type QuestionHandler, Questions10, type ToolQuestion } from "./questions.ts";
-import { type Answer, type AskOptions, type Command, Requests } from "./requests.ts";
+import { type Answer, type AskOptions, type Command, Requests, type Unsent } from "./requests.ts";
 import { Resumption } from "./resumption.ts";
 import { Schedule } from "./schedule.ts";
 import type { ToolSession, ToolSessionFacts } from "./session.ts";
@@ -142,7 +142,7 @@ export class ARCPToolClient {
     this.#reconnection = reconnection;
     const { clock, requestTimeoutMs, silenceMs, logger, respondedBy, compat } = this.#options;
     const { maxResultBytes, maxFrameBytes, maxUnreadEvents } = this.#options;
-    const ask = (message: Omit<Command, "id">, asked: AskOptions) => this.#ask(message, asked);
+    const ask = (message: Unsent, asked: AskOptions) => this.#ask(message, asked);
     const onProblem = (error: ARCPError): void => this.#onProblem(error);
     this.#listeners = new Listeners((thrown) => logger.error({ err: thrown }, "a listener failed"));
     this.#link = new Link10(this.#options, dial, reconnection, this.#linkOwner());
@@ -522,8 +522,8 @@ export class ARCPToolClient {
     return this.#requests.ask(command, options);
   }
 
-  async #ask(message: Omit<Command, "id">, options: AskOptions): Promise<RuntimeMessage10 | undefined> {
-    return (await this.#askFor({ ...message, id: newMessageId() }, options))?.message;
+  async #ask(message: Unsent, options: AskOptions): Promise<RuntimeMessage10 | undefined> {
+    return (await this.#askFor({ ...message, id: message.id ?? newMessageId() }, options))?.message;
   }
 
   /** Reading stops when a consumer lags, unless somebody waits for an answer, which may be behind the events. */
