@@ -1,7 +1,8 @@
 /** The clients of other SDKs of wire 1.0, as they really write and read: in TypeScript, Ruby, F# and Rust. */
-import { newMessageId, ulid } from "@arcp/core";
+import { ARCPError, type ErrorCode, newMessageId, ulid } from "@arcp/core";
 import { describe, expect, test } from "vitest";
 import { registerTools10 } from "../../interop/agents-10.ts";
+import { rustProblems } from "../../interop/peers/rust.ts";
 import { type Harness, startHarness } from "../support/harness.ts";
 import { settle } from "../support/puppet.ts";
 import { type Frame10, RawClient10 } from "../support/raw-client-10.ts";
@@ -17,6 +18,8 @@ interface Peer {
   /** Frames that it would not read, or that would end its session. */
   readonly problems: (frame: Frame10) => readonly string[];
   readonly put: (data: Buffer) => object;
+  /** Where it finds the reference in `artifact.ref`. Default: the payload. */
+  readonly refOf?: (frame: Frame10) => { readonly artifact_id: string };
   readonly fetched: string;
   readonly kindOf: (frame: Frame10) => unknown;
 }
@@ -31,7 +34,6 @@ const flags = (...on: readonly string[]): object =>
 const WANTED = flags("streaming", "durable_jobs", "human_input", "artifacts", "subscriptions", "interrupt");
 const bearer = { scheme: "bearer", token: "alice" };
 const hasNull = (frame: Frame10): boolean => Object.values(frame).includes(null);
-const isUtc = (text: unknown): boolean => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(String(text));
 
 const typescript: Peer = {
   name: "TypeScript",
@@ -112,13 +114,6 @@ const fsharp: Peer = {
   kindOf: ({ payload }) => payload.kind.type,
 };
 
-const PREFIXES: Readonly<Record<string, string>> = {
-  id: "msg_",
-  session_id: "sess_",
-  job_id: "job_",
-  stream_id: "str_",
-};
-
 const rust: Peer = {
   name: "Rust",
   frame: (type, payload, session) => ({
@@ -126,17 +121,17 @@ const rust: Peer = {
     ...(session && { session_id: session }),
     payload,
   }),
-  open: { auth: bearer, client: { kind: "rust", version: "2.0.0" }, capabilities: WANTED },
+  // It has no flag, and no messages, for questions to people.
+  open: {
+    auth: bearer,
+    client: { kind: "rust", version: "2.0.0" },
+    capabilities: { streaming: true, durable_jobs: true, artifacts: true, subscriptions: true },
+  },
   endings: ["job.completed", "job.failed", "job.cancelled"],
   firstSequence: 0,
-  problems: (frame) => [
-    ...(isUtc(frame.timestamp) ? [] : ["no timestamp"]),
-    ...Object.entries(PREFIXES).flatMap(([member, prefix]) => {
-      const id = (frame as unknown as Record<string, unknown>)[member];
-      return id === undefined || String(id).startsWith(prefix) ? [] : [`${member} ${id}`];
-    }),
-  ],
-  put: (data) => ({ media_type: "text/plain", data: data.toString("base64") }),
+  problems: rustProblems,
+  put: (data) => ({ media_type: "text/plain", data: data.toString("base64"), retain_seconds: 60 }),
+  refOf: ({ payload }) => payload.artifact,
   fetched: "artifact.put",
   kindOf: ({ payload }) => payload.kind,
 };
@@ -176,20 +171,21 @@ class PeerClient {
   }
 }
 
-const valueOf = ({ payload }: Frame10): unknown => payload.value ?? payload.result;
+const HANGING = { tool: "slow", arguments: { ms: 60_000 } };
+const resultOf = ({ payload }: Frame10): unknown => payload.value ?? payload.result;
+
+const setting = async (peer: Peer): Promise<{ harness: Harness; client: PeerClient }> => {
+  const harness = startHarness();
+  registerTools10(harness.server);
+  return { harness, client: await PeerClient.connect(peer, harness) };
+};
 
 describe.each([typescript, ruby, fsharp, rust])("the client in $name", (peer) => {
-  const setting = async (): Promise<{ harness: Harness; client: PeerClient }> => {
-    const harness = startHarness();
-    registerTools10(harness.server);
-    return { harness, client: await PeerClient.connect(peer, harness) };
-  };
-
   test("opens, pings, invokes, and closes", async () => {
-    const { harness, client } = await setting();
+    const { harness, client } = await setting(peer);
     await using _ = harness;
     expect((await client.ask("ping", { nonce: "x" })).type).toBe("pong");
-    expect(valueOf(await client.invoke("echo", { text: "héllo" }))).toEqual({ text: "héllo" });
+    expect(resultOf(await client.invoke("echo", { text: "héllo" }))).toEqual({ text: "héllo" });
     expect((await client.invoke("fail", {})).payload.code).toBe("INTERNAL");
     const nobody = await client.raw.answerTo(client.send("tool.invoke", { tool: "nobody", arguments: {} }));
     const isHeard = nobody.type === "nack" ? peer.name !== "F#" : peer.endings.includes(nobody.type);
@@ -201,7 +197,7 @@ describe.each([typescript, ruby, fsharp, rust])("the client in $name", (peer) =>
   });
 
   test("reads streams from the number that it begins with", async () => {
-    const { harness, client } = await setting();
+    const { harness, client } = await setting(peer);
     await using _ = harness;
     await client.invoke("streamer", { kind: "text", n: 3 });
     const [open] = client.raw.ofType("stream.open");
@@ -211,20 +207,9 @@ describe.each([typescript, ruby, fsharp, rust])("the client in $name", (peer) =>
     expect(client.raw.frames.flatMap(peer.problems)).toEqual([]);
   });
 
-  test("answers a question and grants a permission", async () => {
-    const { harness, client } = await setting();
+  test("grants a permission", async () => {
+    const { harness, client } = await setting(peer);
     await using _ = harness;
-    const schema = { type: "object", properties: { branch: { type: "string" } }, required: ["branch"] };
-    const asked = client.send("tool.invoke", { tool: "ask", arguments: { schema } });
-    const question = await client.raw.sees(({ type }) => type === "human.input.request");
-    const value = { branch: "main" };
-    client.send(
-      "human.input.response",
-      { value, responded_by: "x", responded_at: new Date().toISOString() },
-      { correlation_id: question.id },
-    );
-    const ended = await client.raw.sees((frame) => frame.correlation_id === asked && peer.endings.includes(frame.type));
-    expect(valueOf(ended)).toEqual({ answer: value });
     const names = { permission: "payment.refund.create", resource: "order:1", operation: "refund" };
     const guarded = client.send("tool.invoke", { tool: "guarded", arguments: names });
     const request = await client.raw.sees(({ type }) => type === "permission.request");
@@ -233,13 +218,13 @@ describe.each([typescript, ruby, fsharp, rust])("the client in $name", (peer) =>
     const done = await client.raw.sees(
       (frame) => frame.correlation_id === guarded && peer.endings.includes(frame.type),
     );
-    expect(valueOf(done)).toMatchObject({ ok: true });
+    expect(resultOf(done)).toMatchObject({ ok: true });
     expect(client.raw.ofType("lease.granted")).toHaveLength(1);
     expect(client.raw.frames.flatMap(peer.problems)).toEqual([]);
   });
 
   test("subscribes, and keeps an artifact", async () => {
-    const { harness, client } = await setting();
+    const { harness, client } = await setting(peer);
     await using _ = harness;
     const accepted = await client.ask("subscribe", { filter: { types: ["job.progress"] } });
     await client.invoke("progress", { n: 2 });
@@ -249,11 +234,30 @@ describe.each([typescript, ruby, fsharp, rust])("the client in $name", (peer) =>
     const closed = await client.ask("unsubscribe", named ? { subscription_id } : {}, named ? {} : { subscription_id });
     expect(closed.type).toBe("subscribe.closed");
     const ref = await client.ask("artifact.put", peer.put(Buffer.from("hello")));
-    const fetched = await client.ask("artifact.fetch", { artifact_id: ref.payload.artifact_id });
+    const fetched = await client.ask("artifact.fetch", {
+      artifact_id: (peer.refOf?.(ref) ?? ref.payload).artifact_id,
+    });
     expect(fetched.type).toBe(peer.fetched);
     expect(Buffer.from(fetched.payload.data, "base64").toString()).toBe("hello");
     expect(client.raw.frames.flatMap(peer.problems)).toEqual([]);
   });
+});
+
+test.each([typescript, ruby, fsharp])("the client in $name answers a question", async (peer) => {
+  const { harness, client } = await setting(peer);
+  await using _ = harness;
+  const schema = { type: "object", properties: { branch: { type: "string" } }, required: ["branch"] };
+  const asked = client.send("tool.invoke", { tool: "ask", arguments: { schema } });
+  const question = await client.raw.sees(({ type }) => type === "human.input.request");
+  const value = { branch: "main" };
+  client.send(
+    "human.input.response",
+    { value, responded_by: "x", responded_at: new Date().toISOString() },
+    { correlation_id: question.id },
+  );
+  const ended = await client.raw.sees((frame) => frame.correlation_id === asked && peer.endings.includes(frame.type));
+  expect(resultOf(ended)).toEqual({ answer: value });
+  expect(client.raw.frames.flatMap(peer.problems)).toEqual([]);
 });
 
 test("the client in Rust resumes with its token and the number that it saw last", async () => {
@@ -277,5 +281,58 @@ test("the client in Rust resumes with its token and the number that it saw last"
   const again = after.raw.frames.filter((frame) => "event_seq" in frame);
   expect(again).toEqual(numbered.slice(4));
   after.session = before.session;
-  expect(valueOf(await after.invoke("echo", { n: 1 }))).toEqual({ n: 1 });
+  expect(resultOf(await after.invoke("echo", { n: 1 }))).toEqual({ n: 1 });
+});
+
+describe("the client in Rust", () => {
+  const opened = async (harness: Harness): Promise<PeerClient> => PeerClient.connect(rust, harness);
+  const budget = { cost_budget: ["USD:1.50"] };
+
+  test("asks for a budget, and reads it where it looks for it", async () => {
+    await using harness = startHarness();
+    registerTools10(harness.server);
+    const client = await opened(harness);
+    const terms = { lease_request: { ...budget, model_use: ["x/*"], expires_at: "2030-01-01T00:00:00.123456789Z" } };
+    const ask = (): Promise<Frame10> =>
+      client.ask("tool.invoke", { tool: "slow", arguments: { ms: 50 }, ...terms }, { idempotency_key: "same" });
+    const first = await ask();
+    expect(first).toMatchObject({ type: "job.accepted", payload: { lease: { ...budget, model_use: ["x/*"] } } });
+    expect((await ask()).payload).toMatchObject({ job_id: first.job_id, lease: first.payload.lease });
+    expect((await client.ask("tool.invoke", { tool: "echo", arguments: {} })).payload).not.toHaveProperty("lease");
+    expect(client.raw.frames.flatMap(rustProblems)).toEqual([]);
+  });
+
+  test("is told of codes and ids of others so that it can read them", async () => {
+    const fail = (): never => {
+      throw new ARCPError("x-vendor.acme.BROKEN" as ErrorCode, "no");
+    };
+    await using harness = startHarness({ agents: { fail } });
+    const client = await opened(harness);
+    await client.ask("subscribe", { filter: {} });
+    const other = await PeerClient.connect(fsharp, harness);
+    await other.invoke("fail", {});
+    const failed = await client.invoke("fail", {});
+    expect(failed.payload).toMatchObject({ code: "UNKNOWN", details: { code: "x-vendor.acme.BROKEN" } });
+    const observed = client.raw.ofType("subscribe.event").map(({ payload }) => payload.event);
+    expect(observed.length).toBeGreaterThan(4);
+    expect([...client.raw.frames, ...observed].flatMap(rustProblems)).toEqual([]);
+  });
+
+  test("lists and observes jobs in the words of wire 1.0", async () => {
+    await using harness = startHarness();
+    registerTools10(harness.server);
+    const client = await opened(harness);
+    const [done, running] = [await client.invoke("echo", {}), await client.ask("tool.invoke", HANGING)];
+    const { payload: listed } = await client.ask("session.list_jobs", { filter: { status: ["completed"] } });
+    expect(listed.jobs).toMatchObject([
+      { job_id: done.job_id, status: "completed", last_event_seq: expect.any(Number) },
+    ]);
+    const observer = await opened(harness);
+    const { payload } = await observer.ask("job.subscribe", { job_id: running.job_id, history: true });
+    expect(payload).toMatchObject({ current_status: "running", replayed: true });
+    client.send("session.close", { reason: "done" });
+    await client.raw.transport.closed;
+    // It does not know `session.closed`.
+    expect([...client.raw.frames, ...observer.raw.frames].flatMap(rustProblems)).toEqual([]);
+  });
 });

@@ -43,13 +43,16 @@ export const artifactPut = message10(
       byte_length: absentOr(counter),
       sha256: text(128),
       ttl_seconds: absentOr(z.number().nonnegative()),
+      /** The same, as another SDK calls it. */
+      retain_seconds: absentOr(z.number().nonnegative()),
     })
-    .transform(({ encoding, media_type, size, byte_length, ...rest }, context) => {
+    .transform(({ encoding, media_type, size, byte_length, retain_seconds, ...rest }, context) => {
       if (rest.data === undefined && encoding !== "sidecar") {
         context.addIssue({ code: "custom", path: ["data"], message: "expected base64, or encoding sidecar" });
       }
       return {
         ...rest,
+        ttl_seconds: rest.ttl_seconds ?? retain_seconds,
         media_type: media_type ?? "application/octet-stream",
         encoding: encoding ?? "base64",
         size: size ?? byte_length,
@@ -69,8 +72,13 @@ export const artifactFetch = message10(
     }),
 );
 
-/** RFC §16.1, §16.2. Another SDK answers a fetch with the reference and `data` beside it. */
-export const artifactReference = message10("artifact.ref", artifactRef.extend({ data: openText }));
+const reference = artifactRef.extend({ data: openText });
+
+/** RFC §16.1, §16.2. One SDK answers a fetch with the reference and `data` beside it; one puts the reference in `artifact`. */
+export const artifactReference = message10(
+  "artifact.ref",
+  z.union([reference, z.object({ artifact: reference }).transform(({ artifact }) => artifact)]),
+);
 
 /** RFC §16.2. */
 export const artifactRelease = message10("artifact.release", z.object({ artifact_id: entityId }));

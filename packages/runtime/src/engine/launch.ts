@@ -117,7 +117,12 @@ export class Launch {
     const { origin } = job;
     if (origin !== undefined) {
       const { commandId: command_id, mode, command } = origin;
-      const body = { command_id, mode, command, agent: job.agentRef };
+      const { lease, leaseConstraints } = job;
+      const body = {
+        ...{ command_id, mode, command, agent: job.agentRef },
+        ...(Object.keys(lease).length > 0 && { lease }),
+        ...(leaseConstraints && { lease_constraints: leaseConstraints }),
+      };
       void job.emit(ENTRY.accepted, "x-vendor.arcp.accepted", body);
       void job.emit(ENTRY.started, "x-vendor.arcp.started", {});
     }

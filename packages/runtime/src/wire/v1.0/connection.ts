@@ -42,6 +42,7 @@ import type { WireConnection } from "../wire-connection.ts";
 import type { Caller } from "./commands/command.ts";
 import { COMMANDS } from "./commands/commands.ts";
 import { Door } from "./door.ts";
+import { errorFor } from "./entry-parts.ts";
 import { Handshake10, type HandshakeOutcome, type HandshakeSettings10, type Opened } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { Outbox10, type Outlet } from "./outbox.ts";
@@ -300,12 +301,15 @@ export class Connection10 implements WireConnection {
   #refuse(message: ClientMessage10, error: ARCPError): void {
     const isAwaited = message.type === "tool.invoke" || message.type === "workflow.start";
     if (!this.#profile.failsRefused || !isAwaited) this.#nack(message, error);
-    else this.#outbox.reply(message, "job.failed", { ...errorToV10(error), ack_for: message.id });
+    else this.#outbox.reply(message, "job.failed", { ...errorFor(this.#profile, error), ack_for: message.id });
   }
 
   #nack(command: { readonly id?: string; readonly trace_id?: unknown }, error: ARCPError): void {
     const { id } = command;
-    this.#outbox.reply(command, "nack", { ...errorToV10(error), ...(id !== undefined && { ack_for: id }) });
+    this.#outbox.reply(command, "nack", {
+      ...errorFor(this.#profile, error),
+      ...(id !== undefined && { ack_for: id }),
+    });
   }
 
   async #runHandler(handler: MessageHandler, frame: JsonObject): Promise<void> {

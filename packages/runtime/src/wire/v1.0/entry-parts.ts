@@ -1,6 +1,6 @@
 /** What a journal entry says on wire 1.0: none, one or several messages, always the same ones. */
-import { errorFromWire, type JsonObject } from "@arcp/core";
-import { errorToV10, type Priority } from "@arcp/core/v1.0";
+import { type ARCPError, errorFromWire, type JsonObject } from "@arcp/core";
+import { type ErrorPayload10, errorToV10, isErrorCode10, type Priority } from "@arcp/core/v1.0";
 import { streamIdOfResult } from "../../engine/result-stream.ts";
 import { ENTRY, type Entry } from "../../store/store.ts";
 import { metricPayload10 } from "./metric-payload.ts";
@@ -61,7 +61,7 @@ const SPELLINGS: Readonly<Record<number, Spell>> = {
   [ENTRY.delegate]: event(),
   [ENTRY.vendor]: event(),
   [ENTRY.result_chunk]: resultChunk,
-  [ENTRY.accepted]: (body, { jobId }, { ts }) => [acceptedPart(jobId, ts, body["agent"])],
+  [ENTRY.accepted]: (body, { jobId }, { ts }, profile) => [acceptedPart(jobId, ts, body, profile)],
   [ENTRY.started]: (_body, { jobId }, { ts }) => [
     { type: "job.started", payload: { job_id: jobId, started_at: at(ts), state: "running" } },
   ],
@@ -79,13 +79,13 @@ const SPELLINGS: Readonly<Record<number, Spell>> = {
       ...ranked(priority),
     },
   ],
-  [ENTRY.stream_closed]: ({ stream_id, error, ...close }) => [
+  [ENTRY.stream_closed]: ({ stream_id, error, ...close }, _voice, _entry, profile) => [
     error === undefined
       ? { type: "stream.close", streamId: String(stream_id), payload: close }
       : {
           type: "stream.error",
           streamId: String(stream_id),
-          payload: { ...errorToV10(errorFromWire(error as never)) },
+          payload: { ...errorFor(profile, errorFromWire(error as never)) },
         },
   ],
   [ENTRY.lease]: ({ event: name, command_id, request_id, ...lease }) => [
@@ -134,10 +134,41 @@ const readable = (part: Part, { unread }: Profile10): Part =>
 const beginning = (voice: Voice, entry: Entry): readonly Part[] =>
   [ENTRY.accepted, ENTRY.started].flatMap((code) => SPELLINGS[code]?.({}, voice, entry, {} as Profile10) ?? []);
 
-export const acceptedPart = (jobId: string, ts: number, agent: unknown): Part => ({
-  ...{ type: "job.accepted", isAnswer: true },
-  payload: { job_id: jobId, accepted_at: at(ts), state: "accepted", ...(typeof agent === "string" && { agent }) },
+/** `facts`: of the job, as wire 1.1 names them. */
+export function acceptedPart(
+  jobId: string,
+  ts: number,
+  { agent, lease, lease_constraints: constraints }: JsonObject,
+  { readsLease }: Profile10,
+): Part {
+  const granted = readsLease ? leaseRequestOf(lease as JsonObject | undefined, constraints as JsonObject) : {};
+  return {
+    ...{ type: "job.accepted", isAnswer: true },
+    payload: {
+      ...{ job_id: jobId, accepted_at: at(ts), state: "accepted" },
+      ...(typeof agent === "string" && { agent }),
+      ...(Object.keys(granted).length > 0 && { lease: granted }),
+    },
+  };
+}
+
+const REQUESTED: ReadonlyMap<string, string> = new Map([
+  ["cost.budget", "cost_budget"],
+  ["model.use", "model_use"],
+]);
+
+/** A lease in the form of `lease_request`, which has the expiry beside the capabilities. */
+const leaseRequestOf = (lease: JsonObject = {}, constraints: JsonObject = {}): JsonObject => ({
+  ...Object.fromEntries(Object.entries(lease).map(([name, patterns]) => [REQUESTED.get(name) ?? name, patterns])),
+  ...constraints,
 });
+
+/** What is told of an error. A client that ends at codes of others finds them in the details. */
+export function errorFor({ isStrict }: Profile10, error: ARCPError): ErrorPayload10 {
+  const payload = errorToV10(error);
+  if (!isStrict || isErrorCode10(payload.code)) return payload;
+  return { ...payload, code: "UNKNOWN", details: { ...payload.details, code: payload.code } };
+}
 
 const ranked = (priority: unknown): { readonly priority?: Priority } =>
   priority === undefined ? {} : { priority: priority as Priority };
@@ -254,10 +285,10 @@ function success(end: JsonObject, { mode, jobId }: Voice): readonly Part[] {
   return [{ ...common, type: "job.completed", payload: { job_id: jobId, ...both, ...rest, ...streamed } }];
 }
 
-function failure(end: JsonObject, { mode, jobId }: Voice): readonly Part[] {
+function failure(end: JsonObject, { mode, jobId }: Voice, _entry: Entry, profile: Profile10): readonly Part[] {
   const { job_id: _job, final_status: status, ...error } = end;
   const common = { priority: "critical" as const, isAnswer: true as const };
-  const payload = { job_id: jobId, ...errorToV10(errorFromWire(error as never)) };
+  const payload = { job_id: jobId, ...errorFor(profile, errorFromWire(error as never)) };
   if (status === "cancelled") {
     const reason = String(error["message"] ?? "cancelled");
     return [

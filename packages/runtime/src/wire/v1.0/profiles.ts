@@ -19,6 +19,12 @@ export interface Profile10 {
   readonly needsData: boolean;
   /** Calls the times of a span `started_at` and `ended_at`. */
   readonly startsSpans: boolean;
+  /** Is told of a job's lease when that is accepted, in the form of its own request. */
+  readonly readsLease: boolean;
+  /** Reads the reference of `artifact.ref` from a member of that. */
+  readonly nestsRef: boolean;
+  /** Ends at an error code that is not of the table, and at the id of a message without `msg_`. */
+  readonly isStrict: boolean;
   /** Types that it does not know and cannot skip: it is told of them by `event.emit`. */
   readonly unread: ReadonlySet<string>;
 }
@@ -28,13 +34,18 @@ const NOTHING: ReadonlySet<string> = new Set();
 const STANDARD: Profile10 = {
   ...{ name: "standard", mode: "tool", firstSequence: 0, wrapsNames: false },
   ...{ fetchesRef: false, failsRefused: false, numbers: false, needsData: false, startsSpans: false, unread: NOTHING },
+  ...{ readsLease: false, nestsRef: false, isStrict: false },
 };
 
 const PROFILES: readonly Profile10[] = [
   STANDARD,
   {
     ...{ ...STANDARD, name: "rust", mode: "durable", failsRefused: true, numbers: true, needsData: true },
-    unread: new Set(["job.checkpoint", "agent.handoff"]),
+    ...{ readsLease: true, nestsRef: true, isStrict: true },
+    unread: new Set([
+      ...["job.checkpoint", "agent.handoff", "human.input.request", "human.choice.request", "human.input.response"],
+      ...["human.choice.response", "human.input.cancelled"],
+    ]),
   },
   { ...STANDARD, name: "ruby", firstSequence: 1, fetchesRef: true },
   {

@@ -48,8 +48,8 @@ export class Spelling10 {
     return parts.map((part, index) => {
       const { type, streamId, priority } = part;
       const { payload, bytes } = hasSidecars ? beside(part) : { payload: part.payload, bytes: undefined };
-      const correlationId = part.correlationId ?? (part.isAnswer ? voice.commandId : undefined);
-      const causationId = part.causationId ?? voice.commandId;
+      const correlationId = this.#known(part.correlationId ?? (part.isAnswer ? voice.commandId : undefined));
+      const causationId = this.#known(part.causationId ?? voice.commandId);
       const envelope = {
         arcp: this.#arcp,
         id: part.id ?? this.ids.of(entry.ts, { seq, index }),
@@ -65,6 +65,11 @@ export class Spelling10 {
       };
       return { index, part, text: JSON.stringify(envelope), bytes };
     });
+  }
+
+  /** The id of a message that another client has sent, unless this one cannot read it. */
+  #known(id: string | undefined): string | undefined {
+    return this.profile.isStrict && id?.startsWith("msg_") !== true ? undefined : id;
   }
 
   /** A job is one span, whose id follows from its own. */

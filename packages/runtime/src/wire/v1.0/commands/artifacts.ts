@@ -15,7 +15,8 @@ export const artifactPut: Command<"artifact.put"> = async (message, caller, repl
     ...{ principal: caller.principal, sessionId: caller.session.id, artifactId: artifact_id, mediaType: media_type },
     ...{ data: bytes, size, sha256: sha256?.replace(/^sha256:/, ""), ttlSeconds: ttl_seconds },
   });
-  reply(() => void caller.outbox.reply(message, "artifact.ref", ref));
+  const payload = caller.profile.nestsRef ? { ...ref, artifact: ref } : ref;
+  reply(() => void caller.outbox.reply(message, "artifact.ref", payload));
 };
 
 /** A content is answered with `artifact.put`: no other message fits (PROTOCOL.md, Artifacts). */

@@ -1,5 +1,5 @@
 /** Work and its end: `tool.invoke`, `workflow.start`, `cancel` (RFC §6.3, §10.4). */
-import { ARCPError, type JobId, type Lease, parseTrace, type TraceContext } from "@arcp/core";
+import { ARCPError, type JobId, type JsonObject, type Lease, parseTrace, type TraceContext } from "@arcp/core";
 import { type AnyMessage10, CanonicalError, codeOf10 } from "@arcp/core/v1.0";
 import type { Acceptance } from "../../../engine/session.ts";
 import { acceptedPart } from "../entry-parts.ts";
@@ -44,14 +44,13 @@ function traceOf({ trace_id, span_id = "" }: Pick<AnyMessage10, "trace_id" | "sp
 /** If the same work was asked for before, it answers this command too, and its acceptance is told anew (RFC §6.4). */
 export function tellRepeated(
   message: { readonly id: string; readonly trace_id?: unknown },
-  { engine, outbox, outlet }: Caller,
+  { engine, outbox, outlet, profile }: Caller,
   { jobId, payload, isRepeated }: Acceptance,
   mode: "tool" | "durable",
 ): void {
   if (!isRepeated) return;
   outlet.answer(jobId, message.id, mode);
-  const { agent } = JSON.parse(payload) as { readonly agent: string };
-  const accepted = acceptedPart(jobId, engine.clock.now(), agent).payload;
+  const accepted = acceptedPart(jobId, engine.clock.now(), JSON.parse(payload) as JsonObject, profile).payload;
   outbox.reply(message, "job.accepted", accepted, { job_id: jobId });
 }
 

@@ -77,8 +77,6 @@ export const close: Command<"session.close"> = (message, caller, reply) => {
       }
     }
     session.persistAck();
-    // Rust's client waits for it.
-    if (caller.profile.name === "rust") caller.outbox.reply(message, "session.closed", {});
     caller.leave("closed");
   });
 };
@@ -99,6 +97,11 @@ const STATUS: Readonly<Record<JobState10, JobStatus>> = {
   ...{ completed: "success", failed: "error", cancelled: "cancelled" },
 };
 
+const WORD: Readonly<Record<JobStatus, JobState10>> = {
+  ...{ pending: "accepted", running: "running", success: "completed", error: "failed", cancelled: "cancelled" },
+  timed_out: "failed",
+};
+
 export const listJobs: Command<"session.list_jobs"> = async (message, caller, reply) => {
   const { filter, limit, cursor } = message.payload;
   const { jobs, nextCursor } = await caller.engine.observation.list(caller.session, {
@@ -106,7 +109,13 @@ export const listJobs: Command<"session.list_jobs"> = async (message, caller, re
     ...{ createdAfter: filter?.created_after, createdBefore: filter?.created_before },
   });
   const listed = jobs.map((job) => ({
-    ...{ job_id: job.jobId, agent: job.agentRef, status: job.status, lease: job.lease, parent_job_id: job.parentJobId },
+    ...{
+      job_id: job.jobId,
+      agent: job.agentRef,
+      status: WORD[job.status],
+      lease: job.lease,
+      parent_job_id: job.parentJobId,
+    },
     ...{ created_at: job.createdAt, trace_id: job.traceId, last_event_seq: job.lastEventSeq },
   }));
   const payload = { request_id: message.id, jobs: listed, next_cursor: nextCursor };
@@ -119,7 +128,7 @@ export const jobSubscribe: Command<"job.subscribe"> = async (message, caller, re
   await caller.engine.observation.subscribe(caller.session, request, (subscribed) =>
     reply(() => {
       const payload = {
-        ...{ job_id, current_status: subscribed.status, agent: subscribed.agentRef, lease: subscribed.lease },
+        ...{ job_id, current_status: WORD[subscribed.status], agent: subscribed.agentRef, lease: subscribed.lease },
         ...{
           subscribed_from: subscribed.subscribedFrom,
           replayed: subscribed.isReplayed,

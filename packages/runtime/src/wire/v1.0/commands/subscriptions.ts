@@ -15,5 +15,8 @@ export const subscribe: Command<"subscribe"> = async (message, caller, reply) =>
 export const unsubscribe: Command<"unsubscribe"> = (message, caller, reply) => {
   const named = { subscription_id: message.subscription_id };
   caller.subscriptions.unsubscribe(message.subscription_id);
-  reply(() => void caller.outbox.reply(message, "subscribe.closed", { ...named, reason: "unsubscribed" }, named));
+  reply(
+    () =>
+      void caller.outbox.reply(message, "subscribe.closed", { ...named, code: "OK", reason: "unsubscribed" }, named),
+  );
 };
