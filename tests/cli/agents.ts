@@ -92,3 +92,40 @@ export default async (input, ctx) => {
   return result;
 };
 `;
+
+/** Asks for what \`input.ask\` says, and returns what it was told, or why it was not. */
+export const ASKER = `
+const QUESTIONS = {
+  input: (ctx) => ctx.requestHumanInput({
+    prompt: "Which branch?",
+    responseSchema: { type: "object", properties: { name: { type: "string" } }, required: ["name"] },
+  }),
+  choice: (ctx) => ctx.requestHumanChoice({
+    prompt: "It failed. What now?",
+    options: [{ id: "retry", label: "Try again" }, { id: "stop", label: "Leave it" }],
+  }),
+  permission: async (ctx) => {
+    const { permission, resource, operation, expiresAt } = await ctx.requestPermission({
+      permission: "email.send", resource: "alice@example.com", operation: "send", reason: "to tell her",
+    });
+    return { permission, resource, operation, expiresAt };
+  },
+  hostile: (ctx) => ctx.requestHumanInput({ prompt: "\\u001b[2J\\u202eyes\\nsecond line" }),
+};
+export default async (input, ctx) => {
+  try {
+    return await QUESTIONS[input.ask](ctx);
+  } catch (error) {
+    return { refused: error.code, details: error.details };
+  }
+};
+`;
+
+/** Streams more than anybody would keep in memory for a reader who is not there. */
+export const LONG = `
+export default async (input, ctx) => {
+  const stream = ctx.streamResult({});
+  for (let piece = 0; piece < 40; piece += 1) await stream.write("x".repeat(100_000), { encoding: "utf8" });
+  await stream.finalize();
+};
+`;

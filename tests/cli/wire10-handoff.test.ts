@@ -61,7 +61,7 @@ const ofType = (lines: readonly JsonLine[], wanted: string): JsonLine => {
 
 describe("a job that an agent hands over to another runtime", () => {
   it("goes on there under the same trace, and ends here with where it went", async () => {
-    covers("V10-14-03", "V10-14-04", "V10-14-05", "V10-8.3-02");
+    covers("V10-14-04", "V10-14-05", "V10-8.3-02");
     await using world = await twoRuntimes();
     const { code, lines, stderr } = await world.leave("taker");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });

@@ -92,7 +92,6 @@ describe("Ruby's", () => {
   });
 
   it("event log is followed, and read from a message on", async () => {
-    covers("V10-19-03", "V10-19-04");
     await using workspace = await Workspace.create();
     await mkdir(workspace.path("path/to"), { recursive: true });
     const runtime = await workspace.serve(["--db", "path/to/event-log.sqlite"]);
@@ -120,7 +119,7 @@ describe("F#'s", () => {
   });
 
   it("runtime takes any token; what it does is seen live and later", async () => {
-    covers("V10-13.1-02", "V10-13.3-03");
+    covers("V10-13.3-03");
     await using workspace = await Workspace.create();
     const port = { "7878": await portOr(7878) };
     const runtime = workspace.start([...words(F_SHARP.serve, port), "--db", "events.db"]);

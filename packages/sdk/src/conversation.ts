@@ -25,6 +25,12 @@ export interface Received {
   readonly frame: JsonObject;
 }
 
+/** What answers a message: as it is understood, and as it came. */
+export interface Answer {
+  readonly message: RuntimeMessage10;
+  readonly frame: JsonObject;
+}
+
 /** What to say. When, and in which session, is filled in. */
 export type Said = Omit<EnvelopeParts10, "timestamp" | "session_id"> & { readonly id: string };
 
@@ -112,7 +118,7 @@ export class Conversation implements AsyncDisposable {
     message: Said,
     signal: AbortSignal,
     { maySayNothing = false }: { readonly maySayNothing?: boolean } = {},
-  ): Promise<RuntimeMessage10 | undefined> {
+  ): Promise<Answer | undefined> {
     this.say(message);
     // Messages are answered in order.
     const fence = { id: newMessageId(), type: "ping", payload: {} };
@@ -122,7 +128,7 @@ export class Conversation implements AsyncDisposable {
       if (!isAbout(frame, message.id)) continue;
       const answer = decodeRuntimeMessage10(frame, { allowMissingTimestamp: true });
       if (answer.type === "nack" || answer.type === "job.failed") throw errorFromV10(answer.payload);
-      return answer;
+      return { message: answer, frame };
     }
     throw signal.reason;
   }

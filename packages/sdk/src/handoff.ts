@@ -70,10 +70,10 @@ async function handOver(
     },
     signal,
   );
-  if (answer?.type !== "job.accepted") {
-    throw new InvalidRequestError(`the runtime answered a handoff with ${answer?.type}`);
+  if (answer?.message.type !== "job.accepted") {
+    throw new InvalidRequestError(`the runtime answered a handoff with ${answer?.message.type}`);
   }
-  return { runtime: { kind, version, fingerprint }, jobId: answer.job_id, sessionId };
+  return { runtime: { kind, version, fingerprint }, jobId: answer.message.job_id, sessionId };
 }
 
 /** What is to be done there, as a client would ask for it. */

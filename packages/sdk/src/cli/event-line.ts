@@ -83,9 +83,60 @@ function lineOf(event: JobEvent): Line {
       };
     }
     case "vendor":
-      return { label: "event", style: "gray", text: event.name, details: event.body };
+      return (
+        ownLine(event.name, event.body) ?? { label: "event", style: "gray", text: event.name, details: event.body }
+      );
   }
 }
+
+const OWN = "x-vendor.arcp.";
+
+/** What jobs tell beyond wire 1.1; `undefined` for other vendors' events. */
+function ownLine(name: string, body: unknown): Line | undefined {
+  if (!name.startsWith(OWN) || typeof body !== "object" || body === null) return undefined;
+  const facts = body as Readonly<Record<string, unknown>>;
+  const text = (...members: readonly string[]): string =>
+    members.flatMap((member) => textOf(facts[member]) ?? []).join(" ");
+  switch (name.slice(OWN.length)) {
+    case "accepted":
+      return { label: "accepted", style: "cyan", text: text("command", "agent") };
+    case "started":
+      return { label: "started", style: "cyan", text: "" };
+    case "question":
+      return { label: "asks", style: "yellow", text: questionText(facts, text) };
+    case "answer":
+      return { label: "answer", style: "yellow", text: text("outcome", "responded_by", "message") };
+    case "stream.open":
+      return { label: "stream", style: "blue", text: `${text("stream_id")} opens: ${text("content_type", "kind")}` };
+    case "stream.chunk":
+      return { label: "stream", style: "blue", text: `${text("stream_id")}: ${text("data", "content")}` };
+    case "stream.close":
+      return { label: "stream", style: "blue", text: `${text("stream_id")} ends` };
+    case "lease":
+      return { label: text("event") || "lease", style: "green", text: text("permission", "operation", "resource") };
+    case "checkpoint":
+      return { label: "saved", style: "blue", text: text("checkpoint_id", "label") };
+    case "span":
+      return { label: "span", style: "gray", text: text("name", "status") };
+    case "state":
+      return { label: "state", style: "gray", text: text("state", "reason") };
+    default:
+      return undefined;
+  }
+}
+
+const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : JSON.stringify(value));
+
+function questionText(facts: Readonly<Record<string, unknown>>, text: (...members: string[]) => string): string {
+  const asked =
+    facts["question"] === "permission" ? text("permission", "operation", "resource", "reason") : text("prompt");
+  const options = Array.isArray(facts["options"]) ? facts["options"] : [];
+  const shown = options.map((option) => `  ${(option as { readonly id?: unknown } | null)?.id}`);
+  return [asked, ...shown, answerWith(text("id"))].join("\n");
+}
+
+/** How a question is answered. An id that could mean something to a shell is not one to paste. */
+export const answerWith = (id: string): string => (/^[\w-]{1,64}$/.test(id) ? `answer with: arcp respond ${id}` : "");
 
 export function metricText({ name, value, unit }: { name: string; value: number; unit?: string | undefined }): string {
   return `${name} ${amount(value)}${unit === undefined ? "" : ` ${unit}`}`;

@@ -1,6 +1,6 @@
 /** How a command that cannot do its work says so: one line, and never a stack unless it is asked for. */
 import { ARCPError, TransportError } from "@arcp/core";
-import { CanonicalError } from "@arcp/core/v1.0";
+import { codeOf10 } from "@arcp/core/v1.0";
 import { CommanderError } from "commander";
 import { escapeLine } from "./escape.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
@@ -13,16 +13,27 @@ export function reportFailure(thrown: unknown): ExitCode {
   return thrown instanceof UsageError ? EXIT.usage : EXIT.failure;
 }
 
-function describe(thrown: unknown): string {
-  if (!(thrown instanceof Error)) return String(thrown);
-  const hint = hintFor(thrown);
-  // A connection that could not be made is no answer of the runtime: there is no code to look up.
-  const code = thrown instanceof ARCPError && !(thrown instanceof TransportError) ? `${codeOf(thrown)}: ` : "";
-  return `${code}${thrown.message}${hint === undefined ? "" : ` (${hint})`}`;
+/** What went wrong over wire 1.0, which has codes of its own. */
+export class Refusal10 extends Error {
+  readonly code: string;
+  override readonly cause: ARCPError;
+
+  constructor(error: ARCPError) {
+    super(error.message);
+    this.code = codeOf10(error);
+    this.cause = error;
+  }
 }
 
-/** The code that the runtime gave: an error of wire 1.0 may have one of its own. */
-const codeOf = (error: ARCPError): string => (error instanceof CanonicalError ? error.canonicalCode : error.code);
+function describe(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const error = thrown instanceof Refusal10 ? thrown.cause : thrown;
+  const hint = hintFor(error);
+  // A connection that could not be made is no answer of the runtime: there is no code to look up.
+  const hasCode = error instanceof ARCPError && !(error instanceof TransportError);
+  const code = hasCode ? `${thrown instanceof Refusal10 ? thrown.code : error.code}: ` : "";
+  return `${code}${thrown.message}${hint === undefined ? "" : ` (${hint})`}`;
+}
 
 /** What to do about the failures that people meet first. */
 function hintFor(error: Error): string | undefined {

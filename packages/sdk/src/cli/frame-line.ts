@@ -3,7 +3,16 @@ import type { ErrorCode, JsonObject } from "@arcp/core";
 import { decodeRuntimeMessage10, type RuntimeMessage10 } from "@arcp/core/v1.0";
 import { remedyFor } from "./denial.ts";
 import { escapeLine } from "./escape.ts";
-import { bytes, LEVEL_STYLES, type Line, layOut, metricText, progressText, type Styler } from "./event-line.ts";
+import {
+  answerWith,
+  bytes,
+  LEVEL_STYLES,
+  type Line,
+  layOut,
+  metricText,
+  progressText,
+  type Styler,
+} from "./event-line.ts";
 
 /** The message laid out, as its sender wrote it where it makes no sense. */
 export function frameLine(frame: JsonObject, terminal: Styler): string {
@@ -179,6 +188,3 @@ function leaseText({ lease_id, expires_at, ...scope }: JsonObject): string {
 }
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
-
-/** How a question is answered. An id that could mean something to a shell is not one to paste. */
-const answerWith = (id: string): string => (/^[\w-]{1,64}$/.test(id) ? `answer with: arcp respond ${id}` : "");

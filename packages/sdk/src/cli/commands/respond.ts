@@ -73,7 +73,7 @@ async function answer(id: string, said: Said, options: Options, signal: AbortSig
   await using conversation = await Conversation.open(options.url, { ...(await credentialsFor(options)), signal });
   const question = await find(conversation.client, id);
   const ack = await conversation.ask(messageOf(question, said), signal, { maySayNothing: true });
-  const status = (ack?.payload as { readonly status?: unknown } | undefined)?.status;
+  const status = (ack?.frame["payload"] as { readonly status?: unknown } | undefined)?.status;
   return report(id, typeof status === "string" ? status : "applied", options);
 }
 

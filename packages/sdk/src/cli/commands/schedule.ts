@@ -1,5 +1,5 @@
 import { ARCPToolClient } from "@arcp/client";
-import { newMessageId } from "@arcp/core";
+import { type JsonObject, newMessageId } from "@arcp/core";
 import { storedSchedules } from "@arcp/runtime";
 import type { Command } from "commander";
 import { Conversation } from "../../conversation.ts";
@@ -81,16 +81,22 @@ async function schedule(tool: string, options: Options, signal: AbortSignal): Pr
   const job = { type: "tool.invoke", payload: { tool, arguments: args } };
   const message = { id: newMessageId(), type: "job.schedule", payload: { job, when } };
   const answer = await conversation.ask(message, signal);
-  if (answer?.type !== "job.accepted") throw new Error(`the runtime answered with ${answer?.type}`);
-  const { schedule: facts } = answer.payload as { readonly schedule?: { readonly next_at?: unknown } };
-  const next = typeof facts?.next_at === "string" ? facts.next_at : undefined;
+  if (answer?.message.type !== "job.accepted") throw new Error(`the runtime answered with ${answer?.message.type}`);
+  const { job_id: id } = answer.message;
+  const next = nextIn(answer.frame);
   if (options.json ?? !process.stdout.isTTY) {
-    await printJson(process.stdout, { type: "schedule", id: answer.job_id, next_at: next, when });
+    await printJson(process.stdout, { type: "schedule", id, next_at: next, when });
   } else {
     const first = next === undefined ? "" : `, next at ${next}`;
-    process.stdout.write(`${escapeLine(`${answer.job_id}${first}`)}\n`);
+    process.stdout.write(`${escapeLine(`${id}${first}`)}\n`);
   }
   return EXIT.success;
+}
+
+/** When it runs first, where the runtime says so. */
+function nextIn({ payload }: JsonObject): string | undefined {
+  const next = ((payload as JsonObject)["schedule"] as JsonObject | undefined)?.["next_at"];
+  return typeof next === "string" ? next : undefined;
 }
 
 function whenOf({ at, after, every }: Options): object {
