@@ -10,8 +10,18 @@ export interface Target {
   readonly token: string;
 }
 
+/** One side cannot do what the flow is about, and does not claim to. */
+export class NotOffered extends Error {}
+
+/** A flow as the runner goes through it, over whichever wire. */
+export interface Route {
+  readonly name: string;
+  /** Throws what is wrong, or {@link NotOffered}. What it opens goes to `stack`. */
+  readonly go: (target: Target, stack: AsyncDisposableStack) => Promise<void>;
+}
+
 /** Connections to one target. The flow's end closes what is left. */
-export class Visit implements AsyncDisposable {
+class Visit implements AsyncDisposable {
   readonly #target: Target;
   readonly #transports: Transport[] = [];
   readonly #clients: ARCPClient[] = [];
@@ -63,7 +73,7 @@ export class Visit implements AsyncDisposable {
   }
 }
 
-export interface Flow {
+interface Flow {
   readonly name: string;
   readonly what: string;
   /** Goes through it with this repository's client. Throws what is wrong. */
@@ -90,7 +100,7 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
   throw new Error("nothing was refused");
 }
 
-export const FLOWS: readonly Flow[] = [
+const FLOWS: readonly Flow[] = [
   {
     name: "connect",
     what: "a session opens and names the runtime's agents",
@@ -277,3 +287,8 @@ export const FLOWS: readonly Flow[] = [
     },
   },
 ];
+
+export const ROUTES: readonly Route[] = FLOWS.map(({ name, run }) => ({
+  name,
+  go: (target, stack) => run(stack.use(new Visit(target))),
+}));

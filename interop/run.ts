@@ -8,8 +8,8 @@ import { createInterface } from "node:readline";
 import { StaticBearerVerifier, silentLogger, startWebSocketServer } from "@arcp/core";
 import { ARCPServer } from "@arcp/runtime";
 import { registerAgents } from "./agents.ts";
-import { FLOWS, Visit } from "./flows.ts";
-import { type Command, type Ready, SDKS } from "./sdks.ts";
+import { NotOffered, type Route } from "./flows.ts";
+import { type Command, type Ready, SDKS, type Sdk } from "./sdks.ts";
 
 interface Outcome {
   readonly outcome: "pass" | "fail" | "not offered" | "not run";
@@ -85,18 +85,19 @@ async function firstUrl(child: ChildProcess): Promise<string> {
   throw new Error("the server ended before it listened");
 }
 
-async function runOurClient(sdk: Ready): Promise<Column> {
+async function runOurClient(sdk: Ready, routes: readonly Route[]): Promise<Column> {
   const child = start(sdk.server(TOKEN));
   const column: Record<string, Outcome> = {};
   try {
     const url = await withTimeout(firstUrl(child), START_TIMEOUT_MS, "their server");
-    for (const flow of FLOWS) {
-      await using visit = new Visit({ url, token: TOKEN });
+    for (const { name, go } of routes) {
+      await using stack = new AsyncDisposableStack();
       try {
-        await withTimeout(flow.run(visit), FLOW_TIMEOUT_MS, "the flow");
-        column[flow.name] = { outcome: "pass" };
+        await withTimeout(go({ url, token: TOKEN }, stack), FLOW_TIMEOUT_MS, "the flow");
+        column[name] = { outcome: "pass" };
       } catch (thrown) {
-        column[flow.name] = { outcome: "fail", reason: (thrown as Error).message.split("\n").slice(0, 6).join(" ") };
+        const reason = (thrown as Error).message.split("\n").slice(0, 6).join(" ");
+        column[name] = { outcome: thrown instanceof NotOffered ? "not offered" : "fail", reason };
       }
     }
   } catch (thrown) {
@@ -111,10 +112,10 @@ async function runOurClient(sdk: Ready): Promise<Column> {
 const NOT_RUN: Outcome = { outcome: "not run" };
 const cell = (column: Column, flow: string): string => (column[flow] ?? NOT_RUN).outcome;
 
-function print(title: string, version: string, { theirClient, ourClient }: Matrix): void {
+function print({ title, routes }: Sdk, version: string, { theirClient, ourClient }: Matrix): void {
   console.log(`\n${title} (${version})\n`);
   console.log(`| Flow | ${title} client, this runtime | This client, ${title} runtime |\n|---|---|---|`);
-  for (const { name } of FLOWS) console.log(`| ${name} | ${cell(theirClient, name)} | ${cell(ourClient, name)} |`);
+  for (const { name } of routes) console.log(`| ${name} | ${cell(theirClient, name)} | ${cell(ourClient, name)} |`);
   for (const [side, column] of [
     [`${title} client`, theirClient],
     [`${title} runtime`, ourClient],
@@ -151,8 +152,11 @@ async function main(): Promise<void> {
       console.log(`\n${sdk.title}: skipped. ${ready.skipped}`);
       continue;
     }
-    const matrix: Matrix = { theirClient: await runTheirClient(ready), ourClient: await runOurClient(ready) };
-    print(sdk.title, ready.version, matrix);
+    const matrix: Matrix = {
+      theirClient: await runTheirClient(ready),
+      ourClient: await runOurClient(ready, sdk.routes),
+    };
+    print(sdk, ready.version, matrix);
     failures.push(...regressions(expected[name] ?? {}, matrix).map((failure) => `${sdk.title}: ${failure}`));
     expected[name] = matrix;
   }

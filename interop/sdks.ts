@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { ROUTES, type Route } from "./flows.ts";
+import { ROUTES_10 } from "./flows-10.ts";
 
 const run = promisify(execFile);
 const INSTALL_TIMEOUT_MS = 240_000;
@@ -15,6 +17,8 @@ export type Command = readonly [program: string, ...parameters: string[]];
 
 export interface Sdk {
   readonly title: string;
+  /** Over the wire that the SDK speaks. */
+  readonly routes: readonly Route[];
   /** Installs it. Resolves with how to start it, or with the reason why it is left out. */
   readonly prepare: () => Promise<Ready | { readonly skipped: string }>;
 }
@@ -126,8 +130,8 @@ async function prepareTypescript(): Promise<{ readonly skipped: string }> {
 }
 
 export const SDKS: Readonly<Record<string, Sdk>> = {
-  python: { title: "Python", prepare: preparePython },
-  go: { title: "Go", prepare: prepareGo },
-  rust: { title: "Rust", prepare: prepareRust },
-  typescript: { title: "TypeScript", prepare: prepareTypescript },
+  python: { title: "Python", routes: ROUTES, prepare: preparePython },
+  go: { title: "Go", routes: ROUTES, prepare: prepareGo },
+  rust: { title: "Rust", routes: ROUTES_10, prepare: prepareRust },
+  typescript: { title: "TypeScript", routes: ROUTES, prepare: prepareTypescript },
 };
