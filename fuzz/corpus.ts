@@ -12,10 +12,25 @@ export const PLACEHOLDERS = {
   token: "@token@",
   /** The highest number that the connection was sent; the quotes go with it. */
   seq: "@seq@",
+  /** Of wire 1.0: the last of each that the connection was told of. */
+  message: "@message@",
+  stream: "@stream@",
+  subscription: "@subscription@",
+  artifact: "@artifact@",
+  lease: "@lease@",
+  checkpoint: "@checkpoint@",
+  question: "@question@",
   /** The same of a session that belongs to somebody else. */
   foreignSession: "@foreign-session@",
   foreignJob: "@foreign-job@",
   foreignToken: "@foreign-token@",
+  foreignMessage: "@foreign-message@",
+  foreignStream: "@foreign-stream@",
+  foreignSubscription: "@foreign-subscription@",
+  foreignArtifact: "@foreign-artifact@",
+  foreignLease: "@foreign-lease@",
+  foreignCheckpoint: "@foreign-checkpoint@",
+  foreignQuestion: "@foreign-question@",
 } as const;
 
 const { id, session, job, token, foreignSession, foreignJob, foreignToken } = PLACEHOLDERS;

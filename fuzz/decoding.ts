@@ -7,7 +7,9 @@ import {
   InvalidRequestError,
   RUNTIME_FRAME_LIMITS,
 } from "@arcp/core";
+import { CanonicalError, decodeAnyMessage10, decodeClientMessage10, decodeRuntimeMessage10 } from "@arcp/core/v1.0";
 import { ALL_FRAMES, OTHER_FRAMES } from "./corpus.ts";
+import { ALL_FRAMES_10 } from "./corpus-10.ts";
 import { minimiseText } from "./minimise.ts";
 import { mutate } from "./mutation.ts";
 import { Random, seedOf } from "./random.ts";
@@ -19,7 +21,7 @@ const TRIES = 5;
 const MAX_ERROR_CHARS = 2_048;
 /** Frames between two looks at the clock. */
 const PART = 200;
-const FRAMES = [...ALL_FRAMES, ...OTHER_FRAMES];
+const FRAMES = [...ALL_FRAMES, ...OTHER_FRAMES, ...ALL_FRAMES_10];
 
 /** Decodes mutants until `isOver`. Failures are reduced to what is needed for them. */
 export async function fuzzDecoding(seed: number, isOver: () => boolean): Promise<Figures> {
@@ -27,6 +29,7 @@ export async function fuzzDecoding(seed: number, isOver: () => boolean): Promise
   let frames = 0;
   let slowestMs = 0;
   for (const text of ALL_FRAMES) decodeClientMessage(decodeFrame(text, CLIENT_FRAME_LIMITS));
+  for (const text of ALL_FRAMES_10) decodeAnyMessage10(decodeFrame(text, CLIENT_FRAME_LIMITS));
   for (let part = 0; !isOver() && failures.length === 0; part += 1) {
     const partSeed = seedOf(seed, part);
     const random = new Random(partSeed);
@@ -71,17 +74,22 @@ interface Decoded {
   /** By a runtime, from a client. */
   readonly isTaken: boolean;
   readonly problem: string | undefined;
-  /** The longer of both directions. */
+  /** The longest of both directions and both wires. */
   readonly elapsedMs: number;
 }
 
 function decoded(text: string): Decoded {
-  const byClient = attempt(() => decodeRuntimeMessage(decodeFrame(text, RUNTIME_FRAME_LIMITS)));
-  const byRuntime = attempt(() => decodeClientMessage(decodeFrame(text, CLIENT_FRAME_LIMITS)));
+  const toRuntime = [decodeClientMessage, decodeClientMessage10].map((decode) =>
+    attempt(() => decode(decodeFrame(text, CLIENT_FRAME_LIMITS))),
+  );
+  const toClient = [decodeRuntimeMessage, decodeRuntimeMessage10].map((decode) =>
+    attempt(() => decode(decodeFrame(text, RUNTIME_FRAME_LIMITS))),
+  );
+  const attempts = [...toRuntime, ...toClient];
   return {
-    isTaken: byRuntime.isTaken,
-    problem: byRuntime.problem ?? byClient.problem,
-    elapsedMs: Math.max(byClient.elapsedMs, byRuntime.elapsedMs),
+    isTaken: toRuntime.some(({ isTaken }) => isTaken),
+    problem: attempts.find(({ problem }) => problem !== undefined)?.problem,
+    elapsedMs: Math.max(...attempts.map(({ elapsedMs }) => elapsedMs)),
   };
 }
 
@@ -98,7 +106,7 @@ function attempt(decode: () => unknown): Decoded {
 }
 
 function problemOf(thrown: unknown): string | undefined {
-  if (!(thrown instanceof InvalidRequestError)) return `threw ${String(thrown)}`;
+  if (!(thrown instanceof InvalidRequestError || thrown instanceof CanonicalError)) return `threw ${String(thrown)}`;
   const isLong = JSON.stringify(thrown.toWire()).length > MAX_ERROR_CHARS;
   return isLong ? "repeated too much in its refusal" : undefined;
 }

@@ -1,21 +1,18 @@
 /**
- * Target 2: a real server, hostile peers over memory transports, and one peer that behaves. Whatever the hostile ones
- * say, every reply is a valid envelope, numbers have no gap, nobody sees or stops what is not theirs, nothing breaks
- * inside, and the peer that behaves is served.
+ * Target 2: a real server, hostile peers of both wires over memory transports, and one of each wire that behaves.
+ * Whatever the hostile ones say, every reply is a valid envelope, numbers have no gap, nobody sees or stops what is not
+ * theirs, nothing breaks inside, and the peers that behave are served.
  */
-import {
-  createLogger,
-  decodeFrame,
-  decodeRuntimeMessage,
-  type MemoryTransport,
-  pairMemoryTransports,
-  RUNTIME_FRAME_LIMITS,
-  StaticBearerVerifier,
-} from "@arcp/core";
-import { ARCPServer, type JobContext } from "@arcp/runtime";
-import { hello, OPENING_FRAMES, OTHER_FRAMES, PLACEHOLDERS, SESSION_FRAMES } from "./corpus.ts";
+import { createLogger, pairMemoryTransports, StaticBearerVerifier } from "@arcp/core";
+import { ARCPServer } from "@arcp/runtime";
+import { registerAgents, registerCanary10, registerCanary11 } from "./agents.ts";
+import { OPENING_FRAMES, OTHER_FRAMES, PLACEHOLDERS, SESSION_FRAMES } from "./corpus.ts";
+import { OPENING_FRAMES_10, SESSION_FRAMES_10 } from "./corpus-10.ts";
 import { minimiseList } from "./minimise.ts";
 import { mutate } from "./mutation.ts";
+import { CANARY, type Peer, SECRET, type Wire } from "./peer.ts";
+import { Peer10 } from "./peer-10.ts";
+import { Peer11 } from "./peer-11.ts";
 import { Random, seedOf } from "./random.ts";
 import type { Failure, Figures } from "./report.ts";
 
@@ -23,17 +20,27 @@ import type { Failure, Figures } from "./report.ts";
 export type Step =
   | { readonly act: "open"; readonly peer: number; readonly text: string }
   | { readonly act: "say"; readonly peer: number; readonly text: string }
+  | { readonly act: "say binary"; readonly peer: number; readonly bytes: readonly number[] }
   | { readonly act: "cut"; readonly peer: number }
   | { readonly act: "stop reading"; readonly peer: number }
   | { readonly act: "read"; readonly peer: number }
   | { readonly act: "wait"; readonly turns: number };
 
-/** The principals of the hostile peers. */
-const PEERS = ["mallory", "mallory", "bob", "alice"];
-const STEPS = 150;
-const FRAMES = [...SESSION_FRAMES, ...OTHER_FRAMES];
-const SECRET = "canary-secret";
+/** The hostile peers. */
+const PEERS = [
+  { wire: "1.1", principal: "mallory" },
+  { wire: "1.0", principal: "mallory" },
+  { wire: "1.1", principal: "bob" },
+  { wire: "1.0", principal: "bob" },
+  { wire: "1.1", principal: "alice" },
+] as const;
+const STEPS = 180;
+const CORPUS = {
+  "1.1": { openings: OPENING_FRAMES, frames: [...SESSION_FRAMES, ...OTHER_FRAMES] },
+  "1.0": { openings: OPENING_FRAMES_10, frames: SESSION_FRAMES_10 },
+};
 const CANARY_EVENTS = 5;
+const TIMESTAMP = "2026-01-01T00:00:00Z";
 /** A part that takes longer hangs. */
 const PART_TIMEOUT_MS = 20_000;
 /** A turn of the event loop that takes longer starves other sessions. */
@@ -64,17 +71,21 @@ const kindOf = (problem: string | undefined): string | undefined => problem?.spl
 
 /** What hostile peers do in one part. In half of the parts they have stolen a resume token. */
 function stepsOf(random: Random): readonly Step[] {
-  const openings = random.oneIn(2) ? OPENING_FRAMES : OPENING_FRAMES.filter((text) => !isTheft(text));
+  const isTokenStolen = random.oneIn(2);
   const steps: Step[] = [];
   while (steps.length < STEPS) {
     const peer = random.below(PEERS.length);
+    const own = (PEERS[peer] as (typeof PEERS)[number]).wire;
+    const { openings: all, frames } = CORPUS[random.oneIn(30) ? (own === "1.1" ? "1.0" : "1.1") : own];
+    const openings = isTokenStolen ? all : all.filter((text) => !isTheft(text));
     const roll = random.below(100);
     if (roll < 3) steps.push({ act: "cut", peer });
     else if (roll < 12) steps.push({ act: "open", peer, text: frameOf(random, openings, 4) });
     else if (roll < 14) steps.push({ act: "stop reading", peer });
     else if (roll < 18) steps.push({ act: "read", peer });
     else if (roll < 28) steps.push({ act: "wait", turns: 1 + random.below(12) });
-    else steps.push({ act: "say", peer, text: frameOf(random, random.oneIn(12) ? openings : FRAMES, 2) });
+    else if (roll < 30) steps.push({ act: "say binary", peer, bytes: bytesOf(random) });
+    else steps.push({ act: "say", peer, text: frameOf(random, random.oneIn(12) ? openings : frames, 2) });
   }
   // Some of what was to be said in order is not.
   for (let n = random.below(8); n > 0; n -= 1) {
@@ -84,6 +95,8 @@ function stepsOf(random: Random): readonly Step[] {
   }
   return steps;
 }
+
+const bytesOf = (random: Random): readonly number[] => Array.from({ length: random.below(6) }, () => random.below(256));
 
 const isTheft = (text: string): boolean => text.includes(PLACEHOLDERS.foreignToken);
 
@@ -126,8 +139,9 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(reso
 class Stage {
   readonly #server: ARCPServer;
   readonly #canaryGate = Promise.withResolvers<void>();
-  readonly #peers = PEERS.map((principal) => new Peer(principal, (problem) => this.report(problem)));
-  readonly #canary = new Peer("oscar", (problem) => this.report(problem));
+  readonly #peers = PEERS.map(({ wire, principal }) => this.#newPeer(wire, principal));
+  readonly #canary11 = new Peer11(CANARY, (problem) => this.report(problem));
+  readonly #canary10 = new Peer10(CANARY, (problem) => this.report(problem));
   #ids = 0;
   frames = 0;
   slowestMs = 0;
@@ -135,45 +149,34 @@ class Stage {
   problem: string | undefined;
 
   constructor(isTokenStolen: boolean) {
+    const principals = [...PEERS.map(({ principal }) => principal), CANARY];
     this.#server = new ARCPServer({
       // Otherwise who has the token has the session.
       requireAuthOnResume: isTokenStolen,
       runtime: { name: "fuzzed", version: "1.0.0" },
       capabilities: { encodings: ["json"], agents: [] },
-      bearer: new StaticBearerVerifier(new Map([...PEERS, "oscar"].map((name) => [name, { principal: name }]))),
+      bearer: new StaticBearerVerifier(new Map(principals.map((name) => [name, { principal: name }]))),
       logger: createLogger((line) => this.report(`logged: ${line}`), "error"),
       caps: { maxConcurrentJobs: 12 },
       backPressureThreshold: 64,
       cancelGraceMs: 50,
     });
-    this.#server.registerAgent("echo", (input) => input);
-    this.#server.registerAgent("fail", (input) => {
-      throw new Error(String(JSON.stringify(input)));
-    });
-    this.#server.registerAgent(
-      "hold",
-      (_input, { signal }) =>
-        new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true })),
-    );
-    this.#server.registerAgent("stream", streamAgent);
-    this.#server.registerAgent("canary", async (_input, context) => {
-      for (let n = 0; n < CANARY_EVENTS; n += 1) await context.log("info", SECRET);
-      await this.#canaryGate.promise;
-      for (let n = 0; n < CANARY_EVENTS; n += 1) await context.log("info", SECRET);
-      return SECRET;
-    });
+    registerAgents(this.#server);
+    registerCanary11(this.#server, SECRET, CANARY_EVENTS, this.#canaryGate.promise);
+    registerCanary10(this.#server, SECRET);
   }
 
   report(problem: string): void {
     this.problem ??= problem;
   }
 
+  #newPeer(wire: Wire, principal: string): Peer {
+    const report = (problem: string): void => this.report(problem);
+    return wire === "1.0" ? new Peer10(principal, report) : new Peer11(principal, report);
+  }
+
   async run(steps: readonly Step[]): Promise<void> {
-    await this.#open(this.#canary, hello("oscar"));
-    this.#canary.say(
-      JSON.stringify({ arcp: "1.1", id: "msg_c", type: "job.submit", payload: { agent: "canary", input: 0 } }),
-    );
-    await this.#until(() => this.#canary.seq === CANARY_EVENTS, "the canary's first events");
+    await this.#startCanaries();
     for (const step of steps) {
       if (this.problem !== undefined) break;
       await this.#take(step);
@@ -181,11 +184,32 @@ class Stage {
     for (const peer of this.#peers) peer.read();
     await this.#wait(20);
     this.#canaryGate.resolve();
-    await this.#until(() => this.#canary.seq === 2 * CANARY_EVENTS + 1, "the end of the canary's job");
-    this.#canary.assertWellServed();
-    for (const peer of [...this.#peers, this.#canary]) peer.cut();
+    this.#canary10.answer();
+    await this.#until(() => this.#canary11.seq === 2 * CANARY_EVENTS + 1, "the end of the canary's job");
+    await this.#until(() => this.#canary10.isServed, "the result of the canary's job on wire 1.0");
+    for (const canary of [this.#canary11, this.#canary10]) canary.assertWellServed();
+    for (const peer of [...this.#peers, this.#canary11, this.#canary10]) peer.cut();
     await this.#server.close();
     if (this.#server.runningJobs !== 0) this.report(`left: ${this.#server.runningJobs} jobs run on after the end`);
+  }
+
+  async #startCanaries(): Promise<void> {
+    const [eleven, ten] = [this.#canary11, this.#canary10];
+    await this.#open(eleven, eleven.greeting);
+    eleven.say(
+      JSON.stringify({ arcp: "1.1", id: "msg_c", type: "job.submit", payload: { agent: "canary", input: 0 } }),
+    );
+    await this.#until(() => eleven.seq === CANARY_EVENTS, "the canary's first events");
+    await this.#open(ten, ten.greeting);
+    for (const [type, payload] of [
+      ["subscribe", { filter: { types: "artifact.ref" } }],
+      ["tool.invoke", { tool: "canary-10", arguments: {} }],
+    ] as const) {
+      const session_id = ten.known.get("session");
+      ten.say(JSON.stringify({ arcp: "1.0", id: `msg_${type}`, type, timestamp: TIMESTAMP, session_id, payload }));
+    }
+    await this.#until(() => ten.known.has("stream") && ten.known.has("question"), "the canary's question");
+    await this.#wait(5);
   }
 
   async #take(step: Step): Promise<void> {
@@ -199,9 +223,10 @@ class Stage {
     else if (step.act === "stop reading") peer.stopReading();
     else if (step.act === "open") await this.#open(peer, step.text);
     else {
-      if (!peer.isOpen) await this.#open(peer, hello(peer.principal));
+      if (!peer.isOpen) await this.#open(peer, peer.greeting);
       this.frames += 1;
-      peer.say(this.#filledIn(step.text, peer));
+      if (step.act === "say") peer.say(this.#filledIn(step.text, peer));
+      else peer.sayBinary(new Uint8Array(step.bytes));
     }
   }
 
@@ -212,23 +237,22 @@ class Stage {
     peer.connect(left);
     this.frames += 1;
     peer.say(filledIn);
-    if (text === hello(peer.principal)) await this.#until(() => peer.isWelcomed, "a welcome");
+    if (text === peer.greeting) await this.#until(() => peer.isAccepted, "a session");
     else await this.#wait(3);
   }
 
   /** `text` with what only this server knows. */
   #filledIn(text: string, peer: Peer): string {
     this.#ids += 1;
-    const other = this.#canary;
+    const [other, another] = this.#ids % 2 === 0 ? [this.#canary11, this.#canary10] : [this.#canary10, this.#canary11];
     return text
       .replaceAll(PLACEHOLDERS.id, `msg_${this.#ids}`)
-      .replaceAll(PLACEHOLDERS.foreignSession, other.sessionId)
-      .replaceAll(PLACEHOLDERS.foreignJob, other.jobId)
-      .replaceAll(PLACEHOLDERS.foreignToken, other.resumeToken)
-      .replaceAll(PLACEHOLDERS.session, peer.sessionId)
-      .replaceAll(PLACEHOLDERS.job, peer.jobId)
-      .replaceAll(PLACEHOLDERS.token, peer.resumeToken)
-      .replaceAll(`"${PLACEHOLDERS.seq}"`, String(peer.seq));
+      .replaceAll(`"${PLACEHOLDERS.seq}"`, String(peer.seq))
+      .replaceAll(/@(foreign-)?([a-z]+)@/g, (whole, isForeign: string | undefined, name: string) =>
+        isForeign === undefined
+          ? (peer.known.get(name) ?? `none_${name}`)
+          : (other.known.get(name) ?? another.known.get(name) ?? whole),
+      );
   }
 
   async #wait(turns: number): Promise<void> {
@@ -247,131 +271,5 @@ class Stage {
       if (performance.now() > endsAt) this.report(`missing: ${what} did not come in ${PATIENCE_MS} ms`);
       await this.#wait(1);
     }
-  }
-}
-
-/** Emits what its input asks for, within reason. */
-async function streamAgent(input: unknown, context: JobContext): Promise<unknown> {
-  const { events, chunks } = (input ?? {}) as { readonly events?: unknown; readonly chunks?: unknown };
-  for (let n = 0; n < countOf(events); n += 1) {
-    if (n % 3 === 0) await context.progress(n, { total: countOf(events) });
-    else await context.log("info", `event ${n}`);
-  }
-  if (countOf(chunks) === 0) return "streamed";
-  const stream = context.streamResult();
-  for (let n = 0; n < countOf(chunks); n += 1) await stream.write(`chunk ${n} `);
-  await stream.finalize();
-  return undefined;
-}
-
-const countOf = (value: unknown): number =>
-  typeof value === "number" && value > 0 ? Math.min(Math.floor(value), 200) : 0;
-
-/** A client that says what it is told to, and looks closely at what it is told back. */
-class Peer {
-  readonly principal: string;
-  readonly #report: (problem: string) => void;
-  #transport: MemoryTransport | undefined;
-  #isOver = false;
-  isWelcomed = false;
-  sessionId = "sess_none";
-  resumeToken = "rt_none";
-  jobId = "job_none";
-  /** The highest number of this connection. */
-  seq = 0;
-  #first: "fresh" | "resumed" | undefined;
-  #errors = 0;
-  #result: unknown;
-
-  constructor(principal: string, report: (problem: string) => void) {
-    this.principal = principal;
-    this.#report = report;
-  }
-
-  get isOpen(): boolean {
-    return this.#transport?.isClosed === false;
-  }
-
-  connect(transport: MemoryTransport): void {
-    this.cut();
-    this.#transport = transport;
-    this.isWelcomed = false;
-    this.#isOver = false;
-    this.#first = undefined;
-    transport.onFrame((text) => {
-      if (this.#transport === transport) this.#take(text);
-    });
-  }
-
-  say(text: string): void {
-    this.#transport?.send(text);
-  }
-
-  cut(): void {
-    this.#transport?.abort("cut");
-  }
-
-  stopReading(): void {
-    this.#transport?.pause();
-  }
-
-  read(): void {
-    this.#transport?.resume();
-  }
-
-  assertWellServed(): void {
-    if (this.#errors > 0) this.#report(`canary: it was sent ${this.#errors} errors`);
-    if (!this.isOpen) this.#report("canary: its connection was closed");
-    if (this.#result !== SECRET) this.#report(`canary: its result is ${JSON.stringify(this.#result)}`);
-  }
-
-  #take(text: string): void {
-    const problem = this.#problemWith(text);
-    if (problem !== undefined) this.#report(`${problem}\n${text.slice(0, 2_000)}`);
-  }
-
-  #problemWith(text: string): string | undefined {
-    if (this.#isOver) return "late: a frame after the session's end";
-    let message: ReturnType<typeof decodeRuntimeMessage>;
-    try {
-      message = decodeRuntimeMessage(decodeFrame(text, RUNTIME_FRAME_LIMITS));
-    } catch (error) {
-      return `reply: not a valid envelope: ${String(error)}`;
-    }
-    if (this.principal !== "oscar" && text.includes(SECRET)) return "leak: of another principal's job";
-    if (message.type === "session.welcome") {
-      if (this.isWelcomed) return "welcome: a second one on one connection";
-      const isResumed = message.session_id === this.sessionId;
-      this.isWelcomed = true;
-      this.#first = isResumed ? "resumed" : "fresh";
-      this.sessionId = message.session_id ?? "";
-      this.resumeToken = message.payload.resume_token ?? "";
-      if (!isResumed) this.seq = 0;
-      return undefined;
-    }
-    if (this.isWelcomed && message.session_id !== this.sessionId) return "session: the id of another session";
-    if (!this.isWelcomed && message.type !== "session.error") return "early: something before the welcome";
-    if (message.type === "session.closed" || message.type === "session.bye") this.#isOver = true;
-    if (message.type === "job.accepted") this.jobId = message.payload.job_id ?? "";
-    if (message.type === "session.error") {
-      this.#errors += 1;
-      if (message.payload.code === "INTERNAL_ERROR" && message.payload.details === undefined) {
-        return "fault: an internal error";
-      }
-    }
-    if (message.type === "job.result") this.#result = message.payload.result;
-    return message.type === "job.event" || message.type === "job.result" || message.type === "job.error"
-      ? this.#problemWithNumber(message.event_seq)
-      : undefined;
-  }
-
-  #problemWithNumber(seq: number | undefined): string | undefined {
-    if (seq === undefined) return "number: none";
-    // After a resume the first number is the one after what was asked for.
-    const isFirst = this.#first === "resumed";
-    this.#first = undefined;
-    if (!isFirst && seq !== this.seq + 1) return `number: ${seq} after ${this.seq}`;
-    this.seq = seq;
-    return undefined;
   }
 }

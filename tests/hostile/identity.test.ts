@@ -1,4 +1,8 @@
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { pairMemoryTransports, StaticBearerVerifier } from "@arcp/core";
+import { sqliteStore } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { startHarness } from "../support/harness.ts";
@@ -172,6 +176,41 @@ describe("resume tokens", () => {
     const claim = { session_id: alice.sessionId, resume_token: alice.resumeToken, last_event_seq: 0 };
     thief.sendText(envelope("session.resume", claim));
     expect((await thief.next()).payload.code).toBe("UNAUTHENTICATED");
+    const again = await harness.raw();
+    expect((await again.resume(alice, 0)).type).toBe("session.welcome");
+  });
+
+  test("a token alone can be refused on wire 1.0", async () => {
+    await using harness = startHarness({ agents: AGENTS, server: { requireAuthOnResume: true } });
+    const alice = await cutSession(harness);
+    const claim = { session_id: alice.sessionId, resume_token: alice.resumeToken, last_event_seq: 0 };
+    const thief = await harness.raw10();
+    thief.send("session.resume", claim);
+    expect((await thief.next("session.rejected")).payload.code).toBe("UNAUTHENTICATED");
+    const mallory = await harness.raw10();
+    mallory.send("session.resume", { ...claim, auth: { scheme: "bearer", token: "mallory" } });
+    expect((await mallory.next("session.rejected")).payload.code).toBe("UNAUTHENTICATED");
+    const again = await harness.raw();
+    expect((await again.resume(alice, 0)).type).toBe("session.welcome");
+  });
+
+  test.each([
+    ["can expire", { expiresAt: Date.now() + 3_600_000 }],
+    ["can be withdrawn", { revalidateAfterMs: 60_000, isRevoked: () => Promise.resolve(false) }],
+  ])("a token alone does not resume what was opened with credentials that %s", async (_name, terms) => {
+    const bearer = new StaticBearerVerifier(new Map([["alice", { principal: "alice", ...terms }]]));
+    const store = join(mkdtempSync(join(tmpdir(), "arcp-")), "runtime.db");
+    const before = startHarness({ agents: AGENTS, server: { bearer, eventLog: sqliteStore({ path: store }) } });
+    const alice = await cutSession(before);
+    await before[Symbol.asyncDispose]();
+    await using harness = startHarness({ agents: AGENTS, server: { bearer, eventLog: sqliteStore({ path: store }) } });
+    const claim = { session_id: alice.sessionId, resume_token: alice.resumeToken, last_event_seq: 0 };
+    const thief = await harness.raw();
+    thief.sendText(envelope("session.resume", claim));
+    expect((await thief.next()).payload.code).toBe("UNAUTHENTICATED");
+    const thief10 = await harness.raw10();
+    thief10.send("session.resume", claim);
+    expect((await thief10.next("session.rejected")).payload.code).toBe("UNAUTHENTICATED");
     const again = await harness.raw();
     expect((await again.resume(alice, 0)).type).toBe("session.welcome");
   });

@@ -38,6 +38,7 @@ import type {
   RuntimeIdentity,
   SessionCaps,
   SessionContext,
+  ThoughtOptions,
 } from "@arcp/runtime";
 import type * as sdk from "@arcp/sdk";
 import { describe, expectTypeOf, test } from "vitest";
@@ -164,7 +165,7 @@ describe("@arcp/runtime", () => {
     expectTypeOf<JobContext["log"]>().toEqualTypeOf<
       (level: string, message: string, attributes?: Record<string, unknown>) => Emitted
     >();
-    expectTypeOf<JobContext["thought"]>().toEqualTypeOf<(text: string) => Emitted>();
+    expectTypeOf<JobContext["thought"]>().toEqualTypeOf<(text: string, options?: ThoughtOptions) => Emitted>();
     expectTypeOf<JobContext["status"]>().toEqualTypeOf<(phase: string, message?: string) => Emitted>();
     expectTypeOf<JobContext["metric"]>().toEqualTypeOf<(metric: MetricPayload) => Emitted>();
     expectTypeOf<JobContext["toolCall"]>().toEqualTypeOf<(body: ToolCallBody) => Emitted>();

@@ -25,6 +25,11 @@ export const toJobId = (value: string): JobId => named(value, "job id") as JobId
 /** Names a string as a session id. The string is not checked beyond being non-empty. */
 export const toSessionId = (value: string): SessionId => named(value, "session id") as SessionId;
 
+const ID = /^[\x21-\x7e]{1,128}$/;
+
+/** Is it what an id may be, whoever made it: 1 to 128 printable ASCII characters? */
+export const isId = (text: string): boolean => ID.test(text);
+
 function named(value: string, what: string): string {
   if (typeof value !== "string" || value.length === 0) throw new TypeError(`a ${what} is a non-empty string`);
   return value;

@@ -155,7 +155,10 @@ export interface ARCPServerOptions {
   readonly grantPolicy?: Partial<GrantPolicy>;
   /** Up to which level of trust people may raise a principal's jobs for a time (RFC §15.6). Default: none. */
   readonly maxElevation?: MaxElevation;
-  /** Refuses `session.resume` without credentials: the token alone is not enough. Default: false. */
+  /**
+   * Refuses `session.resume` without credentials: the token alone is not enough. Default: false, but for sessions that
+   * were opened with credentials that can expire or be withdrawn.
+   */
   readonly requireAuthOnResume?: boolean;
   /** Unacknowledged events after which a job waits for its client. Default: 1000. */
   readonly backPressureThreshold?: number;
@@ -235,6 +238,7 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents
   return {
     schemes: new AuthSchemes(schemeVerifiers(options), { clock: options.clock ?? systemClock, gate }),
     anonymousPrincipal: options.anonymousPrincipal,
+    requireAuthOnResume: options.requireAuthOnResume ?? false,
     runtime: { kind: name, version, fingerprint: options.fingerprint },
     offered: () =>
       capabilitiesOf({

@@ -1,6 +1,6 @@
 /** The envelope that every message travels in (§5.1). */
 import { z } from "zod";
-import { type JobId, type MessageId, newMessageId, type SessionId } from "../ids.ts";
+import { isId, type JobId, type MessageId, newMessageId, type SessionId } from "../ids.ts";
 
 /** The wire version that this implementation speaks by default. */
 export const WIRE_VERSION = "1.1";
@@ -8,9 +8,7 @@ export const WIRE_VERSION = "1.1";
 /** `1`, `1.0`, `1.1` and any later `1.x` are one dialect (PROTOCOL.md, Envelope). */
 export const isDraftVersion = (arcp: string): boolean => /^1(\.\d{1,4})?$/.test(arcp);
 
-/** Printable ASCII: what an id may be made of, whoever made it. */
-const ID = /^[\x21-\x7e]{1,128}$/;
-const id = z.string().regex(ID, "expected 1 to 128 printable ASCII characters");
+const id = z.string().refine(isId, "expected 1 to 128 printable ASCII characters");
 
 export const messageId = id.transform((value) => value as MessageId);
 export const sessionId = id.transform((value) => value as SessionId);

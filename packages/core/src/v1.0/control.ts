@@ -20,7 +20,8 @@ const correlated = <Message extends Reply>(message: Message): Message => ({
   correlation_id: message.correlation_id ?? message.payload.ack_for,
 });
 
-const ackFor = { ack_for: absentOr(messageId) };
+/** A message without a valid id is refused, and told by what it came with instead of one. */
+const ackFor = { ack_for: absentOr(messageId).catch(undefined) };
 
 /** RFC §6.2. */
 export const pong = message10("pong", z.object({ ...ackFor, received_at: openText, nonce: openText })).transform(

@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import {
   type Clock,
   crockford,
+  type Identity,
   InternalError,
   newResumeToken,
   newSessionId,
@@ -23,12 +24,16 @@ export interface ResumeClaim {
   readonly token: string;
   readonly lastEventSeq: number;
   /** Who the client is, if it has shown credentials as well. */
-  readonly principal: string | undefined;
+  readonly identity: Identity | undefined;
 }
 
 const hashOf = (token: string): string => createHash("sha256").update(token).digest("hex");
 const isSameHash = (left: string, right: string): boolean =>
   left.length === right.length && timingSafeEqual(Buffer.from(left), Buffer.from(right));
+
+/** Can the credentials expire, or be withdrawn? */
+const canEnd = ({ expiresAt, revalidateAfterMs }: Identity): boolean =>
+  expiresAt !== undefined || revalidateAfterMs !== undefined;
 
 /** One answer to every claim that does not hold, so that it tells nothing about what exists. */
 const expired = (): ResumeWindowExpiredError =>
@@ -87,10 +92,11 @@ export class SessionRegistry {
 
   /** A new session and its first token, in the open batch. Throws {@link InternalError} beyond the principal's cap. */
   open(
-    principal: string,
+    identity: Identity,
     wire: string,
     features: readonly string[],
   ): { readonly session: Session; readonly resumeToken: string } {
+    const { principal } = identity;
     if ((this.#ofPrincipal.get(principal)?.size ?? 0) >= this.#caps.maxSessions) {
       throw new InternalError("this principal has too many sessions", {
         details: { limit: "maxSessions", max: this.#caps.maxSessions, retry: "after_capacity" },
@@ -100,7 +106,13 @@ export class SessionRegistry {
     const session = new Session(
       {
         ...{ id: newSessionId(), principal, wire, features, tokenHash: hashOf(resumeToken), previousTokenHash: null },
-        ...{ salt: newSalt(), ackedSeq: 0, detachedAt: null, createdAt: this.#clock.now() },
+        ...{
+          mustAuthenticate: canEnd(identity),
+          salt: newSalt(),
+          ackedSeq: 0,
+          detachedAt: null,
+          createdAt: this.#clock.now(),
+        },
       },
       null,
       this.#tools,
@@ -124,7 +136,11 @@ export class SessionRegistry {
     const isCurrent = isSameHash(hash, record.tokenHash);
     const isPrevious = record.previousTokenHash !== null && isSameHash(hash, record.previousTokenHash);
     if (!isCurrent && !isPrevious) throw expired();
-    if (claim.principal !== undefined && claim.principal !== record.principal) {
+    const { identity } = claim;
+    if (identity === undefined && record.mustAuthenticate) {
+      throw new UnauthenticatedError("the session is resumed with credentials");
+    }
+    if (identity !== undefined && identity.principal !== record.principal) {
       throw new UnauthenticatedError("the credentials are not those of the session");
     }
     if (this.#isOver(session)) throw expired();
@@ -133,7 +149,8 @@ export class SessionRegistry {
     this.#claiming.add(session.id);
     this.#claimedAt.set(session.id, this.#clock.monotonic());
     const resumeToken = newResumeToken();
-    session.update({ tokenHash: hashOf(resumeToken), previousTokenHash: hash });
+    const mustAuthenticate = identity === undefined ? record.mustAuthenticate : canEnd(identity);
+    session.update({ tokenHash: hashOf(resumeToken), previousTokenHash: hash, mustAuthenticate });
     return { session, resumeToken };
   }
 

@@ -74,6 +74,8 @@ export interface SessionTools {
   readonly backPressureThreshold: number;
 }
 
+type Changing = "features" | "tokenHash" | "previousTokenHash" | "mustAuthenticate" | "detachedAt";
+
 export class Session {
   readonly #tools: SessionTools;
   readonly feed: Feed;
@@ -140,7 +142,7 @@ export class Session {
   }
 
   /** Changes what is stored of the session, in the open batch. */
-  update(change: Partial<Pick<SessionRecord, "features" | "tokenHash" | "previousTokenHash" | "detachedAt">>): void {
+  update(change: Partial<Pick<SessionRecord, Changing>>): void {
     this.#record = { ...this.#record, ...change };
     if (change.features) this.#features = new Set(change.features);
     this.#tools.journal.putSession(this.#record);

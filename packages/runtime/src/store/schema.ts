@@ -126,5 +126,9 @@ CREATE INDEX record_by_job ON record (job_id, kind, id) WHERE job_id IS NOT NULL
 CREATE INDEX record_due ON record (kind, due_at) WHERE due_at IS NOT NULL;
 `;
 
+const VERSION_4 = `
+ALTER TABLE session ADD COLUMN must_authenticate INTEGER NOT NULL DEFAULT 0;
+`;
+
 /** Each step takes a file from the version before it to the next. `user_version` counts the steps taken. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];

@@ -35,6 +35,7 @@ export interface SessionRow {
   acked_seq: number;
   detached_at: number | null;
   created_at: number;
+  must_authenticate: number;
 }
 
 export interface CredentialRow {
@@ -112,6 +113,7 @@ export function sessionRecord(row: SessionRow): SessionRecord {
     features: row.features === "" ? [] : row.features.split(" "),
     tokenHash: row.token_hash,
     previousTokenHash: row.previous_token_hash,
+    mustAuthenticate: row.must_authenticate === 1,
     salt: row.salt,
     ackedSeq: row.acked_seq,
     detachedAt: row.detached_at,

@@ -52,10 +52,10 @@ export function prepare(db: Database.Database) {
     deleteEntries: statement("DELETE FROM entry WHERE key BETWEEN ? AND ?"),
     putSession: value(
       `INSERT INTO session (id, principal, wire, features, token_hash, previous_token_hash, salt, acked_seq,
-        detached_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        detached_at, created_at, must_authenticate) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET features = excluded.features, token_hash = excluded.token_hash,
         previous_token_hash = excluded.previous_token_hash, acked_seq = excluded.acked_seq,
-        detached_at = excluded.detached_at
+        detached_at = excluded.detached_at, must_authenticate = excluded.must_authenticate
        RETURNING key`,
     ),
     session: statement("SELECT * FROM session WHERE id = ?"),

@@ -146,6 +146,7 @@ class SqliteStore implements Store {
       ackedSeq,
       detachedAt,
       createdAt,
+      session.mustAuthenticate ? 1 : 0,
     ) as number;
     this.#sessionKeys.set(id, key);
   }

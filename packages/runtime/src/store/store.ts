@@ -109,6 +109,8 @@ export interface SessionRecord {
   readonly tokenHash: string;
   /** The hash of the token before it, while the current one has not been seen in use. */
   readonly previousTokenHash: string | null;
+  /** Was it opened with credentials that can end? A token alone does not resume it then. */
+  readonly mustAuthenticate: boolean;
   /** Goes into message ids, so that a replayed message has the id of the original. */
   readonly salt: string;
   readonly ackedSeq: number;

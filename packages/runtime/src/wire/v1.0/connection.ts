@@ -13,6 +13,7 @@ import {
   decodeFrame,
   type FrameLimits,
   InvalidRequestError,
+  isDraftVersion,
   type JsonObject,
   type Logger,
   newMessageId,
@@ -31,6 +32,7 @@ import {
   isExtensionType,
   type MessageOf10,
   priorityRank,
+  WIRE_VERSION_10,
 } from "@arcp/core/v1.0";
 import type { AuthSchemes, VerifiedIdentity } from "../../auth/auth-schemes.ts";
 import { CredentialWatch } from "../../auth/credential-watch.ts";
@@ -345,7 +347,9 @@ export class Connection10 implements WireConnection {
     const { phase } = this.#state;
     if (type !== "session.authenticate" && phase === "pre-handshake") {
       this.#profile = profileOf10(frame);
-      this.#outbox.address(String(frame["arcp"] ?? "1.0"), this.#profile);
+      const { arcp } = frame;
+      const version = typeof arcp === "string" && isDraftVersion(arcp) ? arcp : WIRE_VERSION_10;
+      this.#outbox.address(version, this.#profile);
     }
     const message = decodeClientMessage10(frame, { allowMissingTimestamp: this.#settings.allowsMissingTimestamp });
     if (message.type === "session.open") {

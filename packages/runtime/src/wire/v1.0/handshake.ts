@@ -22,6 +22,8 @@ import { profileFeature } from "./outbox.ts";
 import type { Profile10 } from "./profiles.ts";
 
 export interface HandshakeSettings10 {
+  /** A token alone resumes no session. */
+  readonly requireAuthOnResume: boolean;
   readonly runtime: { readonly kind: string; readonly version: string; readonly fingerprint: string | undefined };
   /** As it is now: agents come and go. */
   readonly offered: () => Capabilities10;
@@ -84,12 +86,15 @@ export class Handshake10 {
   /** Gives a session back to whoever has its token, as wire 1.1 does: one SDK resumes so. Throws the typed refusal. */
   async resume({ payload, session_id }: MessageOf10<"session.resume">): Promise<Opened> {
     const { auth, resume_token = "", last_event_seq: afterSeq = 0 } = payload;
-    const answer = auth && (await this.#options.door.admit(auth, { fingerprint: undefined, isAnonymousAgreed: false }));
+    const mustAuthenticate = auth !== undefined || this.#options.settings.requireAuthOnResume;
+    const answer = mustAuthenticate
+      ? await this.#options.door.admit(auth, { fingerprint: undefined, isAnonymousAgreed: false })
+      : undefined;
     if (answer !== undefined && !("principal" in answer))
       throw new UnauthenticatedError("the credentials must be complete");
     await this.#options.ready;
     const { session, resumeToken } = await this.#options.sessions.claim({
-      ...{ sessionId: session_id, token: resume_token, lastEventSeq: afterSeq, principal: answer?.principal },
+      ...{ sessionId: session_id, token: resume_token, lastEventSeq: afterSeq, identity: answer },
     });
     this.#phase = { phase: "done" };
     const flags = Object.fromEntries([...session.features].map((name) => [name, true]));
@@ -156,7 +161,7 @@ export class Handshake10 {
     await this.#options.ready;
     const on = Object.entries(capabilities).flatMap(([name, value]) => (value === true ? [name] : []));
     const features = [...on, ...capabilities.extensions, profileFeature(profile), `${TRUST}${identity.trustLevel}`];
-    const { session, resumeToken } = this.#options.sessions.open(identity.principal, "1.0", features);
+    const { session, resumeToken } = this.#options.sessions.open(identity, "1.0", features);
     this.#phase = { phase: "done" };
     return { outcome: "opened", session, resumeToken, identity, capabilities, afterSeq: 0, isResumed: false };
   }

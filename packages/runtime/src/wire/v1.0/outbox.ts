@@ -1,5 +1,5 @@
 /** What leaves one connection of wire 1.0: replies, which stand in no feed, and the feeds of the sessions it carries. */
-import { type Clock, type JsonObject, type Logger, newMessageId, type Transport } from "@arcp/core";
+import { type Clock, isId, type JsonObject, type Logger, newMessageId, type Transport } from "@arcp/core";
 import type { FeedSink } from "../../engine/delivery.ts";
 import type { LiveItem } from "../../engine/feed.ts";
 import type { Session } from "../../engine/session.ts";
@@ -111,8 +111,9 @@ export class Outbox10 {
   /** Answers a command (RFC §6.1.1). */
   reply(command: CommandReference, type: string, payload: object, members: object = {}): void {
     const { id, trace_id } = command;
-    const correlated = id === undefined ? {} : { correlation_id: id, causation_id: id };
-    const trace = typeof trace_id === "string" ? { trace_id } : {};
+    // A command may have been refused for them.
+    const correlated = id !== undefined && isId(id) ? { correlation_id: id, causation_id: id } : {};
+    const trace = typeof trace_id === "string" && isId(trace_id) ? { trace_id } : {};
     this.send(type, payload, { ...trace, ...correlated, ...members });
   }
 

@@ -94,7 +94,7 @@ export class Handshake {
     const identity = await this.#authenticate(message.payload.auth);
     await this.#options.ready;
     const features = this.#effectiveFeatures(message, identity.isAuthenticated);
-    const opened = this.#options.sessions.open(identity.principal, "1.1", features);
+    const opened = this.#options.sessions.open(identity, "1.1", features);
     return { ...opened, afterSeq: 0, isNew: true, identity };
   }
 
@@ -110,7 +110,7 @@ export class Handshake {
       sessionId: resume.session_id ?? namedSession,
       token: resume.resume_token,
       lastEventSeq: resume.last_event_seq,
-      principal: identity?.principal,
+      identity,
     });
     if (message.type === "session.hello")
       claimed.session.update({ features: this.#effectiveFeatures(message, identity?.isAuthenticated ?? false) });

@@ -2,6 +2,7 @@
 import {
   type Clock,
   InternalError,
+  isId,
   type JobId,
   type JsonObject,
   type Logger,
@@ -40,8 +41,6 @@ export interface OutboxOptions {
 
 /** Bytes on their way to the peer at which nothing more is written, whatever the cap says. */
 const CONGESTED_BYTES = 2 * 1024 * 1024;
-/** What an envelope's id may be (§5.1). */
-const MESSAGE_ID = /^[\x21-\x7e]{1,128}$/;
 /** How long a peer may read nothing before it is given up. Its session stays. */
 const SLOW_CONSUMER_MS = 60_000;
 
@@ -165,7 +164,7 @@ export class Outbox implements FeedSink {
     const traceId = parseTraceId(request.trace_id)?.traceId;
     return {
       // A request may have been refused for its id.
-      ...(this.#profile.repliesReuseId && MESSAGE_ID.test(id) && { id }),
+      ...(this.#profile.repliesReuseId && isId(id) && { id }),
       correlation_id: id,
       ...(traceId !== undefined && { trace_id: traceId }),
       ...members,
