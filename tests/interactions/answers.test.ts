@@ -94,6 +94,24 @@ describe("a question goes to every session of the principal that can show it", (
     ]);
   });
 
+  test("a connection that carries two sessions answers for the one that it names", async () => {
+    await using job = await askingJob();
+    const { harness, client, run } = job;
+    client.cut();
+    await settle();
+    const again = await harness.rawSession10();
+    await again.ask("resume", {}, { session_id: client.sessionId });
+    run.context.requestHumanInput({ prompt: "?" }).catch(() => {});
+    const request = await again.sees(
+      ({ type, session_id }) => type === "human.input.request" && session_id === client.sessionId,
+    );
+    const members = { correlation_id: request.id, session_id: client.sessionId };
+    expect((await again.ask("human.input.response", { value: 1 }, members)).type).toBe("ack");
+    const told = await again.sees(({ type }) => type === "human.input.cancelled");
+    expect(told.session_id).toBe(again.sessionId);
+    await again.sees(({ payload }) => payload.name === "human.input.resolved");
+  });
+
   test("a session that opens later is asked too, after its acceptance", async () => {
     await using job = await askingJob();
     const { harness, run } = job;

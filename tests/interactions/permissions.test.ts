@@ -611,6 +611,24 @@ describe("a permission for a file", () => {
     expect(await leased.run.context.fs.read(other, "utf8")).toBe("another");
   });
 
+  test("of a directory lets it be made on the way to what the lease names, and not once it has ended", async () => {
+    await using job = await askingJob();
+    const { client, puppet, clock } = job;
+    await client.invoke("puppet", {}, { lease_request: { "fs.write": [join(directory, "new", "deep", "**")] } });
+    const leased = { ...job, run: await puppet.next() };
+    const { fs } = leased.run.context;
+    const deep = join(directory, "new", "deep", "er");
+    await granted(leased, { permission: "filesystem.write", resource: join(directory, "new"), operation: "mkdir" });
+    await granted(leased, { permission: "fs.write", resource: join(directory, "new", "deep"), operation: "mkdir" });
+    clock.advance(300_000);
+    await expect(fs.mkdir(deep, { recursive: true })).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
+    await granted(leased, { permission: "filesystem.write", resource: join(directory, "new"), operation: "mkdir" });
+    await granted(leased, { permission: "fs.write", resource: join(directory, "new", "deep"), operation: "mkdir" });
+    await fs.mkdir(deep, { recursive: true });
+    await fs.write(join(deep, "file"), "x");
+    expect(await readFile(join(deep, "file"), "utf8")).toBe("x");
+  });
+
   test("of a pattern, if the operator allows that, lets all be read that it matches", async () => {
     await using job = await askingJob({ grantPolicy: { allowsPatterns: true } });
     await granted(job, read(join(directory, "sub", "*.txt")));

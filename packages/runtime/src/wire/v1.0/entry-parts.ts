@@ -37,7 +37,7 @@ const PERCENT = 100;
 
 /** The id of the message that asks a question, and the id of the question: one is the other. */
 export const questionIdOf = (messageId: string): string => messageId.replace(/^msg_/, "q_");
-export const messageIdOfQuestion = (questionId: string): string => questionId.replace(/^q_/, "msg_");
+const messageIdOfQuestion = (questionId: string): string => questionId.replace(/^q_/, "msg_");
 
 const event =
   (name?: string): Spell =>
