@@ -49,7 +49,8 @@ export class WorkBook {
   readonly #owner: WorkBookOwner;
   readonly #live = new Set<KnownWork>();
   readonly #byCommand = new Map<string, KnownWork>();
-  readonly #byJob = new Map<string, KnownWork>();
+  /** Several of one job: the same work was asked for more than once (RFC §6.4). */
+  readonly #byJob = new Map<string, Set<KnownWork>>();
   readonly #byStream = new Map<string, KnownWork>();
   readonly #heardOf = new Set<KnownWork>();
   readonly #pastJobs = new Set<string>();
@@ -79,7 +80,7 @@ export class WorkBook {
 
   /** The work of that job, unless it has ended. */
   ofJob(jobId: string | undefined): KnownWork | undefined {
-    return jobId === undefined ? undefined : this.#byJob.get(jobId);
+    return jobId === undefined ? undefined : this.#byJob.get(jobId)?.values().next().value;
   }
 
   ofCommand(commandId: string | undefined): KnownWork | undefined {
@@ -90,10 +91,11 @@ export class WorkBook {
   receive(message: RuntimeMessage10, bytes: Uint8Array | undefined): boolean {
     if (!isOfJob(message.type)) return false;
     const known = this.#find(message);
-    if (known) this.#deliver(known, message, bytes);
-    else if (!this.#isUnheardOf(message)) return false;
+    if (known) this.#deliverToAll(known, message, bytes);
+    else if (message.job_id === undefined) return false;
     else if (this.#isSomeoneAsking && this.#early.length < MAX_EARLY) this.#early.push({ message, bytes });
-    else this.#hearOf(message, bytes);
+    else if (this.#isUnheardOf(message)) this.#hearOf(message, bytes);
+    else return false;
     this.#settleEarly();
     return true;
   }
@@ -104,7 +106,8 @@ export class WorkBook {
     this.#heardOf.delete(known);
     for (const id of known.commandIds) if (this.#byCommand.get(id) === known) this.#byCommand.delete(id);
     const { jobId } = known.work;
-    if (jobId !== undefined && this.#byJob.get(jobId) === known) {
+    const ofJob = jobId === undefined ? undefined : this.#byJob.get(jobId);
+    if (jobId !== undefined && ofJob?.delete(known) && ofJob.size === 0) {
       this.#byJob.delete(jobId);
       this.#pastJobs.add(jobId);
       if (this.#pastJobs.size > MAX_REMEMBERED) this.#pastJobs.delete(this.#pastJobs.values().next().value as string);
@@ -129,10 +132,18 @@ export class WorkBook {
     return false;
   }
 
+  /** A message that answers one command tells of the job to whoever asked for that with another. */
+  #deliverToAll(known: KnownWork, message: RuntimeMessage10, bytes: Uint8Array | undefined): void {
+    const { jobId } = known.work;
+    const others = jobId === undefined || message.type === "job.accepted" ? [] : [...(this.#byJob.get(jobId) ?? [])];
+    this.#deliver(known, message, bytes);
+    for (const other of others) if (other !== known) this.#deliver(other, message, bytes);
+  }
+
   #deliver(known: KnownWork, message: RuntimeMessage10, bytes: Uint8Array | undefined): void {
     const { work } = known;
     const { job_id, type } = message;
-    if (job_id !== undefined && this.#byJob.get(job_id) === undefined) this.#byJob.set(job_id, known);
+    if (job_id !== undefined) this.#bindJob(known, job_id);
     if (type === "stream.open") this.#byStream.set(message.stream_id, known);
     if (type === "job.accepted") {
       const acceptedAt = message.payload.accepted_at ?? message.timestamp;
@@ -141,6 +152,12 @@ export class WorkBook {
     if (!work.isOver) return;
     this.retire(known);
     this.#owner.onOver(known);
+  }
+
+  #bindJob(known: KnownWork, jobId: string): void {
+    const ofJob = this.#byJob.get(jobId);
+    if (ofJob === undefined) this.#byJob.set(jobId, new Set([known]));
+    else ofJob.add(known);
   }
 
   #hearOf(message: RuntimeMessage10, bytes: Uint8Array | undefined): void {
@@ -161,7 +178,7 @@ export class WorkBook {
       if (early === undefined) return;
       const { message, bytes } = early;
       const known = this.#find(message);
-      if (known) this.#deliver(known, message, bytes);
+      if (known) this.#deliverToAll(known, message, bytes);
       else if (this.#isUnheardOf(message)) this.#hearOf(message, bytes);
     }
   }

@@ -221,6 +221,9 @@ export class Work {
       case "stream.error":
         this.#streams.get(message.stream_id)?.fail(streamErrorOf(message));
         return;
+      case "job.result_chunk":
+        this.#onResultChunk(message);
+        return;
       case "tool.result":
       case "job.completed":
         this.#succeed(message.payload);
@@ -279,12 +282,29 @@ export class Work {
     this.#tell({ ...this.#facts(message), kind: "thought", body });
   }
 
+  /** A result in pieces that are no stream (as wire 1.1 has them): read as one. */
+  #onResultChunk(message: MessageOf10<"job.result_chunk">): void {
+    const { result_id, chunk_seq, data, encoding, more } = message.payload;
+    const about = { ...message, stream_id: streamIdOf(result_id) };
+    const none = { stream_id: undefined, content_type: undefined };
+    if (chunk_seq === 0) {
+      const kind = encoding === "base64" ? "binary" : "text";
+      const open = { ...none, kind, encoding, related_job_id: undefined, result_id } as const;
+      this.#openStream({ ...about, type: "stream.open", payload: open });
+    }
+    const plain = { ...none, content: undefined, sha256: undefined, byte_length: undefined, role: undefined };
+    const chunk = { ...plain, sequence: chunk_seq, data, encoding, redacted: false };
+    this.#onChunk({ ...about, type: "stream.chunk", payload: chunk }, undefined);
+    const close = { ...none, reason: undefined, total_chunks: chunk_seq + 1 };
+    if (!more) this.#streams.get(about.stream_id)?.finish(close);
+  }
+
   #facts(message: RuntimeMessage10): ToolEventFacts {
     return factsOf(message, this.#jobId);
   }
 
   #succeed(payload: Partial<MessageOf10<"tool.result">["payload"]>): void {
-    const { value, result_ref, stream_id, summary } = payload;
+    const { value, result_ref, result_id, stream_id = result_id && streamIdOf(result_id), summary } = payload;
     const stream = stream_id === this.#result?.id ? this.#result : undefined;
     this.#jobState = "completed";
     this.#end({ phase: "ended", error: undefined });
@@ -311,6 +331,9 @@ export class Work {
     for (const stream of this.#streams.values()) stream.fail(cause);
   }
 }
+
+/** Of a result that is no stream on the wire. */
+const streamIdOf = (resultId: string): string => `str_${resultId}`;
 
 function cancellationOf({ payload }: MessageOf10<"job.cancelled">): ARCPError {
   const { code = "CANCELLED", message, reason, source } = payload;
