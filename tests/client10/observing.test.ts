@@ -141,9 +141,7 @@ describe("without anything seen yet", () => {
 });
 
 describe("what was missed is gone", () => {
-  async function losing(
-    onDataLoss: "fail" | "continue",
-  ): Promise<{
+  async function losing(onDataLoss: "fail" | "continue"): Promise<{
     readonly subscription: Subscription;
     readonly scene: Awaited<ReturnType<typeof scripted>>;
     readonly problems: string[];

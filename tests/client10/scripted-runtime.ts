@@ -113,10 +113,13 @@ export class ScriptedRuntime {
 /** A runtime that a client can connect to again and again. Each connection is a session of its own. */
 export class ScriptedServer {
   readonly connections: ScriptedRuntime[] = [];
+  /** Makes the next connections fail. */
+  isUnreachable = false;
   #taken = 0;
   #wake: (() => void)[] = [];
 
   readonly dial = async (): Promise<Transport> => {
+    if (this.isUnreachable) throw new TypeError("unreachable");
     const runtime = new ScriptedRuntime();
     this.connections.push(runtime);
     runtime.sessionId = `sess_${this.connections.length}`;

@@ -1,5 +1,5 @@
 /** Asking for work until it is accepted, refused or given up (RFC §6.3, §6.4, §18.3). */
-import { ARCPError, type Clock, type JsonObject, newMessageId, ulid } from "@arcp/core";
+import { ARCPError, type Clock, type JsonObject, newMessageId, TimeoutError, ulid } from "@arcp/core";
 import type { MessageOf10 } from "@arcp/core/v1.0";
 import { withRetry } from "../retry.ts";
 import { onAbort } from "../waiting.ts";
@@ -82,12 +82,16 @@ export class Pursuit {
     const attempt = async (): Promise<void> => {
       const id = newMessageId();
       works.bind(known, id);
-      await ask({ ...message, id }, { signal: options.signal, endsWithError: false });
+      // Nobody promises that a schedule which is asked for twice is made once.
+      const isRepeatable = message.type !== "job.schedule";
+      await ask({ ...message, id }, { signal: options.signal, endsWithError: false, isRepeatable });
     };
     try {
       if (options.retry) await withRetry(attempt, options.retry, clock, random, options.signal);
       else await attempt();
     } catch (thrown) {
+      // It has been told of, if not in so many words.
+      if (thrown instanceof TimeoutError && known.work.home !== undefined) return;
       if (options.idempotencyKey === undefined) for (const id of known.commandIds) this.#disown(id);
       this.giveUp(known, thrown instanceof Error ? thrown : ARCPError.from(thrown));
     }

@@ -131,7 +131,7 @@ export class ARCPToolClient {
   readonly #backlog = new Backlog(() => this.#updateReading());
   readonly #listeners: Listeners<ToolClientSignals>;
   readonly #seen = new RecentIds(MAX_SEEN);
-  readonly #runs = new WeakMap<Work, EventTape<Invocation>>();
+  readonly #runs = new WeakMap<Work, { readonly runs: EventTape<Invocation>; readonly isOnce: boolean }>();
 
   private constructor(
     options: ToolClientOptions,
@@ -286,7 +286,7 @@ export class ARCPToolClient {
   schedule(work: ScheduledWork, when: When, options: InvokeOptions = {}): Schedule {
     const known = this.#pursuit.start("job.schedule", scheduleOf(work, when), options);
     const runs = new EventTape<Invocation>(this.#backlog, this.#options);
-    this.#runs.set(known.work, runs);
+    this.#runs.set(known.work, { runs, isOnce: !("every" in when) });
     return new Schedule(known.handle, runs);
   }
 
@@ -558,10 +558,17 @@ export class ARCPToolClient {
     return { work, handle };
   }
 
+  /** A run of a schedule names what caused it: the schedule's job, or the command that asked for it. */
   #onHeardOf({ handle }: KnownWork, { causation_id, correlation_id }: RuntimeMessage10): void {
-    const cause = this.#works.ofCommand(causation_id) ?? this.#works.ofCommand(correlation_id);
-    if (cause) this.#runs.get(cause.work)?.push(handle);
+    const causes = [causation_id, correlation_id].map((id) => this.#works.ofCommand(id) ?? this.#works.ofJob(id));
+    const cause = causes.find((known) => known !== undefined && this.#runs.has(known.work));
+    const schedule = cause && this.#runs.get(cause.work);
+    schedule?.runs.push(handle);
     this.#listeners.emit("work", handle);
+    if (cause === undefined || schedule?.isOnce !== true) return;
+    // There is no other run, and no message that says so.
+    cause.work.complete();
+    this.#works.retire(cause);
   }
 
   async #valueOf({ value, ref }: ToolResult, options: ReadOptions): Promise<unknown> {

@@ -95,10 +95,6 @@ export class Work {
   #acceptedIn: string | undefined;
   /** The stream of the result, if nobody was reading the streams when it was opened. */
   #result: IncomingStream | undefined;
-  /** Messages of the job so far, its acceptance aside. */
-  #count = 0;
-  /** Messages that are known from before the session was lost. */
-  #toSkip = 0;
 
   constructor(backlog: Backlog, bounds: WorkBounds, tools: WorkTools) {
     this.#backlog = backlog;
@@ -141,7 +137,6 @@ export class Work {
   /** The runtime has accepted it, or told of the job without having said so. */
   accept({ jobId, acceptedAt, sessionId }: AcceptedWork): void {
     if (this.isOver) return;
-    if (jobId !== undefined && this.#jobId !== undefined && jobId !== this.#jobId) this.#toSkip = 0;
     this.#jobId = jobId ?? this.#jobId;
     this.#acceptedIn ??= sessionId;
     if (this.#state.phase !== "asked") return;
@@ -153,22 +148,20 @@ export class Work {
   receive(message: RuntimeMessage10, bytes: Uint8Array | undefined): boolean {
     if (this.isOver || !this.#isHome(message.session_id)) return false;
     if (message.type === "job.accepted" || message.type === "job.heartbeat") return false;
-    this.#count += 1;
-    if (this.#toSkip > 0) {
-      this.#toSkip -= 1;
-      return false;
-    }
     this.accept({ jobId: message.job_id, acceptedAt: message.timestamp, sessionId: message.session_id });
     this.#take(message, bytes);
     return true;
   }
 
-  /** The next of its messages may come from another session, from the first one on. */
+  /** The session is gone that told of the job. The next one that does is believed. */
   leaveHome(): void {
     this.#home = undefined;
     this.#acceptedIn = undefined;
-    this.#toSkip = this.#count;
-    this.#count = 0;
+  }
+
+  /** There is nothing more to come of it. */
+  complete(): void {
+    if (!this.isOver) this.#succeed({});
   }
 
   /** It was refused, or nobody waits for it any more. */
