@@ -20,8 +20,7 @@ const correlated = <Message extends Reply>(message: Message): Message => ({
   correlation_id: message.correlation_id ?? message.payload.ack_for,
 });
 
-/** A message without a valid id is refused, and told by what it came with instead of one. */
-const ackFor = { ack_for: absentOr(messageId).catch(undefined) };
+const ackFor = { ack_for: absentOr(messageId) };
 
 /** RFC §6.2. */
 export const pong = message10("pong", z.object({ ...ackFor, received_at: openText, nonce: openText })).transform(
@@ -39,10 +38,12 @@ export const ack = message10(
     .transform(({ note, detail, ...rest }) => ({ ...rest, message: rest.message ?? note ?? detail })),
 ).transform(correlated);
 
-/** RFC §6.3, §18.1. */
+/** RFC §6.3, §18.1. A message whose id is none is refused too, and named by what it has instead of one. */
 export const nack = message10(
   "nack",
-  z.object({ ...errorShape10, ...ackFor }).transform(({ ack_for, ...error }) => ({ ...errorMembers(error), ack_for })),
+  z
+    .object({ ...errorShape10, ack_for: absentOr(messageId).catch(undefined) })
+    .transform(({ ack_for, ...error }) => ({ ...errorMembers(error), ack_for })),
 ).transform(correlated);
 
 /** What can be cancelled (RFC §10.4). */
