@@ -216,6 +216,8 @@ export class Questions10 {
         this.#close(message.id, new CancelledError("the question was answered"));
         return;
       } catch (thrown) {
+        // It is over, and so is the wait for the answer.
+        if (!this.#open.has(message.id)) return;
         refusal = ARCPError.from(thrown);
         this.#owner.onProblem(refusal);
         // Anything else says that there is nothing to answer any more.

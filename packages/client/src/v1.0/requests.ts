@@ -189,8 +189,10 @@ export class Requests {
       return;
     }
     if (!this.#open.has(command.id)) return;
-    if (open.options.silenceMs !== undefined) this.#indulgent.add(open);
-    this.#arm(open);
+    const { silenceMs } = open.options;
+    if (silenceMs !== undefined) this.#indulgent.add(open);
+    if (silenceMs === 0) this.resolve(command.id, undefined);
+    else this.#arm(open);
   }
 
   #arm(open: Open): void {

@@ -125,6 +125,8 @@ export interface SubscriptionsOwner10 {
   readonly maxUnreadEvents: number;
   readonly silenceMs: number;
   readonly ask: (message: Unsent, options: AskOptions) => Promise<RuntimeMessage10 | undefined>;
+  /** An `unsubscribe` of that subscription is answered, by a message that may not name it. */
+  readonly onClosed: (subscriptionId: string | undefined, message: RuntimeMessage10) => void;
   readonly isConnected: () => boolean;
   readonly mayContinue: () => boolean;
   readonly onProblem: (error: ARCPError) => void;
@@ -201,6 +203,7 @@ export class Subscriptions10 {
       case "subscribe.closed":
       case "unsubscribe":
         for (const watch of this.#named(message.subscription_id)) this.#end(watch, closingOf(message));
+        this.#owner.onClosed(message.subscription_id, message);
         return true;
       default:
         return false;

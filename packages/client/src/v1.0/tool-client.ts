@@ -196,6 +196,8 @@ export class ARCPToolClient {
     });
     this.#subscriptions = new Subscriptions10({
       ...{ backlog: this.#backlog, maxUnreadEvents, silenceMs, ask, onProblem },
+      onClosed: (id, message) =>
+        this.#requests.answerOf("unsubscribe", ({ subscription_id }) => subscription_id === id, message),
       isConnected: () => this.#link.isConnected,
       mayContinue: () => reconnection?.onDataLoss === "continue",
     });
@@ -483,6 +485,8 @@ export class ARCPToolClient {
   }
 
   #onProblem(error: ARCPError): void {
+    // What is given up at the end is no problem.
+    if (this.#link.isClosed) return;
     this.#options.logger.debug({ code: error.code, details: error.details }, error.message);
     this.#listeners.emit("problem", error);
   }
