@@ -245,7 +245,10 @@ describe("wrong arguments", () => {
 
   it("has examples in the help of every command", async () => {
     await using workspace = await Workspace.create();
-    const commands = ["serve", "submit", "jobs", "tail", "cancel", "replay", "agents", "gateway", "credentials"];
+    const commands = [
+      ...["serve", "submit", "jobs", "tail", "cancel", "replay", "agents", "gateway", "credentials"],
+      ...["send", "respond", "interrupt", "artifact", "schedule"],
+    ];
     for (const command of commands) {
       const { code, stdout } = await workspace.run([command, "--help"]);
       expect(code).toBe(0);

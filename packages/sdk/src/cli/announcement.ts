@@ -15,12 +15,14 @@ export interface Announcement {
   readonly provisioning: Provisioning;
   readonly fingerprint: string;
   readonly developer: Token | undefined;
+  /** Is any token taken? */
+  readonly isOpen: boolean;
   readonly isJson: boolean;
   readonly file: string | undefined;
 }
 
 export function announce(facts: Announcement): void {
-  const { urls, agents, tools, provisioning, fingerprint, developer, isJson, file } = facts;
+  const { urls, agents, tools, provisioning, fingerprint, developer, isOpen, isJson, file } = facts;
   const [url = ""] = urls;
   const names = agents.map(({ reference }) => reference);
   const provisioners = provisioning.provisioners.map(({ name }) => name);
@@ -43,6 +45,8 @@ export function announce(facts: Announcement): void {
   }
   const [name = ""] = (names[0] ?? "").split("@");
   const where = url === DEFAULT_URL ? "" : ` --url ${url}`;
-  lines.push("", "Now type, in another terminal:", `  npx arcp submit ${name}${where} --input '{"hello":"world"}'`, "");
+  const token = isOpen ? "ARCP_TOKEN=any " : "";
+  lines.push("", "Now type, in another terminal:");
+  lines.push(`  ${token}npx arcp submit ${name}${where} --input '{"hello":"world"}'`, "");
   process.stdout.write(`${lines.join("\n")}\n`);
 }

@@ -100,7 +100,8 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   shutdown.defer(() => server.close());
   announce({
     ...{ urls, agents, tools: tools.map(([name]) => name), provisioning, fingerprint },
-    ...{ developer: admission.developer, isJson: options.json === true, file: loaded.file },
+    ...{ developer: admission.developer, isOpen: admission.isOpen },
+    ...{ isJson: options.json === true, file: loaded.file },
   });
   await stop;
   return EXIT.success;

@@ -8,6 +8,8 @@ Examples:
   arcp serve                                           try it out: serves a built-in echo agent on this machine
   arcp serve --agent echo=./echo.ts --agent sum@2.0.0=./sum.ts
   ARCP_TOKEN=s3cret=alice,0ther=bob arcp serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+  arcp serve --ws --port 7878                          to try out a client: any token will do, on this machine
+  arcp serve --unix /run/user/1000/arcp.sock           clients take --url unix:///run/user/1000/arcp.sock
   arcp serve --stdio --agent echo=./echo.ts            as the child of another program, one message per line
 
 Without a token it serves this machine only, and makes one that commands in the same directory find by themselves.`;
