@@ -41,6 +41,8 @@ type ServerSettings = Pick<
   | "interactionPolicy"
   | "grantPolicy"
   | "maxElevation"
+  | "scheduleLimits"
+  | "heartbeatRecovery"
   | "refreshDeadlineMs"
   | "fingerprint"
   | "allowMissingTimestamp"

@@ -105,6 +105,8 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   interactionPolicy: true,
   grantPolicy: true,
   maxElevation: true,
+  scheduleLimits: true,
+  heartbeatRecovery: true,
   refreshDeadlineMs: true,
   fingerprint: true,
   allowMissingTimestamp: true,
