@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { settle } from "../support/puppet.ts";
 import { ScriptedServer, scripted } from "./scripted-runtime.ts";
-import { collect } from "./support.ts";
+import { collect, logsOf } from "./support.ts";
 
 const outcomeOf = (promise: Promise<unknown>): Promise<unknown> =>
   promise.then(
@@ -429,6 +429,75 @@ describe("a resume", () => {
     await invocation.done;
     await seen;
     expect(events.flatMap((event) => (event.kind === "progress" ? [event.body.percent] : []))).toEqual([1, 2, 3]);
+  });
+
+  test("names no question and no sign of life, whose ids tell no place", async () => {
+    covers("V10-19-02", "V10-19-04");
+    await using scene = await scripted();
+    const invocation = scene.client.invoke("tool");
+    await scene.runtime.acceptJob();
+    await invocation.accepted;
+    const last = scene.runtime.send("log", { level: "info", message: "last" }, { job_id: "job_1" });
+    scene.runtime.send("job.heartbeat", { sequence: 1 }, { job_id: "job_1" });
+    scene.runtime.send("permission.request", { permission: "p", resource: "r", operation: "o" }, { job_id: "job_1" });
+    await settle();
+    scene.runtime.drop();
+    const second = await scene.server.connection();
+    await second.accept();
+    expect((await second.next("resume")).payload).toEqual({ after_message_id: last });
+  });
+
+  test("after which two sessions tell of the same job is told of once", async () => {
+    covers("V10-6.4-02", "V10-9-03");
+    await using scene = await scripted();
+    const invocation = scene.client.invoke("tool");
+    const { id } = await scene.runtime.next("tool.invoke");
+    scene.runtime.drop();
+    const second = await scene.server.connection();
+    await second.accept();
+    await second.answer("resume", "ack");
+    await second.next("tool.invoke");
+    // The runtime had heard it after all.
+    const old = { session_id: "sess_1", job_id: "job_1" };
+    const own = { session_id: "sess_2", job_id: "job_1" };
+    second.send("job.accepted", { job_id: "job_1" }, { ...old, correlation_id: id });
+    second.send("job.started", {}, old);
+    second.send("job.accepted", { job_id: "job_1" }, { ...own, correlation_id: id });
+    for (const message of ["1", "2"]) {
+      for (const members of [old, own]) second.send("log", { level: "info", message }, members);
+    }
+    second.send("tool.result", { value: "own" }, { ...own, correlation_id: id });
+    second.send("log", { level: "info", message: "3" }, old);
+    second.send("tool.result", { value: "old" }, { ...old, correlation_id: id });
+    expect((await invocation.done).value).toBe("old");
+    expect(logsOf(await collect(invocation))).toEqual(["1", "2", "3"]);
+  });
+
+  test("of an earlier session is made again over the connection after the next", async () => {
+    covers("V10-9-03");
+    await using scene = await scripted();
+    const invocation = scene.client.invoke("tool");
+    const { id } = await scene.runtime.acceptJob();
+    await invocation.accepted;
+    let peer = scene.runtime;
+    for (const _loss of [1, 2]) {
+      peer.drop();
+      peer = await scene.server.connection();
+      await peer.accept();
+      const resumes = [await peer.next("resume")];
+      while (resumes.at(-1)?.session_id !== "sess_1") resumes.push(await peer.next("resume"));
+      for (const resume of peer.ofType("resume")) peer.send("ack", {}, { correlation_id: resume.id });
+      await settle();
+    }
+    peer.send("tool.result", { value: 1 }, { session_id: "sess_1", job_id: "job_1", correlation_id: id });
+    expect((await invocation.done).value).toBe(1);
+    // Of a session in which nothing is under way any more, only the last is taken up.
+    peer.drop();
+    peer = await scene.server.connection();
+    await peer.accept();
+    await peer.next("resume");
+    await settle();
+    expect(peer.ofType("resume").map(({ session_id }) => session_id)).toEqual(["sess_3"]);
   });
 
   test.each(["nack", "tool.error"])("refused with %s is data loss", async (type) => {
