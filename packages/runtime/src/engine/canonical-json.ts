@@ -1,15 +1,5 @@
 import { createHash } from "node:crypto";
-
-/** `value` as JSON with the members of every object in one order: equal meaning, equal text. */
-function canonicalJson(value: unknown): string {
-  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
-  const members = Object.entries(value)
-    .filter(([, member]) => member !== undefined)
-    .sort(([left], [right]) => (left < right ? -1 : left > right ? 1 : 0))
-    .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`);
-  return `{${members.join(",")}}`;
-}
+import { canonicalJson } from "../store/canonical-json.ts";
 
 /** SHA-256 of the canonical JSON, hexadecimal. */
 export const digestOf = (value: unknown): string => createHash("sha256").update(canonicalJson(value)).digest("hex");

@@ -130,5 +130,17 @@ const VERSION_4 = `
 ALTER TABLE session ADD COLUMN must_authenticate INTEGER NOT NULL DEFAULT 0;
 `;
 
+/** Rows of the audit become links of a chain: those that are there already are hashed by the store, once. */
+const VERSION_5 = `
+ALTER TABLE audit ADD COLUMN session_id TEXT;
+ALTER TABLE audit ADD COLUMN job_id TEXT;
+ALTER TABLE audit ADD COLUMN remote_address TEXT;
+ALTER TABLE audit ADD COLUMN trace_id TEXT;
+ALTER TABLE audit ADD COLUMN hash TEXT;
+`;
+
+/** The version whose audit is a chain. */
+export const CHAINED_AUDIT_VERSION = 5;
+
 /** Each step takes a file from the version before it to the next. `user_version` counts the steps taken. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];

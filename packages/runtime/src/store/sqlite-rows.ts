@@ -1,6 +1,6 @@
 /** Rows of the embedded store, and the records that they stand for. */
 import type { JobId, LoggedJob, SessionId } from "@arcp/core";
-import type { CredentialRecord, CredentialState, JobRecord, SessionRecord, StoredRecord } from "./store.ts";
+import type { AuditRow, CredentialRecord, CredentialState, JobRecord, SessionRecord, StoredRecord } from "./store.ts";
 
 export interface JobRow {
   key: number;
@@ -61,6 +61,19 @@ export interface RecordRow {
   job_id: string | null;
   due_at: number | null;
   data: string;
+}
+
+export interface AuditTableRow {
+  key: number;
+  at: number;
+  action: string;
+  principal: string;
+  session_id: string | null;
+  job_id: string | null;
+  remote_address: string | null;
+  trace_id: string | null;
+  facts: string;
+  hash: string | null;
 }
 
 /** Stored by their place: never reorder. A row's number never goes down. */
@@ -141,4 +154,16 @@ export function credentialRecord(row: CredentialRow): CredentialRecord {
 
 export function storedRecord({ kind, id, principal, job_id, due_at, data }: RecordRow): StoredRecord {
   return { kind, id, principal, jobId: job_id as JobId | null, dueAt: due_at, data };
+}
+
+/** A row without a hash was put there by something else than this program: it fits nowhere. */
+export function auditRow(row: AuditTableRow): AuditRow {
+  const { key: seq, at, action, principal, session_id, job_id, remote_address, trace_id, facts, hash } = row;
+  return {
+    ...{ seq, at, action, principal, facts, hash: hash ?? "" },
+    ...(session_id !== null && { sessionId: session_id as SessionId }),
+    ...(job_id !== null && { jobId: job_id as JobId }),
+    ...(remote_address !== null && { remoteAddress: remote_address }),
+    ...(trace_id !== null && { traceId: trace_id }),
+  };
 }

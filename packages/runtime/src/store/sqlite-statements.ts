@@ -1,20 +1,50 @@
 /** Every statement of the embedded store, prepared once. */
 import type Database from "better-sqlite3";
+import { storeErrorOf } from "./store-error.ts";
 
-/** What is done with a prepared statement. */
-interface Statement {
-  run(...values: unknown[]): { readonly changes: number; readonly lastInsertRowid: number | bigint };
-  get(...values: unknown[]): unknown;
-  all(...values: unknown[]): unknown[];
-  iterate(...values: unknown[]): IterableIterator<unknown>;
+/** A prepared statement, which throws StoreError; `iterate` throws what SQLite throws. */
+export class Statement {
+  readonly #statement: Database.Statement;
+
+  constructor(statement: Database.Statement) {
+    this.#statement = statement;
+  }
+
+  run(...values: unknown[]): Database.RunResult {
+    try {
+      return this.#statement.run(...values);
+    } catch (error) {
+      throw storeErrorOf(error);
+    }
+  }
+
+  get(...values: unknown[]): unknown {
+    try {
+      return this.#statement.get(...values);
+    } catch (error) {
+      throw storeErrorOf(error);
+    }
+  }
+
+  all(...values: unknown[]): unknown[] {
+    try {
+      return this.#statement.all(...values);
+    } catch (error) {
+      throw storeErrorOf(error);
+    }
+  }
+
+  iterate(...values: unknown[]): IterableIterator<unknown> {
+    return this.#statement.iterate(...values);
+  }
 }
 
 export function prepare(db: Database.Database) {
-  const statement = (sql: string): Statement => db.prepare(sql);
+  const statement = (sql: string): Statement => new Statement(db.prepare(sql));
   /** Returns the first column alone. */
-  const value = (sql: string): Statement => db.prepare(sql).pluck();
+  const value = (sql: string): Statement => new Statement(db.prepare(sql).pluck());
   /** Returns rows as arrays. */
-  const tuples = (sql: string): Statement => db.prepare(sql).raw();
+  const tuples = (sql: string): Statement => new Statement(db.prepare(sql).raw());
   const run = "feed.seq, feed.job, job.id AS jobId, job.trace_id AS traceId, feed.n, feed.count";
   const runs = `SELECT ${run} FROM feed JOIN job ON job.key = feed.job`;
   return {
@@ -114,6 +144,18 @@ export function prepare(db: Database.Database) {
     ),
     deleteRecord: statement("DELETE FROM record WHERE kind = ? AND id = ?"),
     record: statement("SELECT * FROM record WHERE kind = ? AND id = ?"),
-    audit: statement("INSERT INTO audit (at, action, principal, facts) VALUES (?, ?, ?, ?)"),
+    appendAudit: statement(
+      `INSERT INTO audit (key, at, action, principal, session_id, job_id, remote_address, trace_id, facts, hash)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    auditHead: statement("SELECT key AS seq, hash FROM audit ORDER BY key DESC LIMIT 1"),
+    auditAfter: statement("SELECT * FROM audit WHERE key > ? ORDER BY key LIMIT ?"),
+    // Walks from the oldest row on: the clock may have gone back, and what is deleted is a beginning.
+    oldAudit: statement(
+      `WITH oldest AS MATERIALIZED (SELECT key, at, hash FROM audit ORDER BY key LIMIT ?)
+       SELECT key AS seq, hash FROM oldest WHERE key < coalesce(
+         (SELECT min(key) FROM oldest WHERE at >= ?), 9007199254740991) ORDER BY key DESC LIMIT 1`,
+    ),
+    deleteAudit: statement("DELETE FROM audit WHERE key <= ?"),
   };
 }

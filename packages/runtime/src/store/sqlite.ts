@@ -1,8 +1,12 @@
 import type { JobId, LoggedEntry, LoggedJob, SessionId } from "@arcp/core";
 import Database from "better-sqlite3";
-import { MIGRATIONS } from "./schema.ts";
+import { type AuditHead, linked, prunedRecord } from "./audit-chain.ts";
+import { sealAudit } from "./audit-sealing.ts";
+import { CHAINED_AUDIT_VERSION, MIGRATIONS } from "./schema.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
 import {
+  type AuditTableRow,
+  auditRow,
   CREDENTIAL_STATES,
   type CredentialRow,
   credentialRecord,
@@ -17,6 +21,8 @@ import {
 } from "./sqlite-rows.ts";
 import { prepare } from "./sqlite-statements.ts";
 import {
+  type AuditRecord,
+  type AuditRow,
   type Batch,
   type CredentialQuery,
   type CredentialRecord,
@@ -63,6 +69,8 @@ interface OpenJob {
 }
 
 const PAGE_ROWS = 512;
+/** Rows of the audit that are deleted in one transaction. */
+const PRUNED_ROWS = 10_000;
 
 class SqliteStore implements Store {
   readonly #db: Database.Database;
@@ -124,7 +132,7 @@ class SqliteStore implements Store {
       const statement = isOn ? sql.follow : sql.unfollow;
       statement.run(this.#jobKey(jobId), this.#sessionKey(sessionId));
     }
-    for (const { at, action, principal, facts } of batch.audit) sql.audit.run(at, action, principal, facts);
+    if (batch.audit.length > 0) this.#appendAudit(batch.audit);
     for (const credential of batch.credentials) this.#putCredential(credential);
     for (const { kind, id, principal, jobId, dueAt, data } of batch.records) {
       if (data === null) sql.deleteRecord.run(kind, id);
@@ -168,6 +176,18 @@ class SqliteStore implements Store {
       credential.revokedAt,
     );
     if (changes !== 1) throw new StaleWriterError(`credential ${credential.alias} belongs to another writer`);
+  }
+
+  /** Within the transaction: the head that is read is the one that is followed. */
+  #appendAudit(records: readonly AuditRecord[]): void {
+    let head = this.#sql.auditHead.get() as AuditHead | undefined;
+    for (const record of records) {
+      const row = linked(head, record);
+      const { seq, at, action, principal, sessionId, jobId, remoteAddress, traceId, facts, hash } = row;
+      const optional = [sessionId ?? null, jobId ?? null, remoteAddress ?? null, traceId ?? null];
+      this.#sql.appendAudit.run(seq, at, action, principal, ...optional, facts, hash);
+      head = row;
+    }
   }
 
   #insertJob(job: JobRecord): void {
@@ -420,6 +440,26 @@ class SqliteStore implements Store {
       .immediate();
   }
 
+  async readAudit(afterSeq: number | undefined, limit: number): Promise<readonly AuditRow[]> {
+    // A number that no row should have is looked at like any other.
+    return (this.#sql.auditAfter.all(afterSeq ?? Number.MIN_SAFE_INTEGER, limit) as AuditTableRow[]).map(auditRow);
+  }
+
+  async pruneAudit(before: number, now: number): Promise<number> {
+    return guarded(
+      this.#db.transaction(() => {
+        const last = this.#sql.oldAudit.get(PRUNED_ROWS, before) as AuditHead | undefined;
+        if (last === undefined) return 0;
+        const { seq: through, hash } = last;
+        // The row that stands for them follows the chain as it is, and is there before they are gone.
+        const [first] = this.#sql.auditAfter.all(0, 1) as AuditTableRow[];
+        const rows = through - (first?.key ?? through) + 1;
+        this.#appendAudit([prunedRecord(now, { through, hash, rows })]);
+        return this.#sql.deleteAudit.run(through).changes;
+      }).immediate,
+    );
+  }
+
   async *jobs(): AsyncIterable<LoggedJob> {
     let after = 0;
     for (;;) {
@@ -491,6 +531,7 @@ function migrate(db: Database.Database): void {
   for (let step = version; step < MIGRATIONS.length; step += 1) {
     db.transaction(() => {
       db.exec(MIGRATIONS[step] as string);
+      if (step + 1 === CHAINED_AUDIT_VERSION) sealAudit(db);
       db.pragma(`user_version = ${step + 1}`);
     }).immediate();
   }

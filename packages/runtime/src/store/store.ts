@@ -137,12 +137,28 @@ export interface IdempotencyRecord {
   readonly expiresAt: number;
 }
 
+/** Something that was done, for whoever audits. Never with a secret in it. */
 export interface AuditRecord {
+  /** Milliseconds since the epoch. */
   readonly at: number;
   readonly action: string;
+  /** Who did it; whose job it is, of what the runtime or its operator did; empty if that is nobody. */
   readonly principal: string;
-  /** A JSON object. */
+  readonly sessionId?: SessionId | undefined;
+  readonly jobId?: JobId | undefined;
+  /** Where the client was. */
+  readonly remoteAddress?: string | undefined;
+  readonly traceId?: string | undefined;
+  /** A JSON object, canonical (RFC 8785): it is hashed as it stands. */
   readonly facts: string;
+}
+
+/** The same as a link of the chain. */
+export interface AuditRow extends AuditRecord {
+  /** 1, 2, 3, … */
+  readonly seq: number;
+  /** SHA-256 of the row and of the hash before it, hexadecimal. */
+  readonly hash: string;
 }
 
 /** A small document of its own: an artifact's facts, a schedule, a checkpoint. Unique by kind and id. */
@@ -228,6 +244,7 @@ export interface Batch {
   /** Runs per session. A run with the `seq` of a stored one replaces it: it has grown. */
   readonly runs: ReadonlyMap<SessionId, readonly FeedRun[]>;
   readonly follows: readonly { readonly sessionId: SessionId; readonly jobId: JobId; readonly isOn: boolean }[];
+  /** Each becomes the next link of the audit's chain. */
   readonly audit: readonly AuditRecord[];
   /** Replace those with the same alias. One whose stored state is further on refuses the batch: its writer is stale. */
   readonly credentials: readonly CredentialRecord[];
@@ -296,6 +313,13 @@ export interface Store extends EventLog {
    * follow it. Sessions that were attached then are detached as of `now`.
    */
   takeOver(now: number): Promise<readonly { readonly job: JobRecord; readonly followers: readonly SessionId[] }[]>;
+  /** Rows of the audit after `afterSeq`, or from the first that is there, in order, at most `limit`. */
+  readAudit(afterSeq: number | undefined, limit: number): Promise<readonly AuditRow[]>;
+  /**
+   * Deletes rows of the audit up to the first that is not older than `before`, some thousands at most, and appends the
+   * row that stands for them. Returns how many went.
+   */
+  pruneAudit(before: number, now: number): Promise<number>;
   /** Deletes what nobody can ask for any more. Returns how much went. */
   sweep(before: {
     /** Sessions detached before this go, with their feeds. */
