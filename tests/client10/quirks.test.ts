@@ -37,7 +37,7 @@ describe("the first ending counts, whatever it is called", () => {
     ["job.cancelled with nothing (F#)", "job.cancelled", {}, { code: "CANCELLED", message: "the job was cancelled" }],
     ["nack", "nack", { code: "UNAVAILABLE", message: "later" }, { code: "UNAVAILABLE", message: "later" }],
   ])("%s", async (_what, type, payload, expected) => {
-    covers("V10-6.3-04", "V10-6.3-05", "V10-6.3-06", "V10-6.3-07", "V10-6.3-08", "V10-18.1-01", "V10-18.2-03");
+    covers("V10-6.3-04", "V10-6.3-05", "V10-6.3-06", "V10-6.3-08", "V10-18.1-01", "V10-18.2-03");
     await using scene = await scripted();
     const invocation = scene.client.invoke("tool");
     const { id } = await scene.runtime.acceptJob();

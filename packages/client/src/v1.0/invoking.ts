@@ -53,7 +53,7 @@ export type ScheduledWork =
 export type WorkTerms = Pick<InvokeOptions, "durable" | "lease" | "leaseConstraints" | "maxRuntimeSec">;
 
 /** The members of the payload that say on what terms the work is done. Throws {@link InvalidRequestError}. */
-export function termsOf({ durable, lease, leaseConstraints, maxRuntimeSec }: WorkTerms): JsonObject {
+function termsOf({ durable, lease, leaseConstraints, maxRuntimeSec }: WorkTerms): JsonObject {
   if (maxRuntimeSec !== undefined && !(maxRuntimeSec > 0)) {
     throw new InvalidRequestError("maxRuntimeSec: expected a positive number of seconds");
   }
