@@ -200,9 +200,11 @@ describe("resume tokens", () => {
   ])("a token alone does not resume what was opened with credentials that %s", async (_name, terms) => {
     const bearer = new StaticBearerVerifier(new Map([["alice", { principal: "alice", ...terms }]]));
     const store = join(mkdtempSync(join(tmpdir(), "arcp-")), "runtime.db");
-    const before = startHarness({ agents: AGENTS, server: { bearer, eventLog: sqliteStore({ path: store }) } });
+    const eventLog = sqliteStore({ path: store });
+    const before = startHarness({ agents: AGENTS, server: { bearer, eventLog } });
     const alice = await cutSession(before);
     await before[Symbol.asyncDispose]();
+    await eventLog.close();
     await using harness = startHarness({ agents: AGENTS, server: { bearer, eventLog: sqliteStore({ path: store }) } });
     const claim = { session_id: alice.sessionId, resume_token: alice.resumeToken, last_event_seq: 0 };
     const thief = await harness.raw();

@@ -127,6 +127,7 @@ export { ARCPServer, type ARCPServerOptions, type RuntimeIdentity } from "./serv
 export { type JobManager, SessionContext } from "./session-context.ts";
 export type { BlobStore } from "./store/blobs.ts";
 export { type FileBlobsOptions, fileBlobs, temporaryBlobs } from "./store/blobs-files.ts";
+export { lockFile } from "./store/file-lock.ts";
 export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite.ts";
 export {
   type Batch,
@@ -137,5 +138,6 @@ export {
   StaleWriterError,
   type Store,
 } from "./store/store.ts";
+export { StoreError, type StoreFailure } from "./store/store-error.ts";
 export { type SentMessage, SessionReplay } from "./wire/session-replay.ts";
 export type { MessageHandler } from "./wire/v1.1/connection.ts";

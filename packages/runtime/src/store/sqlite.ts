@@ -1,8 +1,7 @@
 import type { JobId, LoggedEntry, LoggedJob, SessionId } from "@arcp/core";
-import Database from "better-sqlite3";
+import type Database from "better-sqlite3";
 import { type AuditHead, linked, prunedRecord } from "./audit-chain.ts";
-import { sealAudit } from "./audit-sealing.ts";
-import { CHAINED_AUDIT_VERSION, MIGRATIONS } from "./schema.ts";
+import { type DatabaseFile, isMemory, openForReading, openForWriting } from "./database-file.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
 import {
   type AuditTableRow,
@@ -19,7 +18,7 @@ import {
   sessionRecord,
   storedRecord,
 } from "./sqlite-rows.ts";
-import { prepare } from "./sqlite-statements.ts";
+import { prepare, Statement } from "./sqlite-statements.ts";
 import {
   type AuditRecord,
   type AuditRow,
@@ -40,6 +39,7 @@ import {
   type Store,
   type StoredRecord,
 } from "./store.ts";
+import { guarded, storeErrorOf } from "./store-error.ts";
 
 export interface SqliteStoreOptions {
   /** The database file. Default: `:memory:`, which forgets everything with the process. */
@@ -49,11 +49,17 @@ export interface SqliteStoreOptions {
    * (not after a crash of the process) the last commits may be missing. Default: `FULL`.
    */
   readonly synchronous?: "FULL" | "NORMAL";
-  /** Opens an existing file for reading only, without taking it over from a running server. Default: false. */
+  /** Opens an existing file for reading only, whether a server uses it or not. Default: false. */
   readonly readOnly?: boolean;
 }
 
-/** The embedded store: one SQLite file in WAL mode, written by one process. Throws if the file cannot be opened. */
+/**
+ * The embedded store: one SQLite file in WAL mode. One store at a time has it for writing, in all processes: until it is
+ * closed, or its process is gone.
+ *
+ * @throws StoreError if the file cannot be had: `locked`, with the process that has it; `version` for a file of a newer
+ * version; `foreign`, `corrupt`, `read_only`, `key`.
+ */
 export function sqliteStore(options: SqliteStoreOptions = {}): Store {
   return new SqliteStore(options);
 }
@@ -73,6 +79,7 @@ const PAGE_ROWS = 512;
 const PRUNED_ROWS = 10_000;
 
 class SqliteStore implements Store {
+  readonly #file: DatabaseFile;
   readonly #db: Database.Database;
   readonly #sql: ReturnType<typeof prepare>;
   readonly #jobs = new Map<JobId, OpenJob>();
@@ -81,14 +88,9 @@ class SqliteStore implements Store {
   readonly isDurable: boolean;
 
   constructor({ path = ":memory:", synchronous = "FULL", readOnly = false }: SqliteStoreOptions) {
-    this.#db = new Database(path, { readonly: readOnly, fileMustExist: readOnly, timeout: 5_000 });
-    assertOwn(this.#db);
-    if (!readOnly) {
-      this.#db.pragma("journal_mode = WAL");
-      this.#db.pragma(`synchronous = ${synchronous}`);
-      migrate(this.#db);
-    } else assertCurrent(versionOf(this.#db));
-    this.isDurable = !this.#db.memory && synchronous === "FULL";
+    this.#file = readOnly ? openForReading(path) : openForWriting(path, synchronous);
+    this.#db = this.#file.db;
+    this.isDurable = !isMemory(path) && synchronous === "FULL";
     this.#sql = prepare(this.#db);
   }
 
@@ -138,6 +140,11 @@ class SqliteStore implements Store {
       if (data === null) sql.deleteRecord.run(kind, id);
       else sql.putRecord.run(kind, id, principal, jobId, dueAt, data);
     }
+  }
+
+  /** A statement whose text depends on what is asked. */
+  #prepared(sql: string): Statement {
+    return guarded(() => new Statement(this.#db.prepare(sql)));
   }
 
   #putSession(session: SessionRecord): void {
@@ -282,7 +289,7 @@ class SqliteStore implements Store {
     if (query.createdAfter !== undefined) add("created_at > ?", query.createdAfter);
     if (query.createdBefore !== undefined) add("created_at < ?", query.createdBefore);
     if (query.after) add("(created_at, id) > (?, ?)", query.after.createdAt, query.after.id);
-    const statement = this.#db.prepare(`SELECT * FROM job ${where()} ORDER BY created_at, id LIMIT ?`);
+    const statement = this.#prepared(`SELECT * FROM job ${where()} ORDER BY created_at, id LIMIT ?`);
     return (statement.all(...values, query.limit) as JobRow[]).map(jobRecord);
   }
 
@@ -299,12 +306,16 @@ class SqliteStore implements Store {
   #entries(jobKey: number, fromN: number, toN: number, maxBytes = Number.POSITIVE_INFINITY): Entry[] {
     const list: Entry[] = [];
     let bytes = 0;
-    for (const { from, to, firstN } of spans(this.#segments(jobKey), fromN, toN)) {
-      for (const row of this.#sql.entries.iterate(from, to) as Iterable<[number, number, EntryCode, string]>) {
-        bytes += row[3].length;
-        if (list.length > 0 && bytes > maxBytes) return list;
-        list.push({ n: firstN + (row[0] - from), ts: row[1], code: row[2], payload: row[3] });
+    try {
+      for (const { from, to, firstN } of spans(this.#segments(jobKey), fromN, toN)) {
+        for (const row of this.#sql.entries.iterate(from, to) as Iterable<[number, number, EntryCode, string]>) {
+          bytes += row[3].length;
+          if (list.length > 0 && bytes > maxBytes) return list;
+          list.push({ n: firstN + (row[0] - from), ts: row[1], code: row[2], payload: row[3] });
+        }
       }
+    } catch (error) {
+      throw storeErrorOf(error);
     }
     return list;
   }
@@ -372,7 +383,7 @@ class SqliteStore implements Store {
     if (query.states)
       add(oneOf("state", query.states), ...query.states.map((state) => CREDENTIAL_STATES.indexOf(state)));
     if (query.after) add("(created_at, alias) > (?, ?)", query.after.createdAt, query.after.alias);
-    const statement = this.#db.prepare(`SELECT * FROM credential ${where()} ORDER BY created_at, alias LIMIT ?`);
+    const statement = this.#prepared(`SELECT * FROM credential ${where()} ORDER BY created_at, alias LIMIT ?`);
     return (statement.all(...values, query.limit) as CredentialRow[]).map(credentialRecord);
   }
 
@@ -389,23 +400,23 @@ class SqliteStore implements Store {
     if (query.dueBefore !== undefined) add("due_at < ?", query.dueBefore);
     if (query.after !== undefined) add("id > ?", query.after);
     const order = query.dueBefore === undefined ? "id" : "due_at, id";
-    const statement = this.#db.prepare(`SELECT * FROM record ${where()} ORDER BY ${order} LIMIT ?`);
+    const statement = this.#prepared(`SELECT * FROM record ${where()} ORDER BY ${order} LIMIT ?`);
     return (statement.all(...values, query.limit) as RecordRow[]).map(storedRecord);
   }
 
   async takeOver(
     now: number,
   ): Promise<readonly { readonly job: JobRecord; readonly followers: readonly SessionId[] }[]> {
-    return this.#db
-      .transaction(() => {
+    return guarded(
+      this.#db.transaction(() => {
         this.#sql.raiseEpochs.run();
         this.#sql.detachSessions.run(now);
         return (this.#sql.unfinished.all() as JobRow[]).map((row) => ({
           job: jobRecord(row),
           followers: [...new Set([row.session_id as SessionId, ...(this.#sql.followers.all(row.key) as SessionId[])])],
         }));
-      })
-      .immediate();
+      }).immediate,
+    );
   }
 
   async sweep(before: {
@@ -413,8 +424,8 @@ class SqliteStore implements Store {
     readonly endedBefore: number;
     readonly now: number;
   }): Promise<{ readonly sessions: number; readonly jobs: number }> {
-    return this.#db
-      .transaction(() => {
+    return guarded(
+      this.#db.transaction(() => {
         const sql = this.#sql;
         const sessions = sql.expiredSessions.all(before.detachedBefore) as number[];
         for (const key of sessions) {
@@ -436,8 +447,8 @@ class SqliteStore implements Store {
         sql.deleteJoblessCredentials.run(before.endedBefore);
         sql.deleteIdempotency.run(before.now);
         return { sessions: sessions.length, jobs: jobs.length };
-      })
-      .immediate();
+      }).immediate,
+    );
   }
 
   async readAudit(afterSeq: number | undefined, limit: number): Promise<readonly AuditRow[]> {
@@ -482,7 +493,7 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
-    if (this.#db.open) this.#db.close();
+    this.#file.close();
   }
 }
 
@@ -499,40 +510,3 @@ function conditions() {
 
 const oneOf = (column: string, values: readonly unknown[]): string =>
   `${column} IN (${values.map(() => "?").join(", ")})`;
-
-const versionOf = (db: Database.Database): number => db.pragma("user_version", { simple: true }) as number;
-
-/** Throws for a database that another program has made, before anything in it is changed. */
-function assertOwn(db: Database.Database): void {
-  const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").pluck().all();
-  const isOwn = ["job", "entry", "feed"].every((name) => tables.includes(name));
-  if (tables.length === 0 || isOwn) return;
-  db.close();
-  throw new Error("its tables are another program's");
-}
-
-function assertKnown(version: number): void {
-  if (version > MIGRATIONS.length) {
-    throw new Error(`the database is of version ${version}, this program knows up to ${MIGRATIONS.length}`);
-  }
-}
-
-/** A file that is only read cannot be brought up to date. */
-function assertCurrent(version: number): void {
-  assertKnown(version);
-  if (version < MIGRATIONS.length) {
-    throw new Error(`the database is of version ${version}: a runtime that opens it brings it to ${MIGRATIONS.length}`);
-  }
-}
-
-function migrate(db: Database.Database): void {
-  const version = versionOf(db);
-  assertKnown(version);
-  for (let step = version; step < MIGRATIONS.length; step += 1) {
-    db.transaction(() => {
-      db.exec(MIGRATIONS[step] as string);
-      if (step + 1 === CHAINED_AUDIT_VERSION) sealAudit(db);
-      db.pragma(`user_version = ${step + 1}`);
-    }).immediate();
-  }
-}

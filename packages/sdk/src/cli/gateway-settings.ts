@@ -4,9 +4,9 @@ import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Logger } from "@arcp/core";
 import { ModelGateway, type UpstreamOptions } from "@arcp/gateway";
+import { lockFile } from "@arcp/runtime";
 import type { GatewaySettings } from "../config.ts";
 import { UsageError } from "./exit-code.ts";
-import { lockFile } from "./file-lock.ts";
 import { portInUse } from "./port-in-use.ts";
 import { readSecret } from "./secrets.ts";
 import type { Shutdown } from "./shutdown.ts";
@@ -56,7 +56,7 @@ export async function mountGateway(
   };
   if (keyFile !== undefined) {
     mkdirSync(dirname(keyFile), { recursive: true, mode: 0o700 });
-    shutdown.defer(lockFile(keyFile, "give this one a key file of its own"));
+    shutdown.defer(locked(keyFile));
   }
   const gateway = made({
     ...{ ...options, upstreams: withKeys, logger },
@@ -68,6 +68,15 @@ export async function mountGateway(
     return { gateway, url: origin };
   } catch (error) {
     throw portInUse(error, host, port, "gateway");
+  }
+}
+
+/** A second gateway would forget the keys of the first. */
+function locked(keyFile: string): () => void {
+  try {
+    return lockFile(keyFile);
+  } catch (cause) {
+    throw new Error(`${(cause as Error).message}; give this one a key file of its own`, { cause });
   }
 }
 

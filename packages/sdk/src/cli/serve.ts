@@ -1,5 +1,5 @@
 /** `arcp serve` at work: from the options to a runtime that listens, and back down in order. */
-import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -19,10 +19,9 @@ import { BUILT_IN, loadAgent, parseAgentOption, type ServedAgent } from "./agent
 import { announce } from "./announcement.ts";
 import { loadTools, openProvisioning } from "./authority.ts";
 import { type LoadedConfig, loadConfig } from "./config-file.ts";
-import { DEFAULT_DATABASE } from "./database.ts";
+import { DEFAULT_DATABASE, databaseError } from "./database.ts";
 import { checkExposure, type EndpointOptions, endpointOf, isStdio, type WebSocketEndpoint } from "./endpoint.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
-import { lockFile } from "./file-lock.ts";
 import { ensureFingerprint } from "./identity.ts";
 import { openPeers } from "./peers.ts";
 import { portInUse } from "./port-in-use.ts";
@@ -151,14 +150,10 @@ async function openData(options: ServeOptions, { config, directory }: LoadedConf
   const path = options.db ?? configured ?? DEFAULT_DATABASE;
   const synchronous = (options.sync ?? config.sync) === "normal" ? "NORMAL" : "FULL";
   const isFile = path !== MEMORY;
-  if (isFile) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    shutdown.defer(lockFile(path, "give this one a database of its own with --db"));
-    // SQLite gives the files that it keeps beside the database the same mode.
-    closeSync(openSync(path, "a", 0o600));
-    if (process.platform !== "win32") chmodSync(path, 0o600);
-  }
+  if (isFile) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const store = openStore(path, synchronous);
+  // One that was made by other means may be open to others.
+  if (isFile && process.platform !== "win32") chmodSync(path, 0o600);
   shutdown.defer(() => store.close());
   const blobs = isFile ? fileBlobs({ directory: `${path}.artifacts` }) : undefined;
   if (blobs !== undefined) shutdown.defer(async () => blobs[Symbol.asyncDispose]());
@@ -170,7 +165,7 @@ function openStore(path: string, synchronous: "FULL" | "NORMAL"): Store {
   try {
     return sqliteStore({ path, synchronous });
   } catch (cause) {
-    throw new Error(`${path} is not the database of a runtime: ${(cause as Error).message}`, { cause });
+    throw databaseError(path, cause);
   }
 }
 

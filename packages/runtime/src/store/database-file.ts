@@ -1,0 +1,162 @@
+/** The file of the embedded store: locked, recognised, brought up to date, and only then written to. */
+import { chmodSync, closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import Database from "better-sqlite3";
+import { sealAudit } from "./audit-sealing.ts";
+import { lockFile } from "./file-lock.ts";
+import { CHAINED_AUDIT_VERSION, MIGRATIONS } from "./schema.ts";
+import { guarded, StoreError, storeErrorOf } from "./store-error.ts";
+
+/** How long another program may hold the write lock while the file is opened. */
+const OPEN_WAIT_MS = 5_000;
+
+export interface DatabaseFile {
+  readonly db: Database.Database;
+  /** Closes the database, and lets others have it. Idempotent. */
+  close(): void;
+}
+
+/** Names of databases that live and die with the process. */
+export const isMemory = (path: string): boolean => path === ":memory:" || path === "";
+
+/**
+ * The database at `path`, of this program's version, for this process alone to write to. Makes the file if there is none,
+ * for its owner alone; a file of an older version is copied to `<path>.v<N>.bak` and then brought up to date.
+ *
+ * @throws StoreError if it cannot be had: every reason but `full` and `io` says that nothing was changed.
+ */
+export function openForWriting(path: string, synchronous: "FULL" | "NORMAL"): DatabaseFile {
+  if (isMemory(path)) return opened(path, () => {}, synchronous);
+  const unlock = lockFile(path);
+  try {
+    if (!existsSync(path)) create(path);
+    return opened(path, unlock, synchronous);
+  } catch (error) {
+    unlock();
+    throw storeErrorOf(error);
+  }
+}
+
+/** The same for reading only, beside whoever writes to it. Throws {@link StoreError}. */
+export function openForReading(path: string): DatabaseFile {
+  const db = connect(path, { readonly: true, fileMustExist: true });
+  try {
+    assertOwn(db);
+    assertCurrent(versionOf(db));
+  } catch (error) {
+    db.close();
+    throw storeErrorOf(error);
+  }
+  return { db, close: () => void db.close() };
+}
+
+function opened(path: string, unlock: () => void, synchronous: "FULL" | "NORMAL"): DatabaseFile {
+  const db = connect(path, {});
+  try {
+    assertOwn(db);
+    // Before anything is written: what a newer version has made is left as it is.
+    assertKnown(versionOf(db));
+    db.pragma("journal_mode = WAL");
+    db.pragma(`synchronous = ${synchronous}`);
+    migrate(db, path);
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  const close = (): void => {
+    if (!db.open) return;
+    db.close();
+    unlock();
+  };
+  return { db, close };
+}
+
+function connect(path: string, options: Database.Options): Database.Database {
+  try {
+    return new Database(path, { ...options, timeout: OPEN_WAIT_MS });
+  } catch (error) {
+    const isRefused = error instanceof Error && "code" in error && error.code === "SQLITE_CANTOPEN";
+    if (!isRefused) throw storeErrorOf(error);
+    throw new StoreError("read_only", "the file cannot be opened: is it there, and may this user read and write it?", {
+      cause: error,
+    });
+  }
+}
+
+/** SQLite gives the files that it keeps beside the database the same mode. */
+function create(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (cause) {
+    throw new StoreError("read_only", `the file cannot be made: ${(cause as Error).message}`, { cause });
+  }
+}
+
+const versionOf = (db: Database.Database): number => db.pragma("user_version", { simple: true }) as number;
+
+/** Throws for a database that another program has made, before anything in it is changed. */
+function assertOwn(db: Database.Database): void {
+  const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").pluck().all();
+  const isOwn = ["job", "entry", "feed"].every((name) => tables.includes(name));
+  if (tables.length === 0 || isOwn) return;
+  throw new StoreError("foreign", "its tables are another program's");
+}
+
+function assertKnown(version: number): void {
+  if (version <= MIGRATIONS.length) return;
+  throw new StoreError(
+    "version",
+    `the database is of version ${version}, this program knows up to ${MIGRATIONS.length}: a newer one has written it`,
+  );
+}
+
+/** A file that is only read cannot be brought up to date. */
+function assertCurrent(version: number): void {
+  assertKnown(version);
+  if (version === MIGRATIONS.length) return;
+  throw new StoreError(
+    "version",
+    `the database is of version ${version}: a runtime that opens it brings it to ${MIGRATIONS.length}`,
+  );
+}
+
+/** All steps or none, whenever the process ends. */
+function migrate(db: Database.Database, path: string): void {
+  const version = versionOf(db);
+  if (version === MIGRATIONS.length) return;
+  if (version > 0 && !isMemory(path)) copyTo(db, `${path}.v${version}.bak`);
+  db.transaction(() => {
+    for (const step of MIGRATIONS.slice(version)) db.exec(step);
+    if (version < CHAINED_AUDIT_VERSION) sealAudit(db);
+    db.pragma(`user_version = ${MIGRATIONS.length}`);
+  }).immediate();
+}
+
+/**
+ * Copies the database as it is at this moment, for its owner alone, and replaces what is there. Resolved when the copy is on
+ * disk: there is a whole copy under that name, or none. Throws {@link StoreError}.
+ */
+export function copyTo(db: Database.Database, target: string): void {
+  const unfinished = `${target}.partial`;
+  try {
+    rmSync(unfinished, { force: true });
+    create(unfinished);
+    guarded(() => db.prepare("VACUUM INTO ?").run(unfinished));
+    if (process.platform !== "win32") chmodSync(unfinished, 0o600);
+    syncPath(unfinished, "r+");
+    renameSync(unfinished, target);
+    if (process.platform !== "win32") syncPath(dirname(resolve(target)), "r");
+  } catch (error) {
+    rmSync(unfinished, { force: true });
+    throw error instanceof StoreError ? new StoreError(error.reason, `${target}: ${error.message}`, error) : error;
+  }
+}
+
+function syncPath(path: string, flags: string): void {
+  const fd = openSync(path, flags);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
