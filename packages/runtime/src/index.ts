@@ -31,7 +31,7 @@ export type {
   FileFacts,
   FileWriteOptions,
 } from "./engine/agent-operations.ts";
-export type { AgentHandler, AgentOptions } from "./engine/agents.ts";
+export type { AgentHandler, AgentOptions, DurableTerms } from "./engine/agents.ts";
 export type { ArtifactRef, ArtifactView } from "./engine/artifacts/artifact.ts";
 export type { ArtifactReadPolicy } from "./engine/artifacts/artifacts.ts";
 export {
@@ -66,6 +66,7 @@ export {
   type DelegationCaps,
   type DelegationResult,
 } from "./engine/delegation.ts";
+export type { StepContext, StepOptions } from "./engine/durable/durable-run.ts";
 export type { Grant } from "./engine/grants/grant.ts";
 export type { PermissionOptions } from "./engine/grants/grants.ts";
 export { DEFAULT_GRANT_POLICY, type GrantPolicy, type MaxElevation } from "./engine/grants/policy.ts";
@@ -123,7 +124,7 @@ export { DEFAULT_FETCH_LIMITS, type FetchLimits } from "./operations/network/lim
 export type { OperationsOptions } from "./operations/operations.ts";
 export { type LiteLLMOptions, litellmProvisioner } from "./provisioners/litellm.ts";
 export { explainUpstreamRefusal } from "./provisioners/upstream-refusal.ts";
-export { ARCPServer, type ARCPServerOptions, type RuntimeIdentity } from "./server.ts";
+export { ARCPServer, type ARCPServerOptions, type CloseOptions, type RuntimeIdentity } from "./server.ts";
 export { type JobManager, SessionContext } from "./session-context.ts";
 export type { BlobStore } from "./store/blobs.ts";
 export { type FileBlobsOptions, fileBlobs, temporaryBlobs } from "./store/blobs-files.ts";

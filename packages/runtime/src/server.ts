@@ -270,6 +270,11 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents
   };
 }
 
+export interface CloseOptions {
+  /** How long durable jobs may take to finish the steps that are being done, in milliseconds. Default: 0. */
+  readonly drainMs?: number;
+}
+
 /** A runtime: agents, jobs and sessions over one store. It listens to nothing itself: transports are given to it. */
 export class ARCPServer {
   readonly #options: ARCPServerOptions;
@@ -440,11 +445,12 @@ export class ARCPServer {
   }
 
   /**
-   * Says goodbye to every client, ends what is running with a retryable error, and resolves when that is on disk;
+   * Says goodbye to every client, ends what is running with a retryable error, and resolves when that is on disk; durable
+   * jobs finish the steps that are being done, for `drainMs` at most, and are left to the next runtime;
    * rejects when the store has failed. A store that was passed in stays open. Idempotent.
    */
-  close(reason = "the runtime is shutting down"): Promise<void> {
-    this.#closing ??= this.#close(reason);
+  close(reason = "the runtime is shutting down", { drainMs = 0 }: CloseOptions = {}): Promise<void> {
+    this.#closing ??= this.#close(reason, drainMs);
     return this.#closing;
   }
 
@@ -452,10 +458,10 @@ export class ARCPServer {
     return this.close();
   }
 
-  async #close(reason: string): Promise<void> {
+  async #close(reason: string, drainMs: number): Promise<void> {
     try {
       await this.#engine.ready;
-      await this.#engine.close("runtime_shutdown");
+      await this.#engine.close("runtime_shutdown", drainMs);
       for (const context of this.#contexts) context.close(reason);
       await this.#engine.journal.flush();
     } finally {

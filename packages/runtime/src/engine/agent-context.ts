@@ -3,6 +3,7 @@ import {
   type ARCPError,
   type ArtifactRefBody,
   CancelledError,
+  type Clock,
   type DelegateBody,
   EVENT_BODIES,
   type EventKind,
@@ -36,7 +37,11 @@ import type { Artifacts } from "./artifacts/artifacts.ts";
 import type { Checkpoint, CheckpointHandler, CheckpointOptions, Checkpoints } from "./checkpoints.ts";
 import { reportCost } from "./cost.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
-import { type Delegation, refusedDelegation } from "./delegation.ts";
+import { type Delegation, type OnChildMade, refusedDelegation } from "./delegation.ts";
+import type { DurableRun, StepContext, StepOptions } from "./durable/durable-run.ts";
+import { doStep } from "./durable/plain-steps.ts";
+import { sleepUntil } from "./durable/timing.ts";
+import { jsonOf } from "./entry-text.ts";
 import { type Grant, HeldGrant, type PermissionLease } from "./grants/grant.ts";
 import type { PermissionOptions } from "./grants/grants.ts";
 import { type HandoffConnector, handoffBody } from "./handoff.ts";
@@ -58,7 +63,7 @@ import type {
 import { validateLeaseShape } from "./lease/shape.ts";
 import { assertLeaseSubset } from "./lease/subset.ts";
 import type { Guard, Operation, OperationOptions } from "./operation.ts";
-import type { HumanChoice, HumanInput, People } from "./people.ts";
+import type { HumanChoice, HumanInput, People, StoredQuestionOptions } from "./people.ts";
 import {
   ChunkSequence,
   ResultStream,
@@ -83,7 +88,9 @@ const MAX_INLINE_VALUE_BYTES = 1024 * 1024;
 /** What agents reach through their context, of the runtime. */
 export interface AgentTools {
   readonly tools: ToolRegistry;
-  readonly delegate: (parent: Job, body: DelegateBody) => Delegation;
+  readonly delegate: (parent: Job, body: DelegateBody, onMade?: OnChildMade) => Delegation;
+  /** A delegation that was made before a restart. */
+  readonly delegateAgain: (parent: Job, delegateId: string, childId: JobId) => Delegation;
   readonly credentialsOf: (job: Job) => readonly JobCredential[];
   /** An upstream's refusal in the terms of §12; `undefined` for any other error. */
   readonly explain: (error: unknown) => ARCPError | undefined;
@@ -94,6 +101,7 @@ export interface AgentTools {
   readonly checkpoints: Checkpoints;
   readonly watchdogs: Watchdogs;
   readonly people: () => People;
+  readonly clock: Clock;
 }
 
 /** What {@link JobContext} promises. */
@@ -109,6 +117,7 @@ export class AgentContext implements JobContext {
   readonly #spans: JobSpans;
   readonly #input: unknown;
   #streams: JobStreams | undefined;
+  readonly #run: DurableRun | undefined;
   readonly restored: unknown;
 
   constructor(options: {
@@ -121,6 +130,8 @@ export class AgentContext implements JobContext {
     readonly input: unknown;
     /** The data of the checkpoint that the job goes on from. */
     readonly restored: unknown;
+    /** What is on record of a durable job. */
+    readonly run: DurableRun | undefined;
   }) {
     this.#job = options.job;
     this.#guard = options.guard;
@@ -130,6 +141,7 @@ export class AgentContext implements JobContext {
     this.#spans = options.spans;
     this.#input = options.input;
     this.restored = options.restored;
+    this.#run = options.run;
   }
 
   /** Pins what the lease names of the file system as it is now. */
@@ -235,6 +247,7 @@ export class AgentContext implements JobContext {
 
   /** The thoughts of a job that was asked for over wire 1.0 belong to one stream (RFC §11.4). */
   #think(text: string, isRedacted: boolean): Promise<void> {
+    if (this.#job.hasTold(ENTRY.thought, { text, isRedacted })) return Promise.resolve();
     try {
       return this.#jobStreams.think(text, isRedacted);
     } catch (error) {
@@ -265,7 +278,29 @@ export class AgentContext implements JobContext {
   }
 
   checkpoint(data: unknown, options?: CheckpointOptions): Promise<Checkpoint> {
-    return this.#tools.checkpoints.create(this.#job, this.#input, data, options);
+    const run = this.#run;
+    if (run === undefined) return this.#tools.checkpoints.create(this.#job, this.#input, data, options);
+    const onMade = (text: string): void => {
+      const pieces = this.#chunks && { resultId: this.#chunks.resultId, ...this.#chunks.place };
+      run.onCheckpoint(text, pieces);
+    };
+    return this.#tools.checkpoints.create(this.#job, this.#input, data, { ...options, onMade });
+  }
+
+  step<Value>(
+    name: string,
+    act: (step: StepContext) => Value | Promise<Value>,
+    options: StepOptions = {},
+  ): Promise<Value> {
+    if (this.#run !== undefined) return this.#run.step(name, act, options);
+    return quiet(doStep(this.#job, this.#tools.clock, name, act, options));
+  }
+
+  sleep(until: number | Date): Promise<void> {
+    const wakeAt = until instanceof Date ? until.getTime() : this.#tools.clock.now() + Number(until);
+    if (!Number.isFinite(wakeAt)) return refuse("a sleep is a number of milliseconds, or a date");
+    if (this.#run !== undefined) return this.#run.sleepUntil(wakeAt);
+    return quiet(sleepUntil(this.#job, this.#tools.clock, wakeAt));
   }
 
   onCheckpoint(handler: CheckpointHandler): void {
@@ -310,7 +345,14 @@ export class AgentContext implements JobContext {
   delegate(body: DelegateBody): Delegation {
     const problem = problemOf("delegate", body);
     if (problem !== undefined) return refusedDelegation(new InvalidRequestError(problem));
-    return this.#tools.delegate(this.#job, body);
+    const { delegate, delegateAgain } = this.#tools;
+    const record = this.#run?.delegation(body.agent);
+    if (record === undefined) return delegate(this.#job, body);
+    if ("refusal" in record) return refusedDelegation(record.refusal);
+    const { known, onMade } = record;
+    return known === undefined
+      ? delegate(this.#job, body, onMade)
+      : delegateAgain(this.#job, known.delegateId, known.childId);
   }
 
   operation<Result>(
@@ -356,11 +398,34 @@ export class AgentContext implements JobContext {
   }
 
   requestHumanInput<Value = unknown>(options: HumanInputOptions): Promise<HumanInput<Value>> {
-    return quiet(this.#tools.people().askInput<Value>(this.#job, options));
+    const people = this.#tools.people();
+    const job = this.#job;
+    if (this.#run === undefined) return quiet(people.askInput<Value>(job, options));
+    return this.#ask(this.#run, "input", options, (onAsked) => people.askInput<Value>(job, options, onAsked));
+  }
+
+  /** A question of a durable job is a step of its. */
+  #ask<Answer>(
+    run: DurableRun,
+    kind: StoredQuestionOptions["kind"],
+    options: HumanInputOptions | HumanChoiceOptions,
+    ask: (onAsked: (questionId: string) => void) => Promise<Answer>,
+  ): Promise<Answer> {
+    const { signal: _signal, ...kept } = options;
+    let question: JsonObject;
+    try {
+      question = JSON.parse(jsonOf({ kind, options: kept })) as JsonObject;
+    } catch (error) {
+      return rejected(error) as Promise<never>;
+    }
+    return run.question(`ask ${kind}`, question, ask);
   }
 
   requestHumanChoice(options: HumanChoiceOptions): Promise<HumanChoice> {
-    return quiet(this.#tools.people().askChoice(this.#job, options));
+    const people = this.#tools.people();
+    const job = this.#job;
+    if (this.#run === undefined) return quiet(people.askChoice(job, options));
+    return this.#ask(this.#run, "choice", options, (onAsked) => people.askChoice(job, options, onAsked));
   }
 
   requestPermission(options: PermissionOptions): Promise<Grant> {
@@ -505,7 +570,11 @@ export class AgentContext implements JobContext {
   }
 
   #chunkSequence(resultId: string | undefined): ChunkSequence {
-    this.#chunks ??= this.#newChunks(resultId === undefined ? newResultId() : checkedResultId(resultId));
+    const before = this.#run?.progress.pieces;
+    const own = resultId === undefined ? undefined : checkedResultId(resultId);
+    // The agent of a durable job may be called again: it goes on with the same result.
+    const made = this.#run === undefined ? newResultId() : resultIdOf(this.#job.id);
+    this.#chunks ??= this.#newChunks(before?.resultId ?? own ?? made);
     if (resultId !== undefined && resultId !== this.#chunks.resultId) {
       throw new InvalidRequestError("a job has one streamed result");
     }
@@ -517,7 +586,7 @@ export class AgentContext implements JobContext {
     const job = this.#job;
     const isSteered = job.origin !== undefined;
     const flow = isSteered ? this.#tools.streams.steer(job, streamIdOfResult(resultId)) : undefined;
-    return new ChunkSequence(job, resultId, flow);
+    return new ChunkSequence(job, resultId, flow, this.#run?.progress.pieces);
   }
 
   #checked(kind: EventKind, body: unknown): Promise<void> {
@@ -642,5 +711,8 @@ function checkedResultId(resultId: string): ResultId {
   if (!RESULT_ID.test(resultId)) throw new InvalidRequestError("a result id is 1 to 128 of A-Z a-z 0-9 _ . -");
   return resultId as ResultId;
 }
+
+/** The id of a job's only result, from the job's own. */
+const resultIdOf = (jobId: JobId): ResultId => `res_${jobId.replace(/^job_/, "")}` as ResultId;
 
 const refuse = (problem: string): Promise<void> => rejected(new InvalidRequestError(problem));

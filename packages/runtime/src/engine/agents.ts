@@ -23,7 +23,20 @@ export interface AgentOptions {
   readonly heartbeat?: HeartbeatTerms;
   /** Calls it again after failures that may pass (RFC §10.1). Default: it is called once. */
   readonly retry?: RetryTerms;
+  /**
+   * Its jobs survive the process: after a restart the agent is called again with the same input, what it has done in steps
+   * is not done again, and what it has told is not told again (docs/durable-agents.md). Default: its jobs end with the
+   * process, with an error that may be tried again.
+   */
+  readonly durable?: boolean | DurableTerms;
 }
+
+export interface DurableTerms {
+  /** Restarts without a new step or checkpoint between them, after which a job fails with `crash_loop`. Default: 10. */
+  readonly maxRestarts?: number;
+}
+
+const MAX_RESTARTS = 10;
 
 /** One version of one agent. A job keeps the one that it was accepted with. */
 export interface Agent {
@@ -34,6 +47,8 @@ export interface Agent {
   readonly heartbeat: HeartbeatTerms | undefined;
   /** `undefined`: it is called once. */
   readonly retry: RetryTerms | undefined;
+  /** `undefined`: its jobs end with the process. */
+  readonly durable: Required<DurableTerms> | undefined;
 }
 
 /** What an agent that was registered without a version is listed as. */
@@ -48,6 +63,7 @@ interface Versions {
 
 export class AgentRegistry {
   readonly #agents = new Map<string, Versions>();
+  #onRegistered: () => void = () => {};
 
   /** Adds or replaces `name` or `name@version`. Running jobs keep the handler that they started with. */
   register(reference: string, handler: AgentHandler, options: AgentOptions = {}): void {
@@ -60,11 +76,29 @@ export class AgentRegistry {
       this.#agents.set(name, versions);
     }
     const { heartbeat, retry } = options;
-    versions.byVersion.set(version, { name, version, handler, heartbeat, retry });
+    versions.byVersion.set(version, {
+      name,
+      version,
+      handler,
+      heartbeat,
+      retry,
+      durable: durableTerms(options.durable),
+    });
     if (options.isDefault === true || !versions.isPinned) {
       versions.defaultVersion = version;
       versions.isPinned = options.isDefault === true;
     }
+    this.#onRegistered();
+  }
+
+  /** Calls `listener` after each registration. There is one. */
+  whenRegistered(listener: () => void): void {
+    this.#onRegistered = listener;
+  }
+
+  /** That version; `undefined` if it is not registered. */
+  find(name: string, version: string): Agent | undefined {
+    return this.#agents.get(name)?.byVersion.get(version);
   }
 
   /** Makes a registered version the default. Returns whether there is such a version. */
@@ -103,6 +137,14 @@ export class AgentRegistry {
       default: defaultVersion,
     }));
   }
+}
+
+/** @throws InvalidRequestError for terms that make no sense. */
+function durableTerms(durable: AgentOptions["durable"]): Required<DurableTerms> | undefined {
+  if (durable === undefined || durable === false) return undefined;
+  const { maxRestarts = MAX_RESTARTS } = durable === true ? {} : durable;
+  if (Number.isInteger(maxRestarts) && maxRestarts >= 0) return { maxRestarts };
+  throw new InvalidRequestError("durable: maxRestarts is a whole number, not below zero");
 }
 
 /** Splits `name` or `name@version`. Throws {@link InvalidRequestError} for anything else. */

@@ -46,6 +46,8 @@ export type CheckpointHandler = (request: CheckpointOptions) => unknown;
 export interface AskedCheckpoint extends CheckpointOptions {
   /** The id of the command. */
   readonly commandId?: string | undefined;
+  /** Called with the data, as JSON, in the turn in which the checkpoint is made. */
+  readonly onMade?: (data: string) => void;
 }
 
 /** Asks an agent for a checkpoint, and makes it. */
@@ -117,7 +119,7 @@ export class Checkpoints {
     job: Job,
     input: unknown,
     data: unknown,
-    { label, commandId }: AskedCheckpoint = {},
+    { label, commandId, onMade }: AskedCheckpoint = {},
   ): Promise<Checkpoint> {
     const { journal, clock } = this.#options;
     if (label !== undefined && (typeof label !== "string" || label.length > MAX_LABEL)) {
@@ -140,6 +142,7 @@ export class Checkpoints {
     kept.push({ recordId, dueAt: this.#put(job, recordId, this.#document(job, checkpointId, input, text)) });
     const oldest = kept.length > maxCheckpoints ? kept.shift() : undefined;
     if (oldest !== undefined) this.#put(job, oldest.recordId, GONE);
+    onMade?.(text);
     await journal.flush();
     await told;
     return { checkpointId };

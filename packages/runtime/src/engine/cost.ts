@@ -19,7 +19,9 @@ export function reportCost(job: Job, metric: MetricPayload, hold?: Hold): Promis
   if (name.startsWith(COUNTER_PREFIX)) return refuse(`${COUNTER_PREFIX}* are the runtime's own metrics`);
   if (!name.startsWith(COST_PREFIX)) return job.emit(ENTRY.metric, "metric", metric);
   if (!Number.isFinite(value) || value < 0) return refuse("a cost is a finite number, not below zero");
-  const reported = job.emit(ENTRY.metric, "metric", metric);
+  // Its agent is called again: it has been paid.
+  if (job.hasTold(ENTRY.metric, metric)) return Promise.resolve();
+  const reported = job.announce(ENTRY.metric, "metric", metric);
   const told = unit === undefined ? undefined : job.spend(unit, value, hold);
   return told === undefined ? reported : reported.then(() => told);
 }

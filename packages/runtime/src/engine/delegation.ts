@@ -6,6 +6,8 @@
 import {
   type Clock,
   type DelegateBody,
+  type ErrorPayload,
+  errorFromWire,
   InternalError,
   InvalidRequestError,
   type JobId,
@@ -16,13 +18,13 @@ import {
   newDelegateId,
   newJobId,
 } from "@arcp/core";
-import { ENTRY, isTerminal, type Store } from "../store/store.ts";
+import { ENTRY, type Entry, isTerminal, type JobRecord, type Store } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
 import { tooMany } from "./caps.ts";
 import type { Issuance } from "./credentials/credentials.ts";
 import { jsonOf } from "./entry-text.ts";
-import type { Job } from "./job.ts";
+import type { Job, Outcome } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import type { Launch, LaunchRequest } from "./launch.ts";
@@ -117,8 +119,11 @@ export class Delegations {
     this.#options = options;
   }
 
-  /** Delegates from `parent`. Rejects in every part with {@link InvalidRequestError} if it cannot be announced. */
-  delegate(parent: Job, body: DelegateBody): Delegation {
+  /**
+   * Delegates from `parent`. Rejects in every part with {@link InvalidRequestError} if it cannot be announced. `onMade` is
+   * called in the turn, and for the batch, in which the child is made.
+   */
+  delegate(parent: Job, body: DelegateBody, onMade?: OnChildMade): Delegation {
     const children = this.#childrenOf(parent);
     const delegateId = body.delegate_id ?? newDelegateId();
     if (children.delegateIds.has(delegateId)) {
@@ -137,7 +142,7 @@ export class Delegations {
     const written = parent.emit(ENTRY.delegate, "delegate", announced).then(() => {});
     written.catch(() => {});
     children.delegateIds.add(delegateId);
-    const child = this.#launch(parent, children, announced);
+    const child = this.#launch(parent, children, announced, onMade);
     child.catch(async (error) => {
       const outcome = { call_id: delegateId, error: agentError(error).toWire() };
       await parent.emit(ENTRY.tool_result, "tool_result", outcome).catch(() => {});
@@ -157,7 +162,7 @@ export class Delegations {
   }
 
   /** The child, started. Rejects with the refusal, and then nothing is left of it. */
-  async #launch(parent: Job, children: Children, body: Announced): Promise<Job> {
+  async #launch(parent: Job, children: Children, body: Announced, onMade?: OnChildMade): Promise<Job> {
     const { agents, jobs, clock, launch, sessionOf, pauseOf, maxJobs } = this.#options;
     const pause = pauseOf(parent);
     if (pause !== undefined) await pause;
@@ -187,14 +192,45 @@ export class Delegations {
     };
     const issuance = launch.mustIssue(facts, agent) ? await this.#issue(parent, children, facts, agent) : undefined;
     const session = sessionOf(parent);
+    onMade?.(body.delegate_id, facts.id);
     const job = launch.start({
       ...{ agent, facts, input: body.input, feed: session?.feed },
       ...(issuance && { issuance }),
       onAccepted: (acceptance) => session?.announce(acceptance),
     });
+    this.#join(children, job);
+    return job;
+  }
+
+  /** Makes a job that was taken over a child of its parent again. */
+  adopt(parent: Job, child: Job): void {
+    this.#join(this.#childrenOf(parent), child);
+  }
+
+  /** A delegation that was made before the runtime was restarted, to a child that lives, or has ended. */
+  again(parent: Job, delegateId: string, childId: JobId): Delegation {
+    this.#childrenOf(parent).delegateIds.add(delegateId);
+    const child = this.#find(childId);
+    child.catch(() => {});
+    return Object.assign(Promise.resolve(), this.#handle(delegateId, child));
+  }
+
+  async #find(id: JobId): Promise<Child> {
+    const live = this.#options.jobs.get(id);
+    if (live !== undefined) return live;
+    const { journal, store } = this.#options;
+    await journal.flush();
+    const record = await store.findJob(id);
+    const [end] = record === undefined ? [] : await store.readJournal(id, record.lastN, record.lastN);
+    if (record === undefined || end === undefined || !isTerminal(end.code)) {
+      throw new InternalError("the delegated job is not kept any more", { retryable: false });
+    }
+    return endedChild(record, end);
+  }
+
+  #join(children: Children, job: Job): void {
     children.live.add(job);
     job.whenEnded(() => children.live.delete(job));
-    return job;
   }
 
   /** The child's credentials. What was reserved for the child goes back if they, or the parent, are gone by then. */
@@ -252,7 +288,7 @@ export class Delegations {
     }
   }
 
-  #handle(delegateId: string, child: Promise<Job>): DelegatedJob {
+  #handle(delegateId: string, child: Promise<Child>): DelegatedJob {
     const { journal, cancelGraceMs } = this.#options;
     const accepted = child.then(async (job): Promise<DelegationAccepted> => {
       await journal.flush();
@@ -278,7 +314,7 @@ export class Delegations {
     };
   }
 
-  async *#events(child: Promise<Job>): AsyncIterable<DelegatedEvent> {
+  async *#events(child: Promise<Child>): AsyncIterable<DelegatedEvent> {
     const { journal, store } = this.#options;
     const job = await child;
     for (let n = 0; ; ) {
@@ -296,6 +332,30 @@ export class Delegations {
       await job.writtenAfter(n);
     }
   }
+}
+
+/** What is seen of a delegated job. */
+type Child = Pick<
+  Job,
+  "id" | "lease" | "leaseConstraints" | "outcome" | "lastN" | "isTerminal" | "whenEnded" | "writtenAfter" | "cancel"
+>;
+
+export type OnChildMade = (delegateId: string, childId: JobId) => void;
+
+/** A child that ended before its parent was gone on with. */
+function endedChild({ id, lease, leaseConstraints, lastN }: JobRecord, { payload }: Entry): Child {
+  const { job_id: _id, final_status: status, ...members } = JSON.parse(payload) as JsonObject;
+  const outcome: Outcome =
+    status === "success"
+      ? { status, members: JSON.stringify(members).slice(1, -1) }
+      : { status: status as "error", error: errorFromWire(members as unknown as ErrorPayload) };
+  return {
+    ...{ id, lease, lastN, outcome, isTerminal: true },
+    leaseConstraints: leaseConstraints ?? undefined,
+    whenEnded: (task) => task(),
+    writtenAfter: () => Promise.resolve(),
+    cancel: () => false,
+  };
 }
 
 /** A delegation that was never announced. */
@@ -346,9 +406,9 @@ function constrain(parent: Job, asked: LeaseConstraints | undefined, now: number
   return effective.expires_at === undefined ? null : effective;
 }
 
-const ended = (job: Job): Promise<void> => new Promise((resolve) => job.whenEnded(resolve));
+const ended = (job: Child): Promise<void> => new Promise((resolve) => job.whenEnded(resolve));
 
-function resultOf({ id, outcome }: Job): DelegationResult {
+function resultOf({ id, outcome }: Child): DelegationResult {
   if (outcome?.status !== "success") throw outcome?.error ?? new InternalError("the delegated job has not ended");
   const { result_id, result_size, ...members } = JSON.parse(`{${outcome.members}}`) as JsonObject;
   return {

@@ -1,5 +1,13 @@
 /** The runtime without wires: its parts, put together over one store. */
-import { type Clock, InternalError, InvalidRequestError, type JobId, type Logger, type SessionId } from "@arcp/core";
+import {
+  CancelledError,
+  type Clock,
+  InternalError,
+  InvalidRequestError,
+  type JobId,
+  type Logger,
+  type SessionId,
+} from "@arcp/core";
 import type { HeartbeatRecovery } from "@arcp/core/v1.0";
 import { ENTRY, type JobRecord, type Store } from "../store/store.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
@@ -11,6 +19,8 @@ import { Checkpoints } from "./checkpoints.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
+import { DurableJobs } from "./durable/durable-jobs.ts";
+import type { DurableRun, DurableRunOptions } from "./durable/durable-run.ts";
 import type { HandoffConnector } from "./handoff.ts";
 import { Job, type JobTools, type LeaseExpiryOptions } from "./job.ts";
 import { JobRegistry } from "./job-registry.ts";
@@ -18,9 +28,10 @@ import { Journal } from "./journal.ts";
 import { Launch } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
 import { type JobAuthorizationPolicy, Observation } from "./observation.ts";
-import { People, type PeopleOptions } from "./people.ts";
+import { People, type PeopleOptions, type StoredQuestionOptions } from "./people.ts";
 import type { ScheduleLimits } from "./schedules/scheduler.ts";
 import { Schedules } from "./schedules/schedules.ts";
+import type { Session } from "./session.ts";
 import { SessionRegistry } from "./session-registry.ts";
 import { Streams } from "./streams/streams.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";
@@ -82,6 +93,7 @@ export class Engine {
   readonly people: People;
   readonly tap: Tap;
   readonly schedules: Schedules;
+  readonly durableJobs: DurableJobs;
   /** How long a cancelled agent may take to stop, unless whoever cancels says otherwise. */
   readonly cancelGraceMs: number;
   /** Resolves when the jobs that a dead process left behind have been dealt with. */
@@ -89,6 +101,8 @@ export class Engine {
   readonly #logger: Logger;
   readonly #jobTools: JobTools;
   readonly #jobRetentionMs: number;
+  readonly #delegations: Delegations;
+  readonly #durableTools: DurableRunOptions;
   #stopSweep: () => void = () => {};
 
   constructor(options: EngineOptions) {
@@ -149,21 +163,25 @@ export class Engine {
         for (const { sessionId } of job.followers) this.sessions.get(sessionId)?.beat(job, deadlineMs);
       },
     });
+    this.#durableTools = { journal: this.journal, clock, random: Math.random, live: new Map() };
     const launch = new Launch({
       credentials: this.credentials,
+      durableTools: this.#durableTools,
       ...{ jobs: this.jobs, journal: this.journal, logger, jobTools: this.#jobTools, operations: options.operations },
       agentTools: {
         tools: this.tools,
-        delegate: (parent, body) => delegations.delegate(parent, body),
+        delegate: (parent, body, onMade) => this.#delegations.delegate(parent, body, onMade),
+        delegateAgain: (parent, delegateId, childId) => this.#delegations.again(parent, delegateId, childId),
         credentialsOf: (job) => this.credentials.jobCredentials(job.id),
         explain: (error) => this.credentials.explain(error),
         artifacts: this.artifacts,
         handoff: options.handoff,
         ...{ streams: this.streams, checkpoints: this.checkpoints, watchdogs: this.watchdogs },
         people: () => this.people,
+        clock,
       },
     });
-    const delegations = new Delegations({
+    this.#delegations = new Delegations({
       ...{ agents: this.agents, jobs: this.jobs, journal: this.journal, store, clock, launch, leasePolicy, maxJobs },
       caps: options.delegationCaps,
       cancelGraceMs: options.cancelGraceMs,
@@ -179,6 +197,9 @@ export class Engine {
       ...{ journal: this.journal, store, clock, logger, jobs: this.jobs, sessions: this.sessions },
       submission: this.submission,
       limits: options.scheduleLimits,
+    });
+    this.durableJobs = new DurableJobs({
+      ...{ store, agents: this.agents, launch, logger, tools: this.#durableTools },
     });
     this.observation = new Observation({
       ...{ jobs: this.jobs, journal: this.journal, store, clock },
@@ -204,18 +225,33 @@ export class Engine {
   }
 
   /**
-   * Ends what is running with a retryable error that names `reason`, and resolves when that is durable. The store stays
-   * open.
+   * Ends what is running with a retryable error that names `reason`, and resolves when that is durable. Durable jobs finish
+   * the steps that are being done, for `drainMs` at most, and are left to the next runtime. The store stays open.
    */
-  async close(reason: string): Promise<void> {
+  async close(reason: string, drainMs: number): Promise<void> {
     this.#stopSweep();
     await this.schedules.close();
+    await this.#putAside(reason, drainMs);
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
     await this.journal.flush();
     try {
       await this.credentials.close();
     } finally {
       await this.artifacts.close();
+    }
+  }
+
+  async #putAside(reason: string, drainMs: number): Promise<void> {
+    const { live } = this.#durableTools;
+    const runs = [...live.values()];
+    if (runs.length === 0) return;
+    const late = Promise.withResolvers<void>();
+    const stopTimer = this.clock.setTimer(late.resolve, drainMs);
+    await Promise.race([Promise.all(runs.map((run) => run.drain())), late.promise]);
+    stopTimer();
+    for (const [job, run] of [...live]) {
+      run.putAside(interrupted(reason));
+      this.jobs.remove(job);
     }
   }
 
@@ -250,19 +286,57 @@ export class Engine {
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
   }
 
-  /** Ends the jobs of a process that is no more, in every feed that shows them. */
+  /**
+   * Goes on with the durable jobs of a process that is no more, and ends its others, in every feed that shows them. Parents
+   * come before their children.
+   */
   async #recover(): Promise<void> {
-    for (const { job: record, followers } of await this.store.takeOver(this.clock.now())) {
-      const job = this.#takenOver(record);
+    const taken = await this.store.takeOver(this.clock.now());
+    for (const { job: record, followers } of taken.toSorted((a, b) => a.job.createdAt - b.job.createdAt)) {
+      const run = await this.durableJobs.revive(record);
+      const job = this.#takenOver(record, run);
       for (const id of followers) await this.#show(job, id);
       await this.streams.recover(job);
-      await this.people.interactions.recover(job, (id) => this.sessions.load(id));
-      job.end({ status: "error", error: interrupted("runtime_restarted") });
+      if (run === undefined) {
+        await this.people.interactions.recover(job, this.#loadSession);
+        job.end({ status: "error", error: interrupted("runtime_restarted") });
+      } else await this.#goOn(job, run);
     }
     await this.journal.flush();
     await this.credentials.recover();
     this.artifacts.start();
     await this.schedules.start();
+    this.durableJobs.open();
+  }
+
+  readonly #loadSession = (id: SessionId): Promise<Session | undefined> => this.sessions.load(id);
+
+  async #goOn(job: Job, run: DurableRun): Promise<void> {
+    const { people, jobs } = this;
+    jobs.add(job);
+    run.attach(job);
+    const open = [...run.steps.values()].flatMap(({ ordinal, state }) =>
+      state.is === "asked" ? [{ ordinal, ...state }] : [],
+    );
+    const isKept = (questionId: string): boolean => open.some((one) => one.questionId === questionId);
+    await people.interactions.recover(job, this.#loadSession, isKept);
+    for (const { ordinal, questionId, question } of open) {
+      const options = question as unknown as StoredQuestionOptions;
+      const asked = await people.reopen(job, questionId, options, this.#loadSession);
+      if (asked !== undefined) run.reopen(ordinal, asked.settled);
+    }
+    const parent = job.parentJobId === undefined ? undefined : jobs.get(job.parentJobId);
+    if (parent !== undefined) this.#delegations.adopt(parent, job);
+    else if (job.parentJobId !== undefined && (await this.#hasFailed(job.parentJobId))) {
+      job.end({ status: "cancelled", error: new CancelledError("the parent job: it failed") });
+    }
+    this.durableJobs.park(job, run);
+  }
+
+  async #hasFailed(jobId: JobId): Promise<boolean> {
+    await this.journal.flush();
+    const record = await this.store.findJob(jobId);
+    return record !== undefined && record.status !== "success";
   }
 
   async #show(job: Job, sessionId: SessionId): Promise<void> {
@@ -271,17 +345,20 @@ export class Engine {
     job.follow(session.feed);
   }
 
-  #takenOver(record: JobRecord): Job {
+  #takenOver(record: JobRecord, run: DurableRun | undefined): Job {
     const { id, sessionId, principal, agent, agentVersion, lease, leaseConstraints, parentJobId, createdAt } = record;
     const { budget, delegateId, epoch, lastN, lastEventSeq, traceId } = record;
+    const { origin, depth = 0, openModels, maxRuntimeMs, deadlineAt, hasCredentials = false } = run?.run ?? {};
+    const parentBudget = parentJobId === null ? undefined : this.jobs.get(parentJobId)?.authority.budget;
     return new Job(
       {
         ...{ id, sessionId, principal, lease, leaseConstraints, parentJobId, createdAt, epoch },
         ...(delegateId !== null && { delegateId }),
         agent: { name: agent, version: agentVersion },
-        budget: budget === null ? undefined : Budget.fromRemaining(budget),
+        budget: budget === null ? undefined : Budget.takenOver(budget, lease, parentBudget),
         trace: { traceId },
-        maxRuntimeMs: undefined,
+        ...{ origin, depth, openModels, maxRuntimeMs, hasCredentials, memory: run },
+        remainingMs: deadlineAt === undefined ? undefined : Math.max(0, deadlineAt - this.clock.now()),
         continues: { lastN, lastEventSeq },
       },
       this.#jobTools,

@@ -20,6 +20,7 @@ import type { ArtifactRef } from "./artifacts/artifact.ts";
 import type { Checkpoint, CheckpointHandler, CheckpointOptions } from "./checkpoints.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
 import type { Delegation } from "./delegation.ts";
+import type { StepContext, StepOptions } from "./durable/durable-run.ts";
 import type { Grant } from "./grants/grant.ts";
 import type { PermissionOptions } from "./grants/grants.ts";
 import type { InterruptHandler, Interruption } from "./interactions/interrupts.ts";
@@ -165,6 +166,21 @@ export interface JobContext extends Guard {
    * that ask are refused. A later one takes its place.
    */
   onCheckpoint(handler: CheckpointHandler): void;
+  /**
+   * Does `act` once (docs/durable-agents.md). For a durable agent what it returns is on disk before this resolves with it, as
+   * JSON makes it, and is what the agent gets when it is called again after a restart, without `act` being called; what it
+   * throws is kept in the same way. Steps are told apart by their order, and their names are compared. For other agents it
+   * is called, tried again and bounded in time just the same, and nothing is kept.
+   *
+   * @throws InvalidRequestError for a name that is none, a value that JSON cannot hold, and a step within a step.
+   * @throws InternalError with `details.reason` `step_mismatch`, which ends the job, where another step was done before.
+   */
+  step<Value>(name: string, act: (step: StepContext) => Value | Promise<Value>, options?: StepOptions): Promise<Value>;
+  /**
+   * Resolves after so many milliseconds, or at that time; for a durable agent at the time that was first asked for, over
+   * restarts. Rejects when the job is told to stop.
+   */
+  sleep(until: number | Date): Promise<void>;
   /** The data of the checkpoint that this job goes on from; `undefined` if it begins at the beginning. */
   readonly restored: unknown;
   /** Emits an event of a vendor's kind, `x-vendor.<vendor>.<name>`, or of a reserved kind. */

@@ -9,8 +9,10 @@
  *   unwinding  -> cancelling   cancel()
  *   unwinding  -> ended        end(): settled, tried once more, or the unwind period is over; with LEASE_EXPIRED
  *   cancelling -> ended        end(): settled, or the grace period is over
+ *   (any)      -> aside        putAside(): another runtime goes on with it
  *
- * {@link Job.end} is the only way out, and takes effect once: it records, emits and releases.
+ * {@link Job.end} is the only way out, and takes effect once: it records, emits and releases. A job that is put aside is not
+ * over: it is as it was stored last, and this process has no more to do with it.
  */
 import {
   type ARCPError,
@@ -54,6 +56,7 @@ type Life =
   | { readonly phase: "running"; readonly stopTimer: () => void }
   | { readonly phase: "cancelling"; readonly stopTimer: () => void; readonly outcome: Outcome }
   | { readonly phase: "unwinding"; readonly stopTimer: () => void; readonly error: LeaseExpiredError }
+  | { readonly phase: "aside"; readonly reason: ARCPError }
   | { readonly phase: "ended"; readonly outcome: Outcome };
 
 const NOTHING = Promise.resolve();
@@ -98,6 +101,12 @@ export interface JobOrigin {
   readonly command: string;
 }
 
+/** Of a job whose agent is called again: what it has told. */
+export interface EventMemory {
+  /** Is the event in the journal? `body` is JSON. Each event is asked about once. */
+  hasTold(code: EntryCode, body: string): boolean;
+}
+
 export interface JobFacts {
   readonly id: JobId;
   readonly sessionId: SessionId;
@@ -120,6 +129,10 @@ export interface JobFacts {
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   readonly maxRuntimeMs: number | undefined;
+  /** What is left of that, for a job that was taken over. Default: all of it. */
+  readonly remainingMs?: number | undefined;
+  /** What is known of the agent's events already: they are not written again. */
+  readonly memory?: EventMemory | undefined;
   readonly epoch: number;
   /** Where the journal of a job that was taken over stands. */
   readonly continues?: { readonly lastN: number; readonly lastEventSeq: number };
@@ -284,6 +297,11 @@ export class Job {
     return this.#life.phase === "ended";
   }
 
+  /** Does another runtime go on with it? */
+  get isAside(): boolean {
+    return this.#life.phase === "aside";
+  }
+
   get isCancelling(): boolean {
     return this.#life.phase === "cancelling";
   }
@@ -315,9 +333,13 @@ export class Job {
     return this.#life.phase === "ended" ? this.#life.outcome : undefined;
   }
 
-  /** Throws the error that it ended with, or one that says so, if it has ended. */
+  /** Throws the error that it ended with, or one that says so, if it has ended or was put aside. */
   assertLive(): void {
-    if (this.#life.phase === "ended") throw this.#lateError();
+    if (this.#isOver) throw this.#lateError();
+  }
+
+  get #isOver(): boolean {
+    return this.#life.phase === "ended" || this.#life.phase === "aside";
   }
 
   /** Resolves when the journal has more than `n` entries, or the job has ended. They need not be durable. */
@@ -430,8 +452,8 @@ export class Job {
   start(run: () => unknown): void {
     if (this.#life.phase !== "pending") return;
     const { clock } = this.#tools;
-    const { maxRuntimeMs } = this.#facts;
-    const stopTimer = maxRuntimeMs === undefined ? () => {} : clock.setTimer(() => this.#timeOut(), maxRuntimeMs);
+    const { maxRuntimeMs, remainingMs = maxRuntimeMs } = this.#facts;
+    const stopTimer = remainingMs === undefined ? () => {} : clock.setTimer(() => this.#timeOut(), remainingMs);
     this.#life = { phase: "running", stopTimer };
     this.#putChange();
     const span = startJobSpan(() => ({
@@ -455,14 +477,14 @@ export class Job {
    * default as cancelled too. Returns false, and does nothing, if it has ended.
    */
   cancel(reason: string | undefined, graceMs: number, overrun?: Outcome): boolean {
-    if (this.#life.phase === "ended") return false;
+    if (this.#isOver) return false;
     if (this.#life.phase === "cancelling") return true;
     const error = new CancelledError(reason ?? "cancelled by the client");
     if (this.#life.phase === "pending") {
       this.end({ status: "cancelled", error });
       return true;
     }
-    this.#life.stopTimer();
+    this.#stopTimer();
     const outcome: Outcome = { status: "cancelled", error };
     const stopTimer = this.#tools.clock.setTimer(() => {
       this.#life = { phase: "cancelling", stopTimer, outcome: overrun ?? outcome };
@@ -477,10 +499,25 @@ export class Job {
 
   /**
    * Writes one event. Returns a promise that is resolved while the consumer keeps up, and otherwise resolves when it
-   * has. It rejects, once the job has ended, with the error that it ended with: an agent that goes on is told so.
+   * has. It rejects, once the job has ended, with the error that it ended with: an agent that goes on is told so. What the
+   * agent of a durable job has told before is not written again.
    */
   emit(code: EntryCode, kind: string, body: unknown): Promise<void> {
-    if (this.#life.phase === "ended") return quiet(Promise.reject(this.#lateError()));
+    return this.#emit(code, kind, body, this.#facts.memory);
+  }
+
+  /** The same for what the runtime says of the job: it is said whenever it is so. */
+  announce(code: EntryCode, kind: string, body: unknown): Promise<void> {
+    return this.#emit(code, kind, body, undefined);
+  }
+
+  /** Has the agent told this before? Then whatever goes with it has been done, too. */
+  hasTold(code: EntryCode, body: unknown): boolean {
+    return this.#facts.memory?.hasTold(code, this.masked(jsonOf(body))) ?? false;
+  }
+
+  #emit(code: EntryCode, kind: string, body: unknown, memory: EventMemory | undefined): Promise<void> {
+    if (this.#isOver) return quiet(Promise.reject(this.#lateError()));
     let text: string;
     try {
       text = body === undefined || body === null ? "{}" : jsonOf(body);
@@ -489,23 +526,29 @@ export class Job {
     } catch (error) {
       return quiet(Promise.reject(error));
     }
-    return this.emitText(code, kind, text);
+    return this.#emitText(code, kind, text, memory);
   }
 
-  /** The same for a body that is JSON text already. */
+  /** The same as {@link emit} for a body that is JSON text already. */
   emitText(code: EntryCode, kind: string, body: string): Promise<void> {
-    if (this.#life.phase === "ended") return quiet(Promise.reject(this.#lateError()));
+    return this.#emitText(code, kind, body, this.#facts.memory);
+  }
+
+  #emitText(code: EntryCode, kind: string, body: string, memory: EventMemory | undefined): Promise<void> {
+    if (this.#isOver) return quiet(Promise.reject(this.#lateError()));
     if (this.#turnBytes > this.caps.maxUnawaitedBytes && this.#tools.journal.hasWritten(this.id)) {
       return quiet(Promise.reject(tooLarge("maxUnawaitedBytes", this.caps.maxUnawaitedBytes)));
     }
+    const shown = this.masked(body);
+    if (memory?.hasTold(code, shown) === true) return NOTHING;
     const now = this.#tools.clock.now();
-    this.#append(code, now, eventText(kind, now, this.masked(body)));
+    this.#append(code, now, eventText(kind, now, shown));
     return this.#paced();
   }
 
   /** Writes what has to be told however much was written: how something ends. `body` is JSON. Nothing after the end. */
   tell(code: EntryCode, kind: string, body: string): void {
-    if (this.#life.phase === "ended") return;
+    if (this.#isOver) return;
     const now = this.#tools.clock.now();
     this.#append(code, now, eventText(kind, now, this.masked(body)));
   }
@@ -515,7 +558,7 @@ export class Job {
    * nothing is written, once the job has ended.
    */
   note(code: EntryCode, kind: string, body: object): number {
-    if (this.#life.phase === "ended") return 0;
+    if (this.#isOver) return 0;
     const now = this.#tools.clock.now();
     this.#append(code, now, eventText(kind, now, this.masked(jsonOf(body))));
     return this.#lastN;
@@ -561,7 +604,7 @@ export class Job {
    * this was it.
    */
   end(asked: Outcome): boolean {
-    if (this.#life.phase === "ended") return false;
+    if (this.#isOver) return false;
     const words = [...(this.#lastWords ?? [])];
     this.#lastWords = undefined;
     const outcome = this.#overruled(asked);
@@ -569,7 +612,7 @@ export class Job {
     const error = outcome.status === "success" ? undefined : outcome.error;
     const members =
       outcome.status === "success" ? outcome.members : errorMembers(outcome.error, this.caps.maxEventBytes);
-    if (this.#life.phase !== "pending") this.#life.stopTimer();
+    this.#stopTimer();
     this.#stopExpiryTimer?.();
     const shown = members === "" ? "" : this.masked(`{${members}}`).slice(1, -1);
     this.#life = { phase: "ended", outcome: shown === members ? outcome : outcomeOf(outcome.status, shown) };
@@ -589,6 +632,25 @@ export class Job {
     this.#facts.budget?.close();
     this.#tools.onEnded(this);
     return true;
+  }
+
+  /**
+   * Leaves the job to the next runtime, as it is stored: the agent is told to stop, and nothing that it still does counts.
+   * Nothing is written. Only for jobs that somebody goes on with.
+   */
+  putAside(reason: ARCPError): void {
+    if (this.#isOver) return;
+    this.#stopTimer();
+    this.#stopExpiryTimer?.();
+    this.#life = { phase: "aside", reason };
+    this.#stopReason = reason;
+    this.#followers = [];
+    this.#span?.end("error", reason.code, this.budget);
+    this.#stop?.abort(reason);
+  }
+
+  #stopTimer(): void {
+    if ("stopTimer" in this.#life) this.#life.stopTimer();
   }
 
   /** What an agent threw, as it may stand in a log: without the secrets of its job. */
@@ -638,9 +700,9 @@ export class Job {
 
   #tellCounter(currency: string): void {
     const remaining = this.#facts.budget?.remainingOf(currency);
-    if (this.#life.phase === "ended" || remaining === undefined) return;
+    if (this.#isOver || remaining === undefined) return;
     this.#putChange();
-    this.#counterTold = this.emit(ENTRY.metric, "metric", {
+    this.#counterTold = this.announce(ENTRY.metric, "metric", {
       name: "cost.budget.remaining",
       value: remaining,
       unit: currency,
@@ -713,6 +775,7 @@ export class Job {
   }
 
   #lateError(): ARCPError {
+    if (this.#life.phase === "aside") return this.#life.reason;
     const { outcome } = this;
     const error = outcome === undefined || outcome.status === "success" ? undefined : outcome.error;
     return error ?? new InvalidRequestError("the job has ended: nothing can be emitted any more");

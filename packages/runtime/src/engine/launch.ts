@@ -1,11 +1,12 @@
 /** The last steps of every job, however it was asked for: it is made, numbered, stored, told of and started. */
-import { InternalError, type JobId, type JsonObject, type Logger } from "@arcp/core";
+import { ARCPError, InternalError, type JobId, type JsonObject, type Logger } from "@arcp/core";
 import { ENTRY, type IdempotencyRecord, type JobRecord } from "../store/store.ts";
 import { AgentContext, type AgentTools } from "./agent-context.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
 import type { Agent } from "./agents.ts";
 import type { Restored } from "./checkpoints.ts";
 import type { Credentials, Issuance } from "./credentials/credentials.ts";
+import { DurableRun, type DurableRunOptions } from "./durable/durable-run.ts";
 import { timestamp } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import { JobGuard } from "./guard.ts";
@@ -27,6 +28,7 @@ export interface LaunchOptions {
   readonly operations: OperationsFactory;
   readonly agentTools: AgentTools;
   readonly credentials: Credentials;
+  readonly durableTools: DurableRunOptions;
 }
 
 export interface LaunchRequest {
@@ -43,6 +45,9 @@ export interface LaunchRequest {
   /** Called when the job is durable, before any event of it is sent to its session. */
   readonly onAccepted: (acceptance: Acceptance) => void;
 }
+
+/** What an upstream is told of a job. */
+type IssueFacts = Pick<JobFacts, "id" | "lease" | "leaseConstraints" | "principal" | "budget">;
 
 const FIRST_EPOCH = 1;
 
@@ -61,7 +66,7 @@ export class Launch {
    *
    * @throws ARCPError as {@link Credentials.issue} does.
    */
-  async issue(facts: LaunchRequest["facts"], agent: Agent, signal?: AbortSignal): Promise<Issuance | undefined> {
+  async issue(facts: IssueFacts, agent: Agent, signal?: AbortSignal): Promise<Issuance | undefined> {
     const { credentials, jobs } = this.#options;
     if (!this.mustIssue(facts, agent)) return undefined;
     const { id, lease, principal, leaseConstraints, budget } = facts;
@@ -79,7 +84,7 @@ export class Launch {
   }
 
   /** Does a job with these facts wait for credentials? */
-  mustIssue(facts: LaunchRequest["facts"], agent: Agent): boolean {
+  mustIssue(facts: IssueFacts, agent: Agent): boolean {
     const { credentials } = this.#options;
     const request = { lease: facts.lease, agent: `${agent.name}@${agent.version}`, principal: facts.principal };
     return credentials.canGuarantee && credentials.issuesFor(request);
@@ -93,27 +98,78 @@ export class Launch {
     const { jobs, journal, jobTools, credentials } = this.#options;
     if (issuance?.commit() === false) throw new InternalError("the job's credentials are gone");
     const hasCredentials = issuance !== undefined && issuance.credentials.length > 0;
-    const job = new Job({ ...facts, agent, hasCredentials, epoch: FIRST_EPOCH }, jobTools);
+    const run = agent.durable && this.#newRun(facts, input, hasCredentials, restored);
+    const job = new Job({ ...facts, agent, hasCredentials, memory: run, epoch: FIRST_EPOCH }, jobTools);
     const record = job.record();
     const payload = acceptedPayload(record);
     jobs.add(job);
     if (feed !== undefined) job.follow(feed);
     journal.addJob(record);
+    run?.attach(job);
+    run?.begin();
     if (idempotency !== undefined) journal.addIdempotency(idempotency);
     if (hasCredentials) job.whenEnded(() => credentials.release(job.id));
     journal.afterCommit(() => onAccepted({ jobId: job.id, traceId: job.traceId, payload }));
-    this.#run(job, agent, input, restored);
+    this.#announce(job);
+    this.#run(job, agent, input, restored?.data, run);
     return job;
   }
 
-  #run(job: Job, agent: Agent, input: unknown, restored: Restored | undefined): void {
-    const { logger, operations, agentTools, jobTools } = this.#options;
-    const { checkpoints, watchdogs } = agentTools;
-    const guard = new JobGuard(job);
+  /**
+   * Calls the agent of a job that was taken over once more, in its new life, with new credentials if it had any. Resolves
+   * when it was called, or has ended because it could not be.
+   */
+  async resume(job: Job, agent: Agent, run: DurableRun): Promise<void> {
+    const { credentials } = this.#options;
+    run.resume();
+    await job.announce(ENTRY.status, "status", { phase: "resumed", message: "the runtime was restarted" });
     if (job.hasCredentials) {
-      this.#guards.set(job.id, guard);
-      job.whenEnded(() => this.#guards.delete(job.id));
+      try {
+        const issuance = await this.#issueAgain(job, agent);
+        if (job.isTerminal) {
+          issuance?.abandon();
+          return;
+        }
+        if (issuance?.commit() === false) throw new InternalError("the job's credentials are gone");
+        job.whenEnded(() => credentials.release(job.id));
+        for (const { id } of issuance?.credentials ?? []) {
+          await job.announce(ENTRY.credential_rotated, "status", { phase: "credential_rotated", id });
+        }
+      } catch (error) {
+        job.end({ status: "error", error: ARCPError.from(error) });
+        return;
+      }
     }
+    this.#run(job, agent, run.run.input, undefined, run);
+  }
+
+  #issueAgain(job: Job, agent: Agent): Promise<Issuance | undefined> {
+    const { id, lease, leaseConstraints, submitterPrincipal: principal } = job;
+    const facts = { id, lease, principal, leaseConstraints: leaseConstraints ?? null, budget: job.authority.budget };
+    return this.issue(facts, agent, job.signal);
+  }
+
+  #newRun(
+    facts: LaunchRequest["facts"],
+    input: unknown,
+    hasCredentials: boolean,
+    restored: Restored | undefined,
+  ): DurableRun {
+    const { origin, depth = 0, openModels, maxRuntimeMs, createdAt } = facts;
+    return DurableRun.fresh(
+      {
+        ...{ input: input ?? null, depth, hasCredentials },
+        ...(origin && { origin }),
+        ...(openModels && { openModels }),
+        ...(maxRuntimeMs !== undefined && { maxRuntimeMs, deadlineAt: createdAt + maxRuntimeMs }),
+      },
+      this.#options.durableTools,
+      restored,
+    );
+  }
+
+  /** Tells of the job, if it was asked for over wire 1.0. */
+  #announce(job: Job): void {
     const { origin } = job;
     if (origin !== undefined) {
       const { commandId: command_id, mode, command } = origin;
@@ -126,16 +182,31 @@ export class Launch {
       void job.emit(ENTRY.accepted, "x-vendor.arcp.accepted", body);
       void job.emit(ENTRY.started, "x-vendor.arcp.started", {});
     }
+  }
+
+  #run(job: Job, agent: Agent, input: unknown, restored: unknown, run: DurableRun | undefined): void {
+    const { logger, operations, agentTools, jobTools } = this.#options;
+    const { checkpoints, watchdogs } = agentTools;
+    const guard = new JobGuard(job);
+    if (job.hasCredentials) {
+      this.#guards.set(job.id, guard);
+      job.whenEnded(() => this.#guards.delete(job.id));
+    }
     measure(job, jobTools.clock);
     const spans = new JobSpans(job, jobTools.clock);
-    const context = new AgentContext({
-      ...{ job, guard, logger, operations, spans, input, restored: restored?.data },
-      tools: agentTools,
-    });
-    if (namesFiles(job.lease)) context.pinOperations();
+    const newContext = (): AgentContext => {
+      const context = new AgentContext({
+        ...{ job, guard, logger, operations, spans, input, run, tools: agentTools },
+        restored: run === undefined ? restored : run.restored,
+      });
+      if (namesFiles(job.lease)) context.pinOperations();
+      return context;
+    };
+    const context = newContext();
     if (agent.heartbeat !== undefined) watchdogs.watch(job, agent.heartbeat);
     job.start(async () => {
       try {
+        if (run !== undefined) return await this.#callDurable(job, agent, run, context, newContext);
         const { retry } = agent;
         if (retry === undefined) return context.complete(await agent.handler(input, context));
         const call = async (): Promise<unknown> => agent.handler(input, context);
@@ -147,7 +218,37 @@ export class Launch {
       }
     });
   }
+
+  /** Each call of a durable agent has a context of its own, and does what is on record no second time. */
+  async #callDurable(
+    job: Job,
+    agent: Agent,
+    run: DurableRun,
+    first: AgentContext,
+    newContext: () => AgentContext,
+  ): Promise<unknown> {
+    const { clock } = this.#options.jobTools;
+    const { input } = run.run;
+    let context = first;
+    const call = async (): Promise<unknown> => {
+      const returned = await agent.handler(input, context);
+      const problem = run.problemAtEnd();
+      if (problem !== undefined) throw problem;
+      return returned;
+    };
+    const { retry = CALLED_ONCE } = agent;
+    const returned = await withRetries(job, retry, call, {
+      ...{ clock, random: Math.random, mayRepeat: () => true, failures: run.progress.failures },
+      onRetry: (failure) => {
+        run.callAgain(failure);
+        context = newContext();
+      },
+    });
+    return context.complete(returned);
+  }
 }
+
+const CALLED_ONCE = { maxAttempts: 1 };
 
 const namesFiles = (lease: JobFacts["lease"]): boolean =>
   Object.hasOwn(lease, "fs.read") || Object.hasOwn(lease, "fs.write");

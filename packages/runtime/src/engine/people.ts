@@ -1,5 +1,5 @@
 /** The people behind a job, as agents reach them: questions, permissions, and what they say when they interrupt (RFC §12, §15). */
-import type { Clock, Logger, TrustLevel } from "@arcp/core";
+import type { Clock, Logger, SessionId, TrustLevel } from "@arcp/core";
 import type { Store } from "../store/store.ts";
 import type { Cancellation } from "./cancellation.ts";
 import type { GrantFacts } from "./grants/grant.ts";
@@ -7,13 +7,14 @@ import { Grants } from "./grants/grants.ts";
 import type { GrantPolicy, MaxElevation } from "./grants/policy.ts";
 import type { Answered } from "./interactions/answer.ts";
 import { Audience, type InteractionPolicy } from "./interactions/audience.ts";
-import { Interactions } from "./interactions/interactions.ts";
+import { type Asked, Interactions } from "./interactions/interactions.ts";
 import { Interrupts } from "./interactions/interrupts.ts";
 import {
   choiceDraft,
   type HumanChoiceOptions,
   type HumanInputOptions,
   inputDraft,
+  type QuestionDraft,
   type SchemaCompiler,
 } from "./interactions/request.ts";
 import type { Job } from "./job.ts";
@@ -96,26 +97,61 @@ export class People {
   }
 
   /** RFC §12.1. Rejects as {@link inputDraft} and {@link Interactions.ask} do. */
-  async askInput<Value>(job: Job, options: HumanInputOptions): Promise<HumanInput<Value>> {
-    const { clock, schemas } = this.#options;
-    const draft = await inputDraft(options, { schemas, owner: job.submitterPrincipal, now: clock.now() });
-    const conclude = (answered: Answered): HumanInput<Value> => {
-      const value = answered.answer.kind === "input" ? answered.answer.value : undefined;
-      return { value: value as Value, ...provenanceOf(answered) };
-    };
-    return this.interactions.ask(job, draft, conclude).settled;
+  async askInput<Value>(job: Job, options: HumanInputOptions, onAsked?: OnAsked): Promise<HumanInput<Value>> {
+    const asked = this.interactions.ask(job, await this.#inputDraft(job, options), inputOf<Value>);
+    onAsked?.(asked.id);
+    return asked.settled;
   }
 
   /** RFC §12.2. Rejects as {@link choiceDraft} and {@link Interactions.ask} do. */
-  async askChoice(job: Job, options: HumanChoiceOptions): Promise<HumanChoice> {
-    const draft = choiceDraft(options, this.#options.clock.now());
-    const conclude = (answered: Answered): HumanChoice => ({
-      choiceId: answered.answer.kind === "choice" ? answered.answer.choiceId : "",
-      ...provenanceOf(answered),
-    });
-    return this.interactions.ask(job, draft, conclude).settled;
+  async askChoice(job: Job, options: HumanChoiceOptions, onAsked?: OnAsked): Promise<HumanChoice> {
+    const asked = this.interactions.ask(job, choiceDraft(options, this.#options.clock.now()), choiceOf);
+    onAsked?.(asked.id);
+    return asked.settled;
+  }
+
+  /** Asks again what was open when the runtime died; `undefined` if it was not. */
+  async reopen(
+    job: Job,
+    questionId: string,
+    question: StoredQuestionOptions,
+    load: (id: SessionId) => Promise<Session | undefined>,
+  ): Promise<Asked<HumanInput<unknown> | HumanChoice> | undefined> {
+    const { interactions } = this;
+    // Its time is on record.
+    const { expiresAt: _at, expiresInMs: _in, ...options } = question.options;
+    if (question.kind === "input") {
+      const draft = await this.#inputDraft(job, options as HumanInputOptions);
+      return interactions.reopen(job, questionId, draft, inputOf<unknown>, load);
+    }
+    const draft = choiceDraft(options as HumanChoiceOptions, this.#options.clock.now());
+    return interactions.reopen(job, questionId, draft, choiceOf, load);
+  }
+
+  #inputDraft(job: Job, options: HumanInputOptions): Promise<QuestionDraft> {
+    const { clock, schemas } = this.#options;
+    return inputDraft(options, { schemas, owner: job.submitterPrincipal, now: clock.now() });
   }
 }
+
+/** Called in the turn in which a question is asked, with its id. */
+export type OnAsked = (questionId: string) => void;
+
+/** What it takes to ask a question again. */
+export interface StoredQuestionOptions {
+  readonly kind: "input" | "choice";
+  readonly options: Omit<HumanInputOptions, "signal"> | Omit<HumanChoiceOptions, "signal">;
+}
+
+const inputOf = <Value>(answered: Answered): HumanInput<Value> => {
+  const value = answered.answer.kind === "input" ? answered.answer.value : undefined;
+  return { value: value as Value, ...provenanceOf(answered) };
+};
+
+const choiceOf = (answered: Answered): HumanChoice => ({
+  choiceId: answered.answer.kind === "choice" ? answered.answer.choiceId : "",
+  ...provenanceOf(answered),
+});
 
 const provenanceOf = ({ respondedBy, respondedAt, isDefault }: Answered): Provenance => ({
   respondedBy,

@@ -24,6 +24,13 @@ export interface FinalizeOptions {
   readonly resultSize?: number;
 }
 
+/** How much of a result in pieces is out. */
+export interface PiecesPlace {
+  readonly nextSeq: number;
+  /** Decoded. */
+  readonly bytes: number;
+}
+
 /** Chunks of one result, as a job emits them. A job has at most one. */
 export class ChunkSequence {
   readonly #job: Job;
@@ -41,12 +48,20 @@ export class ChunkSequence {
   /** Half a character that the text so far ended with: the rest of it may come with the next write. */
   half = "";
 
-  constructor(job: Job, resultId: ResultId = newResultId(), flow?: Flow) {
+  /** `before`: what was sent of it before the job was restarted. */
+  constructor(job: Job, resultId: ResultId = newResultId(), flow?: Flow, before?: PiecesPlace) {
     this.#job = job;
     this.resultId = resultId;
+    this.#nextSeq = before?.nextSeq ?? 0;
+    this.#bytes = before?.bytes ?? 0;
     this.#flow = flow;
     // Wire 1.0 shows the chunks as a stream: its readers are told that it is not whole.
     if (job.origin !== undefined) job.beforeEnd(() => this.#breakOff());
+  }
+
+  /** How much of it is out. */
+  get place(): PiecesPlace {
+    return { nextSeq: this.#nextSeq, bytes: this.#bytes };
   }
 
   /** Decoded bytes so far. */

@@ -30,6 +30,10 @@ export interface RetryTools {
   readonly random: () => number;
   /** Can the agent still begin anew? Not if a part of its result is out. */
   readonly mayRepeat: () => boolean;
+  /** Calls that have failed before. Default: none. */
+  readonly failures?: number;
+  /** Called when the agent is going to be called again. */
+  readonly onRetry?: (failure: ARCPError) => void;
 }
 
 /** What `call` returns in the end. Rejects with the failure of the last call. */
@@ -37,9 +41,9 @@ export async function withRetries<Result>(
   job: Job,
   terms: RetryTerms,
   call: () => Promise<Result>,
-  { clock, random, mayRepeat }: RetryTools,
+  { clock, random, mayRepeat, failures = 0, onRetry }: RetryTools,
 ): Promise<Result> {
-  for (let attempt = 1; ; attempt += 1) {
+  for (let attempt = failures + 1; ; attempt += 1) {
     try {
       return await call();
     } catch (thrown) {
@@ -48,14 +52,15 @@ export async function withRetries<Result>(
       if (isOver || job.isTerminal || job.stopReason !== undefined) throw thrown;
       const delayMs = delayBefore(attempt, error, terms, random);
       const message = `attempt ${attempt + 1} of ${terms.maxAttempts} in ${delayMs} ms, after ${error.code}: ${error.message}`;
-      await job.emit(ENTRY.status, "status", { phase: "retrying", message });
+      onRetry?.(error);
+      await job.announce(ENTRY.status, "status", { phase: "retrying", message });
       await pause(job, clock, delayMs);
     }
   }
 }
 
-/** Doubled each time, with full jitter, and no less than the error asks for (RFC §18.3). */
-function delayBefore(attempt: number, { details }: ARCPError, terms: RetryTerms, random: () => number): number {
+/** Milliseconds: doubled each time, with jitter, and no less than the error asks for (RFC §18.3). */
+export function delayBefore(attempt: number, { details }: ARCPError, terms: RetryTerms, random: () => number): number {
   const { initialDelayMs = 1_000, maxDelayMs = 60_000 } = terms;
   const jittered = Math.min(initialDelayMs * 2 ** (attempt - 1), maxDelayMs) * (0.5 + random() / 2);
   const asked = details?.["retry_after_seconds"];
@@ -63,8 +68,8 @@ function delayBefore(attempt: number, { details }: ARCPError, terms: RetryTerms,
   return Math.round(Math.max(jittered, floor));
 }
 
-/** Rejects as soon as the job is told to stop. */
-function pause(job: Job, clock: Clock, ms: number): Promise<void> {
+/** Resolves after `ms`. Rejects as soon as the job is told to stop. */
+export function pause(job: Job, clock: Clock, ms: number): Promise<void> {
   const { signal } = job;
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {

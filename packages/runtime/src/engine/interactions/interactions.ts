@@ -56,6 +56,8 @@ export type AnswerStatus = "applied" | "counted" | "ignored";
 
 /** As its record has it. */
 interface StoredQuestion {
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
   readonly outcome: "open" | Closing["outcome"];
   readonly question: Answer["kind"];
   readonly n: number;
@@ -160,8 +162,40 @@ export class Interactions {
     }
   }
 
-  /** Closes what `job` had asked when its runtime died. `load` finds sessions that are not in this process yet. */
-  async recover(job: Job, load: (id: SessionId) => Promise<Session | undefined>): Promise<void> {
+  /**
+   * Asks again what was open when the runtime died, as it was: by the same id, at the same place in the journal, until the
+   * same time. `undefined` if it was not open. `load` finds sessions that are not in this process yet.
+   */
+  async reopen<Result>(
+    job: Job,
+    questionId: string,
+    draft: QuestionDraft,
+    conclude: (answered: Answered) => Result,
+    load: (id: SessionId) => Promise<Session | undefined>,
+  ): Promise<Asked<Result> | undefined> {
+    const { store, clock } = this.#options;
+    const record = await store.findRecord(RECORD_KIND, questionId);
+    const stored = typeof record?.data === "string" ? (JSON.parse(record.data) as StoredQuestion) : undefined;
+    if (stored?.outcome !== "open" || job.isTerminal) return undefined;
+    const { expiresAt, n } = stored;
+    const view = { ...viewOf(job, draft), id: questionId };
+    const question = new Question({ view, job, draft, expiry: new Expiry(clock, expiresAt), expiresAt, n });
+    for (const id of stored.shown) {
+      const session = await load(id);
+      if (session !== undefined) question.shown.add(session);
+    }
+    return { id: questionId, settled: this.#wait(question, conclude) };
+  }
+
+  /**
+   * Closes what `job` had asked when its runtime died, apart from the questions that are asked again. `load` finds sessions
+   * that are not in this process yet.
+   */
+  async recover(
+    job: Job,
+    load: (id: SessionId) => Promise<Session | undefined>,
+    isKept: (questionId: string) => boolean = () => false,
+  ): Promise<void> {
     const { store, journal, clock, retentionMs } = this.#options;
     const closing: Closing = { outcome: "cancelled", message: "the runtime stopped while the question was open" };
     for (let after: string | undefined; ; ) {
@@ -169,7 +203,7 @@ export class Interactions {
       const records = await store.listRecords(page);
       for (const record of records) {
         const stored = JSON.parse(String(record.data)) as StoredQuestion;
-        if (stored.outcome !== "open") continue;
+        if (stored.outcome !== "open" || isKept(record.id)) continue;
         const n = this.#noteClosing(job, record.id, stored.question, closing);
         for (const id of stored.shown) showEntry(job, n, await load(id));
         const data = JSON.stringify({ ...stored, outcome: closing.outcome });
@@ -221,8 +255,11 @@ export class Interactions {
     const { job, draft, view } = question;
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     const unblock = job.block(`${view.kind} ${view.id}`);
-    const onStopped = (): void =>
-      this.#close(question, { outcome: "cancelled", message: "the job was stopped" }, job.signal.reason);
+    const onStopped = (): void => {
+      // It stays open for the runtime that goes on with the job.
+      if (!job.isAside)
+        this.#close(question, { outcome: "cancelled", message: "the job was stopped" }, job.signal.reason);
+    };
     const onWithdrawn = (): void =>
       this.#close(question, { outcome: "cancelled", message: "the question was withdrawn" }, draft.signal?.reason);
     let isOver = false;
@@ -232,7 +269,8 @@ export class Interactions {
     });
     job.signal.addEventListener("abort", onStopped);
     draft.signal?.addEventListener("abort", onWithdrawn);
-    const stopTimer = this.#options.clock.setTimer(() => this.#expire(question), draft.expiresInMs);
+    const { clock } = this.#options;
+    const stopTimer = clock.setTimer(() => this.#expire(question), Math.max(0, question.expiresAt - clock.now()));
     const settle = (closing: Closing, reason: unknown): void => {
       stopTimer();
       stopLastWords();
@@ -352,6 +390,7 @@ export class Interactions {
   #put({ view, job, n, shown, closing, expiresAt, draft }: Question): void {
     const { journal, clock, retentionMs } = this.#options;
     const stored: StoredQuestion = {
+      expiresAt,
       ...{ outcome: closing?.outcome ?? "open", question: draft.kind, n },
       shown: [...shown].map(({ id }) => id),
     };

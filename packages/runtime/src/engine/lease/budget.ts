@@ -141,9 +141,18 @@ export class Budget {
   /** Counters that stand at `remaining`: at the decimals that its numbers print as. */
   static fromRemaining(remaining: Amounts | ReadonlyMap<string, number>): Budget {
     const entries: Iterable<[string, number]> = remaining instanceof Map ? remaining : Object.entries(remaining);
-    return new Budget(
-      new Map([...entries].map(([currency, value]) => [currency, BigInt(Math.sign(value)) * unitsOf(Math.abs(value))])),
-    );
+    return new Budget(unitsBy(entries));
+  }
+
+  /**
+   * The budget of a job with `lease` that was taken over, which stood at `remaining`: within that of its parent, if that
+   * goes on too. What was reserved for it there is still taken.
+   */
+  static takenOver(remaining: Amounts, lease: Lease, parent: Budget | undefined): Budget {
+    const own = parent === undefined ? undefined : amountsOf(lease);
+    const isOwn = (currency: string): boolean => parent === undefined || own?.has(currency) === true;
+    const amounts = Object.entries(remaining).filter(([currency]) => isOwn(currency));
+    return new Budget(unitsBy(amounts), parent === undefined ? new Map() : parent.#counters);
   }
 
   /**
@@ -248,6 +257,9 @@ export class Budget {
     return Object.fromEntries(this.remaining());
   }
 }
+
+const unitsBy = (amounts: Iterable<[string, number]>): Map<string, bigint> =>
+  new Map([...amounts].map(([currency, value]) => [currency, BigInt(Math.sign(value)) * unitsOf(Math.abs(value))]));
 
 /** The counters that a lease starts with, per currency; empty without `cost.budget`. */
 export const initialBudgetFromLease = (lease: Lease): ReadonlyMap<string, number> =>

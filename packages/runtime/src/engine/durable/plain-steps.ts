@@ -1,0 +1,28 @@
+/** Steps of jobs that are not durable: tried again and bounded in time as others are, and kept nowhere. */
+import { type Clock, newCallId } from "@arcp/core";
+import { agentError } from "../agent-failure.ts";
+import type { Job } from "../job.ts";
+import { delayBefore, pause } from "../retry.ts";
+import type { StepContext, StepOptions } from "./durable-run.ts";
+import { inTime } from "./timing.ts";
+
+/** What `act` returns. Rejects with what it throws in the end. */
+export async function doStep<Value>(
+  job: Job,
+  clock: Clock,
+  name: string,
+  act: (step: StepContext) => Value | Promise<Value>,
+  { retry, timeoutMs }: StepOptions,
+): Promise<Value> {
+  const idempotencyKey = `${job.id}:${newCallId()}`;
+  for (let attempt = 1; ; attempt += 1) {
+    job.assertLive();
+    try {
+      return await inTime(job, clock, timeoutMs, name, (signal) => act({ signal, attempt, idempotencyKey }));
+    } catch (thrown) {
+      const failure = agentError(thrown);
+      if (retry === undefined || !failure.retryable || attempt >= retry.maxAttempts) throw thrown;
+      await pause(job, clock, delayBefore(attempt, failure, retry, Math.random));
+    }
+  }
+}

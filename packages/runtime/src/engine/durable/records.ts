@@ -1,0 +1,111 @@
+/** What the store keeps of durable jobs besides their journals, as small documents. */
+import type { ErrorPayload, JobId, JsonObject, ResultId } from "@arcp/core";
+import type { Store, StoredRecord } from "../../store/store.ts";
+import type { JobOrigin } from "../job.ts";
+
+/** What a job was asked for: one per job, written with it. */
+export const RUN_KIND = "run";
+/** How far it has come: one per job, written anew whenever that changes. */
+export const PROGRESS_KIND = "run_progress";
+/** What one step has come to. */
+export const STEP_KIND = "step";
+
+/** What a restart needs to call the agent again, and the job's own row does not have. */
+export interface StoredRun {
+  readonly input: unknown;
+  readonly origin?: JobOrigin;
+  /** When it must have ended, in milliseconds since the epoch. */
+  readonly deadlineAt?: number;
+  readonly maxRuntimeMs?: number;
+  readonly depth: number;
+  readonly openModels?: readonly string[];
+  readonly hasCredentials: boolean;
+}
+
+/** Where a restart begins. */
+export interface StoredProgress {
+  /** Counts the agent's own checkpoints: steps are told apart by it. */
+  readonly generation: number;
+  /** What the last checkpoint keeps; absent before the first. */
+  readonly restored?: { readonly data: unknown };
+  /** The end of the journal at that checkpoint; 0 before the first. */
+  readonly n: number;
+  /** What had been sent of a result in pieces. */
+  readonly pieces?: StoredPieces;
+  /** Calls of the agent that have failed and were to be tried again. */
+  readonly failures: number;
+  /** Restarts since the job last came on. */
+  readonly restarts: number;
+  /** Did the last runtime put the job aside, as opposed to dying under it? */
+  readonly isAside: boolean;
+}
+
+/** Of a result in pieces: how much of it is out. */
+export interface StoredPieces {
+  readonly resultId: ResultId;
+  readonly nextSeq: number;
+  /** Decoded. */
+  readonly bytes: number;
+}
+
+/** One step of one generation: the `ordinal`th that the agent asked for. */
+export interface StoredStep {
+  readonly ordinal: number;
+  readonly name: string;
+  /** The end of the journal, and the events of the agent outside steps, when this was written. */
+  readonly n: number;
+  readonly told: number;
+  readonly state:
+    | { readonly is: "done"; readonly value?: unknown }
+    /** `error` is the payload of a wire 1.1 error. */
+    | { readonly is: "failed"; readonly error: ErrorPayload }
+    /** Milliseconds since the epoch. */
+    | { readonly is: "asleep"; readonly wakeAt: number }
+    | { readonly is: "asked"; readonly questionId: string; readonly question: JsonObject }
+    | { readonly is: "delegated"; readonly delegateId: string; readonly childId: JobId };
+}
+
+/** What is stored of a job that can be gone on with. */
+export interface StoredDurable {
+  readonly run: StoredRun;
+  readonly progress: StoredProgress;
+  /** Of its generation, by ordinal. */
+  readonly steps: readonly StoredStep[];
+  /** Every record of a step, of any generation: they go with the job. */
+  readonly stepIds: readonly string[];
+}
+
+const PAGE = 500;
+const ORDINAL_DIGITS = 8;
+
+/** In order by generation and ordinal. */
+export const stepId = (jobId: JobId, generation: number, ordinal: number): string =>
+  `${jobId} ${padded(generation)} ${padded(ordinal)}`;
+
+const padded = (count: number): string => String(count).padStart(ORDINAL_DIGITS, "0");
+
+/** What is stored of `jobId`; `undefined` if it is not durable. */
+export async function readDurable(
+  store: Pick<Store, "findRecord" | "listRecords">,
+  jobId: JobId,
+): Promise<StoredDurable | undefined> {
+  const run = parsed<StoredRun>(await store.findRecord(RUN_KIND, jobId));
+  const progress = parsed<StoredProgress>(await store.findRecord(PROGRESS_KIND, jobId));
+  if (run === undefined || progress === undefined) return undefined;
+  const records: StoredRecord[] = [];
+  for (let after: string | undefined; ; after = records.at(-1)?.id) {
+    const query = { kind: STEP_KIND, jobId, limit: PAGE, ...(after !== undefined && { after }) };
+    const page = await store.listRecords(query);
+    records.push(...page);
+    if (page.length < PAGE) break;
+  }
+  const current = stepId(jobId, progress.generation, 0).slice(0, -ORDINAL_DIGITS);
+  const steps = records.filter(({ id }) => id.startsWith(current)).map((record) => parsed<StoredStep>(record));
+  return {
+    ...{ run, progress, stepIds: records.map(({ id }) => id) },
+    steps: steps.filter((step) => step !== undefined),
+  };
+}
+
+const parsed = <Document>(record: StoredRecord | undefined): Document | undefined =>
+  typeof record?.data === "string" ? (JSON.parse(record.data) as Document) : undefined;

@@ -1,0 +1,37 @@
+/** Steps that take too long, and sleeps. */
+import { type Clock, TimeoutError } from "@arcp/core";
+import type { Job } from "../job.ts";
+import { pause } from "../retry.ts";
+
+/** Resolves at `wakeAt`, by the clock as it is then. Rejects as soon as the job is told to stop. */
+export async function sleepUntil(job: Job, clock: Clock, wakeAt: number): Promise<void> {
+  for (let left = wakeAt - clock.now(); left > 0; left = wakeAt - clock.now()) {
+    await pause(job, clock, Math.min(left, MAX_TIMER_MS));
+  }
+}
+
+/** Timers of longer than this end at once in Node; and a clock that is set forward is noticed. */
+const MAX_TIMER_MS = 60_000;
+
+/** What `act` returns, if that is in time and before the job is told to stop. */
+export async function inTime<Value>(
+  job: Job,
+  clock: Clock,
+  timeoutMs: number | undefined,
+  name: string,
+  act: (signal: AbortSignal) => Value | Promise<Value>,
+): Promise<Value> {
+  if (timeoutMs === undefined) return act(job.signal);
+  const late = new AbortController();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const stopTimer = clock.setTimer(() => {
+    const error = new TimeoutError(`step ${name} took longer than ${timeoutMs} ms`);
+    late.abort(error);
+    reject(error);
+  }, timeoutMs);
+  try {
+    return await Promise.race([act(AbortSignal.any([job.signal, late.signal])), promise]);
+  } finally {
+    stopTimer();
+  }
+}
