@@ -1,0 +1,175 @@
+/** The agents of a runtime under test. What they do outside is written down outside. */
+import { createHash } from "node:crypto";
+import type { AgentHandler, ARCPServer, JobContext } from "@arcp/runtime";
+import type { Recorder } from "./history.ts";
+
+/** What a job is asked for. */
+export interface Work {
+  /** Stands in what the job says; nobody else may see it. */
+  readonly secret: string;
+  /** How much of whatever the agent does. */
+  readonly count: number;
+  /** The job whose budget it spends, for the children of a job. */
+  readonly root?: string;
+}
+
+export interface AgentTools {
+  readonly ledger: Recorder;
+  readonly life: number;
+  /** Of the service that effects are made at. */
+  readonly effectsUrl: string;
+  /** What a seeded bug makes of an agent. */
+  readonly wrapHandler: (handler: AgentHandler) => AgentHandler;
+}
+
+/** What every operation of `spender` costs, in millionths of a dollar. */
+export const COST_MICROS = 70_000;
+export const BUDGET_USD = 0.5;
+const COST_USD = COST_MICROS / 1_000_000;
+const CHILD_BUDGET_USD = 0.2;
+
+const turn = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+type Agent = (work: Work, context: JobContext) => Promise<unknown>;
+
+/** Registers all of them. */
+export function registerAgents(server: ARCPServer, tools: AgentTools): void {
+  const { ledger, life, effectsUrl } = tools;
+
+  server.registerTool<{ readonly name: string }>("effect", {
+    handler: async ({ name }, { jobId, signal }) => {
+      const response = await fetch(effectsUrl, {
+        method: "POST",
+        body: JSON.stringify({ job: jobId, name }),
+        signal,
+      });
+      return { status: response.status };
+    },
+  });
+
+  const flushed = async (context: JobContext, count: number): Promise<void> => {
+    await context.flush();
+    ledger.write({ kind: "flushed", job: context.jobId, count });
+  };
+
+  /** Says `count` things, each with its number. */
+  const counter: Agent = async ({ secret, count }, context) => {
+    for (let n = 1; n <= count; n += 1) {
+      await context.log("info", "counted", { count: n, secret });
+      if (n % 16 === 0) await flushed(context, n);
+      if (n % 7 === 0) await turn(2);
+    }
+    await flushed(context, count);
+    return { count, secret };
+  };
+
+  /** Does things outside, one after another. */
+  const worker: Agent = async ({ secret, count }, context) => {
+    let failed = 0;
+    for (let n = 1; n <= count; n += 1) {
+      await context.callTool("effect", { name: `effect-${n}` }).catch((error: unknown) => {
+        context.signal.throwIfAborted();
+        // The service has failed: perhaps it has done it, so it is not asked again.
+        failed += 1;
+        return error;
+      });
+    }
+    return { secret, failed };
+  };
+
+  /** Spends until nothing is left, in several hands. */
+  const spender: Agent = async ({ secret, root }, context) => {
+    const owner = root ?? context.jobId;
+    const spend = async (): Promise<void> => {
+      for (;;) {
+        await context.operation(
+          "tool.call",
+          "spend",
+          async (operation) => {
+            ledger.write({ kind: "spent", job: context.jobId, root: owner, micros: COST_MICROS });
+            await operation.report({ name: "cost.work", value: COST_USD, unit: "USD" });
+          },
+          { cost: { USD: COST_USD } },
+        );
+        await turn(3);
+      }
+    };
+    const outcomes = await Promise.allSettled([spend(), spend(), spend()]);
+    context.signal.throwIfAborted();
+    return { secret, outcomes: outcomes.map((outcome) => outcome.status) };
+  };
+
+  /** Has others spend a part of its budget, and spends the rest. */
+  const delegator: Agent = async (work, context) => {
+    const lease_request = { "tool.call": ["spend"], "cost.budget": [`USD:${CHILD_BUDGET_USD}`] };
+    const input = { ...work, root: context.jobId } satisfies Work;
+    const children = [1, 2].map((n) =>
+      context.delegate({ agent: "spender", delegate_id: `child-${n}`, input, lease_request }),
+    );
+    const own = spender(work, context).catch((error: unknown) => error);
+    await Promise.allSettled(children.map(({ done }) => done));
+    await own;
+    context.signal.throwIfAborted();
+    return { secret: work.secret };
+  };
+
+  /** Waits until it is told to stop. */
+  const patient: Agent = async ({ secret, count }, context) => {
+    await context.log("info", "waiting", { secret });
+    for (let n = 0; n < count * 10 && !context.signal.aborted; n += 1) await turn(20);
+    context.signal.throwIfAborted();
+    return { secret };
+  };
+
+  /** Goes on after it was told to stop, as long as it is let. */
+  const stubborn: Agent = async ({ secret, count }, context) => {
+    for (let n = 1; n <= count * 10; n += 1) {
+      await context.callTool("effect", { name: `stubborn-${n}` }).catch(() => undefined);
+      await turn(20);
+    }
+    return { secret };
+  };
+
+  const streamer: Agent = async ({ secret, count }, context) => {
+    const stream = context.streamResult();
+    for (let n = 1; n <= count; n += 1) {
+      await stream.write(`${secret} ${n}\n`);
+      if (n % 8 === 0) await turn(1);
+    }
+    await stream.finalize();
+    return undefined;
+  };
+
+  const keeper: Agent = async ({ secret, count }, context) => {
+    const content = `${secret} `.repeat(count * 100);
+    const { artifact_id: artifactId } = await context.putArtifact(content);
+    const sha256 = createHash("sha256").update(content).digest("hex");
+    ledger.write({ kind: "artifact", job: context.jobId, id: artifactId, sha256 });
+    return { artifactId };
+  };
+
+  const failing: Agent = async ({ secret }, context) => {
+    await context.log("warn", "about to fail", { secret });
+    throw new Error("it fails");
+  };
+
+  const agents = {
+    counter,
+    worker,
+    spender,
+    delegator,
+    patient,
+    stubborn,
+    streamer,
+    keeper,
+    failing,
+    credentialed: counter,
+  };
+  for (const [name, agent] of Object.entries(agents)) {
+    const handler: AgentHandler = (input, context) => {
+      ledger.write({ kind: "began", life, job: context.jobId, agent: name });
+      return agent(input as Work, context);
+    };
+    server.registerAgent(name, tools.wrapHandler(handler));
+  }
+}

@@ -1,0 +1,125 @@
+/** What the database says after the run. Read offline, as any tool would. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { JobId, SessionId } from "@arcp/core";
+import { type BlobStore, type Entry, fileBlobs, type JobRecord, type Store, sqliteStore } from "@arcp/runtime";
+import Database from "better-sqlite3";
+import { FILES } from "../runtime-settings.ts";
+
+export interface StoredItem {
+  readonly seq: number;
+  readonly job: string;
+  readonly n: number;
+  /** JSON that can be compared. */
+  readonly payload: string;
+}
+
+export interface StoredJob {
+  readonly id: string;
+  readonly principal: string;
+  readonly sessionId: string;
+  readonly agent: string;
+  readonly status: string;
+  readonly lastN: number;
+  readonly budget: Readonly<Record<string, number>> | null;
+  readonly entries: readonly Pick<Entry, "n" | "code" | "payload">[];
+}
+
+export interface Stored {
+  /** What SQLite says of the file: `ok`, or what is wrong. */
+  readonly integrity: string;
+  readonly jobs: ReadonlyMap<string, StoredJob>;
+  /** The numbered items of each session that was asked about, from 1 on. A session that is not there has none. */
+  readonly feeds: ReadonlyMap<string, readonly StoredItem[]>;
+  /** Contents of artifacts by their ids: the digests of what was read. */
+  readonly artifacts: ReadonlyMap<string, string>;
+}
+
+const PAGE = 1_000;
+const PAGE_BYTES = 16 * 1024 * 1024;
+
+/** Reads everything of the jobs, and of the sessions with `sessionIds`. */
+export async function readStored(directory: string, sessionIds: Iterable<string>): Promise<Stored> {
+  const path = join(directory, FILES.database);
+  const integrity = integrityOf(path);
+  const store = sqliteStore({ path, readOnly: true });
+  const blobs = fileBlobs({ directory: join(directory, FILES.blobs) });
+  try {
+    const jobs = new Map<string, StoredJob>();
+    for await (const record of jobsOf(store)) jobs.set(record.id, await storedJob(store, record));
+    const feeds = new Map<string, readonly StoredItem[]>();
+    for (const id of sessionIds) feeds.set(id, await feedOf(store, id as SessionId));
+    return { integrity, jobs, feeds, artifacts: await artifactsOf(store, blobs) };
+  } finally {
+    await store.close();
+    await blobs.close();
+  }
+}
+
+function integrityOf(path: string): string {
+  // The last of its writers may have left a log that is to be read with it.
+  const db = new Database(path);
+  try {
+    return String(db.pragma("integrity_check", { simple: true }));
+  } finally {
+    db.close();
+  }
+}
+
+async function* jobsOf(store: Store): AsyncIterable<JobRecord> {
+  let after: { readonly createdAt: number; readonly id: string } | undefined;
+  for (;;) {
+    const page = await store.listJobs({ principal: null, limit: PAGE, ...(after && { after }) });
+    yield* page;
+    after = page.at(-1);
+    if (after === undefined) return;
+  }
+}
+
+async function storedJob(store: Store, record: JobRecord): Promise<StoredJob> {
+  const { id, principal, sessionId, agent, status, lastN, budget } = record;
+  const entries = await store.readJournal(id as JobId, 1, Math.max(lastN, 1));
+  return { id, principal, sessionId, agent, status, lastN, budget, entries };
+}
+
+async function feedOf(store: Store, id: SessionId): Promise<readonly StoredItem[]> {
+  const items: StoredItem[] = [];
+  for (;;) {
+    const page = await store.readFeed(id, items.at(-1)?.seq ?? 0, PAGE, PAGE_BYTES);
+    if (page.length === 0) return items;
+    for (const { seq, jobId, entry } of page) {
+      items.push({ seq, job: jobId, n: entry.n, payload: JSON.stringify(JSON.parse(entry.payload)) });
+    }
+  }
+}
+
+async function artifactsOf(store: Store, blobs: BlobStore): Promise<ReadonlyMap<string, string>> {
+  const digests = new Map<string, string>();
+  let after: string | undefined;
+  for (;;) {
+    const page = await store.listRecords({ kind: "artifact", limit: PAGE, ...(after !== undefined && { after }) });
+    for (const { data } of page) {
+      const facts = JSON.parse(data ?? "{}") as Readonly<Record<string, unknown>>;
+      const blob = blobOf(facts);
+      if (blob !== undefined) digests.set(String(facts["artifact_id"] ?? facts["id"]), await digestOf(blobs, blob));
+    }
+    after = page.at(-1)?.id;
+    if (after === undefined) return digests;
+  }
+}
+
+type Blob = Parameters<BlobStore["read"]>[0];
+
+function blobOf(facts: Readonly<Record<string, unknown>>): Blob | undefined {
+  return facts["blob"] as Blob | undefined;
+}
+
+async function digestOf(blobs: BlobStore, blob: Blob): Promise<string> {
+  const hash = createHash("sha256");
+  try {
+    for await (const piece of blobs.read(blob)) hash.update(piece);
+    return hash.digest("hex");
+  } catch (error) {
+    return `unreadable: ${String(error)}`;
+  }
+}

@@ -1,0 +1,243 @@
+/** One episode: a runtime and its clients from the first process to the last, and what happened to them. */
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Random, seedOf } from "../fuzz/random.ts";
+import { FakeLiteLLM, type Fault as UpstreamAnswer } from "../tests/support/fake-litellm.ts";
+import type { SmallDisk } from "./disk.ts";
+import { EffectService } from "./effects.ts";
+import { Recorder, touch, type Wire } from "./history.ts";
+import { lineMaker } from "./lines.ts";
+import type { Fault, Plan, UpstreamFault } from "./plan.ts";
+import { anyLineFault, FaultProxy } from "./proxy.ts";
+import { RuntimeProcess } from "./runtime-process.ts";
+import { FILES } from "./runtime-settings.ts";
+import { Visitor10 } from "./visitor-10.ts";
+import { Visitor11 } from "./visitor-11.ts";
+import { type Loot, VisitorHostile } from "./visitor-hostile.ts";
+import { VisitorRaw } from "./visitor-raw.ts";
+import { pause, type Visitor } from "./visitors.ts";
+
+export interface EpisodeOptions {
+  /** Where everything is kept. Made, and not removed. */
+  readonly directory: string;
+  readonly plan: Plan;
+  readonly synchronous: "FULL" | "NORMAL";
+  /** Of the clients. Default: both. */
+  readonly wires: readonly Wire[];
+  readonly mutant: string | undefined;
+  /** Under the directory of the database, if that is one that can be filled. */
+  readonly disk: SmallDisk | undefined;
+  /** Ends the episode early; what runs is ended. */
+  readonly signal: AbortSignal;
+}
+
+/** What an episode was like, beside its files. */
+export interface EpisodeOutcome {
+  readonly kills: number;
+  readonly lives: number;
+  readonly faults: number;
+  /** What was seen to go wrong while it ran. */
+  readonly problems: readonly string[];
+}
+
+/** How long everybody may take to hear of everything when nothing is wrong any more. Generous: the machine is shared. */
+const SETTLE_MS = 60_000;
+/** A revocation that has failed is tried again after up to so long. */
+const REVOKE_MS = 75_000;
+const LAST_CALL_MS = 3_000;
+
+export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutcome> {
+  const { directory, plan, signal } = options;
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  touch(join(directory, FILES.ledger));
+  using recorder = new Recorder(join(directory, FILES.history));
+  const problems: string[] = [];
+  const random = new Random(seedOf(plan.seed, 1));
+  const weather = { isBad: false };
+  await using upstream = await FakeLiteLLM.start();
+  await using effects = await EffectService.start(recorder);
+  await using proxy = await FaultProxy.start(() => (weather.isBad ? anyLineFault(random) : { kind: "none" }));
+  await using runtime = new RuntimeProcess({
+    settings: {
+      directory,
+      storeDirectory: options.disk?.directory ?? directory,
+      ...{ synchronous: options.synchronous, effectsUrl: effects.url, mutant: options.mutant },
+      upstream: { url: upstream.url, masterKey: upstream.masterKey },
+    },
+    recorder,
+    onPort: (port) => {
+      proxy.target = port;
+    },
+    onProblem: (problem) => problems.push(problem),
+  });
+  await runtime.start();
+
+  const lines = lineMaker(
+    () => proxy.url,
+    recorder,
+    () => runtime.life,
+  );
+  const loot: { readonly sessions: string[]; readonly jobs: string[] } = { sessions: [], jobs: [] };
+  const visitors = visitorsOf(plan.seed, options.wires, spied(lines, loot), () => loot);
+
+  const asking = new AbortController();
+  const stop = AbortSignal.any([signal, asking.signal]);
+  const running = visitors.map((visitor) => visitor.run(stop));
+  const scene = { runtime, proxy, upstream, effects, weather, disk: options.disk, signal };
+  let faults = 0;
+  for (const { afterMs, fault } of plan.steps) {
+    await pause(afterMs, signal);
+    if (signal.aborted || problems.length > 0) break;
+    recorder.write({ kind: "fault", fault: JSON.stringify(fault) });
+    faults += 1;
+    await apply(fault, scene);
+  }
+  asking.abort();
+  heal(scene);
+  recorder.write({ kind: "healed" });
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(SETTLE_MS)]);
+  await Promise.all(running);
+  await Promise.all(visitors.map((visitor) => visitor.settle(limit)));
+  await untilRevoked(upstream, limit);
+  const missing = visitors.flatMap((visitor) => visitor.missing);
+  if (!signal.aborted) recorder.write({ kind: "settled", missing });
+  await Promise.all(visitors.map((visitor) => Promise.race([visitor.end(), pause(LAST_CALL_MS, signal)])));
+  for (const { alias, value } of upstream.keys) {
+    const isLive = upstream.live.some((key) => key.value === value);
+    recorder.write({ kind: "credential", alias, value, isLive });
+  }
+  await runtime.end(random.oneIn(2) ? "SIGTERM" : "SIGKILL");
+  return { kills: runtime.kills, lives: runtime.life, faults: faults + proxy.faults, problems };
+}
+
+function visitorsOf(
+  seed: number,
+  wires: readonly Wire[],
+  lines: ReturnType<typeof lineMaker>,
+  loot: () => Loot,
+): readonly Visitor[] {
+  const own = (index: number): Random => new Random(seedOf(seed, 100 + index));
+  const eleven = [
+    new Visitor11("eleven-1", "alice", lines, own(1)),
+    new Visitor11("eleven-2", "bob", lines, own(2)),
+    new VisitorRaw("raw-1", "alice", lines, own(3)),
+    new VisitorRaw("raw-2", "bob", lines, own(4)),
+  ];
+  const ten = [new Visitor10("ten-1", "alice", lines, own(5)), new Visitor10("ten-2", "bob", lines, own(6))];
+  return [
+    ...(wires.includes("1.1") ? eleven : []),
+    ...(wires.includes("1.0") ? ten : []),
+    new VisitorHostile(lines, own(7), loot),
+  ];
+}
+
+/** The same, telling `loot` of the ids that the others were given. */
+function spied(
+  lines: ReturnType<typeof lineMaker>,
+  loot: { readonly sessions: string[]; readonly jobs: string[] },
+): ReturnType<typeof lineMaker> {
+  const note = (list: string[], id: string | undefined): void => {
+    if (id !== undefined && list.at(-1) !== id) list.push(id);
+  };
+  return {
+    connect: async (caller, signal) => {
+      const transport = await lines.connect(caller, signal);
+      if (caller.principal === "mallory") return transport;
+      return new Proxy(transport, {
+        get(target, name) {
+          if (name !== "onFrame") {
+            const value: unknown = Reflect.get(target, name, target);
+            return typeof value === "function" ? value.bind(target) : value;
+          }
+          return (handler: (frame: string) => void) =>
+            target.onFrame((frame) => {
+              note(loot.sessions, /"session_id":"([^"]+)"/.exec(frame)?.[1]);
+              note(loot.jobs, /"job_id":"([^"]+)"/.exec(frame)?.[1]);
+              handler(frame);
+            });
+        },
+      });
+    },
+  };
+}
+
+interface Scene {
+  readonly runtime: RuntimeProcess;
+  readonly proxy: FaultProxy;
+  readonly upstream: FakeLiteLLM;
+  readonly effects: EffectService;
+  readonly weather: { isBad: boolean };
+  readonly disk: SmallDisk | undefined;
+  readonly signal: AbortSignal;
+}
+
+async function apply(fault: Fault, scene: Scene): Promise<void> {
+  const { runtime, proxy, upstream, effects, weather, disk, signal } = scene;
+  switch (fault.do) {
+    case "kill":
+      runtime.arm(...fault.failPoints);
+      runtime.signal("SIGKILL");
+      return;
+    case "kill in recovery":
+      runtime.signal("SIGKILL");
+      for (const ms of fault.afterMs) {
+        await pause(ms, signal);
+        runtime.signal("SIGKILL");
+      }
+      return;
+    case "terminate":
+      runtime.signal("SIGTERM");
+      return;
+    case "stop":
+      runtime.signal("SIGSTOP");
+      await pause(fault.forMs, signal);
+      runtime.signal("SIGCONT");
+      return;
+    case "cut all":
+      proxy.cutAll(fault.way);
+      return;
+    case "bad weather":
+      // Those that are made now meet with something.
+      weather.isBad = true;
+      proxy.cutAll("reset");
+      await pause(fault.forMs, signal);
+      weather.isBad = false;
+      return;
+    case "set clock":
+      runtime.setClock({ ...runtime.clock, wallMs: fault.byMs });
+      return;
+    case "sleep":
+      runtime.setClock({ ...runtime.clock, asleepMs: runtime.clock.asleepMs + fault.ms });
+      return;
+    case "upstream":
+      upstream.fail(fault.route, ...fault.kinds.map(upstreamAnswer));
+      return;
+    case "effects":
+      effects.fail(...fault.faults);
+      return;
+    case "fill disk":
+      disk?.fill();
+      await pause(fault.forMs, signal);
+      disk?.empty();
+  }
+}
+
+const upstreamAnswer = (kind: UpstreamFault): UpstreamAnswer =>
+  kind === "500" || kind === "429" ? { kind: "status", status: Number(kind) } : { kind };
+
+function heal({ runtime, proxy, upstream, effects, weather, disk }: Scene): void {
+  weather.isBad = false;
+  disk?.empty();
+  upstream.heal();
+  effects.heal();
+  runtime.disarm();
+  runtime.signal("SIGCONT");
+  proxy.heal();
+}
+
+/** Revocations are tried again and again: the upstream answers now. */
+async function untilRevoked(upstream: FakeLiteLLM, signal: AbortSignal): Promise<void> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(REVOKE_MS)]);
+  while (upstream.live.length > 0 && !limit.aborted) await pause(100, limit);
+}

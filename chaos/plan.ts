@@ -1,0 +1,99 @@
+/** What happens to a runtime in one episode: chosen by a seed, and a list that can be repeated, or made shorter. */
+import type { Random } from "../fuzz/random.ts";
+import type { EffectFault } from "./effects.ts";
+import { FAIL_POINTS, type FailAction, type FailMoment, type FailPlan, formatFailPlans } from "./fail-points.ts";
+import type { Ending } from "./proxy.ts";
+
+export type Fault =
+  /** `kill -9`, and fail-points for the processes that follow, one each. */
+  | { readonly do: "kill"; readonly failPoints: readonly string[] }
+  /** `kill -9` while the next processes are still starting, so many times. */
+  | { readonly do: "kill in recovery"; readonly afterMs: readonly number[] }
+  | { readonly do: "terminate" }
+  | { readonly do: "stop"; readonly forMs: number }
+  | { readonly do: "cut all"; readonly way: Ending }
+  | { readonly do: "bad weather"; readonly forMs: number }
+  /** The wall clock is set. */
+  | { readonly do: "set clock"; readonly byMs: number }
+  /** The machine has slept. */
+  | { readonly do: "sleep"; readonly ms: number }
+  | { readonly do: "upstream"; readonly route: "generate" | "delete"; readonly kinds: readonly UpstreamFault[] }
+  | { readonly do: "effects"; readonly faults: readonly EffectFault[] }
+  /** No room on the disk. */
+  | { readonly do: "fill disk"; readonly forMs: number };
+
+export type UpstreamFault = "hang" | "silent" | "reset" | "duplicate" | "500" | "429";
+
+export interface Step {
+  readonly afterMs: number;
+  readonly fault: Fault;
+}
+
+export interface Plan {
+  readonly seed: number;
+  /** How long clients ask for new things. */
+  readonly forMs: number;
+  readonly steps: readonly Step[];
+}
+
+const HOUR_MS = 3_600_000;
+const UPSTREAM_FAULTS: readonly UpstreamFault[] = ["hang", "silent", "reset", "duplicate", "500", "429"];
+
+export interface PlanOptions {
+  readonly forMs: number;
+  /** Can the disk of the episode be filled? */
+  readonly canFillDisk: boolean;
+}
+
+export function planOf(seed: number, random: Random, { forMs, canFillDisk }: PlanOptions): Plan {
+  const steps: Step[] = [];
+  let elapsed = 0;
+  while (elapsed < forMs) {
+    const afterMs = 100 + random.below(900);
+    elapsed += afterMs;
+    steps.push({ afterMs, fault: anyFault(random, canFillDisk) });
+  }
+  return { seed, forMs, steps };
+}
+
+function anyFault(random: Random, canFillDisk: boolean): Fault {
+  const roll = random.below(100);
+  if (roll < 14) return { do: "kill", failPoints: [] };
+  if (roll < 42)
+    return { do: "kill", failPoints: Array.from({ length: 1 + random.below(2) }, () => anyFailPoints(random)) };
+  if (roll < 48) {
+    return { do: "kill in recovery", afterMs: Array.from({ length: 1 + random.below(3) }, () => random.below(500)) };
+  }
+  if (roll < 52) return { do: "terminate" };
+  if (roll < 57) return { do: "stop", forMs: 100 + random.below(1_400) };
+  if (roll < 66) return { do: "cut all", way: random.pick(["end", "reset", "half-open"]) };
+  if (roll < 78) return { do: "bad weather", forMs: 300 + random.below(1_500) };
+  if (roll < 83) return { do: "set clock", byMs: (random.oneIn(2) ? 1 : -1) * random.below(HOUR_MS) };
+  if (roll < 85) return { do: "sleep", ms: random.below(HOUR_MS / 2) };
+  if (roll < 93) {
+    const kinds = Array.from({ length: 1 + random.below(4) }, () => random.pick(UPSTREAM_FAULTS));
+    return { do: "upstream", route: random.oneIn(2) ? "generate" : "delete", kinds };
+  }
+  if (roll < 97 || !canFillDisk) {
+    return {
+      do: "effects",
+      faults: Array.from({ length: 1 + random.below(4) }, () => random.pick(["reset", "refuse"])),
+    };
+  }
+  return { do: "fill disk", forMs: 200 + random.below(800) };
+}
+
+/** Points that every start passes, so that a process may end before it is ready. */
+const EARLY: readonly string[] = ["take-over", "commit"];
+/** Points that are passed for every frame. */
+const FREQUENT: readonly string[] = ["send", "send.numbered", "receive", "commit", "commit.entries"];
+
+function anyFailPoints(random: Random): string {
+  const isEarly = random.oneIn(5);
+  const point = isEarly ? random.pick(FAIL_POINTS.filter((name) => EARLY.includes(name))) : random.pick(FAIL_POINTS);
+  const moment: FailMoment = `${point}.${random.oneIn(2) ? "before" : "after"}`;
+  const nth = isEarly ? 1 + random.below(2) : 1 + random.below(FREQUENT.includes(point) ? 120 : 6);
+  const actions: readonly FailAction[] = ["kill", "kill", "kill", "throw", "sleep", "block"];
+  const plan: FailPlan = { moment, nth, action: random.pick(actions) };
+  return formatFailPlans([plan]);
+}

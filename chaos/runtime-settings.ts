@@ -1,0 +1,43 @@
+/** What the supervisor and the runtime under test have agreed on. */
+import type { ClockOffset } from "./moved-clock.ts";
+
+export interface RuntimeSettings {
+  /** Of one episode, for all lives of its runtime. */
+  readonly directory: string;
+  /** Where the database and the blobs are. */
+  readonly storeDirectory: string;
+  /** 1 for the first process, and one more for each that follows it. */
+  readonly life: number;
+  readonly synchronous: "FULL" | "NORMAL";
+  readonly effectsUrl: string;
+  readonly upstream: { readonly url: string; readonly masterKey: string };
+  readonly clock: ClockOffset;
+  /** A seeded bug, by name. */
+  readonly mutant?: string | undefined;
+}
+
+export type ParentMessage = { readonly tell: "clock"; readonly offset: ClockOffset };
+export type RuntimeMessage =
+  | { readonly tell: "ready"; readonly port: number }
+  | { readonly tell: "memory"; readonly rssBytes: number }
+  /** The runtime says itself that something is as it must never be. */
+  | { readonly tell: "invariant"; readonly line: string };
+
+/** In the directory of an episode. */
+export const FILES = {
+  database: "runtime.db",
+  blobs: "blobs",
+  ledger: "ledger.jsonl",
+  history: "history.jsonl",
+  log: "runtime.log",
+} as const;
+
+/** Whose token is their name. */
+export const PRINCIPALS = ["alice", "bob", "mallory"] as const;
+export type Principal = (typeof PRINCIPALS)[number];
+
+/** What only jobs of `principal` say. */
+export const secretOf = (principal: string): string => `secret-of-${principal}`;
+
+export const HEARTBEAT_SECONDS = 5;
+export const CANCEL_GRACE_MS = 1_000;
