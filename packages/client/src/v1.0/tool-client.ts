@@ -15,15 +15,14 @@ import {
   type RuntimeMessage10,
 } from "@arcp/core/v1.0";
 import { Backlog } from "../backlog.ts";
-import { EventTape } from "../event-tape.ts";
 import { Listeners } from "../listeners.ts";
 import { RecentIds } from "../recent-ids.ts";
 import type { TransportFactory } from "../reconnect.ts";
-import { type ArtifactSource, Artifacts, contentOf, type FetchOptions, type PutOptions } from "./artifacts.ts";
+import { type ArtifactSource, Artifacts, type FetchOptions, type PutOptions } from "./artifacts.ts";
 import type { Outgoing } from "./connection.ts";
 import { type CancelOptions10, Control, cancelPayload } from "./control.ts";
 import type { ToolEvent } from "./events.ts";
-import { Invocation } from "./invocation.ts";
+import type { Invocation } from "./invocation.ts";
 import {
   type Delegation,
   delegationOf,
@@ -31,7 +30,6 @@ import {
   invocationOf,
   newSpanId,
   type ScheduledWork,
-  scheduleOf,
   traceOf,
   type When,
   workflowOf,
@@ -44,17 +42,15 @@ import {
   type ToolClientOptions,
   type ToolReconnectOptions,
 } from "./options.ts";
-import { Pursuit } from "./pursuit.ts";
 import { type QuestionHandler, Questions10, type ToolQuestion } from "./questions.ts";
 import { type Answer, type AskOptions, type Command, Requests, type Unsent } from "./requests.ts";
 import { Resumption } from "./resumption.ts";
-import { Schedule } from "./schedule.ts";
+import type { Schedule } from "./schedule.ts";
 import type { ToolSession, ToolSessionFacts } from "./session.ts";
 import type { Flow } from "./stream-flow.ts";
 import type { ReadOptions } from "./streams.ts";
 import { type ObserveOptions, type ObserverFilter, type Subscription, Subscriptions10 } from "./subscriptions.ts";
-import { type ToolResult, Work } from "./work.ts";
-import { type KnownWork, WorkBook } from "./work-book.ts";
+import { Works } from "./works.ts";
 
 /** A session that the runtime no longer knows, and what was under way in it (RFC §19). */
 export interface DataLoss {
@@ -121,8 +117,7 @@ export class ARCPToolClient {
   readonly #reconnection: ToolReconnectOptions | undefined;
   readonly #link: Link10;
   readonly #requests: Requests;
-  readonly #works: WorkBook;
-  readonly #pursuit: Pursuit;
+  readonly #works: Works;
   readonly #control: Control;
   readonly #resumption: Resumption;
   readonly #questions: Questions10;
@@ -131,7 +126,6 @@ export class ARCPToolClient {
   readonly #backlog = new Backlog(() => this.#updateReading());
   readonly #listeners: Listeners<ToolClientSignals>;
   readonly #seen = new RecentIds(MAX_SEEN);
-  readonly #runs = new WeakMap<Work, { readonly runs: EventTape<Invocation>; readonly isOnce: boolean }>();
 
   private constructor(
     options: ToolClientOptions,
@@ -154,28 +148,29 @@ export class ARCPToolClient {
       send: (command) => this.#send(command, command.bytes),
       onChange: () => this.#updateReading(),
     });
-    this.#works = new WorkBook({
-      create: () => this.#createWork(),
-      onHeardOf: (known, message) => this.#onHeardOf(known, message),
-      onOver: ({ work: { jobId } }) => {
+    this.#works = new Works({
+      ...{ backlog: this.#backlog, options: this.#options, random: reconnection?.random ?? Math.random, onProblem },
+      ask: (command, asked) => this.#askFor(command, asked),
+      cancel: (target, targetId, how) => this.#control.cancel(target, targetId, how),
+      interrupt: (jobId, how) => this.#control.interrupt(jobId, how),
+      backpressure: (streamId, flow) => this.#backpressure(streamId, flow),
+      fetch: (ref, how) => this.#artifacts.fetch(ref, how),
+      onEvent: (event) => this.#listeners.emit("event", event),
+      onHeardOf: (work) => this.#listeners.emit("work", work),
+      onOver: (jobId) => {
         this.#control.onOver(jobId);
         this.#questions.closeOfJob(jobId);
       },
     });
-    this.#pursuit = new Pursuit({
-      ...{ works: this.#works, clock, random: reconnection?.random ?? Math.random, onProblem },
-      ask: (command, asked) => this.#askFor(command, asked),
-      cancelJob: (jobId, reason) => this.cancelJob(jobId, { reason }),
-    });
     this.#control = new Control({
       ...{ requests: this.#requests, ask, isFSharp: compat.dialect === "fsharp" },
-      jobOfCommand: (commandId) => this.#works.ofCommand(commandId)?.work.jobId,
+      jobOfCommand: (commandId) => this.#works.jobOf(commandId),
       canInterrupt: () => this.session.capabilities.interrupt,
     });
     this.#resumption = new Resumption({
       ask: (command) => this.#requests.ask(command, { silenceMs, isBoundToConnection: true }),
       isNeeded: ({ id }) => this.#isNeeded(id),
-      hasOpenStreams: ({ id }) => this.#works.live.some(({ work }) => work.home === id && work.hasOpenStreams),
+      hasOpenStreams: ({ id }) => this.#works.hasOpenStreams(id),
       onDataLoss: (session, error) => this.#onDataLoss(session, error),
       onDone: () => this.#requests.resend(),
     });
@@ -269,27 +264,24 @@ export class ARCPToolClient {
    * client reconnects, the command waits. Throws {@link InvalidRequestError} for what no runtime would take.
    */
   invoke(tool: string, args: JsonObject = {}, options: InvokeOptions = {}): Invocation {
-    return this.#pursuit.start("tool.invoke", invocationOf(tool, args, options), options).handle;
+    return this.#works.start("tool.invoke", invocationOf(tool, args, options), options);
   }
 
   /** Starts a workflow (RFC §6.2), which ends with `job.completed` or `workflow.complete`. As {@link invoke}. */
   startWorkflow(workflow: string, inputs: unknown = {}, options: InvokeOptions = {}): Invocation {
-    return this.#pursuit.start("workflow.start", workflowOf(workflow, inputs, options), options).handle;
+    return this.#works.start("workflow.start", workflowOf(workflow, inputs, options), options);
   }
 
   /** Has an agent do a task (RFC §14). The trace of the delegation is that of the context, if it names one. */
   delegate(target: string, delegation: Delegation, options: InvokeOptions = {}): Invocation {
     const traceId = options.traceId ?? delegation.context?.trace_id;
     const traced = traceId === undefined ? options : { ...options, traceId };
-    return this.#pursuit.start("agent.delegate", delegationOf(target, delegation), traced).handle;
+    return this.#works.start("agent.delegate", delegationOf(target, delegation), traced);
   }
 
   /** Has work done later, or again and again (RFC §10.6). Throws {@link InvalidRequestError} for what is no schedule. */
   schedule(work: ScheduledWork, when: When, options: InvokeOptions = {}): Schedule {
-    const known = this.#pursuit.start("job.schedule", scheduleOf(work, when), options);
-    const runs = new EventTape<Invocation>(this.#backlog, this.#options);
-    this.#runs.set(known.work, { runs, isOnce: !("every" in when) });
-    return new Schedule(known.handle, runs);
+    return this.#works.schedule(work, when, options);
   }
 
   /** Has a job keep a checkpoint now (RFC §19). Resolves with its id when it is kept. */
@@ -308,7 +300,7 @@ export class ARCPToolClient {
 
   /** Goes on from a checkpoint (RFC §19), in work of its own. */
   restoreCheckpoint(checkpointId: string, options: InvokeOptions = {}): Invocation {
-    return this.#pursuit.start("checkpoint.restore", { checkpoint_id: checkpointId }, options).handle;
+    return this.#works.start("checkpoint.restore", { checkpoint_id: checkpointId }, options);
   }
 
   /**
@@ -396,7 +388,7 @@ export class ARCPToolClient {
     const { disposeJobs, reason } = options;
     const own = this.#link.session?.id;
     // The end of this session says nothing to work of earlier ones.
-    const elsewhere = this.#works.live.flatMap(({ work }) => (work.home !== own ? (work.jobId ?? []) : []));
+    const elsewhere = this.#works.jobsBeside(own);
     this.#settleAll(new CancelledError("the client was closed"));
     const payload = {
       ...(reason !== undefined && { reason }),
@@ -419,7 +411,7 @@ export class ARCPToolClient {
 
   #settleAll(error: ARCPError): void {
     this.#requests.rejectAll(error);
-    for (const known of this.#works.live) this.#pursuit.giveUp(known, error);
+    this.#works.endAll(error);
     this.#questions.closeAll(error);
     this.#subscriptions.endAll(error);
   }
@@ -452,7 +444,6 @@ export class ARCPToolClient {
     this.#requests.heard();
     // What is delivered again says nothing new (RFC §6.4).
     if (!this.#seen.add(id)) return;
-    if (message.type === "job.accepted") this.#pursuit.onAccepted(message);
     const isAnswer = this.#requests.answer(message, bytes) || this.#control.receive(message);
     const isTaken =
       this.#questions.receive(message) ||
@@ -464,10 +455,7 @@ export class ARCPToolClient {
 
   #onStrayNack(commandId: string, { payload }: Extract<RuntimeMessage10, { type: "nack" }>): void {
     const error = errorFromV10(payload);
-    if (this.#resumption.refuse(commandId, error)) return;
-    const known = this.#works.ofCommand(commandId);
-    if (known) this.#pursuit.giveUp(known, error);
-    else this.#onProblem(error);
+    if (!this.#resumption.refuse(commandId, error) && !this.#works.refuse(commandId, error)) this.#onProblem(error);
   }
 
   #onExtension(message: AnyMessage10): boolean {
@@ -494,18 +482,15 @@ export class ARCPToolClient {
   /** Is there anything in that session that would be missed? */
   #isNeeded(sessionId: string): boolean {
     if (this.#requests.sessions.has(sessionId) || this.#questions.hasOpen(sessionId)) return true;
-    return this.#works.live.some(({ work }) => work.home === sessionId);
+    return this.#works.isIn(sessionId);
   }
 
   #onDataLoss({ id }: ToolSession, error: ARCPError): void {
-    const affected = this.#works.live.filter(({ work }) => work.home === id);
     const mayContinue = this.#reconnection?.onDataLoss === "continue";
     if (!mayContinue) this.#requests.lose(id, error);
-    for (const known of affected) {
-      if (!mayContinue || !this.#pursuit.again(known)) this.#pursuit.giveUp(known, error);
-    }
+    const invocations = this.#works.lose(id, error, mayContinue);
     this.#questions.closeAll(error, id);
-    this.#listeners.emit("dataLoss", { sessionId: id, error, invocations: affected.map(({ handle }) => handle) });
+    this.#listeners.emit("dataLoss", { sessionId: id, error, invocations });
   }
 
   // -------------------------------------------------------------------------------------------- sending
@@ -542,42 +527,6 @@ export class ARCPToolClient {
     if (this.#link.state.phase !== "connected") return;
     const payload = { desired_rate_per_second: ratePerSecond, buffer_remaining_bytes: remainingBytes, reason };
     this.#send({ type: "backpressure", stream_id: streamId, payload });
-  }
-
-  // -------------------------------------------------------------------------------------------- work, again
-
-  #createWork(): Pick<KnownWork, "work" | "handle"> {
-    const { logger, ...bounds } = this.#options;
-    const work = new Work(this.#backlog, bounds, {
-      backpressure: (streamId, flow) => this.#backpressure(streamId, flow),
-      cancel: (streamId, reason) => this.#control.cancel("stream", streamId, reason === undefined ? {} : { reason }),
-      onEvent: (event) => this.#listeners.emit("event", event),
-      onThrow: (thrown) => logger.error({ err: thrown }, "a listener failed"),
-    });
-    const handle = new Invocation(work, {
-      cancel: (jobId, options) => this.#control.cancel("job", jobId, options),
-      interrupt: (jobId, options) => this.#control.interrupt(jobId, options),
-      valueOf: (result, options) => this.#valueOf(result, options),
-    });
-    return { work, handle };
-  }
-
-  /** A run of a schedule names what caused it: the schedule's job, or the command that asked for it. */
-  #onHeardOf({ handle }: KnownWork, { causation_id, correlation_id }: RuntimeMessage10): void {
-    const causes = [causation_id, correlation_id].map((id) => this.#works.ofCommand(id) ?? this.#works.ofJob(id));
-    const cause = causes.find((known) => known !== undefined && this.#runs.has(known.work));
-    const schedule = cause && this.#runs.get(cause.work);
-    schedule?.runs.push(handle);
-    this.#listeners.emit("work", handle);
-    if (cause === undefined || schedule?.isOnce !== true) return;
-    // There is no other run, and no message that says so.
-    cause.work.complete();
-    this.#works.retire(cause);
-  }
-
-  async #valueOf({ value, ref }: ToolResult, options: ReadOptions): Promise<unknown> {
-    if (value !== undefined || ref === undefined) return value;
-    return contentOf(await this.#artifacts.fetch(ref, options), ref.media_type);
   }
 }
 
