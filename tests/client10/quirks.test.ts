@@ -385,6 +385,36 @@ describe("a resume", () => {
     expect((await invocation.done).value).toBe(1);
   });
 
+  test("that succeeds in silence may not have, which is a problem of what is under way", async () => {
+    await using scene = await scripted({ silenceMs: 1 });
+    const problems: string[] = [];
+    scene.client.on("problem", (problem) => void problems.push(codeOf10(problem)));
+    const invocation = scene.client.invoke("tool");
+    await scene.runtime.acceptJob();
+    await invocation.accepted;
+    scene.runtime.drop();
+    const second = await scene.server.connection();
+    await second.accept();
+    await second.next("resume");
+    while (problems.length === 0) await settle();
+    expect(problems).toEqual(["UNAVAILABLE"]);
+  });
+
+  test("may be unknown to the runtime, which says nothing (Rust): the job is asked for once more", async () => {
+    await using scene = await scripted({
+      ...{ silenceMs: 1, compat: { silentResume: "lost" }, reconnect: { onDataLoss: "continue" } },
+    });
+    const invocation = scene.client.invoke("tool");
+    await scene.runtime.acceptJob();
+    await invocation.accepted;
+    scene.runtime.drop();
+    const second = await scene.server.connection();
+    await second.accept();
+    const again = await second.acceptJob();
+    second.send("job.completed", { value: 1 }, { job_id: "job_1", correlation_id: again.id });
+    expect((await invocation.done).value).toBe(1);
+  });
+
   test("waits for its answer while the runtime still tells what was missed", async () => {
     await using scene = await scripted({ silenceMs: 200 });
     const invocation = scene.client.invoke("tool");

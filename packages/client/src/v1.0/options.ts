@@ -52,6 +52,11 @@ export interface ToolCompatibility {
    * `interrupt` names the job in another member.
    */
   readonly dialect?: "spec" | "fsharp";
+  /**
+   * What it means that a runtime says nothing to `resume`: that the session goes on, or that the runtime knows no such
+   * message and the session is lost ({@link ToolReconnectOptions.onDataLoss}). Default: `resumed`.
+   */
+  readonly silentResume?: "resumed" | "lost";
 }
 
 export interface ToolClientOptions {
@@ -159,6 +164,6 @@ export function resolveToolOptions(options: ToolClientOptions): ResolvedToolOpti
       required,
       extensions,
     }),
-    compat: { dialect: "spec", ...options.compat },
+    compat: { dialect: "spec", silentResume: "resumed", ...options.compat },
   };
 }

@@ -3,16 +3,20 @@
  * that was received, and then goes on under its own id beside the new one.
  */
 import { ARCPError, newMessageId, ResumeWindowExpiredError } from "@arcp/core";
+import { CanonicalError, type RuntimeMessage10 } from "@arcp/core/v1.0";
 import type { Command } from "./requests.ts";
 import type { ToolSession } from "./session.ts";
 
 export interface ResumptionOwner {
-  /** Asks; a runtime that says nothing is taken to agree. Resolves too when the connection is lost again. */
-  readonly ask: (command: Command) => Promise<unknown>;
+  /** Asks. Resolves with `undefined` when the runtime says nothing, or the connection is lost again. */
+  readonly ask: (command: Command) => Promise<RuntimeMessage10 | undefined>;
+  /** Is a session lost of which the runtime has said nothing? */
+  readonly isSilenceLoss: boolean;
   readonly isNeeded: (session: ToolSession) => boolean;
   readonly hasOpenStreams: (session: ToolSession) => boolean;
   /** The runtime no longer knows what came after that message (RFC §19). */
   readonly onDataLoss: (session: ToolSession, error: ARCPError) => void;
+  readonly onProblem: (error: ARCPError) => void;
   /** Everything that was missed has come. */
   readonly onDone: () => void;
 }
@@ -66,16 +70,26 @@ export class Resumption {
     const id = newMessageId();
     this.#asked.set(id, session);
     try {
-      await this.#owner.ask({
+      const answer = await this.#owner.ask({
         type: "resume",
         id,
         session_id: session.id,
         payload: { after_message_id: session.lastMessageId, ...streams },
       });
-      if (round === this.#round) this.#carried.add(session.id);
+      if (round !== this.#round) return;
+      if (answer === undefined) this.#onSilence(id, session);
+      else this.#carried.add(session.id);
     } catch (thrown) {
       if (round === this.#round) this.refuse(id, ARCPError.from(thrown));
     }
+  }
+
+  #onSilence(resumeId: string, session: ToolSession): void {
+    const error = new CanonicalError("UNAVAILABLE", "the runtime has not said whether the session goes on", {
+      details: { session_id: session.id },
+    });
+    if (this.#owner.isSilenceLoss) this.refuse(resumeId, error);
+    else if (this.#owner.isNeeded(session)) this.#owner.onProblem(error);
   }
 
   /** The runtime refused the `resume` of that id, maybe after it was silent for long. Returns whether there was one. */

@@ -168,7 +168,9 @@ export class ARCPToolClient {
       canInterrupt: () => this.session.capabilities.interrupt,
     });
     this.#resumption = new Resumption({
-      ask: (command) => this.#requests.ask(command, { silenceMs, isBoundToConnection: true }),
+      ask: async (command) => (await this.#requests.ask(command, { silenceMs, isBoundToConnection: true }))?.message,
+      isSilenceLoss: compat.silentResume === "lost",
+      onProblem,
       isNeeded: ({ id }) => this.#isNeeded(id),
       hasOpenStreams: ({ id }) => this.#works.hasOpenStreams(id),
       onDataLoss: (session, error) => this.#onDataLoss(session, error),
