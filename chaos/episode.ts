@@ -1,5 +1,5 @@
 /** One episode: a runtime and its clients from the first process to the last, and what happened to them. */
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Random, seedOf } from "../fuzz/random.ts";
 import { FakeLiteLLM, type Fault as UpstreamAnswer } from "../tests/support/fake-litellm.ts";
@@ -18,8 +18,10 @@ import { VisitorRaw } from "./visitor-raw.ts";
 import { pause, type Visitor } from "./visitors.ts";
 
 export interface EpisodeOptions {
-  /** Where everything is kept. Made, and not removed. */
+  /** Where everything is kept. It is not removed. */
   readonly directory: string;
+  /** Where the database and the blobs are. */
+  readonly storeDirectory: string;
   readonly plan: Plan;
   readonly synchronous: "FULL" | "NORMAL";
   /** Of the clients. Default: both. */
@@ -48,7 +50,6 @@ const LAST_CALL_MS = 3_000;
 
 export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutcome> {
   const { directory, plan, signal } = options;
-  rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
   touch(join(directory, FILES.ledger));
   using recorder = new Recorder(join(directory, FILES.history));
@@ -61,7 +62,7 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
   await using runtime = new RuntimeProcess({
     settings: {
       directory,
-      storeDirectory: options.disk?.directory ?? directory,
+      storeDirectory: options.storeDirectory,
       ...{ synchronous: options.synchronous, effectsUrl: effects.url, mutant: options.mutant },
       upstream: { url: upstream.url, masterKey: upstream.masterKey },
     },

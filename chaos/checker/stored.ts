@@ -100,8 +100,8 @@ async function artifactsOf(store: Store, blobs: BlobStore): Promise<ReadonlyMap<
     const page = await store.listRecords({ kind: "artifact", limit: PAGE, ...(after !== undefined && { after }) });
     for (const { data } of page) {
       const facts = JSON.parse(data ?? "{}") as Readonly<Record<string, unknown>>;
-      const blob = blobOf(facts);
-      if (blob !== undefined) digests.set(String(facts["artifact_id"] ?? facts["id"]), await digestOf(blobs, blob));
+      const blob = facts["blob"] as Blob;
+      digests.set(String(facts["artifactId"]), await digestOf(blobs, blob));
     }
     after = page.at(-1)?.id;
     if (after === undefined) return digests;
@@ -109,10 +109,6 @@ async function artifactsOf(store: Store, blobs: BlobStore): Promise<ReadonlyMap<
 }
 
 type Blob = Parameters<BlobStore["read"]>[0];
-
-function blobOf(facts: Readonly<Record<string, unknown>>): Blob | undefined {
-  return facts["blob"] as Blob | undefined;
-}
 
 async function digestOf(blobs: BlobStore, blob: Blob): Promise<string> {
   const hash = createHash("sha256");

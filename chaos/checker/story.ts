@@ -42,6 +42,8 @@ export interface Acceptance {
   readonly connection: ConnectionStory;
   /** What was asked for; `undefined` for a job that another one delegated. */
   readonly request: Message | undefined;
+  /** The secrets that it was given. */
+  readonly values: readonly string[];
 }
 
 export interface Story {
@@ -99,8 +101,13 @@ function acceptancesOf(connection: ConnectionStory): Acceptance[] {
     .flatMap(({ at, message }) => {
       const job = textOf(message.payload["job_id"]) ?? message.job_id;
       const request = asked.get(textOf(message.payload["request_id"]) ?? message.correlation_id);
-      return job === undefined ? [] : [{ at, job, connection, request }];
+      return job === undefined ? [] : [{ at, job, connection, request, values: valuesOf(message) }];
     });
+}
+
+function valuesOf({ payload }: Message): readonly string[] {
+  const credentials = Array.isArray(payload["credentials"]) ? (payload["credentials"] as { value?: unknown }[]) : [];
+  return credentials.flatMap(({ value }) => (typeof value === "string" ? [value] : []));
 }
 
 /** The terminal messages of the wires. */

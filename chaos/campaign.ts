@@ -1,0 +1,134 @@
+/** Episodes, one after another, until the time is over or one of them fails. */
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { minimiseList } from "../fuzz/minimise.ts";
+import { Random, seedOf } from "../fuzz/random.ts";
+import { type Counts, checkEpisode } from "./checker/check.ts";
+import { INVARIANTS, type Violation } from "./checker/violation.ts";
+import { canMount, SmallDisk } from "./disk.ts";
+import { playEpisode } from "./episode.ts";
+import type { Wire } from "./history.ts";
+import { type Plan, planOf } from "./plan.ts";
+
+export interface CampaignOptions {
+  readonly wires: readonly Wire[];
+  readonly synchronous: "FULL" | "NORMAL";
+  /** A seeded bug. */
+  readonly mutant: string | undefined;
+  readonly signal: AbortSignal;
+}
+
+const EPISODE_MS = 9_000;
+const MAX_MINIMISE_MS = 600_000;
+const REPORTS = fileURLToPath(new URL("../reports/", import.meta.url));
+
+/** How an episode went. */
+export interface EpisodeVerdict {
+  readonly violations: readonly Violation[];
+  readonly counts: Counts;
+  readonly kills: number;
+  readonly lives: number;
+  readonly faults: number;
+}
+
+/** Plays an episode in a directory of its own, which is removed unless something was violated: then it is in `reports`. */
+export async function playAndCheck(plan: Plan, options: CampaignOptions): Promise<EpisodeVerdict> {
+  const directory = mkdtempSync(join(tmpdir(), "arcp-chaos-"));
+  using disk = plan.steps.some(({ fault }) => fault.do === "fill disk")
+    ? new SmallDisk(join(directory, "disk"))
+    : undefined;
+  const storeDirectory = disk?.directory ?? directory;
+  try {
+    const { problems, ...outcome } = await playEpisode({ ...options, directory, storeDirectory, plan, disk });
+    const { violations, counts } = options.signal.aborted
+      ? { violations: [], counts: { sessions: 0, jobs: 0, events: 0, resumes: 0 } }
+      : await checkEpisode(directory, storeDirectory);
+    const all: Violation[] = [...problems.map((what) => ({ invariant: "I13" as const, what })), ...violations];
+    if (all.length > 0 && options.mutant === undefined) keep(plan, directory, storeDirectory, all);
+    return { ...outcome, counts, violations: all };
+  } finally {
+    disk?.[Symbol.dispose]();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+const reportOf = (seed: number): string => join(REPORTS, `chaos-${seed}`);
+
+/** Everything that is needed to look at it, and to play it again. */
+function keep(plan: Plan, directory: string, storeDirectory: string, violations: readonly Violation[]): void {
+  const report = reportOf(plan.seed);
+  rmSync(report, { recursive: true, force: true });
+  mkdirSync(report, { recursive: true });
+  cpSync(directory, report, { recursive: true });
+  if (storeDirectory !== directory) cpSync(storeDirectory, report, { recursive: true });
+  writeFileSync(join(report, "plan.json"), `${JSON.stringify(plan, null, 2)}\n`);
+  writeFileSync(join(report, "violations.json"), `${JSON.stringify(violations, null, 2)}\n`);
+}
+
+/** The plan of an episode, from its seed alone. */
+export const planOfSeed = (seed: number, forMs = EPISODE_MS): Plan =>
+  planOf(seed, new Random(seed), { forMs, canFillDisk: canMount });
+
+/** Runs episodes for `forMs`, or the one of seed `episode`. Returns the exit code: 1 if something was violated. */
+export async function campaign(
+  options: CampaignOptions & { readonly seed: number; readonly forMs: number; readonly episode: number | undefined },
+): Promise<number> {
+  const { seed, forMs, episode, signal } = options;
+  const startedAt = performance.now();
+  console.log(episode === undefined ? `seed ${seed}, ${forMs / 1000} s` : `episode ${episode}`);
+  if (!canMount) console.log("no disk is filled: this machine does not let one be mounted");
+  const total = { episodes: 0, kills: 0, lives: 0, faults: 0, sessions: 0, jobs: 0, events: 0, resumes: 0 };
+  let violations = 0;
+  for (let part = 0; !signal.aborted && violations === 0; part += 1) {
+    if (part > 0 && (episode !== undefined || performance.now() - startedAt > forMs)) break;
+    const own = episode ?? seedOf(seed, part);
+    const verdict = await playAndCheck(planOfSeed(own), options);
+    total.episodes += 1;
+    for (const key of ["kills", "lives", "faults"] as const) total[key] += verdict[key];
+    for (const key of ["sessions", "jobs", "events", "resumes"] as const) total[key] += verdict.counts[key];
+    violations += verdict.violations.length;
+    if (verdict.violations.length > 0) explain(own, verdict.violations);
+  }
+  const seconds = Math.round((performance.now() - startedAt) / 1000);
+  console.log(
+    `${total.episodes} episodes in ${seconds} s: ${total.kills} kills, ${total.lives} processes, ${total.faults} faults; ` +
+      `${total.sessions} sessions, ${total.resumes} resumes, ${total.jobs} jobs, ${total.events} events; ` +
+      `${violations} violations`,
+  );
+  return violations === 0 ? 0 : 1;
+}
+
+function explain(seed: number, violations: readonly Violation[]): void {
+  for (const { invariant, what } of violations) console.error(`${invariant} (${INVARIANTS[invariant]}): ${what}`);
+  const report = relative(process.cwd(), reportOf(seed));
+  console.error(`  again: npm run chaos -- --episode ${seed}\n  what happened: ${report}`);
+}
+
+/** Plays the plan in `file` again. With `minimise`, leaves out what is not needed for the same violation. */
+export async function replayPlan(
+  file: string,
+  options: CampaignOptions & { readonly minimise: boolean },
+): Promise<number> {
+  const plan = JSON.parse(readFileSync(file, "utf8")) as Plan;
+  const first = await playAndCheck(plan, options);
+  if (first.violations.length === 0) {
+    console.log("nothing is violated any more");
+    return 0;
+  }
+  explain(plan.seed, first.violations);
+  if (options.minimise) {
+    const invariant = first.violations[0]?.invariant;
+    const fails = async (steps: Plan["steps"]): Promise<boolean> => {
+      if (options.signal.aborted) return false;
+      const { violations } = await playAndCheck({ ...plan, steps }, options);
+      return violations.some((violation) => violation.invariant === invariant);
+    };
+    const steps = await minimiseList(plan.steps, fails, MAX_MINIMISE_MS);
+    const target = `${file.replace(/\.json$/, "")}-small.json`;
+    writeFileSync(target, `${JSON.stringify({ ...plan, steps }, null, 2)}\n`);
+    console.log(`${steps.length} of ${plan.steps.length} faults are needed: ${target}`);
+  }
+  return 1;
+}

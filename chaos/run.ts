@@ -1,0 +1,71 @@
+/**
+ * Breaks a runtime in every way that is known, while clients use it, and decides afterwards whether it has kept its word.
+ *
+ *   npm run chaos -- --minutes 10 --seed 1
+ *   npm run chaos -- --seconds 40 --seed 1
+ *   npm run chaos -- --episode 123456                     one episode again, by its seed
+ *   npm run chaos -- --replay reports/chaos-123456/plan.json [--minimise]
+ *   npm run chaos -- --mutants [--only second-terminal]
+ *   npm run chaos -- --power-loss
+ */
+import { parseArgs } from "node:util";
+import { campaign, replayPlan } from "./campaign.ts";
+import type { Wire } from "./history.ts";
+
+const MS_PER_SECOND = 1_000;
+const MS_PER_MINUTE = 60_000;
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: "string" },
+    seconds: { type: "string" },
+    seed: { type: "string" },
+    episode: { type: "string" },
+    replay: { type: "string" },
+    minimise: { type: "boolean", default: false },
+    wire: { type: "string", default: "both" },
+    store: { type: "string", default: "sqlite" },
+    sync: { type: "string", default: "FULL" },
+  },
+});
+
+const USAGE = `usage: npm run chaos -- [--minutes N | --seconds N] [--seed N] [--wire 1.0|1.1|both] [--store sqlite] [--sync FULL|NORMAL]
+                        [--episode SEED | --replay FILE [--minimise]]`;
+
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, () => {
+    interrupted.abort();
+    // Once more, and nobody is waited for: what was started is killed by `process.on("exit")`.
+    process.once(signal, () => process.exit(130));
+  });
+}
+
+function fail(problem: string): never {
+  console.error(`${problem}\n${USAGE}`);
+  process.exit(2);
+}
+
+function numberOf(text: string | undefined, name: string): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  return value >= 0 && Number.isFinite(value) ? value : fail(`${name} takes a number`);
+}
+
+const WIRES: Readonly<Record<string, readonly Wire[]>> = { "1.0": ["1.0"], "1.1": ["1.1"], both: ["1.1", "1.0"] };
+const wires = WIRES[values.wire] ?? fail("--wire takes 1.0, 1.1 or both");
+if (values.store !== "sqlite") fail("--store takes sqlite: there is no other store");
+const synchronous =
+  values.sync === "FULL" || values.sync === "NORMAL" ? values.sync : fail("--sync takes FULL or NORMAL");
+const minutes = numberOf(values.minutes, "--minutes") ?? 1;
+const forMs = (numberOf(values.seconds, "--seconds") ?? 0) * MS_PER_SECOND || minutes * MS_PER_MINUTE;
+const seed = numberOf(values.seed, "--seed") ?? Math.floor(Math.random() * 2 ** 31);
+const options = { wires, synchronous, signal: interrupted.signal, mutant: undefined };
+
+process.exitCode =
+  values.replay === undefined
+    ? await campaign({ ...options, seed, forMs, episode: numberOf(values.episode, "--episode") })
+    : await replayPlan(values.replay, { ...options, minimise: values.minimise });
+if (interrupted.signal.aborted) process.exitCode = 130;
+// Whatever is still open belongs to nobody any more.
+process.exit();
