@@ -62,7 +62,7 @@ export class Shelf implements AsyncDisposable {
     this.clock = options.clock ?? new ManualClock();
     const logger = createLogger((line) => this.logged.push(line), "warn");
     this.store = sqliteStore({ path: join(this.directory, "journal.db") });
-    this.journal = new Journal({ store: this.store, logger, onFailure: () => {} });
+    this.journal = new Journal({ store: this.store, clock: this.clock, logger, onFailure: () => {} });
     this.blobs = fileBlobs({ directory: this.contents });
     this.#through = options.through?.(this.blobs) ?? this.blobs;
     this.artifacts = new Artifacts({

@@ -60,7 +60,7 @@ export class Ledger implements AsyncDisposable {
       },
     });
     const logger = createLogger((line) => this.logs.push(JSON.parse(line)), "debug");
-    const journal = new Journal({ store: recording, logger, onFailure: () => {} });
+    const journal = new Journal({ store: recording, clock: this.clock, logger, onFailure: () => {} });
     // What fails is not asked again, unless a test says so.
     const timed = { issueRetriesMs: [], ...timing };
     const options = { journal, store: recording, clock: this.clock, logger, provisioners, timing: timed, random };

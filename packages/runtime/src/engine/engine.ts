@@ -73,6 +73,8 @@ export interface EngineOptions {
 }
 
 const SWEEP_EVERY_MS = 60_000;
+/** Jobs that are told when there is no room left. */
+const MAX_TOLD_JOBS = 256;
 
 export class Engine {
   readonly store: Store;
@@ -80,7 +82,7 @@ export class Engine {
   readonly journal: Journal;
   readonly agents = new AgentRegistry();
   readonly tools = new ToolRegistry();
-  readonly jobs = new JobRegistry();
+  readonly jobs = new JobRegistry(() => this.journal.room.assertForWork());
   readonly sessions: SessionRegistry;
   readonly credentials: Credentials;
   readonly artifacts: Artifacts;
@@ -112,7 +114,10 @@ export class Engine {
     this.#logger = logger;
     this.#jobRetentionMs = options.jobRetentionMs;
     this.cancelGraceMs = options.cancelGraceMs;
-    this.journal = new Journal({ store, logger, onFailure: options.onStoreFailure });
+    this.journal = new Journal({
+      ...{ store, clock, logger, onFailure: options.onStoreFailure },
+      onRoom: (hasRoom) => this.#tellJobs(hasRoom),
+    });
     this.tap = new Tap(this.journal);
     this.sessions = new SessionRegistry(
       { journal: this.journal, store, clock, logger, backPressureThreshold: options.backPressureThreshold },
@@ -134,7 +139,8 @@ export class Engine {
       maskOf: (jobId) => this.credentials.maskOf(jobId),
       runningJobs: () => this.jobs.size,
       tap: this.tap,
-      pace: (job) => this.people.interrupts.pauseOf(job) ?? this.sessions.get(job.sessionId)?.pace(job),
+      pace: (job) =>
+        this.#roomFor(job) ?? this.people.interrupts.pauseOf(job) ?? this.sessions.get(job.sessionId)?.pace(job),
       onEnded: (job) => this.jobs.remove(job),
     };
     const maxJobs = {
@@ -221,7 +227,10 @@ export class Engine {
       ...{ ...options.people, cancellation: this.cancellation, retentionMs: options.jobRetentionMs },
     });
     this.ready = this.#recover();
-    this.ready.then(() => this.#sweepLater(), options.onStoreFailure);
+    this.ready.then(() => {
+      this.#sweepLater();
+      this.journal.room.start().catch((err) => logger.error({ err }, "no room is set aside for a disk that is full"));
+    }, options.onStoreFailure);
   }
 
   /**
@@ -230,6 +239,7 @@ export class Engine {
    */
   async close(reason: string, drainMs: number): Promise<void> {
     this.#stopSweep();
+    this.journal.close();
     await this.schedules.close();
     await this.#putAside(reason, drainMs);
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
@@ -280,6 +290,7 @@ export class Engine {
   /** The same for a store that has failed: nothing is waited for. */
   abort(reason: string): void {
     this.#stopSweep();
+    this.journal.close();
     void this.schedules.close();
     this.credentials.abort();
     this.artifacts.abort();
@@ -363,6 +374,24 @@ export class Engine {
       },
       this.#jobTools,
     );
+  }
+
+  /** Resolves when there is room again, or when `job` has to stop; `undefined` while there is, and once it has. */
+  #roomFor(job: Job): Promise<void> | undefined {
+    const { gate } = this.journal.room;
+    if (gate === undefined || job.signal.aborted) return undefined;
+    return new Promise((resolve) => {
+      void gate.then(resolve);
+      job.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+
+  /** Some of those that run: what they are told has to be stored, too. */
+  #tellJobs(hasRoom: boolean): void {
+    const body = hasRoom
+      ? { phase: "storage_available", message: "there is room again: the job goes on" }
+      : { phase: "storage_full", message: "the runtime has no space left: the job waits" };
+    for (const job of [...this.jobs.all()].slice(0, MAX_TOLD_JOBS)) job.note(ENTRY.status, "status", body);
   }
 
   #sweepLater(): void {

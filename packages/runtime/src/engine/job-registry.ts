@@ -13,6 +13,12 @@ export class JobRegistry {
   readonly #jobs = new Map<JobId, Job>();
   readonly #perSession = new Map<SessionId, number>();
   readonly #perPrincipal = new Map<string, number>();
+  readonly #assertStorage: () => void;
+
+  /** `assertStorage` throws while no job can be stored. */
+  constructor(assertStorage: () => void) {
+    this.#assertStorage = assertStorage;
+  }
 
   get size(): number {
     return this.#jobs.size;
@@ -53,12 +59,13 @@ export class JobRegistry {
     };
   }
 
-  /** Throws {@link InternalError}, to be tried again later, when one more job would be too many. */
+  /** Throws {@link InternalError}, to be tried again later, when one more job would be too many, or cannot be stored. */
   assertRoom(
     sessionId: SessionId,
     principal: string,
     max: { readonly session: number; readonly principal: number },
   ): void {
+    this.#assertStorage();
     if ((this.#perSession.get(sessionId) ?? 0) >= max.session)
       throw tooMany("maxConcurrentJobs", max.session, "after_capacity");
     if ((this.#perPrincipal.get(principal) ?? 0) >= max.principal) {

@@ -4,7 +4,7 @@
  * One commit is in flight at a time, so batches commit in the order in which they were filled. What waits for a batch
  * runs when it is durable: first the replies registered with {@link Journal.afterCommit}, in order, then the feeds.
  */
-import type { JobId, Logger, SessionId } from "@arcp/core";
+import type { Clock, JobId, Logger, SessionId } from "@arcp/core";
 import type {
   AuditRecord,
   Batch,
@@ -18,6 +18,8 @@ import type {
   Store,
   StoredRecord,
 } from "../store/store.ts";
+import { StoreError } from "../store/store-error.ts";
+import { StorageRoom } from "./storage-room.ts";
 
 /** Somebody who must hear that a batch with runs of theirs is durable. */
 export interface CommitListener {
@@ -54,7 +56,10 @@ const storable = (batch: OpenBatch): Batch => ({
 
 export interface JournalOptions {
   readonly store: Store;
+  readonly clock: Clock;
   readonly logger: Logger;
+  /** Called when the store runs out of room, and when it has some again. Default: nobody is told. */
+  readonly onRoom?: (hasRoom: boolean) => void;
   /** Called once when a commit fails: nothing can be promised to anyone after that. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -67,8 +72,12 @@ const MIN_JOB_ENTRIES = 8;
 const MAX_JOB_ENTRIES = 256;
 /** Bytes of one turn after which every emitter is asked to wait. */
 const TURN_BYTES = 1024 * 1024;
+/** Bytes that wait for a store without room. Beyond it nothing is held back any more: the runtime stops. */
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
 export class Journal {
+  /** Whether there is room for more. */
+  readonly room: StorageRoom;
   readonly #store: Store;
   readonly #logger: Logger;
   readonly #onFailure: (error: unknown) => void;
@@ -76,8 +85,10 @@ export class Journal {
   #committing: OpenBatch | undefined;
   #isScheduled = false;
   #failure: unknown;
+  #isClosing = false;
 
-  constructor({ store, logger, onFailure }: JournalOptions) {
+  constructor({ store, clock, logger, onRoom = () => {}, onFailure }: JournalOptions) {
+    this.room = new StorageRoom({ store, clock, logger, onChange: onRoom });
     this.#store = store;
     this.#logger = logger;
     this.#onFailure = onFailure;
@@ -104,6 +115,7 @@ export class Journal {
     batch.entryCount += 1;
     batch.bytes += entry.payload.length;
     this.#schedule();
+    if (this.room.isStalled && this.#waitingBytes > MAX_WAITING_BYTES) this.room.hurry();
     return journal.list.push(entry);
   }
 
@@ -180,6 +192,12 @@ export class Journal {
     return written >= share || this.#open.bytes >= TURN_BYTES;
   }
 
+  /** From now on a batch that the store has no room for is tried once more, and then given up. Idempotent. */
+  close(): void {
+    this.#isClosing = true;
+    this.room.close();
+  }
+
   /** Bytes that wait to be committed. */
   get uncommittedBytes(): number {
     return this.#open.bytes;
@@ -198,17 +216,36 @@ export class Journal {
     const batch = this.#open;
     this.#open = new OpenBatch();
     this.#committing = batch;
-    try {
-      await this.#store.commit(storable(batch));
-    } catch (error) {
-      this.#fail(error, batch);
-      return;
-    }
+    if (!(await this.#persist(batch))) return;
+    this.room.committed();
     this.#committing = undefined;
     for (const callback of batch.callbacks) this.#run(callback);
     for (const [id, listener] of batch.listeners) this.#run(() => listener.onCommitted(batch.runs.get(id) ?? []));
     batch.durable?.resolve();
     if (!isEmpty(this.#open)) this.#schedule();
+  }
+
+  /** A batch that was put back whole is kept, with everything in it, until it is stored. Returns false if it never will be. */
+  async #persist(batch: OpenBatch): Promise<boolean> {
+    let isLast = false;
+    for (;;) {
+      try {
+        await this.#store.commit(storable(batch));
+        return true;
+      } catch (error) {
+        const canWait = error instanceof StoreError && error.isTransient && !isLast;
+        if (!canWait || this.#waitingBytes > MAX_WAITING_BYTES) {
+          this.#fail(error, batch);
+          return false;
+        }
+        isLast = this.#isClosing;
+        if (!isLast) await this.room.stalled(error);
+      }
+    }
+  }
+
+  get #waitingBytes(): number {
+    return this.#open.bytes + (this.#committing?.bytes ?? 0);
   }
 
   #run(callback: () => void): void {
@@ -221,6 +258,7 @@ export class Journal {
 
   #fail(error: unknown, batch: OpenBatch): void {
     this.#failure = error;
+    this.room.close();
     batch.durable?.reject(error);
     this.#open.durable?.reject(error);
     this.#logger.error({ err: error, invariant: true }, "a commit failed: nothing more will be acknowledged");

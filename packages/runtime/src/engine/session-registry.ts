@@ -90,13 +90,17 @@ export class SessionRegistry {
     return this.#sessions.get(id);
   }
 
-  /** A new session and its first token, in the open batch. Throws {@link InternalError} beyond the principal's cap. */
+  /**
+   * A new session and its first token, in the open batch. Throws {@link InternalError} beyond the principal's cap, and
+   * while nothing can be stored.
+   */
   open(
     identity: Identity,
     wire: string,
     features: readonly string[],
   ): { readonly session: Session; readonly resumeToken: string } {
     const { principal } = identity;
+    this.#journal.room.assertForSession();
     if ((this.#ofPrincipal.get(principal)?.size ?? 0) >= this.#caps.maxSessions) {
       throw new InternalError("this principal has too many sessions", {
         details: { limit: "maxSessions", max: this.#caps.maxSessions, retry: "after_capacity" },
@@ -126,9 +130,11 @@ export class SessionRegistry {
   /**
    * The session that `claim` proves to own, with a fresh token in the open batch. The token presented stays valid
    * until {@link confirm}. Throws {@link ResumeWindowExpiredError} for everything that does not hold, and for numbers
-   * that are no longer held; {@link UnauthenticatedError} if the credentials shown are somebody else's.
+   * that are no longer held; {@link UnauthenticatedError} if the credentials shown are somebody else's; InternalError, to be
+   * tried again, while nothing can be stored.
    */
   async claim(claim: ResumeClaim): Promise<{ readonly session: Session; readonly resumeToken: string }> {
+    this.#journal.room.assertForSession();
     const hash = hashOf(claim.token);
     const session = await this.#owned(claim, hash);
     if (session === undefined) throw expired();

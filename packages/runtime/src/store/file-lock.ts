@@ -44,6 +44,8 @@ function opened(lock: string): Database.Database {
   if (!existsSync(dirname(lock))) throw new StoreError("failed", `there is no directory ${dirname(lock)}`);
   try {
     const db = new Database(lock, { timeout: WAIT_MS });
+    // No file of its own beside it: there may be no room for that, and one row in one page needs none.
+    db.pragma("journal_mode = MEMORY");
     if (process.platform !== "win32") chmodSync(lock, 0o600);
     return db;
   } catch (cause) {
@@ -59,8 +61,8 @@ function claim(db: Database.Database, path: string): void {
   const own: Holder = { claim: randomUUID(), pid: process.pid, host: hostname() };
   lockOr(db, () => inUse(path, holderOf(db)));
   db.pragma(`busy_timeout = ${CLAIM_MS}`);
-  db.exec("CREATE TABLE IF NOT EXISTS holder (claim TEXT, pid INTEGER, host TEXT); DELETE FROM holder");
-  db.prepare("INSERT INTO holder VALUES (?, ?, ?)").run(own.claim, own.pid, own.host);
+  db.exec("CREATE TABLE IF NOT EXISTS holder (key INTEGER PRIMARY KEY, claim TEXT, pid INTEGER, host TEXT)");
+  db.prepare("INSERT OR REPLACE INTO holder VALUES (1, ?, ?, ?)").run(own.claim, own.pid, own.host);
   db.exec("COMMIT");
   lockOr(db, () => inUse(path, holderOf(db)));
   const holder = holderOf(db);

@@ -1,8 +1,9 @@
 import type { JobId, LoggedEntry, LoggedJob, SessionId } from "@arcp/core";
 import type Database from "better-sqlite3";
 import { type AuditHead, linked, prunedRecord } from "./audit-chain.ts";
-import { type DatabaseFile, isMemory, openForReading, openForWriting } from "./database-file.ts";
+import { DiskReserve } from "./disk-reserve.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
+import { type DatabaseFile, isMemory, openForReading, openForWriting } from "./sqlite-file.ts";
 import {
   type AuditTableRow,
   auditRow,
@@ -39,7 +40,7 @@ import {
   type Store,
   type StoredRecord,
 } from "./store.ts";
-import { guarded, storeErrorOf } from "./store-error.ts";
+import { guarded, isFull, StoreError, storeErrorOf } from "./store-error.ts";
 
 export interface SqliteStoreOptions {
   /** The database file. Default: `:memory:`, which forgets everything with the process. */
@@ -86,15 +87,47 @@ class SqliteStore implements Store {
   readonly #sessionKeys = new Map<SessionId, number>();
   #batchNumber = 0;
   readonly isDurable: boolean;
+  /** `undefined`: nothing can be set aside. */
+  readonly #reserve: DiskReserve | undefined;
+  #isScarce = false;
 
   constructor({ path = ":memory:", synchronous = "FULL", readOnly = false }: SqliteStoreOptions) {
     this.#file = readOnly ? openForReading(path) : openForWriting(path, synchronous);
     this.#db = this.#file.db;
     this.isDurable = !isMemory(path) && synchronous === "FULL";
+    if (!isMemory(path) && !readOnly) this.#reserve = new DiskReserve(path);
     this.#sql = prepare(this.#db);
   }
 
+  get isScarce(): boolean {
+    return this.#isScarce;
+  }
+
+  async keepRoom(): Promise<void> {
+    try {
+      if (this.#reserve !== undefined) this.#isScarce = !(await this.#reserve.fill());
+    } catch (cause) {
+      throw new StoreError("failed", "no room can be set aside for the database", { cause });
+    }
+  }
+
   async commit(batch: Batch): Promise<void> {
+    this.#withReserve(() => this.#commit(batch));
+  }
+
+  /** Does `work` once more with what was set aside, if there is no other room for it. */
+  #withReserve<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      if (this.#reserve === undefined || !isFull(error)) throw error;
+      this.#isScarce = true;
+      if (!this.#reserve.release()) throw error;
+      return work();
+    }
+  }
+
+  #commit(batch: Batch): void {
     this.#batchNumber += 1;
     this.#sql.begin.run();
     try {
@@ -102,7 +135,9 @@ class SqliteStore implements Store {
       this.#sql.commit.run();
     } catch (error) {
       if (this.#db.inTransaction) this.#sql.rollback.run();
-      for (const job of batch.jobs) this.#jobs.delete(job.id);
+      // What was learnt in the transaction is not so.
+      this.#jobs.clear();
+      this.#sessionKeys.clear();
       throw error;
     }
     for (const change of batch.jobChanges.values()) if (change.endedAt !== null) this.#jobs.delete(change.id);
@@ -407,16 +442,15 @@ class SqliteStore implements Store {
   async takeOver(
     now: number,
   ): Promise<readonly { readonly job: JobRecord; readonly followers: readonly SessionId[] }[]> {
-    return guarded(
-      this.#db.transaction(() => {
-        this.#sql.raiseEpochs.run();
-        this.#sql.detachSessions.run(now);
-        return (this.#sql.unfinished.all() as JobRow[]).map((row) => ({
-          job: jobRecord(row),
-          followers: [...new Set([row.session_id as SessionId, ...(this.#sql.followers.all(row.key) as SessionId[])])],
-        }));
-      }).immediate,
-    );
+    const work = this.#db.transaction(() => {
+      this.#sql.raiseEpochs.run();
+      this.#sql.detachSessions.run(now);
+      return (this.#sql.unfinished.all() as JobRow[]).map((row) => ({
+        job: jobRecord(row),
+        followers: [...new Set([row.session_id as SessionId, ...(this.#sql.followers.all(row.key) as SessionId[])])],
+      }));
+    });
+    return this.#withReserve(() => guarded(work.immediate));
   }
 
   async sweep(before: {
@@ -493,6 +527,7 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
+    await this.#reserve?.close();
     this.#file.close();
   }
 }

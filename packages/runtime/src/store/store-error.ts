@@ -81,6 +81,8 @@ function reasonOf(error: unknown): StoreFailure | undefined {
   return REASONS.find(([prefix]) => code.startsWith(prefix))?.[1] ?? "failed";
 }
 
+export const isFull = (error: unknown): boolean => error instanceof StoreError && error.reason === "full";
+
 /** Runs `work`, and throws what SQLite throws as {@link StoreError}. */
 export function guarded<Result>(work: () => Result): Result {
   try {

@@ -283,7 +283,14 @@ export class StaleWriterError extends Error {
 export interface Store extends EventLog {
   /** Does a commit survive the end of the process and a power cut? What is not durable guarantees nothing (§14). */
   readonly isDurable: boolean;
-  /** Commits the batch atomically, or rejects and stores nothing of it. */
+  /** Is what {@link keepRoom} has set aside in use, or was there not enough? Then nothing should be begun. */
+  readonly isScarce: boolean;
+  /** Sets room aside for what must be stored when there is no other: the ends of jobs. `isScarce` tells how that went. */
+  keepRoom(): Promise<void>;
+  /**
+   * Commits the batch atomically, or rejects and stores nothing of it: with {@link StaleWriterError}, or with a StoreError.
+   * After one that `isTransient` the same batch can be committed later; after any other nothing can be promised any more.
+   */
   commit(batch: Batch): Promise<void>;
   /** The job, live or ended; `undefined` if there is none of that id. */
   findJob(id: JobId): Promise<JobRecord | undefined>;

@@ -3,12 +3,15 @@ import { chmodSync, closeSync, existsSync, fsyncSync, openSync, renameSync, rmSy
 import { dirname, resolve } from "node:path";
 import Database from "better-sqlite3";
 import { sealAudit } from "./audit-sealing.ts";
+import { DiskReserve } from "./disk-reserve.ts";
 import { lockFile } from "./file-lock.ts";
 import { CHAINED_AUDIT_VERSION, MIGRATIONS } from "./schema.ts";
-import { guarded, StoreError, storeErrorOf } from "./store-error.ts";
+import { guarded, isFull, StoreError, storeErrorOf } from "./store-error.ts";
 
-/** How long another program may hold the write lock while the file is opened. */
+/** How long another program may hold the write lock while the file is opened; nothing else happens meanwhile. */
 const OPEN_WAIT_MS = 5_000;
+/** The same for a commit, which can be tried again. */
+const COMMIT_WAIT_MS = 250;
 
 export interface DatabaseFile {
   readonly db: Database.Database;
@@ -30,10 +33,20 @@ export function openForWriting(path: string, synchronous: "FULL" | "NORMAL"): Da
   const unlock = lockFile(path);
   try {
     if (!existsSync(path)) create(path);
-    return opened(path, unlock, synchronous);
+    return openedOnFullDisk(path, unlock, synchronous);
   } catch (error) {
     unlock();
     throw storeErrorOf(error);
+  }
+}
+
+/** On a disk that has been full when the process before this one ended, what that had set aside is of use now. */
+function openedOnFullDisk(path: string, unlock: () => void, synchronous: "FULL" | "NORMAL"): DatabaseFile {
+  try {
+    return guarded(() => opened(path, unlock, synchronous));
+  } catch (error) {
+    if (!isFull(error) || !new DiskReserve(path).release()) throw error;
+    return opened(path, unlock, synchronous);
   }
 }
 
@@ -59,6 +72,7 @@ function opened(path: string, unlock: () => void, synchronous: "FULL" | "NORMAL"
     db.pragma("journal_mode = WAL");
     db.pragma(`synchronous = ${synchronous}`);
     migrate(db, path);
+    db.pragma(`busy_timeout = ${COMMIT_WAIT_MS}`);
   } catch (error) {
     db.close();
     throw error;
