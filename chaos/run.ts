@@ -55,7 +55,7 @@ function numberOf(text: string | undefined, name: string): number | undefined {
 const WIRES: Readonly<Record<string, readonly Wire[]>> = { "1.0": ["1.0"], "1.1": ["1.1"], both: ["1.1", "1.0"] };
 const wires = WIRES[values.wire] ?? fail("--wire takes 1.0, 1.1 or both");
 if (values.store !== "sqlite") fail("--store takes sqlite: there is no other store");
-const synchronous =
+const synchronous: "FULL" | "NORMAL" =
   values.sync === "FULL" || values.sync === "NORMAL" ? values.sync : fail("--sync takes FULL or NORMAL");
 const minutes = numberOf(values.minutes, "--minutes") ?? 1;
 const forMs = (numberOf(values.seconds, "--seconds") ?? 0) * MS_PER_SECOND || minutes * MS_PER_MINUTE;

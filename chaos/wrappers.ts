@@ -17,6 +17,11 @@ export function overlaid<Part extends object>(part: Part, members: Partial<Part>
 const before = (points: readonly FailPoint[]): FailMoment[] => points.map((point) => `${point}.before` as const);
 const after = (points: readonly FailPoint[]): FailMoment[] => points.map((point) => `${point}.after` as const);
 
+/** The same batch, whose parts can be looked at more than once. */
+function settled(batch: Batch): Batch {
+  return overlaid(batch, { sessions: [...batch.sessions], records: [...batch.records] });
+}
+
 /** What a batch is about, as points. */
 function pointsOf(batch: Batch): FailPoint[] {
   const points: FailPoint[] = ["commit"];
@@ -39,7 +44,8 @@ export function storeWithFailPoints(store: Store, points: FailPoints): Store {
       return result;
     };
   return overlaid(store, {
-    commit: async (batch) => {
+    commit: async (open) => {
+      const batch = settled(open);
       const about = pointsOf(batch);
       await points.pass(...before(about));
       await store.commit(batch);

@@ -48,7 +48,8 @@ export function checkCancellation({ connections, lines }: Story, report: Report)
   for (const connection of connections) {
     for (const passed of connection.received) {
       const { at, message } = passed;
-      const job = message.job_id ?? String(message.payload["job_id"]);
+      const job = message.job_id ?? message.payload["job_id"];
+      if (typeof job !== "string") continue;
       const first = (map: Map<string, number>): void => void map.set(job, Math.min(map.get(job) ?? at, at));
       if (isEnding(passed, connection.wire)) first(endedAt);
       else if (message.type === "job.cancelled" || message.type === "cancel.accepted") first(agreedAt);

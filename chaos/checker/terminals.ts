@@ -38,20 +38,49 @@ const TERMINAL_CODES = { result: 20, error: 21 } as const;
 
 /** Of one session: no second ending under another number, nothing of a job after its ending. */
 function checkSession(session: string, own: readonly ConnectionStory[], report: Report): void {
-  // Who asks for a job's history again is told of its end again.
-  const asked = own.flatMap(({ sent }) => sent.filter(({ message }) => message.type === "job.subscribe"));
-  const observed = new Set(asked.map(({ message }) => message.payload["job_id"] ?? message.job_id));
-  const endedAt = new Map<string, number>();
+  const mayEnd = allowedEndings(own);
+  const ended = new Map<string, number>();
   const numbered = new Map<number, Passed>();
   for (const passed of own.flatMap(({ received }) => received)) {
     if (passed.message.event_seq !== undefined) numbered.set(passed.message.event_seq, passed);
   }
   for (const [seq, passed] of [...numbered].sort(([a], [b]) => a - b)) {
     const job = passed.message.job_id;
-    if (job === undefined || observed.has(job)) continue;
-    const end = endedAt.get(job);
-    if (end !== undefined)
-      report("I1", `session ${session}: ${passed.message.type} ${seq} of job ${job}, which ended at ${end}`);
-    if (isEnding(passed, "1.1")) endedAt.set(job, seq);
+    if (job === undefined) continue;
+    const { endings, isObserved } = mayEnd(job);
+    const before = ended.get(job) ?? 0;
+    if (isEnding(passed, "1.1")) ended.set(job, before + 1);
+    const isTooMany = isEnding(passed, "1.1") ? before >= endings : before > 0 && !isObserved;
+    if (isTooMany) report("I1", `session ${session}: ${passed.message.type} ${seq} of job ${job}, which has ended`);
   }
+}
+
+/** Who submits a job again, or asks for its history, is told of its end again. */
+function allowedEndings(own: readonly ConnectionStory[]) {
+  const sent = own.flatMap((connection) => connection.sent.map(({ message }) => message));
+  const submits = grouped(
+    sent.filter(({ type }) => type === "job.submit"),
+    ({ payload }) => payload["idempotency_key"],
+  );
+  const subscribed = grouped(
+    sent.filter(({ type }) => type === "job.subscribe"),
+    ({ payload, job_id }) => payload["job_id"] ?? job_id,
+  );
+  const requests = new Map(sent.map((message) => [message.id, message]));
+  const keys = new Map(
+    own.flatMap(({ received }) =>
+      received
+        .filter(({ message }) => message.type === "job.accepted")
+        .map(({ message: { payload } }) => {
+          const request = requests.get(String(payload["request_id"]));
+          return [payload["job_id"], request?.payload["idempotency_key"]] as const;
+        }),
+    ),
+  );
+  return (job: string): { readonly endings: number; readonly isObserved: boolean } => {
+    const observations = subscribed.get(job)?.length ?? 0;
+    const key = keys.get(job);
+    const submissions = key === undefined ? 1 : (submits.get(key)?.length ?? 1);
+    return { endings: submissions + observations, isObserved: observations > 0 };
+  };
 }
