@@ -241,6 +241,24 @@ describe("with a runtime that does not keep to it", () => {
     expect([await second?.text(), await first?.text()]).toEqual(["12345".repeat(4), "12345".repeat(4)]);
   });
 
+  test("many streams that nobody reads are kept within the bounds of one", async () => {
+    await using scene = await scripted({ maxUnreadStreamBytes: 10 });
+    const streams: IncomingStream[] = [];
+    scene.client.on("event", (event) => void (event.kind === "stream" && streams.push(event.body)));
+    scene.client.invoke("tool");
+    await scene.runtime.acceptJob();
+    for (const stream_id of ["str_1", "str_2", "str_3"]) {
+      const members = { job_id: "job_1", stream_id };
+      scene.runtime.send("stream.open", { kind: "text" }, members);
+      scene.runtime.send("stream.chunk", { sequence: 0, data: "12345" }, members);
+      scene.runtime.send("stream.close", { total_chunks: 1 }, members);
+      scene.runtime.send("stream.open", { kind: "text" }, members);
+    }
+    await settle();
+    const read = await Promise.allSettled(streams.map((stream) => stream.text()));
+    expect(read.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
+  });
+
   test("a stream has one reader, and who leaves it is not pressed", async () => {
     await using scene = await scripted({ maxUnreadStreamBytes: 10 });
     const stream = await opened(scene);

@@ -367,7 +367,27 @@ describe.each(CARRIERS)("artifacts over %s", (carrier) => {
   });
 });
 
+test.each(["memory", "websocket", "stdio"] as const)("an artifact as large as a frame over %s", async (carrier) => {
+  covers("V10-16.2-01", "V10-22-04", "V10-22-05");
+  const big = new Uint8Array(1_000_000).map((_, at) => (at * 31) % 251);
+  await using harness = startHarness({ carrier });
+  await using client = await toolClient(harness);
+  const put = client.putArtifact(big);
+  // Bytes beside their message take no more room than they have; in one they do.
+  if (carrier === "stdio") await expect(put).rejects.toThrow("larger than the runtime reads");
+  else expect(await client.fetchArtifact(await put)).toEqual(big);
+  await client.ping();
+});
+
 describe("artifacts", () => {
+  test("may come beside their message", async () => {
+    await using scene = await scripted({}, { capabilities: { artifacts: true, binary_encoding: ["sidecar"] } });
+    const fetched = scene.client.fetchArtifact("art_1");
+    await scene.runtime.answer("artifact.fetch", "artifact.put", { media_type: "a/b", encoding: "sidecar" });
+    scene.runtime.transport.sendBinary(new Uint8Array([7]));
+    expect(await fetched).toEqual(new Uint8Array([7]));
+  });
+
   const ref = { artifact_id: "art_1", uri: undefined, media_type: "text/plain", size: 5, expires_at: undefined };
 
   test("that are not what their reference says are data loss", async () => {

@@ -34,8 +34,8 @@ export interface ReadOptions {
 export interface StreamOwner {
   readonly backlog: Backlog;
   readonly maxUnreadBytes: number;
-  /** Bytes that are kept for a reader who does not exist yet. */
-  readonly maxKeptBytes: () => number;
+  /** So many bytes more, or fewer, are kept for a reader who does not exist yet. Returns whether that is not too many. */
+  readonly keep: (bytes: number) => boolean;
   /** Is somebody reading the streams of the work, one after the other, who will come to this one? */
   readonly isAwaited: () => boolean;
   readonly backpressure: (streamId: string, flow: Flow & { readonly reason?: string }) => void;
@@ -200,10 +200,17 @@ export class IncomingStream implements AsyncIterable<StreamChunk, undefined> {
     if (this.#owner.isAwaited()) this.#count(chunk);
     this.#kept.push(chunk);
     this.#keptBytes += chunk.weight;
-    if (this.#keptBytes <= this.#owner.maxKeptBytes()) return;
+    if (this.#owner.keep(chunk.weight)) return;
     this.#isIncomplete = true;
-    this.#kept = [];
+    this.#forget();
     this.#flow.stop();
+  }
+
+  /** Nothing is kept for later any more. */
+  #forget(): void {
+    this.#owner.keep(-this.#keptBytes);
+    this.#kept = [];
+    this.#keptBytes = 0;
   }
 
   #count(chunk: Kept): void {
@@ -237,7 +244,7 @@ export class IncomingStream implements AsyncIterable<StreamChunk, undefined> {
       this.#count(chunk);
       queue.push(chunk);
     }
-    this.#kept = [];
+    this.#forget();
     if (this.#ending) finish(queue, this.#ending);
     return queue;
   }

@@ -145,7 +145,7 @@ export class ARCPToolClient {
       timeoutMs: requestTimeoutMs,
       isConnected: () => this.#link.isConnected,
       sessionId: () => this.#link.session?.id,
-      send: (command) => this.#send(command, command.bytes),
+      send: ({ bytes, ...command }) => this.#send(command, bytes),
       onChange: () => this.#updateReading(),
     });
     this.#works = new Works({

@@ -10,6 +10,7 @@ import {
 import type { Backlog } from "../backlog.ts";
 import { EventTape } from "../event-tape.ts";
 import { Listeners } from "../listeners.ts";
+import { RecentIds } from "../recent-ids.ts";
 import {
   factsOf,
   type ToolEvent,
@@ -86,10 +87,16 @@ export class Work {
   readonly #listeners: Listeners<ByKind>;
   readonly #events: EventTape<ToolEvent>;
   readonly #opened: EventTape<IncomingStream>;
+  /** Those that are open. */
   readonly #streams = new Map<string, IncomingStream>();
+  /** Those that were opened: none is twice. */
+  readonly #streamIds = new RecentIds();
   #state: State = { phase: "asked" };
   #jobId: string | undefined;
   #jobState: JobState10 = "accepted";
+  /** Of streams that nobody reads yet. */
+  #keptStreamBytes = 0;
+  #keptResultBytes = 0;
   /** The session that tells of the job; what others tell of it is the same again. */
   #home: string | undefined;
   #acceptedIn: string | undefined;
@@ -187,11 +194,7 @@ export class Work {
   }
 
   get hasOpenStreams(): boolean {
-    return this.openStreams.length > 0;
-  }
-
-  get openStreams(): readonly IncomingStream[] {
-    return [...this.#streams.values()].filter(({ isOver }) => !isOver);
+    return this.#streams.size > 0;
   }
 
   #isHome(sessionId: string | undefined): boolean {
@@ -210,9 +213,11 @@ export class Work {
         return;
       case "stream.close":
         this.#streams.get(message.stream_id)?.finish(message.payload);
+        this.#streams.delete(message.stream_id);
         return;
       case "stream.error":
         this.#streams.get(message.stream_id)?.fail(streamErrorOf(message));
+        this.#streams.delete(message.stream_id);
         return;
       case "job.result_chunk":
         this.#onResultChunk(message);
@@ -247,16 +252,18 @@ export class Work {
   }
 
   #openStream(message: MessageOf10<"stream.open">): void {
-    if (this.#streams.has(message.stream_id)) return;
+    if (!this.#streamIds.add(message.stream_id)) return;
     const isResult = message.payload.result_id !== undefined;
-    const { maxResultBytes, maxUnreadStreamBytes } = this.#bounds;
+    const { maxUnreadStreamBytes } = this.#bounds;
     const stream = new IncomingStream(message, {
       ...this.#tools,
       backlog: this.#backlog,
       maxUnreadBytes: maxUnreadStreamBytes,
-      maxKeptBytes: () => {
-        if (isResult) return maxResultBytes;
-        return this.#opened.hasReaders ? AWAITED * maxUnreadStreamBytes : maxUnreadStreamBytes;
+      keep: (bytes) => {
+        if (isResult) return this.#keepResult(bytes);
+        this.#keptStreamBytes += bytes;
+        const most = this.#opened.hasReaders ? AWAITED * maxUnreadStreamBytes : maxUnreadStreamBytes;
+        return this.#keptStreamBytes <= most;
       },
       isAwaited: () => this.#opened.hasReaders,
     });
@@ -264,6 +271,11 @@ export class Work {
     if (isResult && !this.#opened.hasReaders) this.#result = stream;
     this.#opened.push(stream);
     if (stream.kind !== "thought") this.#tell({ ...this.#facts(message), kind: "stream", body: stream });
+  }
+
+  #keepResult(bytes: number): boolean {
+    this.#keptResultBytes += bytes;
+    return this.#keptResultBytes <= this.#bounds.maxResultBytes;
   }
 
   #onChunk(message: MessageOf10<"stream.chunk">, bytes: Uint8Array | undefined): void {
@@ -289,7 +301,9 @@ export class Work {
     const chunk = { ...plain, sequence: chunk_seq, data, encoding, redacted: false };
     this.#onChunk({ ...about, type: "stream.chunk", payload: chunk }, undefined);
     const close = { ...none, reason: undefined, total_chunks: chunk_seq + 1 };
-    if (!more) this.#streams.get(about.stream_id)?.finish(close);
+    if (more) return;
+    this.#streams.get(about.stream_id)?.finish(close);
+    this.#streams.delete(about.stream_id);
   }
 
   #facts(message: RuntimeMessage10): ToolEventFacts {
