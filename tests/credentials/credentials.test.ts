@@ -778,7 +778,8 @@ describe("a secret", () => {
 test("revocation is guaranteed by a store that is durable, for those who can issue", async () => {
   await using it = await setting();
   expect(it.start().credentials.canGuarantee).toBe(true);
-  expect(it.ledger.start([]).credentials.canGuarantee).toBe(false);
+  await using other = await setting();
+  expect(other.ledger.start([]).credentials.canGuarantee).toBe(false);
 });
 
 test("two provisioners do not have one name: records could not tell them apart", async () => {
