@@ -70,6 +70,40 @@ describe.each(CARRIERS)("over %s", (carrier) => {
   });
 });
 
+test("a reader takes the kinds that it wants, and is not held up by the others", async () => {
+  covers("V10-11.1-04", "V10-11.4-03");
+  await using harness = agentOf(async (context) => {
+    const text = context.openStream({ kind: "text" });
+    const log = context.openStream({ kind: "log" });
+    const musing = context.openStream({ kind: "thought" });
+    for (let n = 0; n < 50; n += 1) {
+      await musing.write("hm ".repeat(200));
+      await log.write({ level: "debug", message: String(n) });
+      await text.write(`${n};`);
+    }
+    for (const stream of [text, log, musing]) await stream.close();
+    return "done";
+  });
+  await using client = await toolClient(harness, { maxUnreadStreamBytes: 2_000 });
+  const observer = await client.openSubscription({ types: ["stream.open", "stream.chunk", "tool.result"] });
+  const invocation = client.invoke("agent");
+  const text = Promise.withResolvers<string>();
+  invocation.on("stream", ({ body: stream }) => {
+    if (stream.kind === "text") text.resolve(stream.text());
+  });
+  expect((await invocation.done).value).toBe("done");
+  expect(await text.promise).toBe(Array.from({ length: 50 }, (_, n) => `${n};`).join(""));
+  const shown: unknown[] = [];
+  const thoughts = new Set<string | undefined>();
+  for await (const { type, streamId, payload } of observer) {
+    if (type === "tool.result") break;
+    if (type === "stream.open" && payload["kind"] === "thought") thoughts.add(streamId);
+    else if (!thoughts.has(streamId)) shown.push(payload["content"]);
+  }
+  expect(thoughts.size).toBe(1);
+  expect(shown.filter((content) => content !== undefined)).toEqual([]);
+});
+
 test("a result that is streamed is collected, or left to whoever reads it", async () => {
   const act = async (context: JobContext): Promise<void> => {
     const result = context.streamResult();
