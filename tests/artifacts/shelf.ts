@@ -7,6 +7,7 @@ import type { ArtifactRef } from "../../packages/runtime/src/engine/artifacts/ar
 import { Artifacts, type ArtifactsOptions } from "../../packages/runtime/src/engine/artifacts/artifacts.ts";
 import { DEFAULT_ARTIFACT_CAPS, DEFAULT_ARTIFACT_RETENTION } from "../../packages/runtime/src/engine/artifacts/caps.ts";
 import type { PutArtifact } from "../../packages/runtime/src/engine/artifacts/request.ts";
+import { Audit, DEFAULT_AUDIT_POLICY } from "../../packages/runtime/src/engine/audit/audit.ts";
 import { Journal } from "../../packages/runtime/src/engine/journal.ts";
 import type { BlobStore } from "../../packages/runtime/src/store/blobs.ts";
 import { fileBlobs } from "../../packages/runtime/src/store/blobs-files.ts";
@@ -65,8 +66,12 @@ export class Shelf implements AsyncDisposable {
     this.journal = new Journal({ store: this.store, clock: this.clock, logger, onFailure: () => {} });
     this.blobs = fileBlobs({ directory: this.contents });
     this.#through = options.through?.(this.blobs) ?? this.blobs;
+    const audit = new Audit({
+      ...{ journal: this.journal, clock: this.clock, policy: DEFAULT_AUDIT_POLICY },
+      runtime: { name: "test", version: "1" },
+    });
     this.artifacts = new Artifacts({
-      ...{ journal: this.journal, clock: this.clock, logger, blobs: this.#through },
+      ...{ journal: this.journal, audit, clock: this.clock, logger, blobs: this.#through },
       store: options.throughStore?.(this.store) ?? this.store,
       caps: { ...DEFAULT_ARTIFACT_CAPS, ...options.caps },
       retention: options.retention ?? DEFAULT_ARTIFACT_RETENTION,

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger, type JobId, newJobId } from "@arcp/core";
+import { Audit, DEFAULT_AUDIT_POLICY } from "../../packages/runtime/src/engine/audit/audit.ts";
 import {
   Credentials,
   type CredentialTiming,
@@ -63,7 +64,21 @@ export class Ledger implements AsyncDisposable {
     const journal = new Journal({ store: recording, clock: this.clock, logger, onFailure: () => {} });
     // What fails is not asked again, unless a test says so.
     const timed = { issueRetriesMs: [], ...timing };
-    const options = { journal, store: recording, clock: this.clock, logger, provisioners, timing: timed, random };
+    // What these tests look for in the audit they put there themselves.
+    const audit = new Audit({
+      ...{ journal: { addAudit: () => {} }, clock: this.clock, policy: DEFAULT_AUDIT_POLICY },
+      runtime: { name: "test", version: "1" },
+    });
+    const options = {
+      journal,
+      audit,
+      store: recording,
+      clock: this.clock,
+      logger,
+      provisioners,
+      timing: timed,
+      random,
+    };
     const credentials = new Credentials(options);
     const process: Process = {
       ...{ credentials, journal, store, batches },

@@ -64,6 +64,7 @@ describe("a question goes to every session of the principal that can show it", (
     await client.fence();
     const audit = await auditOf(job);
     expect(audit.filter(({ action }) => action.startsWith("question."))).toMatchObject([
+      { action: "question.asked" },
       {
         action: "question.answered",
         principal: "alice",

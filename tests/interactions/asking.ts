@@ -67,8 +67,11 @@ export async function auditOf({ file, client }: AuditedJob): Promise<readonly Au
   await client.ask("session.list_jobs");
   const database = new Database(file, { readonly: true });
   try {
-    const rows = database.prepare("SELECT at, action, principal, facts FROM audit ORDER BY key").all();
-    return (rows as (AuditLine & { facts: string })[]).map((row) => ({ ...row, facts: JSON.parse(row.facts) }));
+    const rows = database.prepare("SELECT * FROM audit ORDER BY key").all();
+    return (rows as (AuditLine & { facts: string; session_id: string; job_id: string })[]).map((row) => {
+      const { session_id, job_id } = row;
+      return { ...row, facts: { session_id, job_id, ...JSON.parse(row.facts) } };
+    });
   } finally {
     database.close();
   }

@@ -635,18 +635,21 @@ test("every attempt to watch leaves an audit record: who, what, whose, and wheth
     await eventLog.close();
   }
   const database = new DatabaseSync(path, { readOnly: true });
-  const records = database.prepare("SELECT principal, facts FROM audit WHERE action = 'job.subscribe' ORDER BY key");
-  const rows = records.all().map(({ principal, facts }) => {
-    const { session_id: _session, ...rest } = JSON.parse(String(facts));
-    return [principal, rest];
-  });
+  const records = database.prepare(`SELECT principal, action, job_id, facts FROM audit
+     WHERE action IN ('subscription.opened', 'subscription.refused') ORDER BY key`);
+  const rows = records
+    .all()
+    .map(({ principal, action, job_id, facts }) => [
+      principal,
+      { action, job_id: String(job_id), ...JSON.parse(String(facts)) },
+    ]);
   database.close();
   const jobId = rows[0]?.[1].job_id;
   expect(rows).toEqual([
-    ["alice", { job_id: jobId, owner: "alice", allowed: true }],
-    ["oscar", { job_id: jobId, owner: "alice", allowed: true }],
-    ["bob", { job_id: jobId, owner: "alice", allowed: false }],
-    ["bob", { job_id: "job_invented", owner: null, allowed: false }],
+    ["alice", { action: "subscription.opened", job_id: jobId, owner: "alice", allowed: true }],
+    ["oscar", { action: "subscription.opened", job_id: jobId, owner: "alice", allowed: true }],
+    ["bob", { action: "subscription.refused", job_id: jobId, owner: "alice", allowed: false }],
+    ["bob", { action: "subscription.refused", job_id: "job_invented", owner: null, allowed: false }],
   ]);
   await rm(directory, { recursive: true });
 });

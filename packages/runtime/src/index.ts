@@ -40,6 +40,8 @@ export {
   DEFAULT_ARTIFACT_CAPS,
   DEFAULT_ARTIFACT_RETENTION,
 } from "./engine/artifacts/caps.ts";
+export { type AuditPolicy, DEFAULT_AUDIT_POLICY } from "./engine/audit/audit.ts";
+export type { AuditAction, AuditFacts } from "./engine/audit/catalogue.ts";
 export type { CancelAuthority } from "./engine/cancellation.ts";
 export {
   DEFAULT_JOB_CAPS,
@@ -126,11 +128,14 @@ export { type LiteLLMOptions, litellmProvisioner } from "./provisioners/litellm.
 export { explainUpstreamRefusal } from "./provisioners/upstream-refusal.ts";
 export { ARCPServer, type ARCPServerOptions, type CloseOptions, type RuntimeIdentity } from "./server.ts";
 export { type JobManager, SessionContext } from "./session-context.ts";
+export { type AuditHead, AuditVerifier, type BrokenLink } from "./store/audit-chain.ts";
 export type { BlobStore } from "./store/blobs.ts";
 export { type FileBlobsOptions, fileBlobs, temporaryBlobs } from "./store/blobs-files.ts";
 export { lockFile } from "./store/file-lock.ts";
 export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite.ts";
 export {
+  type AuditRecord,
+  type AuditRow,
   type Batch,
   type CredentialRecord,
   type Entry,

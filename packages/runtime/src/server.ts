@@ -25,6 +25,7 @@ import {
   DEFAULT_ARTIFACT_CAPS,
   DEFAULT_ARTIFACT_RETENTION,
 } from "./engine/artifacts/caps.ts";
+import { type AuditPolicy, DEFAULT_AUDIT_POLICY } from "./engine/audit/audit.ts";
 import type { CancelAuthority } from "./engine/cancellation.ts";
 import {
   DEFAULT_JOB_CAPS,
@@ -160,6 +161,8 @@ export interface ARCPServerOptions {
    * were opened with credentials that can expire or be withdrawn.
    */
   readonly requireAuthOnResume?: boolean;
+  /** What is audited of answers, and how long. Default: {@link DEFAULT_AUDIT_POLICY}. */
+  readonly audit?: Partial<AuditPolicy>;
   /** Unacknowledged events after which a job waits for its client. Default: 1000. */
   readonly backPressureThreshold?: number;
   /** How long a new connection may take to say hello. Default: 10,000. */
@@ -332,6 +335,8 @@ export class ARCPServer {
       provisioners: options.credentialProvisioners ?? [],
       heartbeatRecovery: options.heartbeatRecovery ?? "fail",
       handoff: options.handoff,
+      runtime: options.runtime,
+      auditPolicy: { ...DEFAULT_AUDIT_POLICY, ...options.audit },
       scheduleLimits: options.scheduleLimits ?? {},
       people: {
         schemas: this.#schemas,
@@ -463,6 +468,7 @@ export class ARCPServer {
       await this.#engine.ready;
       await this.#engine.close("runtime_shutdown", drainMs);
       for (const context of this.#contexts) context.close(reason);
+      this.#engine.audit.close(reason);
       await this.#engine.journal.flush();
     } finally {
       await this.#schemas.close();

@@ -489,6 +489,7 @@ export class AgentContext implements JobContext {
       { tool: "agent.handoff", args: { runtime, agent } },
     );
     const body = handoffBody(receipt, agent);
+    job.audit("job.handed_over", { agent, to_runtime: receipt.runtime, to_job_id: receipt.jobId });
     await job.emit(ENTRY.handoff, "x-vendor.arcp.handoff", body);
     job.end({ status: "success", members: `"handoff":${JSON.stringify(body)}` });
     throw new CancelledError("the job was handed over");

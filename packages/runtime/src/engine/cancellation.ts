@@ -1,6 +1,7 @@
 /** Who may cancel what (§7.4), and what becomes of it. */
 import { InvalidRequestError, type JobId, JobNotFoundError, PermissionDeniedError } from "@arcp/core";
 import type { JobRecord } from "../store/store.ts";
+import { type Audit, bySession } from "./audit/audit.ts";
 import type { Job, Outcome } from "./job.ts";
 import type { Session } from "./session.ts";
 
@@ -17,7 +18,11 @@ export interface CancellationOptions {
   readonly isSessionKept: (session: Job["sessionId"]) => boolean;
   readonly authority: CancelAuthority;
   readonly graceMs: number;
+  readonly audit: Audit;
 }
+
+/** Characters of a client's reason that are recorded. */
+const MAX_REASON = 256;
 
 export class Cancellation {
   readonly #options: CancellationOptions;
@@ -36,7 +41,24 @@ export class Cancellation {
     jobId: JobId,
   ): Promise<(reason: string | undefined, options?: { readonly graceMs: number; readonly overrun: Outcome }) => void> {
     const job = await this.controlled(session, jobId);
-    return (reason, options) => void job.cancel(reason, options?.graceMs ?? this.#options.graceMs, options?.overrun);
+    return (reason, options) => this.stop(session, job, reason, options);
+  }
+
+  /** Tells the job to stop, in the name of a session that may. Does nothing if that is under way, or it has ended. */
+  stop(
+    session: Session,
+    job: Job,
+    reason: string | undefined,
+    options?: { readonly graceMs: number; readonly overrun?: Outcome },
+  ): void {
+    if (job.isTerminal || job.isCancelling) return;
+    const { audit, graceMs } = this.#options;
+    const { id: jobId, traceId } = job;
+    audit.record("job.cancelled", bySession(session, { jobId, traceId }), {
+      by: "client",
+      ...(reason !== undefined && { reason: reason.slice(0, MAX_REASON) }),
+    });
+    job.cancel(reason, options?.graceMs ?? graceMs, options?.overrun);
   }
 
   /** The live job, if `session` may stop it. Throws as {@link prepare} does. */

@@ -21,6 +21,7 @@ import {
 import { ENTRY, type Entry, isTerminal, type JobRecord, type Store } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
+import { leaseFacts } from "./audit/lease-facts.ts";
 import { tooMany } from "./caps.ts";
 import type { Issuance } from "./credentials/credentials.ts";
 import { jsonOf } from "./entry-text.ts";
@@ -144,7 +145,9 @@ export class Delegations {
     children.delegateIds.add(delegateId);
     const child = this.#launch(parent, children, announced, onMade);
     child.catch(async (error) => {
-      const outcome = { call_id: delegateId, error: agentError(error).toWire() };
+      const refusal = agentError(error);
+      parent.audit("delegation.refused", { agent: announced.agent, delegate_id: delegateId, code: refusal.code });
+      const outcome = { call_id: delegateId, error: refusal.toWire() };
       await parent.emit(ENTRY.tool_result, "tool_result", outcome).catch(() => {});
     });
     return Object.assign(written, this.#handle(delegateId, child));
@@ -197,6 +200,10 @@ export class Delegations {
       ...{ agent, facts, input: body.input, feed: session?.feed },
       ...(issuance && { issuance }),
       onAccepted: (acceptance) => session?.announce(acceptance),
+    });
+    job.audit("job.delegated", {
+      ...{ agent: job.agentRef, parent_job_id: parent.id, delegate_id: body.delegate_id },
+      ...leaseFacts(lease, body.lease_request, constraints),
     });
     this.#join(children, job);
     return job;
@@ -284,7 +291,9 @@ export class Delegations {
       ? "it has ended, and credentials do not outlive it"
       : (parent.stopReason?.message ?? "it failed");
     for (const child of [...live]) {
-      if (!isDone || child.hasCredentials) child.cancel(`the parent job: ${why}`, this.#options.cancelGraceMs);
+      if (isDone && !child.hasCredentials) continue;
+      if (!child.isTerminal && !child.isCancelling) child.audit("job.cancelled", { by: "parent" });
+      child.cancel(`the parent job: ${why}`, this.#options.cancelGraceMs);
     }
   }
 
@@ -307,7 +316,10 @@ export class Delegations {
       events: () => this.#events(child),
       cancel: (reason) => {
         child.then(
-          (job) => job.cancel(reason ?? "cancelled by the agent that delegated", cancelGraceMs),
+          (job) => {
+            if (!job.isTerminal && !job.isCancelling) job.audit("job.cancelled", { by: "parent" });
+            job.cancel(reason ?? "cancelled by the agent that delegated", cancelGraceMs);
+          },
           () => {},
         );
       },
@@ -337,7 +349,17 @@ export class Delegations {
 /** What is seen of a delegated job. */
 type Child = Pick<
   Job,
-  "id" | "lease" | "leaseConstraints" | "outcome" | "lastN" | "isTerminal" | "whenEnded" | "writtenAfter" | "cancel"
+  | "id"
+  | "lease"
+  | "leaseConstraints"
+  | "outcome"
+  | "lastN"
+  | "isTerminal"
+  | "isCancelling"
+  | "whenEnded"
+  | "writtenAfter"
+  | "cancel"
+  | "audit"
 >;
 
 export type OnChildMade = (delegateId: string, childId: JobId) => void;
@@ -350,7 +372,8 @@ function endedChild({ id, lease, leaseConstraints, lastN }: JobRecord, { payload
       ? { status, members: JSON.stringify(members).slice(1, -1) }
       : { status: status as "error", error: errorFromWire(members as unknown as ErrorPayload) };
   return {
-    ...{ id, lease, lastN, outcome, isTerminal: true },
+    ...{ id, lease, lastN, outcome, isTerminal: true, isCancelling: false },
+    audit: () => {},
     leaseConstraints: leaseConstraints ?? undefined,
     whenEnded: (task) => task(),
     writtenAfter: () => Promise.resolve(),

@@ -13,6 +13,7 @@ import { ENTRY, type JobRecord, type Store } from "../store/store.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
 import { AgentRegistry } from "./agents.ts";
 import { Artifacts, type ArtifactsOptions } from "./artifacts/artifacts.ts";
+import { Audit, type AuditPolicy } from "./audit/audit.ts";
 import { type CancelAuthority, Cancellation } from "./cancellation.ts";
 import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
 import { Checkpoints } from "./checkpoints.ts";
@@ -65,6 +66,9 @@ export interface EngineOptions {
   readonly scheduleLimits: Partial<ScheduleLimits>;
   /** What becomes of jobs whose agents fall silent, unless they were registered otherwise (RFC §10.3). */
   readonly heartbeatRecovery: HeartbeatRecovery;
+  /** Who the runtime is, to whoever audits. */
+  readonly runtime: { readonly name: string; readonly version: string };
+  readonly auditPolicy: AuditPolicy;
   readonly artifacts: Pick<ArtifactsOptions, "blobs" | "caps" | "retention" | "mayRead">;
   /** Of questions to people and what they grant. */
   readonly people: Pick<PeopleOptions, "policy" | "schemas">;
@@ -80,6 +84,7 @@ export class Engine {
   readonly store: Store;
   readonly clock: Clock;
   readonly journal: Journal;
+  readonly audit: Audit;
   readonly agents = new AgentRegistry();
   readonly tools = new ToolRegistry();
   readonly jobs = new JobRegistry(() => this.journal.room.assertForWork());
@@ -118,12 +123,16 @@ export class Engine {
       ...{ store, clock, logger, onFailure: options.onStoreFailure },
       onRoom: (hasRoom) => this.#tellJobs(hasRoom),
     });
+    const { name, version } = options.runtime;
+    const audit = new Audit({ journal: this.journal, clock, policy: options.auditPolicy, runtime: { name, version } });
+    this.audit = audit;
     this.tap = new Tap(this.journal);
     this.sessions = new SessionRegistry(
       { journal: this.journal, store, clock, logger, backPressureThreshold: options.backPressureThreshold },
       {
         caps: options.principalCaps,
         resumeWindowMs: options.resumeWindowMs,
+        audit,
         onForgotten: (feeds) => {
           for (const job of this.jobs.all()) job.unfollowAll(feeds);
         },
@@ -134,6 +143,7 @@ export class Engine {
       journal: this.journal,
       clock,
       logger,
+      audit,
       caps: options.jobCaps,
       leaseExpiry: options.leaseExpiry,
       maskOf: (jobId) => this.credentials.maskOf(jobId),
@@ -149,10 +159,10 @@ export class Engine {
     };
     const { leasePolicy, openModels } = options;
     this.credentials = new Credentials({
-      ...{ journal: this.journal, store, clock, logger },
+      ...{ journal: this.journal, store, clock, logger, audit },
       provisioners: options.provisioners,
     });
-    this.artifacts = new Artifacts({ ...{ journal: this.journal, store, clock, logger }, ...options.artifacts });
+    this.artifacts = new Artifacts({ ...{ journal: this.journal, store, clock, logger, audit }, ...options.artifacts });
     this.streams = new Streams({
       ...{ journal: this.journal, store, clock },
       sessionOf: (id) => this.sessions.get(id),
@@ -197,10 +207,11 @@ export class Engine {
     this.submission = new Submission({
       ...{ agents: this.agents, jobs: this.jobs, journal: this.journal, store, clock, launch, leasePolicy, openModels },
       idempotencyTtlMs: options.idempotencyTtlMs,
+      audit,
       max: maxJobs,
     });
     this.schedules = new Schedules({
-      ...{ journal: this.journal, store, clock, logger, jobs: this.jobs, sessions: this.sessions },
+      ...{ journal: this.journal, store, clock, logger, audit, jobs: this.jobs, sessions: this.sessions },
       submission: this.submission,
       limits: options.scheduleLimits,
     });
@@ -208,7 +219,7 @@ export class Engine {
       ...{ store, agents: this.agents, launch, logger, tools: this.#durableTools },
     });
     this.observation = new Observation({
-      ...{ jobs: this.jobs, journal: this.journal, store, clock },
+      ...{ jobs: this.jobs, journal: this.journal, store, audit },
       policy: options.jobAuthorizationPolicy,
       hidesForeignJobs: options.hidesForeignJobs,
     });
@@ -221,9 +232,10 @@ export class Engine {
       isSessionKept: (id) => this.sessions.get(id) !== undefined,
       authority: options.cancelAuthority,
       graceMs: options.cancelGraceMs,
+      audit,
     });
     this.people = new People({
-      ...{ journal: this.journal, store, clock, logger, sessions: this.sessions, jobs: this.jobs },
+      ...{ journal: this.journal, store, clock, logger, audit, sessions: this.sessions, jobs: this.jobs },
       ...{ ...options.people, cancellation: this.cancellation, retentionMs: options.jobRetentionMs },
     });
     this.ready = this.#recover();
@@ -294,6 +306,7 @@ export class Engine {
     void this.schedules.close();
     this.credentials.abort();
     this.artifacts.abort();
+    this.audit.abort();
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
   }
 
@@ -398,6 +411,7 @@ export class Engine {
     this.#stopSweep = this.clock.setTimer(() => {
       Promise.all([this.sessions.sweep(this.#jobRetentionMs), this.checkpoints.sweep()])
         .then(() => this.people.interactions.sweep())
+        .then(() => this.audit.prune(this.store))
         .catch((error) => this.#logger.error({ err: error }, "the retention sweep failed"))
         .finally(() => this.#sweepLater());
     }, SWEEP_EVERY_MS);

@@ -34,6 +34,8 @@ import {
 } from "@arcp/core";
 import { ENTRY, type Entry, type EntryCode, type JobRecord } from "../store/store.ts";
 import { agentError, errorMembers } from "./agent-failure.ts";
+import { type Audit, ofJob } from "./audit/audit.ts";
+import type { AuditAction, AuditFacts } from "./audit/catalogue.ts";
 import { Authority } from "./authority.ts";
 import { type JobCaps, tooLarge } from "./caps.ts";
 import type { SecretMask } from "./credentials/redaction.ts";
@@ -68,6 +70,7 @@ export interface JobTools {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly audit: Audit;
   readonly caps: JobCaps;
   readonly leaseExpiry: LeaseExpiryOptions;
   /** Masks the secrets of a job that has credentials. */
@@ -317,10 +320,16 @@ export class Job {
 
   /** Records that the agent emitted a secret of its job, which was masked. */
   alarmAboutSecret(): void {
-    const { logger, journal, clock } = this.#tools;
+    const { logger } = this.#tools;
     logger.error({ jobId: this.id, agent: this.agentRef }, "an agent emitted a credential of its job: it was masked");
-    const facts = JSON.stringify({ job_id: this.id, agent: this.agentRef });
-    journal.addAudit({ at: clock.now(), action: "credential.emitted", principal: this.#facts.principal, facts });
+    this.audit("credential.emitted", { agent: this.agentRef });
+  }
+
+  /** Puts a row about the job into the audit, without the secrets of its credentials. */
+  audit<Action extends AuditAction>(action: Action, facts: AuditFacts[Action]): void {
+    const mask = this.secretMask;
+    const said = mask === undefined ? facts : JSON.parse(mask.maskJson(JSON.stringify(facts)).text);
+    this.#tools.audit.record(action, ofJob(this), said);
   }
 
   /** Why the agent was told to stop; `undefined` unless it was. */
@@ -619,6 +628,7 @@ export class Job {
     const code = outcome.status === "success" ? ENTRY.result : ENTRY.error;
     this.#append(code, this.#tools.clock.now(), terminalText(this.id, outcome.status, shown));
     this.#putChange();
+    this.audit("job.ended", { status: outcome.status, ...(error !== undefined && { code: error.code }) });
     this.#followers = [];
     this.#span?.end(outcome.status, error?.code, this.budget);
     if (this.#stop?.signal.aborted === false) this.#stop.abort(this.#lateError());
@@ -720,11 +730,9 @@ export class Job {
 
   /** For whoever audits (§14). */
   #recordExpiry(): void {
-    const { journal, clock, logger } = this.#tools;
     const expires_at = this.leaseConstraints?.expires_at;
-    logger.info({ jobId: this.id, expiresAt: expires_at }, "a lease expired under a job that was running");
-    const facts = JSON.stringify({ job_id: this.id, expires_at });
-    journal.addAudit({ at: clock.now(), action: "lease.expired", principal: this.#facts.principal, facts });
+    this.#tools.logger.info({ jobId: this.id, expiresAt: expires_at }, "a lease expired under a job that was running");
+    this.audit("lease.expired", { expires_at });
   }
 
   #timeOut(): void {

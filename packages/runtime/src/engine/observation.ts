@@ -1,7 +1,6 @@
 /** Seeing jobs that one may see: lists and subscriptions (§6.6, §7.6), and the record of who looked (§14). */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import {
-  type Clock,
   InvalidRequestError,
   type JobId,
   JobNotFoundError,
@@ -13,6 +12,7 @@ import {
 } from "@arcp/core";
 import type { EntryCode, JobQuery, JobRecord, Store } from "../store/store.ts";
 import { parseReference } from "./agents.ts";
+import { type Audit, bySession } from "./audit/audit.ts";
 import { timestamp } from "./entry-text.ts";
 import type { Job } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
@@ -83,11 +83,11 @@ export interface ObservationOptions {
   readonly jobs: JobRegistry;
   readonly journal: Journal;
   readonly store: Store;
-  readonly clock: Clock;
   /** `undefined`: nobody sees other principals' jobs. */
   readonly policy: JobAuthorizationPolicy | undefined;
   /** Answers about other principals' jobs as if there were none. */
   readonly hidesForeignJobs: boolean;
+  readonly audit: Audit;
 }
 
 const DEFAULT_LIMIT = 100;
@@ -153,6 +153,8 @@ export class Observation {
     if (job === undefined || job.sessionId === session.id || !job.isFollowedBy(session.feed)) return;
     job.unfollow(session.feed);
     this.#options.journal.putFollow(session.id, jobId, false);
+    const subject = bySession(session, { jobId, traceId: job.traceId });
+    this.#options.audit.record("subscription.closed", subject, { owner: job.submitterPrincipal, by: "client" });
   }
 
   /**
@@ -205,13 +207,10 @@ export class Observation {
   }
 
   async #audited(session: Session, jobId: JobId): Promise<Job | JobRecord> {
-    const audit = (isAllowed: boolean, owner: string | null): void =>
-      this.#options.journal.addAudit({
-        at: this.#options.clock.now(),
-        action: "job.subscribe",
-        principal: session.principal,
-        facts: JSON.stringify({ job_id: jobId, session_id: session.id, owner, allowed: isAllowed }),
-      });
+    const audit = (allowed: boolean, owner: string | null): void => {
+      const action = allowed ? "subscription.opened" : "subscription.refused";
+      this.#options.audit.record(action, bySession(session, { jobId }), { owner, allowed });
+    };
     try {
       const job = await this.visibleJob(jobId, session.principal);
       audit(true, viewOf(job).submitterPrincipal ?? null);

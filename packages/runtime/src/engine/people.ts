@@ -1,6 +1,7 @@
 /** The people behind a job, as agents reach them: questions, permissions, and what they say when they interrupt (RFC §12, §15). */
 import type { Clock, Logger, SessionId, TrustLevel } from "@arcp/core";
 import type { Store } from "../store/store.ts";
+import type { Audit } from "./audit/audit.ts";
 import type { Cancellation } from "./cancellation.ts";
 import type { GrantFacts } from "./grants/grant.ts";
 import { Grants } from "./grants/grants.ts";
@@ -54,6 +55,7 @@ export interface PeopleOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly audit: Audit;
   readonly sessions: Pick<SessionRegistry, "get" | "of">;
   readonly jobs: Pick<JobRegistry, "get">;
   readonly cancellation: Pick<Cancellation, "controlled">;
@@ -75,16 +77,16 @@ export class People {
 
   constructor(options: PeopleOptions) {
     this.#options = options;
-    const { journal, store, clock, logger, sessions, jobs, policy, retentionMs } = options;
+    const { journal, store, clock, logger, audit, sessions, jobs, policy, retentionMs } = options;
     const sessionOf = (id: Session["id"]): Session | undefined => sessions.get(id);
     const audience = new Audience({
       sessionsOf: (principal) => sessions.of(principal),
       policy: policy.mayAnswer,
       logger,
     });
-    this.interactions = new Interactions({ journal, store, clock, logger, audience, sessionOf, retentionMs });
+    this.interactions = new Interactions({ journal, store, clock, logger, audit, audience, sessionOf, retentionMs });
     this.grants = new Grants({
-      ...{ journal, clock, logger, interactions: this.interactions, policy: policy.grants, sessionOf },
+      ...{ audit, clock, logger, interactions: this.interactions, policy: policy.grants, sessionOf },
       maxElevation: policy.maxElevation,
       jobOf: (id) => jobs.get(id),
       trustOf: (job) => trustOf(sessions.get(job.sessionId)),

@@ -12,6 +12,7 @@ import {
   UnauthenticatedError,
 } from "@arcp/core";
 import type { Store } from "../store/store.ts";
+import { type Audit, bySession } from "./audit/audit.ts";
 import type { PrincipalCaps } from "./caps.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
@@ -25,6 +26,7 @@ export interface ResumeClaim {
   readonly lastEventSeq: number;
   /** Who the client is, if it has shown credentials as well. */
   readonly identity: Identity | undefined;
+  readonly remoteAddress: string | undefined;
 }
 
 const hashOf = (token: string): string => createHash("sha256").update(token).digest("hex");
@@ -49,6 +51,7 @@ export class SessionRegistry {
   readonly #clock: Clock;
   readonly #caps: PrincipalCaps;
   readonly #resumeWindowMs: number;
+  readonly #audit: Audit;
   readonly #onForgotten: (feeds: ReadonlySet<Feed>) => void;
   readonly #onOpened: (session: Session) => void;
   readonly #sessions = new Map<SessionId, Session>();
@@ -66,6 +69,7 @@ export class SessionRegistry {
     options: {
       readonly caps: PrincipalCaps;
       readonly resumeWindowMs: number;
+      readonly audit: Audit;
       /** Called with the feeds of sessions that are forgotten: nothing may be numbered in them any more. */
       readonly onForgotten: (feeds: ReadonlySet<Feed>) => void;
       /** Called with a new session in the turn of its making: what is numbered in its feed comes after its welcome. */
@@ -78,6 +82,7 @@ export class SessionRegistry {
     this.#clock = tools.clock;
     this.#caps = options.caps;
     this.#resumeWindowMs = options.resumeWindowMs;
+    this.#audit = options.audit;
     this.#onForgotten = options.onForgotten;
     this.#onOpened = options.onOpened;
   }
@@ -98,6 +103,7 @@ export class SessionRegistry {
     identity: Identity,
     wire: string,
     features: readonly string[],
+    remoteAddress: string | undefined,
   ): { readonly session: Session; readonly resumeToken: string } {
     const { principal } = identity;
     this.#journal.room.assertForSession();
@@ -122,7 +128,9 @@ export class SessionRegistry {
       this.#tools,
     );
     this.#add(session);
+    session.remoteAddress = remoteAddress;
     this.#journal.putSession(session.record);
+    this.#audit.record("session.opened", bySession(session), { wire });
     this.#onOpened(session);
     return { session, resumeToken };
   }
@@ -157,6 +165,9 @@ export class SessionRegistry {
     const resumeToken = newResumeToken();
     const mustAuthenticate = identity === undefined ? record.mustAuthenticate : canEnd(identity);
     session.update({ tokenHash: hashOf(resumeToken), previousTokenHash: hash, mustAuthenticate });
+    session.remoteAddress = claim.remoteAddress;
+    const facts = { wire: record.wire, after_seq: claim.lastEventSeq };
+    this.#audit.record("session.resumed", bySession(session), facts);
     return { session, resumeToken };
   }
 

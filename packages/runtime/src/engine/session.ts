@@ -79,6 +79,8 @@ type Changing = "features" | "tokenHash" | "previousTokenHash" | "mustAuthentica
 export class Session {
   readonly #tools: SessionTools;
   readonly feed: Feed;
+  /** Where its client was let in last; `undefined` inside this machine, and for a session that is read from the store. */
+  remoteAddress: string | undefined;
   readonly seen = new SeenSubmissions();
   #record: SessionRecord;
   #features: ReadonlySet<string>;

@@ -12,7 +12,10 @@ import {
   type TraceContext,
 } from "@arcp/core";
 import { ENTRY, type EntryCode, type IdempotencyRecord, type Store } from "../store/store.ts";
+import { agentError } from "./agent-failure.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
+import { type Audit, type AuditSubject, bySession } from "./audit/audit.ts";
+import { leaseFacts } from "./audit/lease-facts.ts";
 import { digestOf } from "./canonical-json.ts";
 import type { Restored } from "./checkpoints.ts";
 import type { Issuance } from "./credentials/credentials.ts";
@@ -48,6 +51,7 @@ export interface Submitter {
   readonly id: SessionId;
   readonly principal: string;
   readonly feed: Feed | undefined;
+  readonly remoteAddress?: string | undefined;
 }
 
 export type OnAccepted = (acceptance: Acceptance) => void;
@@ -66,10 +70,13 @@ export interface SubmissionOptions {
   /** The models of jobs whose leases do not speak of models; `undefined`: none (§9.7). */
   readonly openModels: readonly string[] | undefined;
   readonly idempotencyTtlMs: number;
+  readonly audit: Audit;
   readonly max: { readonly session: number; readonly principal: number };
 }
 
 const MS_PER_SECOND = 1000;
+/** Characters of an agent's name that are recorded of a submission that was refused. */
+const MAX_AGENT = 256;
 
 export class Submission {
   readonly #options: SubmissionOptions;
@@ -86,6 +93,15 @@ export class Submission {
    * acceptance is on disk, but nobody hears of it before. Throws, and changes nothing, for every reason to refuse.
    */
   async submit(session: Session, request: SubmitRequest, onAccepted: OnAccepted): Promise<void> {
+    try {
+      await this.#submit(session, request, onAccepted);
+    } catch (error) {
+      this.#recordRefusal(session, request.agent, error);
+      throw error;
+    }
+  }
+
+  async #submit(session: Session, request: SubmitRequest, onAccepted: OnAccepted): Promise<void> {
     const { idempotencyKey } = request;
     if (idempotencyKey === undefined) {
       await this.#accept(session, request, undefined, onAccepted);
@@ -129,7 +145,12 @@ export class Submission {
 
   /** The same without a key, also for a session that is gone. Resolves when the job is durable. */
   async run(submitter: Submitter, request: Omit<SubmitRequest, "idempotencyKey">): Promise<void> {
-    await this.#accept(submitter, { ...request, idempotencyKey: undefined }, undefined, () => {});
+    try {
+      await this.#accept(submitter, { ...request, idempotencyKey: undefined }, undefined, () => {});
+    } catch (error) {
+      this.#recordRefusal(submitter, request.agent, error);
+      throw error;
+    }
     await this.#options.journal.flush();
   }
 
@@ -142,6 +163,16 @@ export class Submission {
     if (record === undefined) return undefined;
     const isLive = this.#options.jobs.get(record.jobId) !== undefined;
     return isLive || record.expiresAt > this.#options.clock.now() ? record : undefined;
+  }
+
+  /** Which limit or policy it was is told; never a text that was sent. */
+  #recordRefusal(submitter: Submitter, agent: string, error: unknown): void {
+    const { code, details } = agentError(error);
+    const reason = details?.["limit"] ?? details?.["reason"];
+    this.#options.audit.record("job.refused", subjectOf(submitter), {
+      ...{ agent: agent.slice(0, MAX_AGENT), code },
+      ...(typeof reason === "string" && { reason }),
+    });
   }
 
   /** A job without credentials is accepted in this turn. */
@@ -188,6 +219,17 @@ export class Submission {
       ...(issuance && { issuance }),
       ...(key && { idempotency: { ...key, principal, jobId: id, expiresAt } }),
     });
+    const { commandId, command } = request.origin ?? {};
+    this.#options.audit.record(
+      "job.submitted",
+      { ...subjectOf(submitter), jobId: id, traceId: facts.trace.traceId },
+      {
+        agent: `${agent.name}@${agent.version}`,
+        ...leaseFacts(lease, request.leaseRequest, facts.leaseConstraints),
+        ...(command !== undefined && { command }),
+        ...(command === "job.schedule" && commandId !== undefined && { schedule_id: commandId }),
+      },
+    );
   }
 
   #grant(principal: string, agent: Agent, requested: Lease): Lease {
@@ -230,6 +272,9 @@ export class Submission {
     journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload, isRepeated: true }));
   }
 }
+
+const subjectOf = ({ principal, id, remoteAddress }: Submitter): AuditSubject =>
+  bySession({ principal, id, remoteAddress });
 
 /** Numbers the result chunks among `entries`: the end of a job refers to them. */
 function addChunks(session: Session, jobId: JobId, entries: readonly (readonly [n: number, code: EntryCode])[]): void {

@@ -17,6 +17,7 @@ import {
 } from "@arcp/core";
 import { BlobError, type BlobRange, type BlobStore, type StoredBlob } from "../../store/blobs.ts";
 import type { Store, StoredRecord } from "../../store/store.ts";
+import type { Audit } from "../audit/audit.ts";
 import { isLonger, jsonOf } from "../entry-text.ts";
 import type { Journal } from "../journal.ts";
 import {
@@ -55,6 +56,7 @@ export interface ArtifactsOptions {
   readonly blobs: BlobStore;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly audit: Audit;
   readonly caps: ArtifactCaps;
   readonly retention: ArtifactRetention;
   /** `undefined`: nobody reads other principals' artifacts. */
@@ -81,6 +83,7 @@ export interface ReferenceOptions extends Omit<PutArtifact, "data" | "mediaType"
 }
 
 const PAGE = 512;
+const MAX_READERS = 10_000;
 
 export class Artifacts {
   readonly #options: ArtifactsOptions;
@@ -92,6 +95,8 @@ export class Artifacts {
   /** Artifacts that each principal puts or reads at this moment. */
   readonly #transfers = new Map<string, number>();
   readonly #puts = new Set<Promise<unknown>>();
+  /** Who has read whose artifact, as far as that is on record. */
+  readonly #readers = new Set<string>();
 
   constructor(options: ArtifactsOptions) {
     this.#options = options;
@@ -163,6 +168,7 @@ export class Artifacts {
     const artifact = await this.#visible(principal, artifactId);
     if (artifact === undefined) throw notFound(artifactId);
     const part = rangeWithin(artifact.blob.size, range);
+    if (artifact.owner !== principal) await this.#recordReader(principal, artifact);
     return { ref: refOf(artifact), ...part, data: this.#read(principal, artifact, part) };
   }
 
@@ -175,7 +181,11 @@ export class Artifacts {
   async release(principal: string, artifactId: string): Promise<void> {
     assertArtifactId(artifactId);
     const found = await this.#ownRecord(principal, artifactId);
-    if (found === undefined || (await this.#removeUnclaimed([found])) === 0) throw notFound(artifactId);
+    const told = ({ owner, sessionId, jobId }: Artifact): void => {
+      const subject = { principal, ...(sessionId !== null && { sessionId }), ...(jobId !== null && { jobId }) };
+      this.#options.audit.record("artifact.released", subject, { artifact_id: artifactId, owner });
+    };
+    if (found === undefined || (await this.#removeUnclaimed([found], told)) === 0) throw notFound(artifactId);
   }
 
   /**
@@ -206,6 +216,10 @@ export class Artifacts {
     // Whether a commit that fails has taken place is not known: what to make of the blob is for the next start to see.
     room.keep(blob.size);
     journal.putRecord(recordOf(recordId, artifact));
+    const subject = { principal, sessionId, ...(jobId !== null && { jobId }) };
+    this.#options.audit.record("artifact.put", subject, {
+      ...{ artifact_id: artifactId, owner: principal, media_type: mediaType, size: blob.size, sha256: blob.sha256 },
+    });
     await journal.flush();
     return refOf(artifact);
   }
@@ -228,6 +242,19 @@ export class Artifacts {
     signal.throwIfAborted();
     // Awaited here: the writer is disposed of when this returns.
     return await stored(writer.finish(sha256?.toLowerCase()));
+  }
+
+  /** Before anything of it is given out. Ranges of one content are one reading. */
+  async #recordReader(principal: string, { artifactId, owner, jobId }: Artifact): Promise<void> {
+    const { audit, journal } = this.#options;
+    const reading = JSON.stringify([principal, owner, artifactId]);
+    if (this.#readers.has(reading)) return;
+    this.#readers.add(reading);
+    const oldest = this.#readers.size > MAX_READERS ? this.#readers.values().next().value : undefined;
+    if (oldest !== undefined) this.#readers.delete(oldest);
+    const subject = { principal, ...(jobId !== null && { jobId }) };
+    audit.record("artifact.fetched", subject, { artifact_id: artifactId, owner });
+    await journal.flush();
   }
 
   async *#read(principal: string, artifact: Artifact, range: BlobRange): AsyncIterable<Uint8Array> {
@@ -293,22 +320,25 @@ export class Artifacts {
   }
 
   /** Removes those of the artifacts that nobody else is about to change. Returns how many. */
-  async #removeUnclaimed(records: readonly StoredRecord[]): Promise<number> {
+  async #removeUnclaimed(records: readonly StoredRecord[], onRemoved?: (artifact: Artifact) => void): Promise<number> {
     const mine = records.filter(({ id }) => !this.#claimed.has(id));
     for (const { id } of mine) this.#claimed.add(id);
     try {
       // Whoever had claimed one meanwhile may have removed it, and put another in its place.
       const there = await Promise.all(mine.map(({ kind, id }) => this.#options.store.findRecord(kind, id)));
       const same = mine.filter(({ data }, index) => there[index]?.data === data);
-      await this.#remove(same);
+      await this.#remove(same, onRemoved);
       return same.length;
     } finally {
       for (const { id } of mine) this.#claimed.delete(id);
     }
   }
 
-  /** Records first, in one batch, then contents. The records are claimed. */
-  async #remove(records: readonly StoredRecord[]): Promise<void> {
+  /**
+   * Records first, in one batch, then contents. The records are claimed. `onRemoved` is called for the batch in which one
+   * goes.
+   */
+  async #remove(records: readonly StoredRecord[], onRemoved?: (artifact: Artifact) => void): Promise<void> {
     const { journal, blobs, logger } = this.#options;
     const removed: Artifact[] = [];
     for (const record of records) {
@@ -319,6 +349,7 @@ export class Artifacts {
         await loading;
       }
       journal.putRecord({ ...record, data: null });
+      onRemoved?.(artifact);
       this.#quotas.giveBack(artifact.owner, artifact.blob.size);
       removed.push(artifact);
     }

@@ -7,12 +7,13 @@
  */
 import { ARCPError, type Clock, InternalError, InvalidRequestError, type JobId, type Logger, ulid } from "@arcp/core";
 import type { CredentialRecord, Store } from "../../store/store.ts";
+import type { Audit } from "../audit/audit.ts";
 import type { Journal } from "../journal.ts";
 import { BadAnswerError, checkedAnswer, type LiveCredential, upstreamIdOf } from "./answer.ts";
 import type { JobCredential } from "./job-credential.ts";
 import type { CredentialProvisioner, CredentialRequest, IssuedCredential } from "./provisioner.ts";
 import { SecretMask } from "./redaction.ts";
-import { DEFAULT_REVOCATION_TIMING, factsOf, Revocations, type RevocationTiming } from "./revocation.ts";
+import { auditFactsOf, DEFAULT_REVOCATION_TIMING, factsOf, Revocations, type RevocationTiming } from "./revocation.ts";
 import type { Secret } from "./secret.ts";
 import { callUpstream, isTransient, nameOfFailure } from "./upstream-call.ts";
 
@@ -36,6 +37,7 @@ export interface CredentialsOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly audit: Audit;
   /** Their names are unique: a record finds its provisioner by it. */
   readonly provisioners: readonly CredentialProvisioner[];
   readonly timing?: Partial<CredentialTiming>;
@@ -122,12 +124,12 @@ export class Credentials {
 
   /** @throws TypeError when two provisioners have one name. */
   constructor(options: CredentialsOptions) {
-    const { journal, clock, logger, provisioners, random = Math.random } = options;
+    const { journal, clock, logger, audit, provisioners, random = Math.random } = options;
     this.#options = options;
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
     this.#provisioners = new Map(provisioners.map((provisioner) => [provisioner.name, provisioner]));
     if (this.#provisioners.size !== provisioners.length) throw new TypeError("two provisioners have one name");
-    const tools = { journal, clock, logger, random, provisioners: this.#provisioners, timing: this.#timing };
+    const tools = { journal, clock, logger, audit, random, provisioners: this.#provisioners, timing: this.#timing };
     this.#revocations = new Revocations(tools);
   }
 
@@ -404,6 +406,11 @@ export class Credentials {
       const live = { ...record, state: "live" as const };
       const before = holder.held.get(credential.id);
       this.#options.journal.putCredential(live);
+      const { principal, jobId } = request;
+      const facts = auditFactsOf(live);
+      // Nobody but the operator has one rotated.
+      if (before === undefined) this.#options.audit.record("credential.issued", { principal, jobId }, facts);
+      else this.#options.audit.record("credential.rotated", { principal, jobId }, { ...facts, by: "operator" });
       holder.held.set(credential.id, { provisioner, record: live, credential });
       holder.secrets.push(credential.value);
       if (before === undefined) continue;

@@ -10,6 +10,7 @@
  */
 import type { Clock, Logger } from "@arcp/core";
 import type { CredentialRecord } from "../../store/store.ts";
+import { type Audit, NOBODY } from "../audit/audit.ts";
 import type { Journal } from "../journal.ts";
 import type { CredentialProvisioner } from "./provisioner.ts";
 import { callUpstream, nameOfFailure, retryAfterOf } from "./upstream-call.ts";
@@ -45,6 +46,7 @@ export interface RevocationTools {
   readonly journal: Pick<Journal, "putCredential" | "afterCommit" | "flush">;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly audit: Audit;
   readonly provisioners: ReadonlyMap<string, CredentialProvisioner>;
   readonly timing: RevocationTiming;
   /** In [0, 1): spreads retries. */
@@ -226,6 +228,8 @@ export class Revocations {
 
   #revoked(entry: Outstanding): void {
     this.#put(entry, { state: "revoked", revokedAt: this.#tools.clock.now(), lastError: null });
+    const { record } = entry;
+    this.#tools.audit.record("credential.revoked", { ...NOBODY, jobId: record.jobId }, auditFactsOf(record));
     entry.stopAlarm();
     this.#outstanding.delete(entry.record.alias);
     this.#onProgress();
@@ -235,7 +239,11 @@ export class Revocations {
     const { logger, timing } = this.#tools;
     const attempts = entry.record.attempts + 1;
     this.#put(entry, { attempts, lastError: nameOfFailure(error) });
-    const { lastError } = entry.record;
+    const { lastError, jobId } = entry.record;
+    if (attempts === 1) {
+      const facts = { ...auditFactsOf(entry.record), error: lastError ?? "" };
+      this.#tools.audit.record("credential.revocation_failed", { ...NOBODY, jobId }, facts);
+    }
     logger.warn({ ...factsOf(entry.record), attempts, lastError }, "a credential could not be revoked");
     if (entry.mustRepeat) {
       this.#enqueue(entry);
@@ -277,4 +285,9 @@ const isIdle = ({ phase }: Outstanding): boolean =>
 /** What a log says about a credential. */
 export const factsOf = ({ credentialId, alias, jobId, provisioner }: CredentialRecord): object => ({
   ...{ credentialId, alias, jobId, provisioner },
+});
+
+/** What the audit says about one. */
+export const auditFactsOf = ({ credentialId, alias, provisioner }: CredentialRecord) => ({
+  ...{ credential_id: credentialId, alias, provisioner },
 });

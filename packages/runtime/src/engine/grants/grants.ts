@@ -12,13 +12,13 @@ import {
 } from "@arcp/core";
 import { CanonicalError, newLeaseId } from "@arcp/core/v1.0";
 import { ENTRY } from "../../store/store.ts";
+import { type Audit, type AuditSubject, bySession } from "../audit/audit.ts";
 import { tooMany } from "../caps.ts";
 import { timestamp } from "../entry-text.ts";
 import type { Answered, Decision } from "../interactions/answer.ts";
 import type { Interactions } from "../interactions/interactions.ts";
 import { commonOf, objectOf, type QuestionDraft, type QuestionOptions, textOf } from "../interactions/request.ts";
 import type { Job } from "../job.ts";
-import type { Journal } from "../journal.ts";
 import { parseInstant } from "../lease/constraints.ts";
 import type { Session } from "../session.ts";
 import { type GrantFacts, PermissionLease } from "./grant.ts";
@@ -39,7 +39,7 @@ export interface PermissionOptions extends QuestionOptions {
 }
 
 export interface GrantsOptions {
-  readonly journal: Pick<Journal, "addAudit">;
+  readonly audit: Audit;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly interactions: Pick<Interactions, "ask">;
@@ -169,7 +169,7 @@ export class Grants {
     if (scope.kind !== "trust") return;
     const highest = this.#options.maxElevation(job.submitterPrincipal);
     if (highest !== undefined && isTrustedAs(highest, scope.level)) return;
-    this.#audit("permission.refused", job, { permission: asked.permission, reason: "policy" });
+    job.audit("permission.refused", { permission: asked.permission, reason: "policy" });
     throw refusal(asked, "policy", "jobs of this principal are not raised to that level");
   }
 
@@ -188,7 +188,8 @@ export class Grants {
     const decision = answered.answer as Decision;
     const about = { permission, resource, operation, question_id: answered.questionId };
     if (!decision.granted) {
-      this.#audit("permission.denied", job, { ...about, denied_by: answered.respondedBy });
+      const facts = { ...about, denied_by: answered.respondedBy };
+      this.#options.audit.record("permission.denied", this.#decider(job, answered.source), facts);
       const because = decision.reason === undefined ? {} : { denied_because: decision.reason };
       throw refusal(asked, "denied", "it was denied", { question_id: answered.questionId, ...because });
     }
@@ -223,9 +224,9 @@ export class Grants {
     this.#keep(job, lease);
     job.authority.admit(lease);
     this.#tell(job, lease, "granted", { command_id: source.messageId, request_id: questionId }, []);
-    this.#audit("permission.granted", job, {
+    this.#options.audit.record("permission.granted", this.#decider(job, source), {
       ...{ lease_id: lease.leaseId, permission, resource, operation, question_id: questionId },
-      ...{ expires_at: timestamp(end), granted_by: respondedBy, session_id: source.sessionId },
+      ...{ expires_at: timestamp(end), granted_by: respondedBy },
     });
     if (scope.kind === "trust") this.#tellOfTrust(job, lease, scope.level);
     return lease;
@@ -255,7 +256,7 @@ export class Grants {
       message: `the job is trusted as ${level} for a time`,
       attributes: lease,
     });
-    this.#audit("trust.elevated", job, lease);
+    job.audit("trust.elevated", lease);
   }
 
   #extend(
@@ -265,7 +266,8 @@ export class Grants {
     command: LeaseCommand | undefined,
   ): void {
     if (lease.lapse !== undefined) {
-      this.#auditLease("lease.refused", lease, { reason: lease.lapse.canonicalCode, session_id: command?.session.id });
+      const facts = { ...leaseFacts(lease), reason: lease.lapse.canonicalCode };
+      this.#options.audit.record("lease.refused", subjectOf(lease, command?.session), facts);
       throw lease.lapse;
     }
     const { clock, policy, jobOf } = this.#options;
@@ -285,7 +287,9 @@ export class Grants {
     lease.extend(end, command === undefined ? latestEnd : Math.max(end, lease.latestEnd));
     const watching = command === undefined ? [] : [command.session];
     this.#tell(job, lease, "extended", command === undefined ? {} : { command_id: command.messageId }, watching);
-    this.#auditLease("lease.extended", lease, { expires_at: timestamp(end), session_id: command?.session.id });
+    this.#options.audit.record("lease.extended", subjectOf(lease, command?.session), {
+      ...{ ...leaseFacts(lease), by: command === undefined ? "runtime" : "client", expires_at: timestamp(end) },
+    });
   }
 
   #revoke(lease: PermissionLease, reason: string, command: LeaseCommand | undefined): void {
@@ -294,7 +298,12 @@ export class Grants {
     const by = command === undefined ? {} : { command_id: command.messageId };
     if (job !== undefined)
       this.#tell(job, lease, "revoked", { ...by, reason }, command === undefined ? [] : [command.session]);
-    this.#auditLease("lease.revoked", lease, { reason, session_id: command?.session.id });
+    const facts = {
+      ...leaseFacts(lease),
+      by: command === undefined ? ("operator" as const) : ("client" as const),
+      reason,
+    };
+    this.#options.audit.record("lease.revoked", subjectOf(lease, command?.session), facts);
   }
 
   /** The lease, if the session may decide about it. */
@@ -305,7 +314,7 @@ export class Grants {
       throw new CanonicalError("NOT_FOUND", "there is no such lease", { details: { lease_id: leaseId } });
     }
     if (this.#options.mayDecide(job, lease.facts, session)) return lease;
-    this.#auditLease("lease.refused", lease, { reason: "policy", session_id: session.id });
+    this.#options.audit.record("lease.refused", subjectOf(lease, session), { ...leaseFacts(lease), reason: "policy" });
     throw new PermissionDeniedError("this session may not decide about the lease", { details: { lease_id: leaseId } });
   }
 
@@ -327,23 +336,26 @@ export class Grants {
     }
   }
 
-  #audit(action: string, job: Job, facts: object): void {
-    const { journal, clock } = this.#options;
-    const text = JSON.stringify({ job_id: job.id, ...facts });
-    journal.addAudit({ at: clock.now(), action, principal: job.submitterPrincipal, facts: text });
-  }
-
-  #auditLease(action: string, { facts }: PermissionLease, more: object): void {
-    const { journal, clock } = this.#options;
-    const text = JSON.stringify({
-      job_id: facts.jobId,
-      lease_id: facts.leaseId,
-      permission: facts.permission,
-      ...more,
-    });
-    journal.addAudit({ at: clock.now(), action, principal: facts.principal, facts: text });
+  /** Who decided, if the session is still there. */
+  #decider(job: Job, source: Answered["source"]): AuditSubject {
+    const session = source && this.#options.sessionOf(source.sessionId);
+    const about = { jobId: job.id, traceId: job.traceId };
+    return session === undefined
+      ? { principal: job.submitterPrincipal, sessionId: source?.sessionId, ...about }
+      : bySession(session, about);
   }
 }
+
+const leaseFacts = ({ facts }: PermissionLease): { readonly lease_id: string; readonly permission: string } => ({
+  lease_id: facts.leaseId,
+  permission: facts.permission,
+});
+
+/** Who commanded something of the lease; whose it is, if that was no client. */
+const subjectOf = ({ facts }: PermissionLease, session: Session | undefined): AuditSubject =>
+  session === undefined
+    ? { principal: facts.principal, jobId: facts.jobId }
+    : bySession(session, { jobId: facts.jobId });
 
 /** A request for permission, checked. */
 interface AskedPermission {

@@ -5,6 +5,7 @@
 import { type Clock, InvalidRequestError, type JobId, type Logger, type SessionId, ulid } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
 import { ENTRY, type Store, type StoredRecord } from "../../store/store.ts";
+import { type Audit, type AuditSubject, bySession, ofJob } from "../audit/audit.ts";
 import { Expiry } from "../authority.ts";
 import { tooMany } from "../caps.ts";
 import { timestamp } from "../entry-text.ts";
@@ -21,6 +22,7 @@ export interface InteractionsOptions {
   readonly store: Pick<Store, "findRecord" | "listRecords">;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly audit: Audit;
   readonly audience: Audience;
   /** The session, as long as something may be numbered in its feed. */
   readonly sessionOf: (id: SessionId) => Session | undefined;
@@ -111,6 +113,7 @@ export class Interactions {
     const expiry = new Expiry(clock, expiresAt);
     const question = new Question({ view, job, draft, expiry, expiresAt, n });
     for (const session of asked) this.#show(question, session);
+    this.#recordAsked(question);
     return { id, settled: this.#wait(question, conclude) };
   }
 
@@ -131,7 +134,7 @@ export class Interactions {
       if (question.expiry.hasPassed) this.#expire(question);
       if (question.closing !== undefined) return this.#late(given, question.closing.outcome);
       if (problem !== undefined) {
-        this.#audit("question.invalid_answer", question, { session_id: session.id });
+        this.#options.audit.record("question.invalid_answer", byAnswerer(given, question), factsOf(question));
         throw new InvalidRequestError(problem, { details: { question_id: questionId } });
       }
       if (!question.vote(session.id, given.answer)) return "counted";
@@ -205,6 +208,8 @@ export class Interactions {
         const stored = JSON.parse(String(record.data)) as StoredQuestion;
         if (stored.outcome !== "open" || isKept(record.id)) continue;
         const n = this.#noteClosing(job, record.id, stored.question, closing);
+        const facts = { question_id: record.id, question: stored.question, reason: "runtime_restarted" };
+        job.audit("question.cancelled", facts);
         for (const id of stored.shown) showEntry(job, n, await load(id));
         const data = JSON.stringify({ ...stored, outcome: closing.outcome });
         journal.putRecord({ ...record, dueAt: clock.now() + retentionMs, data });
@@ -315,14 +320,7 @@ export class Interactions {
     const n = this.#noteClosing(job, id, view.kind, closing);
     for (const session of question.shown) showEntry(job, n, this.#options.sessionOf(session.id));
     this.#put(question);
-    if ("answered" in closing) {
-      const { respondedBy, respondedAt, source } = closing.answered;
-      this.#audit("question.answered", question, {
-        ...{ outcome: closing.outcome, responded_by: respondedBy, responded_at: respondedAt },
-        ...(source && { session_id: source.sessionId }),
-        ...(closing.answered.answer.kind === "permission" && { granted: closing.answered.answer.granted }),
-      });
-    }
+    this.#recordClosed(question, closing);
     open?.settle(closing, reason);
   }
 
@@ -339,7 +337,8 @@ export class Interactions {
   #assertMayAnswer({ view }: Question, { session }: GivenAnswer): void {
     const details = { question_id: view.id };
     if (!this.#options.audience.mayAnswer(view, session)) {
-      this.#audit("question.refused", { view }, { session_id: session.id, reason: "policy" });
+      const facts = { ...factsOf({ view }), reason: "policy" };
+      this.#options.audit.record("question.refused", bySession(session, { jobId: view.jobId }), facts);
       throw new CanonicalError("PERMISSION_DENIED", "this session may not answer the question", { details });
     }
     if (!hears(view, session)) {
@@ -365,9 +364,7 @@ export class Interactions {
   #late({ session, questionId }: GivenAnswer, outcome: StoredQuestion["outcome"]): AnswerStatus {
     if (outcome === "answered") {
       this.#options.logger.info({ questionId, sessionId: session.id }, "an answer came after another one had counted");
-      const facts = JSON.stringify({ question_id: questionId, session_id: session.id });
-      const at = this.#options.clock.now();
-      this.#options.journal.addAudit({ at, action: "question.ignored_answer", principal: session.principal, facts });
+      this.#options.audit.record("question.ignored_answer", bySession(session), { question_id: questionId });
       return "ignored";
     }
     throw new CanonicalError("FAILED_PRECONDITION", "the question is not open any more", {
@@ -402,10 +399,32 @@ export class Interactions {
     journal.putRecord(record);
   }
 
-  #audit(action: string, { view }: Pick<Question, "view">, more: object): void {
-    const { journal, clock } = this.#options;
-    const facts = JSON.stringify({ question_id: view.id, job_id: view.jobId, question: view.kind, ...more });
-    journal.addAudit({ at: clock.now(), action, principal: view.principal, facts });
+  #recordAsked({ view, job, draft, expiresAt }: Question): void {
+    const facts = { ...factsOf({ view }), expires_at: timestamp(expiresAt) };
+    const { permission, resource, operation } = view;
+    if (permission !== undefined && resource !== undefined && operation !== undefined) {
+      job.audit("permission.asked", { ...facts, permission, resource, operation });
+    } else job.audit("question.asked", { ...facts, ...(draft.cause !== undefined && { cause: draft.cause }) });
+  }
+
+  #recordClosed(question: Question, closing: Closing): void {
+    const { audit, sessionOf } = this.#options;
+    const facts = factsOf(question);
+    if (closing.outcome === "expired") question.job.audit("question.expired", facts);
+    else if (closing.outcome === "cancelled") {
+      question.job.audit("question.cancelled", { ...facts, reason: closing.message });
+    } else {
+      const { answer, respondedBy, respondedAt, source } = closing.answered;
+      const session = source && sessionOf(source.sessionId);
+      const { id: jobId, traceId } = question.job;
+      const subject = session === undefined ? ofJob(question.job) : bySession(session, { jobId, traceId });
+      audit.record("question.answered", subject, {
+        ...{ ...facts, outcome: closing.outcome, responded_by: respondedBy, responded_at: respondedAt },
+        ...(answer.kind === "permission"
+          ? { granted: answer.granted }
+          : audit.answerFacts(question.id, answer.kind === "input" ? answer.value : answer.choiceId)),
+      });
+    }
   }
 }
 
@@ -414,6 +433,11 @@ interface OpenQuestion {
   readonly question: Question;
   readonly settle: (closing: Closing, reason: unknown) => void;
 }
+
+const factsOf = ({ view }: Pick<Question, "view">) => ({ question_id: view.id, question: view.kind });
+
+const byAnswerer = ({ session }: GivenAnswer, { job }: Question): AuditSubject =>
+  bySession(session, { jobId: job.id, traceId: job.traceId });
 
 function assertMayAsk(job: Job): void {
   job.assertLive();

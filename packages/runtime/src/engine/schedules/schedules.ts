@@ -9,6 +9,7 @@ import {
   type TraceId,
 } from "@arcp/core";
 import type { Store } from "../../store/store.ts";
+import { type Audit, bySession } from "../audit/audit.ts";
 import type { JobRegistry } from "../job-registry.ts";
 import type { Journal } from "../journal.ts";
 import type { Session } from "../session.ts";
@@ -38,6 +39,7 @@ export interface SchedulesOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly audit: Audit;
   readonly jobs: JobRegistry;
   readonly sessions: SessionRegistry;
   readonly submission: Submission;
@@ -76,12 +78,18 @@ export class Schedules {
    */
   schedule(session: Session, when: unknown, job: ScheduledJob): Schedule {
     const stored: StoredJob = { ...job, sessionId: session.id };
-    return this.#scheduler.schedule({ id: newJobId(), principal: session.principal, when, job: stored });
+    const schedule = this.#scheduler.schedule({ id: newJobId(), principal: session.principal, when, job: stored });
+    const facts = { schedule_id: schedule.id, agent: job.agent, when: schedule.when };
+    this.#options.audit.record("schedule.made", bySession(session, { traceId: job.traceId }), facts);
+    return schedule;
   }
 
   /** Ends a schedule; runs go on. `false` if the principal has none of that id. */
-  cancel(id: string, principal: string): boolean {
-    return this.#scheduler.cancel(id, principal);
+  cancel(id: string, principal: string, session?: Session): boolean {
+    if (!this.#scheduler.cancel(id, principal)) return false;
+    const subject = session === undefined ? { principal } : bySession(session);
+    this.#options.audit.record("schedule.cancelled", subject, { schedule_id: id });
+    return true;
   }
 
   list(principal: string): readonly Schedule[] {

@@ -36,6 +36,7 @@ import {
 } from "@arcp/core/v1.0";
 import type { AuthSchemes, VerifiedIdentity } from "../../auth/auth-schemes.ts";
 import { CredentialWatch } from "../../auth/credential-watch.ts";
+import { bySession } from "../../engine/audit/audit.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Acceptance, Link, Session } from "../../engine/session.ts";
 import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
@@ -117,6 +118,8 @@ export class Connection10 implements WireConnection {
   #admitted: Admitted | undefined;
   #malformed = 0;
   #isLeaving = false;
+  /** The error that the runtime ends the connection with. */
+  #evictedWith: string | undefined;
 
   constructor(options: {
     readonly engine: Engine;
@@ -145,7 +148,8 @@ export class Connection10 implements WireConnection {
     const { schemes, anonymousPrincipal } = settings;
     const door = new Door({ schemes, anonymousPrincipal, peer: transport.peer });
     const offered = (): Capabilities10 => offeredOver(transport, settings.offered());
-    this.#handshake = new Handshake10({ settings: { ...settings, offered }, sessions, door, ready });
+    const { remoteAddress } = transport.peer;
+    this.#handshake = new Handshake10({ settings: { ...settings, offered }, sessions, door, remoteAddress, ready });
     const late = (): void => this.#reject(new InvalidRequestError("no session.open in time"), undefined);
     this.#stopHandshakeTimer = clock.setTimer(late, settings.handshakeTimeoutMs);
     void transport.closed.then(() => this.#close("transport", "the transport is gone"));
@@ -206,6 +210,7 @@ export class Connection10 implements WireConnection {
   evict(code: string, message: string): void {
     if (this.#state.phase === "accepted") {
       this.#outbox.send("session.evicted", { reason: code, code, message, allow_resume: code !== "UNAUTHENTICATED" });
+      this.#evictedWith = code;
     }
     this.#close("runtime", message, CLOSE_POLICY);
   }
@@ -415,6 +420,7 @@ export class Connection10 implements WireConnection {
       ...{ principal: identity.principal, trustLevel: identity.trustLevel, runtime: this.#settings.runtime },
       subscriptions: new Subscriptions({
         ...{ engine: this.#engine, outbox: this.#outbox, principal: identity.principal, logger: this.#logger },
+        session,
         maxQueued: this.#settings.maxBufferedEvents,
       }),
       carriesSidecar: carriesSidecar(capabilities, this.#transport),
@@ -545,8 +551,17 @@ export class Connection10 implements WireConnection {
     if (this.#state.phase === "closed") return;
     if (error.cause !== undefined) this.#logger.warn({ err: error.cause }, "a handshake failed");
     const payload = errorToV10(error);
+    const { remoteAddress } = this.#transport.peer;
+    this.#engine.audit.record("session.refused", { principal: "", remoteAddress }, { wire: "1.0", code: payload.code });
     this.#outbox.reply({ id: referenceOf(frame).id }, "session.rejected", { ...payload, reason: payload.message });
     this.#close("runtime", error.message, closeCodeOf(error));
+  }
+
+  #recordEnd(session: Session, by: ClosedBy, reason: string): void {
+    const { audit } = this.#engine;
+    const code = this.#evictedWith;
+    if (code === undefined) audit.record("session.closed", bySession(session), { wire: "1.0", by, reason });
+    else audit.record("session.evicted", bySession(session), { wire: "1.0", code, reason });
   }
 
   #leave(reason: string): void {
@@ -564,7 +579,10 @@ export class Connection10 implements WireConnection {
     this.#admitted?.watch.stop();
     this.#sidecars.close();
     for (const task of this.#endTasks.splice(0)) task();
-    for (const { session, link } of this.#carried.splice(0)) session.detach(link);
+    for (const { session, link } of this.#carried.splice(0)) {
+      if (session.isAttachedTo(link)) this.#recordEnd(session, by, reason);
+      session.detach(link);
+    }
     this.#admitted?.span?.end(reason);
     if (by !== "transport") this.#transport.close(code, reason);
   }

@@ -33,6 +33,8 @@ export interface Handshake10Options {
   readonly settings: HandshakeSettings10;
   readonly sessions: SessionRegistry;
   readonly door: Door;
+  /** Where the client is. */
+  readonly remoteAddress: string | undefined;
   /** Resolves when the runtime may admit clients. */
   readonly ready: Promise<void>;
 }
@@ -95,6 +97,7 @@ export class Handshake10 {
     await this.#options.ready;
     const { session, resumeToken } = await this.#options.sessions.claim({
       ...{ sessionId: session_id, token: resume_token, lastEventSeq: afterSeq, identity: answer },
+      remoteAddress: this.#options.remoteAddress,
     });
     this.#phase = { phase: "done" };
     const flags = Object.fromEntries([...session.features].map((name) => [name, true]));
@@ -161,7 +164,8 @@ export class Handshake10 {
     await this.#options.ready;
     const on = Object.entries(capabilities).flatMap(([name, value]) => (value === true ? [name] : []));
     const features = [...on, ...capabilities.extensions, profileFeature(profile), `${TRUST}${identity.trustLevel}`];
-    const { session, resumeToken } = this.#options.sessions.open(identity, "1.0", features);
+    const { sessions, remoteAddress } = this.#options;
+    const { session, resumeToken } = sessions.open(identity, "1.0", features, remoteAddress);
     this.#phase = { phase: "done" };
     return { outcome: "opened", session, resumeToken, identity, capabilities, afterSeq: 0, isResumed: false };
   }

@@ -13,6 +13,7 @@ import {
   type SessionId,
 } from "@arcp/core";
 import { CanonicalError, newSubscriptionId, priorityRank, type SubscriptionFilter10 } from "@arcp/core/v1.0";
+import { bySession } from "../../engine/audit/audit.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Session } from "../../engine/session.ts";
 import type { Tapped } from "../../engine/tap.ts";
@@ -28,6 +29,8 @@ export interface SubscriptionsOptions {
   readonly engine: Engine;
   readonly outbox: Outbox10;
   readonly principal: string;
+  /** The connection's own. */
+  readonly session: Session;
   readonly logger: Logger;
   /** Events that wait for an observer that does not read, after which it is given up. */
   readonly maxQueued: number;
@@ -80,6 +83,9 @@ export class Subscriptions {
     if (this.#open.size >= MAX_SUBSCRIPTIONS) throw tooMany("maxSubscriptions", MAX_SUBSCRIPTIONS);
     await this.#authorize(filter);
     const id = newSubscriptionId();
+    const jobId = filter.job_id?.length === 1 ? (filter.job_id[0] as JobId) : undefined;
+    const subject = bySession(this.#options.session, { jobId });
+    engine.audit.record("subscription.opened", subject, { allowed: true, subscription_id: id, filter });
     const subscription: Subscription = {
       ...{ id, covered: new Map(), coveredHidden: new Map(), queue: [], isDraining: false },
       phase: since === undefined ? "live" : "backfilling",
@@ -106,6 +112,7 @@ export class Subscriptions {
   unsubscribe(id: string): void {
     const subscription = this.#open.get(id);
     if (subscription === undefined) throw new CanonicalError("NOT_FOUND", "there is no such subscription");
+    this.#recordEnd(subscription, "client");
     this.#close(subscription);
   }
 
@@ -126,7 +133,12 @@ export class Subscriptions {
   /** A filter that would show what the observer may not see is refused whole (RFC §13.2). */
   async #authorize({ session_id = [], job_id = [] }: SubscriptionFilter10): Promise<void> {
     const { engine, principal } = this.#options;
-    const denied = (): PermissionDeniedError => new PermissionDeniedError("the filter names what is not yours to see");
+    const denied = (): PermissionDeniedError => {
+      const jobId = job_id.length === 1 ? (job_id[0] as JobId) : undefined;
+      const subject = bySession(this.#options.session, { jobId });
+      engine.audit.record("subscription.refused", subject, { allowed: false, filter: { session_id, job_id } });
+      return new PermissionDeniedError("the filter names what is not yours to see");
+    };
     for (const id of session_id) {
       const session = await engine.sessions.load(id as SessionId);
       if (session?.principal !== principal && !engine.observation.hasPolicy) throw denied();
@@ -150,7 +162,13 @@ export class Subscriptions {
     else this.#drain(subscription);
   }
 
+  #recordEnd({ id }: Subscription, by: "client" | "runtime"): void {
+    const { engine, session } = this.#options;
+    engine.audit.record("subscription.closed", bySession(session), { subscription_id: id, by });
+  }
+
   #overflow(subscription: Subscription): void {
+    this.#recordEnd(subscription, "runtime");
     this.#close(subscription);
     const code = "BACKPRESSURE_OVERFLOW";
     const payload = { subscription_id: subscription.id, reason: code, code, message: "the observer does not read" };

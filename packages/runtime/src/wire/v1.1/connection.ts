@@ -31,6 +31,7 @@ import {
   type Transport,
 } from "@arcp/core";
 import { CredentialWatch } from "../../auth/credential-watch.ts";
+import { bySession } from "../../engine/audit/audit.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Acceptance, Link, Session } from "../../engine/session.ts";
 import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
@@ -73,7 +74,8 @@ interface Admitted {
   readonly watch: CredentialWatch | undefined;
 }
 
-type ClosedBy = "client" | "runtime" | "transport";
+/** `resume`: the session goes on elsewhere. */
+type ClosedBy = "client" | "runtime" | "transport" | "resume";
 
 const MS_PER_SECOND = 1000;
 /** Frames in a row that could not be understood, after which the peer is given up. */
@@ -103,6 +105,8 @@ export class Connection implements Link, WireConnection {
   #isConfirmed = false;
   /** Has the client sent session.close? */
   #isLeaving = false;
+  /** The error that the runtime ends the connection with. */
+  #evictedWith: string | undefined;
 
   constructor(options: {
     readonly engine: Engine;
@@ -186,6 +190,7 @@ export class Connection implements Link, WireConnection {
   /** Ends the connection with an error that is not the answer to a request. */
   fail(error: ARCPError): void {
     this.send("session.error", error.toWire(), { session_id: this.session?.id ?? newSessionId() });
+    this.#evictedWith = error.code;
     this.#close("runtime", error.message, closeCodeOf(error));
   }
 
@@ -201,7 +206,7 @@ export class Connection implements Link, WireConnection {
 
   /** The session was resumed elsewhere. */
   displaced(): void {
-    this.#close("runtime", "resumed on another connection", CLOSE_POLICY);
+    this.#close("resume", "resumed on another connection", CLOSE_POLICY);
   }
 
   // --- Inbound ----------------------------------------------------------------------------------------------------
@@ -454,7 +459,18 @@ export class Connection implements Link, WireConnection {
     const named = resume?.["session_id"] ?? payload?.["session_id"] ?? frame?.["session_id"];
     const session_id = typeof named === "string" && /^[\x21-\x7e]{1,128}$/.test(named) ? named : newSessionId();
     this.sink.reply({ id: referenceOf(frame).id }, "session.error", error.toWire(), { session_id });
+    const { remoteAddress } = this.#transport.peer;
+    this.#engine.audit.record("session.refused", { principal: "", remoteAddress }, { wire: "1.1", code: error.code });
     this.#close("runtime", error.message, closeCodeOf(error));
+  }
+
+  #recordEnd(by: ClosedBy, reason: string): void {
+    const { session } = this;
+    if (session === undefined || by === "resume") return;
+    const { audit } = this.#engine;
+    const code = this.#evictedWith;
+    if (code === undefined) audit.record("session.closed", bySession(session), { wire: "1.1", by, reason });
+    else audit.record("session.evicted", bySession(session), { wire: "1.1", code, reason });
   }
 
   #close(by: ClosedBy, reason: string, code = CLOSE_NORMAL): void {
@@ -465,6 +481,7 @@ export class Connection implements Link, WireConnection {
     this.#admitted?.heartbeat?.stop();
     this.#admitted?.idleLimit?.stop();
     this.#admitted?.watch?.stop();
+    this.#recordEnd(by, reason);
     this.#admitted?.session.detach(this);
     this.#admitted?.span?.end(reason);
     if (by !== "transport") this.#transport.close(code, reason);

@@ -94,7 +94,7 @@ export class Handshake {
     const identity = await this.#authenticate(message.payload.auth);
     await this.#options.ready;
     const features = this.#effectiveFeatures(message, identity.isAuthenticated);
-    const opened = this.#options.sessions.open(identity, "1.1", features);
+    const opened = this.#options.sessions.open(identity, "1.1", features, this.#options.peer.remoteAddress);
     return { ...opened, afterSeq: 0, isNew: true, identity };
   }
 
@@ -111,6 +111,7 @@ export class Handshake {
       token: resume.resume_token,
       lastEventSeq: resume.last_event_seq,
       identity,
+      remoteAddress: this.#options.peer.remoteAddress,
     });
     if (message.type === "session.hello")
       claimed.session.update({ features: this.#effectiveFeatures(message, identity?.isAuthenticated ?? false) });

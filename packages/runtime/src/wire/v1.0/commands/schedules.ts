@@ -28,7 +28,7 @@ export const jobSchedule: Command<"job.schedule"> = (message, caller, reply) => 
 
 /** Ends the schedule of that id: no run begins any more. Returns what tells of it; `undefined` if there is none. */
 export function cancelSchedule(caller: Caller, id: string, reason: string | undefined): (() => void) | undefined {
-  if (!caller.engine.schedules.cancel(id, caller.principal)) return undefined;
+  if (!caller.engine.schedules.cancel(id, caller.principal, caller.session)) return undefined;
   const payload = { job_id: id, reason: reason ?? "cancelled by the client", code: "CANCELLED", source: "client" };
   return () => caller.outbox.send("job.cancelled", payload, { job_id: id, priority: "critical" });
 }

@@ -7,6 +7,7 @@ import {
   type SessionId,
 } from "@arcp/core";
 import type { JobState10 } from "@arcp/core/v1.0";
+import { bySession } from "../../../engine/audit/audit.ts";
 import type { Engine } from "../../../engine/engine.ts";
 import type { Session } from "../../../engine/session.ts";
 import { questionIdOf } from "../entry-parts.ts";
@@ -49,6 +50,10 @@ export const resume: Command<"resume"> = async (message, caller, reply) => {
   reply(() => {
     const replayedTo = session.feed.committedHead;
     const outlet = caller.carry(session, position);
+    if (session !== caller.session) {
+      session.remoteAddress = caller.session.remoteAddress;
+      engine.audit.record("session.resumed", bySession(session), { wire: "1.0", after_seq: position.seq });
+    }
     outlet.whenSent(replayedTo, () => ack(caller, message, { session_id: session.id, replayed_to: replayedTo }));
   });
 };
@@ -73,7 +78,8 @@ export const close: Command<"session.close"> = (message, caller, reply) => {
   reply(() => {
     if (!isDetaching) {
       for (const job of [...engine.jobs.all()]) {
-        if (job.sessionId === session.id) job.cancel(reason ?? "the session was closed", engine.cancelGraceMs);
+        if (job.sessionId !== session.id) continue;
+        engine.cancellation.stop(session, job, reason ?? "the session was closed", { graceMs: engine.cancelGraceMs });
       }
     }
     session.persistAck();

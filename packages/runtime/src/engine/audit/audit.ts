@@ -1,0 +1,175 @@
+/**
+ * The audit: who did what, when, and what was decided, in rows that nobody can change unnoticed (`store/audit-chain.ts`).
+ *
+ * A row is put into the open batch in the turn of what it tells of, so both are durable or neither is. Events of jobs have
+ * no rows: the journal is theirs.
+ */
+import type { Clock, JobId, SessionId } from "@arcp/core";
+import { canonicalJson } from "../../store/canonical-json.ts";
+import type { AuditRecord, Store } from "../../store/store.ts";
+import { digestOf } from "../canonical-json.ts";
+import { timestamp } from "../entry-text.ts";
+import type { Job } from "../job.ts";
+import type { Journal } from "../journal.ts";
+import type { Session } from "../session.ts";
+import { type AnswerFacts, type AuditAction, type AuditFacts, RATIONED } from "./catalogue.ts";
+import { Ration } from "./ration.ts";
+
+/** What an operator decides about the audit. */
+export interface AuditPolicy {
+  /**
+   * What is recorded of people's answers, besides who answered and when: a SHA-256 digest, by which an answer can be
+   * recognised (short ones can be guessed from it), the answer itself, or nothing. Default: `"digest"`.
+   */
+  readonly answers: "none" | "digest" | "value";
+  /** How long rows are kept, in milliseconds; `Infinity`: for ever. Default: 90 days. */
+  readonly retentionMs: number;
+}
+
+const DAY_MS = 86_400_000;
+
+export const DEFAULT_AUDIT_POLICY: AuditPolicy = { answers: "digest", retentionMs: 90 * DAY_MS };
+
+/** Who is concerned. */
+export interface AuditSubject {
+  /** Who did it; of what the runtime or its operator did, whose it is; empty for nobody. */
+  readonly principal: string;
+  readonly sessionId?: SessionId | undefined;
+  readonly jobId?: JobId | undefined;
+  readonly remoteAddress?: string | undefined;
+  readonly traceId?: string | undefined;
+}
+
+/** The client of a session, wherever it is now, about one of its jobs or another's. */
+export const bySession = (
+  { principal, id, remoteAddress }: Pick<Session, "principal" | "id" | "remoteAddress">,
+  about: Pick<AuditSubject, "jobId" | "traceId"> = {},
+): AuditSubject => ({ principal, sessionId: id, remoteAddress, ...about });
+
+/** A job, whatever happens to it by itself. */
+export const ofJob = (job: Pick<Job, "submitterPrincipal" | "sessionId" | "id" | "traceId">): AuditSubject => ({
+  ...{ principal: job.submitterPrincipal, sessionId: job.sessionId, jobId: job.id, traceId: job.traceId },
+});
+
+/** Nobody in particular. */
+export const NOBODY: AuditSubject = { principal: "" };
+
+export interface AuditOptions {
+  readonly journal: Pick<Journal, "addAudit">;
+  readonly clock: Clock;
+  readonly policy: AuditPolicy;
+  /** What the first row of a process says. */
+  readonly runtime: { readonly name: string; readonly version: string };
+}
+
+/** Rows of one action that were left out. */
+interface Suppressed {
+  rows: number;
+  readonly since: number;
+}
+
+/** Characters of a principal or an address. */
+const MAX_NAME = 512;
+/** Bytes of facts; larger ones are told by their digest. */
+const MAX_FACTS = 32_768;
+/** How often is said how much was left out. */
+const SUMMARY_MS = 60_000;
+const PRUNE_EVERY_MS = 3_600_000;
+
+export class Audit {
+  readonly #options: AuditOptions;
+  readonly #ration: Ration;
+  readonly #suppressed = new Map<AuditAction, Suppressed>();
+  #stopTimer: (() => void) | undefined;
+  #hasStarted = false;
+  #prunedAt: number | undefined;
+
+  constructor(options: AuditOptions) {
+    this.#options = options;
+    this.#ration = new Ration(options.clock);
+  }
+
+  /**
+   * Puts a row into the open batch. Of actions that clients can repeat without end there is a limit per client and in all:
+   * what goes beyond it is counted, and told once a minute.
+   */
+  record<Action extends AuditAction>(action: Action, subject: AuditSubject, facts: AuditFacts[Action]): void {
+    // What is refused at the door has nothing but an address.
+    const source = subject.principal === "" ? `address ${subject.remoteAddress ?? ""}` : subject.principal;
+    if (!RATIONED.has(action) || this.#ration.take(source)) this.#add(action, subject, facts);
+    else this.#suppress(action);
+  }
+
+  /** What is recorded of an answer. */
+  answerFacts(questionId: string, answer: unknown): AnswerFacts {
+    const { answers } = this.#options.policy;
+    if (answers === "none") return {};
+    return answers === "value" ? { answer } : { answer_sha256: digestOf([questionId, answer]) };
+  }
+
+  /** Deletes what is older than the operator wants it kept; once an hour, however often it is called. */
+  async prune(store: Pick<Store, "pruneAudit">): Promise<void> {
+    const { clock, policy } = this.#options;
+    const now = clock.monotonic();
+    if (!Number.isFinite(policy.retentionMs)) return;
+    if (this.#prunedAt !== undefined && now - this.#prunedAt < PRUNE_EVERY_MS) return;
+    this.#prunedAt = now;
+    const before = clock.now() - policy.retentionMs;
+    while ((await store.pruneAudit(before, clock.now())) > 0);
+  }
+
+  /** Says what was left out, and that the runtime stops, in the open batch. Idempotent. */
+  close(reason: string): void {
+    this.#summarise();
+    if (this.#hasStarted) this.#add("runtime.stopped", NOBODY, { reason });
+    this.#hasStarted = false;
+  }
+
+  /** The same without a word: for a store that has failed. */
+  abort(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+  }
+
+  #add<Action extends AuditAction>(action: Action, subject: AuditSubject, facts: AuditFacts[Action]): void {
+    if (!this.#hasStarted) {
+      this.#hasStarted = true;
+      this.#add("runtime.started", NOBODY, { ...this.#options.runtime });
+    }
+    const { principal, sessionId, jobId, remoteAddress, traceId } = subject;
+    const record: AuditRecord = {
+      ...{ at: this.#options.clock.now(), action, principal: nameOf(principal), facts: textOf(facts) },
+      ...(sessionId !== undefined && { sessionId }),
+      ...(jobId !== undefined && { jobId }),
+      ...(remoteAddress !== undefined && { remoteAddress: nameOf(remoteAddress) }),
+      ...(traceId !== undefined && { traceId }),
+    };
+    this.#options.journal.addAudit(record);
+  }
+
+  #suppress(action: AuditAction): void {
+    const { clock } = this.#options;
+    const suppressed = this.#suppressed.get(action);
+    if (suppressed === undefined) this.#suppressed.set(action, { rows: 1, since: clock.now() });
+    else suppressed.rows += 1;
+    this.#stopTimer ??= clock.setTimer(() => this.#summarise(), SUMMARY_MS);
+  }
+
+  #summarise(): void {
+    this.abort();
+    const all = [...this.#suppressed];
+    this.#suppressed.clear();
+    for (const [action, { rows, since }] of all) {
+      this.#add("audit.suppressed", NOBODY, { action, rows, since: timestamp(since) });
+    }
+  }
+}
+
+/** As a database keeps it: what is no text would come back as another. */
+const nameOf = (text: string): string => text.slice(0, MAX_NAME).toWellFormed();
+
+function textOf(facts: object): string {
+  const text = canonicalJson(facts);
+  if (text.length <= MAX_FACTS) return text;
+  return canonicalJson({ bytes: Buffer.byteLength(text), sha256: digestOf(facts) });
+}
