@@ -141,6 +141,7 @@ export class Journal {
 
   addAudit(record: AuditRecord): void {
     this.#open.audit.push(record);
+    this.#open.bytes += record.facts.length;
     this.#schedule();
   }
 
