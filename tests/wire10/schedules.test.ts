@@ -48,6 +48,40 @@ describe("job.schedule", () => {
     expect(runsOf(client, accepted.job_id)).toHaveLength(1);
   });
 
+  test("one key is one schedule, over connections and restarts, and also when it is over", async () => {
+    covers("V10-6.4-03");
+    const clock = new ManualClock();
+    const directory = await mkdtemp(join(tmpdir(), "arcp-schedule-"));
+    const options = { agents: { echo: (input: unknown) => input } };
+    const start = () =>
+      startHarness({ ...options, server: { clock, eventLog: sqliteStore({ path: join(directory, "runtime.db") }) } });
+    const ask = (client: RawClient10, when: object) =>
+      client.ask("job.schedule", { job: echo, when }, { idempotency_key: "nightly" });
+    const before = start();
+    const first = await before.rawSession10("alice", quiet);
+    const second = await before.rawSession10("alice", quiet);
+    const answers = await Promise.all([
+      ask(first, { after: 90 }),
+      ask(second, { after: 90 }),
+      ask(first, { after: 90 }),
+    ]);
+    const ids = new Set(answers.map(({ job_id }) => job_id));
+    expect(ids.size).toBe(1);
+    const others = await before.rawSession10("mallory", quiet);
+    expect(ids.has((await ask(others, { after: 90 })).job_id)).toBe(false);
+    expect(await ask(first, { after: 91 })).toMatchObject({ type: "nack", payload: { code: "ALREADY_EXISTS" } });
+    await before.server.close();
+    await before.server.eventLog.close();
+    await using harness = start();
+    const client = await harness.rawSession10("alice", quiet);
+    const again = await ask(client, { after: 90 });
+    expect(again).toMatchObject({ type: "job.accepted", job_id: answers[0]?.job_id, payload: { state: "queued" } });
+    await pass(clock, client, 90_000);
+    const over = await ask(client, { after: 90 });
+    expect(over).toMatchObject({ type: "job.accepted", job_id: answers[0]?.job_id, payload: { state: "completed" } });
+    await rm(directory, { recursive: true });
+  });
+
   test("every follows its rule to the end", async () => {
     covers("V10-10.6-03");
     const clock = new ManualClock();

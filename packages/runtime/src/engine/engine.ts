@@ -214,6 +214,7 @@ export class Engine {
       ...{ journal: this.journal, store, clock, logger, audit, jobs: this.jobs, sessions: this.sessions },
       submission: this.submission,
       limits: options.scheduleLimits,
+      idempotencyTtlMs: options.idempotencyTtlMs,
     });
     this.durableJobs = new DurableJobs({
       ...{ store, agents: this.agents, launch, logger, tools: this.#durableTools },

@@ -1,6 +1,8 @@
 /** Jobs that are asked for now and run later, once or again and again (RFC §10.6). */
 import {
   type Clock,
+  DuplicateKeyError,
+  type JobId,
   type Lease,
   type LeaseConstraints,
   type Logger,
@@ -10,6 +12,7 @@ import {
 } from "@arcp/core";
 import type { Store } from "../../store/store.ts";
 import { type Audit, bySession } from "../audit/audit.ts";
+import { digestOf } from "../canonical-json.ts";
 import type { JobRegistry } from "../job-registry.ts";
 import type { Journal } from "../journal.ts";
 import type { Session } from "../session.ts";
@@ -44,11 +47,14 @@ export interface SchedulesOptions {
   readonly sessions: SessionRegistry;
   readonly submission: Submission;
   readonly limits: Partial<ScheduleLimits>;
+  readonly idempotencyTtlMs: number;
 }
 
 export class Schedules {
   readonly #options: SchedulesOptions;
   readonly #scheduler: Scheduler;
+  /** Keys that are being bound. */
+  readonly #binding = new Map<string, Promise<void>>();
 
   constructor(options: SchedulesOptions) {
     const { journal, store, clock, logger, jobs, limits } = options;
@@ -70,6 +76,42 @@ export class Schedules {
 
   close(): Promise<void> {
     return this.#scheduler.close();
+  }
+
+  /**
+   * The schedule that `key` stands for already, or the id alone of one that is over; otherwise a new one, bound to the key
+   * (RFC §6.4).
+   *
+   * @throws DuplicateKeyError if the key stands for something else; as {@link schedule} does.
+   */
+  async scheduleOnce(
+    session: Session,
+    when: unknown,
+    job: ScheduledJob,
+    key: string,
+  ): Promise<{ readonly id: string; readonly schedule: Schedule | undefined }> {
+    const { store, journal, clock, idempotencyTtlMs } = this.#options;
+    const digest = digestOf(["job.schedule", when, { ...job, traceId: undefined }]);
+    const binding = JSON.stringify([session.principal, key]);
+    while (this.#binding.has(binding)) await this.#binding.get(binding);
+    const settle = Promise.withResolvers<void>();
+    this.#binding.set(binding, settle.promise);
+    try {
+      const earlier = await store.findIdempotency(session.principal, key);
+      if (earlier !== undefined && earlier.expiresAt > clock.now()) {
+        if (earlier.digest === digest)
+          return { id: earlier.jobId, schedule: this.#scheduler.find(earlier.jobId, session.principal) };
+        throw new DuplicateKeyError("the idempotency key stands for something else");
+      }
+      const schedule = this.schedule(session, when, job);
+      const expiresAt = clock.now() + idempotencyTtlMs;
+      journal.addIdempotency({ principal: session.principal, key, digest, jobId: schedule.id as JobId, expiresAt });
+      await journal.flush();
+      return { id: schedule.id, schedule };
+    } finally {
+      this.#binding.delete(binding);
+      settle.resolve();
+    }
   }
 
   /**
