@@ -139,8 +139,25 @@ ALTER TABLE audit ADD COLUMN trace_id TEXT;
 ALTER TABLE audit ADD COLUMN hash TEXT;
 `;
 
+/** The status of a job that is being deleted, a slice at a time: nobody is shown it any more. */
+export const EXPIRED = "expired";
+
 /** The version whose audit is a chain. */
 export const CHAINED_AUDIT_VERSION = 5;
 
+/**
+ * What retention looks for is found without reading everything. `encryption` has a row per key that rows may be encrypted
+ * with, with a text that only that key opens; empty in a file that is not encrypted.
+ */
+const VERSION_6 = `
+CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX session_detached ON session (detached_at) WHERE detached_at IS NOT NULL;
+CREATE INDEX idempotency_by_expiry ON idempotency (expires_at);
+CREATE TABLE encryption (
+  key_id TEXT PRIMARY KEY,
+  canary TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
+
 /** Each step takes a file from the version before it to the next. `user_version` counts the steps taken. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];

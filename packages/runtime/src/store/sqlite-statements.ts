@@ -1,5 +1,6 @@
 /** Every statement of the embedded store, prepared once. */
 import type Database from "better-sqlite3";
+import { EXPIRED } from "./schema.ts";
 import { storeErrorOf } from "./store-error.ts";
 
 /** A prepared statement, which throws StoreError; `iterate` throws what SQLite throws. */
@@ -59,19 +60,19 @@ export function prepare(db: Database.Database) {
     changeJob: statement(
       "UPDATE job SET status = ?, ended_at = ?, budget = ?, last_n = ?, last_event_seq = ? WHERE key = ? AND epoch = ?",
     ),
-    job: statement("SELECT * FROM job WHERE id = ?"),
-    jobsAfter: statement("SELECT * FROM job WHERE key > ? ORDER BY key LIMIT ?"),
+    job: statement(`SELECT * FROM job WHERE id = ? AND status <> '${EXPIRED}'`),
+    jobsAfter: statement(`SELECT * FROM job WHERE key > ? AND status <> '${EXPIRED}' ORDER BY key LIMIT ?`),
     jobKeyAndEpoch: statement("SELECT key, epoch FROM job WHERE id = ?"),
     epoch: value("SELECT epoch FROM job WHERE key = ?"),
     detachSessions: statement("UPDATE session SET detached_at = ? WHERE detached_at IS NULL"),
     raiseEpochs: statement("UPDATE job SET epoch = epoch + 1 WHERE ended_at IS NULL"),
     unfinished: statement("SELECT * FROM job WHERE ended_at IS NULL ORDER BY key"),
-    // One pass over the feeds, and only if there is a job to ask for.
     expiredJobs: statement(
-      `WITH expired AS MATERIALIZED (SELECT key, id, last_n FROM job WHERE ended_at < ? LIMIT 1000)
-       SELECT key, id, last_n FROM expired WHERE key NOT IN (
-         SELECT DISTINCT job FROM feed WHERE EXISTS (SELECT 1 FROM expired))`,
+      "SELECT key, id, status, last_n, ended_at FROM job WHERE ended_at < ? AND (ended_at, key) > (?, ?) ORDER BY ended_at, key LIMIT ?",
     ),
+    isFollowed: value("SELECT 1 FROM follow WHERE job = ? LIMIT 1"),
+    expireJob: statement(`UPDATE job SET status = '${EXPIRED}' WHERE key = ?`),
+    feedAfter: tuples("SELECT session, seq, job FROM feed WHERE (session, seq) > (?, ?) ORDER BY session, seq LIMIT ?"),
     deleteJob: statement("DELETE FROM job WHERE key = ?"),
     insertSegment: statement("INSERT INTO segment (job, ordinal) VALUES (?, ?)"),
     segments: value("SELECT key FROM segment WHERE job = ? ORDER BY ordinal"),
@@ -91,7 +92,7 @@ export function prepare(db: Database.Database) {
     session: statement("SELECT * FROM session WHERE id = ?"),
     sessionKey: value("SELECT key FROM session WHERE id = ?"),
     sessionByToken: value("SELECT id FROM session WHERE token_hash = ? OR previous_token_hash = ?"),
-    expiredSessions: value("SELECT key FROM session WHERE detached_at IS NOT NULL AND detached_at < ?"),
+    expiredSession: value("SELECT key FROM session WHERE detached_at IS NOT NULL AND detached_at < ? LIMIT 1"),
     deleteSession: statement("DELETE FROM session WHERE key = ?"),
     putRun: statement(
       `INSERT INTO feed (session, seq, job, n, count) VALUES (?, ?, ?, ?, ?)
@@ -106,7 +107,11 @@ export function prepare(db: Database.Database) {
     lastRunOfJob: statement(
       `${runs} WHERE feed.session = ? AND feed.job = ? AND feed.seq <= ? ORDER BY feed.seq DESC LIMIT 1`,
     ),
-    deleteFeed: statement("DELETE FROM feed WHERE session = ?"),
+    // The last numbers first: what is left is whole at any time.
+    deleteFeed: statement(
+      `DELETE FROM feed WHERE session = ? AND seq >=
+        (SELECT min(seq) FROM (SELECT seq FROM feed WHERE session = ? ORDER BY seq DESC LIMIT ?))`,
+    ),
     follow: statement("INSERT OR IGNORE INTO follow (job, session) VALUES (?, ?)"),
     unfollow: statement("DELETE FROM follow WHERE job = ? AND session = ?"),
     followers: value("SELECT session.id FROM follow JOIN session ON session.key = follow.session WHERE follow.job = ?"),
@@ -119,8 +124,9 @@ export function prepare(db: Database.Database) {
     ),
     idempotency: statement("SELECT digest, job_id, expires_at FROM idempotency WHERE principal = ? AND key = ?"),
     deleteIdempotency: statement(
-      `DELETE FROM idempotency WHERE expires_at < ? AND NOT EXISTS
-        (SELECT 1 FROM job WHERE job.id = idempotency.job_id AND job.ended_at IS NULL)`,
+      `DELETE FROM idempotency WHERE (principal, key) IN (
+        SELECT principal, key FROM idempotency WHERE expires_at < ? AND NOT EXISTS
+          (SELECT 1 FROM job WHERE job.id = idempotency.job_id AND job.ended_at IS NULL) LIMIT ?)`,
     ),
     putCredential: statement(
       `INSERT INTO credential (alias, credential_id, job_id, provisioner, upstream_id, state, created_at, issued_at,
@@ -134,8 +140,9 @@ export function prepare(db: Database.Database) {
     deleteCredentialsOfJob: statement("DELETE FROM credential WHERE job_id = ? AND state = 3"),
     // Of jobs that never were, or that went before their credentials could.
     deleteJoblessCredentials: statement(
-      `DELETE FROM credential WHERE state = 3 AND revoked_at < ?
-        AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = credential.job_id)`,
+      `DELETE FROM credential WHERE alias IN (
+        SELECT alias FROM credential WHERE state = 3 AND revoked_at < ?
+          AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = credential.job_id) LIMIT ?)`,
     ),
     putRecord: statement(
       `INSERT INTO record (kind, id, principal, job_id, due_at, data) VALUES (?, ?, ?, ?, ?, ?)

@@ -2,8 +2,10 @@ import type { JobId, LoggedEntry, LoggedJob, SessionId } from "@arcp/core";
 import type Database from "better-sqlite3";
 import { type AuditHead, linked, prunedRecord } from "./audit-chain.ts";
 import { DiskReserve } from "./disk-reserve.ts";
+import { EXPIRED } from "./schema.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
 import { type DatabaseFile, isMemory, openForReading, openForWriting } from "./sqlite-file.ts";
+import { type Swept, sweep } from "./sqlite-retention.ts";
 import {
   type AuditTableRow,
   auditRow,
@@ -35,6 +37,7 @@ import {
   type JobRecord,
   messageTypeOf,
   type RecordQuery,
+  type RetentionCuts,
   type SessionRecord,
   StaleWriterError,
   type Store,
@@ -77,7 +80,7 @@ interface OpenJob {
 
 const PAGE_ROWS = 512;
 /** Rows of the audit that are deleted in one transaction. */
-const PRUNED_ROWS = 10_000;
+const PRUNED_ROWS = 1_000;
 
 class SqliteStore implements Store {
   readonly #file: DatabaseFile;
@@ -90,6 +93,8 @@ class SqliteStore implements Store {
   /** `undefined`: nothing can be set aside. */
   readonly #reserve: DiskReserve | undefined;
   #isScarce = false;
+  /** The jobs whose entries were given numbers since a sweep began; `undefined` while there is none. */
+  #numberedMeanwhile: Set<number> | undefined;
 
   constructor({ path = ":memory:", synchronous = "FULL", readOnly = false }: SqliteStoreOptions) {
     this.#file = readOnly ? openForReading(path) : openForWriting(path, synchronous);
@@ -163,7 +168,11 @@ class SqliteStore implements Store {
     }
     for (const [id, runs] of batch.runs) {
       const session = this.#sessionKey(id);
-      for (const run of runs) sql.putRun.run(session, run.seq, this.#jobKey(run.jobId), run.n, run.count);
+      for (const run of runs) {
+        const job = this.#jobKey(run.jobId);
+        sql.putRun.run(session, run.seq, job, run.n, run.count);
+        this.#numberedMeanwhile?.add(job);
+      }
     }
     for (const { sessionId, jobId, isOn } of batch.follows) {
       const statement = isOn ? sql.follow : sql.unfollow;
@@ -317,6 +326,7 @@ class SqliteStore implements Store {
 
   async listJobs(query: JobQuery): Promise<readonly JobRecord[]> {
     const { where, values, add } = conditions();
+    add("status <> ?", EXPIRED);
     if (query.principal !== null) add("principal = ?", query.principal);
     if (query.status) add(oneOf("status", query.status), ...query.status);
     if (query.agent !== undefined) add("agent = ?", query.agent);
@@ -453,36 +463,15 @@ class SqliteStore implements Store {
     return this.#withReserve(() => guarded(work.immediate));
   }
 
-  async sweep(before: {
-    readonly detachedBefore: number;
-    readonly endedBefore: number;
-    readonly now: number;
-  }): Promise<{ readonly sessions: number; readonly jobs: number }> {
-    return guarded(
-      this.#db.transaction(() => {
-        const sql = this.#sql;
-        const sessions = sql.expiredSessions.all(before.detachedBefore) as number[];
-        for (const key of sessions) {
-          sql.deleteFeed.run(key);
-          sql.deleteFollows.run(key);
-          sql.deleteSession.run(key);
-        }
-        if (sessions.length > 0) this.#sessionKeys.clear();
-        const jobs = sql.expiredJobs.all(before.endedBefore) as { key: number; id: JobId; last_n: number }[];
-        for (const { key, id, last_n } of jobs) {
-          for (const { from, to } of spans(this.#segments(key), 1, Math.max(last_n, 1)))
-            sql.deleteEntries.run(from, to);
-          sql.deleteSegments.run(key);
-          sql.deleteJobFollows.run(key);
-          sql.deleteCredentialsOfJob.run(id);
-          sql.deleteJob.run(key);
-          this.#jobs.delete(id);
-        }
-        sql.deleteJoblessCredentials.run(before.endedBefore);
-        sql.deleteIdempotency.run(before.now);
-        return { sessions: sessions.length, jobs: jobs.length };
-      }).immediate,
-    );
+  async sweep(before: RetentionCuts): Promise<Swept> {
+    const numbered = new Set<number>();
+    this.#numberedMeanwhile = numbered;
+    const swept = await sweep(this.#db, this.#sql, before, (job) => numbered.has(job)).finally(() => {
+      this.#numberedMeanwhile = undefined;
+    });
+    if (swept.sessions > 0) this.#sessionKeys.clear();
+    for (const id of swept.jobIds) this.#jobs.delete(id);
+    return swept;
   }
 
   async readAudit(afterSeq: number | undefined, limit: number): Promise<readonly AuditRow[]> {

@@ -275,6 +275,19 @@ export interface JobQuery {
   readonly limit: number;
 }
 
+/** Until when what has no use any more is kept. Milliseconds since the epoch. */
+export interface RetentionCuts {
+  /** Sessions detached before this go, with their feeds. */
+  readonly detachedBefore: number;
+  /**
+   * Jobs that ended before this go, with their journals, unless a kept session still follows them, or has numbered them.
+   * Their credentials go with them once they are revoked, and never before.
+   */
+  readonly endedBefore: number;
+  /** Idempotency keys that expired before this go, unless their jobs live. */
+  readonly now: number;
+}
+
 /** The writer no longer owns a job or a credential that the batch writes to. Nothing of the batch was stored. */
 export class StaleWriterError extends Error {
   override readonly name = "StaleWriterError";
@@ -327,15 +340,9 @@ export interface Store extends EventLog {
    * row that stands for them. Returns how many went.
    */
   pruneAudit(before: number, now: number): Promise<number>;
-  /** Deletes what nobody can ask for any more. Returns how much went. */
-  sweep(before: {
-    /** Sessions detached before this go, with their feeds. */
-    readonly detachedBefore: number;
-    /**
-     * Jobs that ended before this go, with their journals, unless a kept session still follows them. Their credentials
-     * go with them once they are revoked, and never before.
-     */
-    readonly endedBefore: number;
-    readonly now: number;
-  }): Promise<{ readonly sessions: number; readonly jobs: number }>;
+  /**
+   * Deletes what nobody can ask for any more, in slices: between two of them other work goes on. Resolves with how much
+   * went. Not to be called while another sweep runs.
+   */
+  sweep(before: RetentionCuts): Promise<{ readonly sessions: number; readonly jobs: number }>;
 }
