@@ -1,6 +1,6 @@
 /** The agents of a runtime under test. What they do outside is written down outside. */
 import { createHash } from "node:crypto";
-import type { AgentHandler, ARCPServer, JobContext } from "@arcp/runtime";
+import type { AgentHandler, AgentOptions, ARCPServer, JobContext } from "@arcp/runtime";
 import type { Recorder } from "./history.ts";
 
 /** What a job is asked for. */
@@ -30,21 +30,22 @@ const CHILD_BUDGET_USD = 0.2;
 
 const turn = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** More than there are in any episode. */
+const MAX_RESTARTS = 10_000;
+/** The agents whose jobs go on after a restart. */
+export const DURABLE_AGENTS: readonly string[] = ["durable", "checkpointing"];
+
 type Agent = (work: Work, context: JobContext) => Promise<unknown>;
 
 /** Registers all of them. */
 export function registerAgents(server: ARCPServer, tools: AgentTools): void {
   const { ledger, life, effectsUrl } = tools;
 
+  const post = (job: string, name: string, signal: AbortSignal): Promise<Response> =>
+    fetch(effectsUrl, { method: "POST", body: JSON.stringify({ job, name }), signal });
+
   server.registerTool<{ readonly name: string }>("effect", {
-    handler: async ({ name }, { jobId, signal }) => {
-      const response = await fetch(effectsUrl, {
-        method: "POST",
-        body: JSON.stringify({ job: jobId, name }),
-        signal,
-      });
-      return { status: response.status };
-    },
+    handler: async ({ name }, { jobId, signal }) => ({ status: (await post(jobId, name, signal)).status }),
   });
 
   const flushed = async (context: JobContext, count: number): Promise<void> => {
@@ -153,6 +154,48 @@ export function registerAgents(server: ARCPServer, tools: AgentTools): void {
     throw new Error("it fails");
   };
 
+  /** Does `step-<n>` outside until that has worked: an answer that is lost is asked for again. */
+  const insist = async (context: JobContext, name: string): Promise<void> => {
+    for (;;) {
+      const response = await post(context.jobId, name, context.signal).catch(() => undefined);
+      if (response?.ok) return;
+      context.signal.throwIfAborted();
+      await turn(20);
+    }
+  };
+
+  const step = async (context: JobContext, n: number): Promise<number> => {
+    const name = `step-${n}`;
+    const value = await context.step(name, async () => {
+      await insist(context, name);
+      return n;
+    });
+    ledger.write({ kind: "step", job: context.jobId, name });
+    return value;
+  };
+
+  /** Does as many steps as it counts, and survives every restart. */
+  const durable: Agent = async ({ secret, count }, context) => {
+    let sum = 0;
+    for (let n = 1; n <= count; n += 1) {
+      sum += await step(context, n);
+      await context.log("info", "counted", { count: n, secret });
+      if (n % 5 === 0) await context.sleep(40);
+    }
+    return { secret, sum };
+  };
+
+  /** The same, beginning at its last checkpoint. */
+  const checkpointing: Agent = async ({ secret, count }, context) => {
+    let { done, sum } = (context.restored ?? { done: 0, sum: 0 }) as { readonly done: number; readonly sum: number };
+    while (done < count) {
+      sum += await step(context, done + 1);
+      done += 1;
+      if (done % 4 === 0) await context.checkpoint({ done, sum });
+    }
+    return { secret, sum };
+  };
+
   const agents = {
     counter,
     worker,
@@ -165,11 +208,15 @@ export function registerAgents(server: ARCPServer, tools: AgentTools): void {
     failing,
     credentialed: counter,
   };
-  for (const [name, agent] of Object.entries(agents)) {
+  const register = (name: string, agent: Agent, options: AgentOptions): void => {
     const handler: AgentHandler = (input, context) => {
       ledger.write({ kind: "began", life, job: context.jobId, agent: name });
       return agent(input as Work, context);
     };
-    server.registerAgent(name, tools.wrapHandler(handler));
+    server.registerAgent(name, tools.wrapHandler(handler), options);
+  };
+  for (const [name, agent] of Object.entries(agents)) register(name, agent, {});
+  for (const [name, agent] of Object.entries({ durable, checkpointing })) {
+    register(name, agent, { durable: { maxRestarts: MAX_RESTARTS } });
   }
 }

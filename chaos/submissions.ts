@@ -22,12 +22,14 @@ const LEASES: Readonly<Record<string, Submission["lease"]>> = {
   streamer: {},
   keeper: {},
   failing: {},
+  durable: {},
+  checkpointing: {},
   credentialed: { "model.use": ["small"] },
 };
 const AGENTS = Object.keys(LEASES);
 
 export function anySubmission(random: Random, principal: string): Submission {
-  const agent = random.pick([...AGENTS, "counter", "worker", "credentialed"]);
+  const agent = random.pick([...AGENTS, "counter", "worker", "credentialed", "durable", "durable"]);
   const isEndless = agent === "patient" || agent === "stubborn";
   return {
     agent,

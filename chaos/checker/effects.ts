@@ -36,6 +36,8 @@ export function checkEffects({ lines }: Story, report: Report): void {
     if (!isStep && done.has(key)) report("I4", `job ${line.job}: ${line.name} was done twice`);
     done.set(key, line.at);
   }
+  for (const key of returned.keys())
+    if (!done.has(key)) report("I4", `a step has returned that was never done: ${key}`);
 }
 
 /** How much longer anything may take on a machine that others use. */

@@ -1,5 +1,6 @@
 /** I12: memory is bounded; I13: the runtime comes back, accepted jobs end, and everybody hears of it; I17: artifacts are whole. */
 
+import { DURABLE_AGENTS } from "../agents.ts";
 import type { Stored } from "./stored.ts";
 import type { Story } from "./story.ts";
 import type { Report } from "./violation.ts";
@@ -19,6 +20,9 @@ export function checkLiveness({ lines, acceptances }: Story, stored: Stored, rep
   for (const job of new Set(acceptances.map((acceptance) => acceptance.job))) {
     const status = stored.jobs.get(job)?.status;
     if (status === "pending" || status === "running") report("I13", `job ${job} was accepted and is still ${status}`);
+    const agent = stored.jobs.get(job)?.agent ?? "";
+    const isWhole = status === "success" || status === "cancelled";
+    if (DURABLE_AGENTS.includes(agent) && !isWhole) report("I13", `job ${job} of a durable agent ended with ${status}`);
   }
 }
 
