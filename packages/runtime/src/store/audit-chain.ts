@@ -17,7 +17,7 @@ import type { AuditRecord, AuditRow } from "./store.ts";
 /** What the first row has for a previous hash. */
 export const NO_HASH = "0".repeat(64);
 /** The action of the row that says which rows were deleted, by facts of the form {@link Pruned}. */
-export const PRUNED = "audit.pruned";
+const PRUNED = "audit.pruned";
 
 /** The end of a chain: the number and the hash of its last row. */
 export interface AuditHead {

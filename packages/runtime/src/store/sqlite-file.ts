@@ -150,7 +150,7 @@ function migrate(db: Database.Database, path: string): void {
  * Copies the database as it is at this moment, for its owner alone, and replaces what is there. Resolved when the copy is on
  * disk: there is a whole copy under that name, or none. Throws {@link StoreError}.
  */
-export function copyTo(db: Database.Database, target: string): void {
+function copyTo(db: Database.Database, target: string): void {
   const unfinished = `${target}.partial`;
   try {
     rmSync(unfinished, { force: true });

@@ -13,7 +13,7 @@ import { guarded } from "./store-error.ts";
 type Statements = ReturnType<typeof prepare>;
 
 /** Rows that one transaction deletes, or one read looks at. */
-export const SLICE_ROWS = 1_000;
+const SLICE_ROWS = 1_000;
 
 export interface Swept {
   readonly sessions: number;

@@ -14,9 +14,9 @@ export interface RationLimits {
 }
 
 /** One who is wrong again and again is told of often enough. */
-export const SOURCE_RATION: RationLimits = { burst: 20, perMinute: 6 };
+const SOURCE_RATION: RationLimits = { burst: 20, perMinute: 6 };
 /** 14,400 rows a day at most, of some hundred bytes each. */
-export const TOTAL_RATION: RationLimits = { burst: 500, perMinute: 10 };
+const TOTAL_RATION: RationLimits = { burst: 500, perMinute: 10 };
 
 /** Sources that are remembered; beyond it, the one that was heard of longest ago has its burst again. */
 const MAX_SOURCES = 2_000;
