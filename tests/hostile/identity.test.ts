@@ -290,8 +290,7 @@ describe("resume tokens", () => {
     const late = await harness.raw();
     expect((await late.resume(alice, 0)).payload.code).toBe("RESUME_WINDOW_EXPIRED");
     clock.advance(60_000);
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(await harness.server.eventLog.findSession(alice.sessionId as never)).toBeUndefined();
+    await expect.poll(() => harness.server.eventLog.findSession(alice.sessionId as never)).toBeUndefined();
   });
 });
 

@@ -15,12 +15,6 @@ type Statements = ReturnType<typeof prepare>;
 /** Rows that one transaction deletes, or one read looks at. */
 const SLICE_ROWS = 1_000;
 
-export interface Swept {
-  readonly sessions: number;
-  readonly jobs: number;
-  readonly jobIds: readonly JobId[];
-}
-
 interface ExpiredRow {
   readonly key: number;
   readonly id: JobId;
@@ -30,7 +24,7 @@ interface ExpiredRow {
 }
 
 /**
- * Resolves when everything that is due is gone. Rejects with StoreError; what is gone by then stays gone.
+ * Resolves when everything that is due is gone, with the number of sessions and the ids of the jobs. Rejects with StoreError; what is gone by then stays gone.
  * `isNumberedMeanwhile`: was an entry of the job given a number in a session since this began?
  */
 export async function sweep(
@@ -38,13 +32,13 @@ export async function sweep(
   sql: Statements,
   cuts: RetentionCuts,
   isNumberedMeanwhile: (jobKey: number) => boolean,
-): Promise<Swept> {
+): Promise<{ readonly sessions: number; readonly jobs: readonly JobId[] }> {
   const work = new Sweep(db, sql, isNumberedMeanwhile);
   const sessions = await work.sessions(cuts.detachedBefore);
-  const jobIds = await work.jobs(cuts.endedBefore);
+  const jobs = await work.jobs(cuts.endedBefore);
   await work.repeat(() => sql.deleteJoblessCredentials.run(cuts.endedBefore, SLICE_ROWS).changes);
   await work.repeat(() => sql.deleteIdempotency.run(cuts.now, SLICE_ROWS).changes);
-  return { sessions, jobs: jobIds.length, jobIds };
+  return { sessions, jobs };
 }
 
 class Sweep {

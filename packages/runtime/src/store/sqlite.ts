@@ -5,7 +5,7 @@ import { DiskReserve } from "./disk-reserve.ts";
 import { EXPIRED } from "./schema.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
 import { type DatabaseFile, isMemory, openForReading, openForWriting } from "./sqlite-file.ts";
-import { type Swept, sweep } from "./sqlite-retention.ts";
+import { sweep } from "./sqlite-retention.ts";
 import {
   type AuditTableRow,
   auditRow,
@@ -463,15 +463,15 @@ class SqliteStore implements Store {
     return this.#withReserve(() => guarded(work.immediate));
   }
 
-  async sweep(before: RetentionCuts): Promise<Swept> {
+  async sweep(before: RetentionCuts): Promise<{ readonly sessions: number; readonly jobs: number }> {
     const numbered = new Set<number>();
     this.#numberedMeanwhile = numbered;
-    const swept = await sweep(this.#db, this.#sql, before, (job) => numbered.has(job)).finally(() => {
+    const { sessions, jobs } = await sweep(this.#db, this.#sql, before, (job) => numbered.has(job)).finally(() => {
       this.#numberedMeanwhile = undefined;
     });
-    if (swept.sessions > 0) this.#sessionKeys.clear();
-    for (const id of swept.jobIds) this.#jobs.delete(id);
-    return swept;
+    if (sessions > 0) this.#sessionKeys.clear();
+    for (const id of jobs) this.#jobs.delete(id);
+    return { sessions, jobs: jobs.length };
   }
 
   async readAudit(afterSeq: number | undefined, limit: number): Promise<readonly AuditRow[]> {
