@@ -2,6 +2,7 @@
 const demos: Readonly<Record<string, string>> = {
   "repo-report": "./repo-report/demo.ts",
   authority: "./authority/run.ts",
+  crash: "./durable-research/run.ts",
 };
 
 const name = process.argv[2] ?? "";

@@ -90,20 +90,20 @@ describe("a connection that is cut", () => {
   it("is resumed by submit, which misses nothing", async () => {
     covers("V11-7.7-02");
     const { code, lines } = await cut(async (workspace, url) => {
-      return workspace.start(["submit", "counter", "--input", '{"to":200}', "--url", url]);
-    }, 200);
+      return workspace.start(["submit", "counter", "--input", '{"to":600}', "--url", url]);
+    }, 600);
     expect(code).toBe(0);
-    expect(numbersOf(lines)).toEqual(upTo(200));
-    expect(lines.at(-1)).toMatchObject({ type: "job.result", result: 200 });
+    expect(numbersOf(lines)).toEqual(upTo(600));
+    expect(lines.at(-1)).toMatchObject({ type: "job.result", result: 600 });
     expect(lines.filter(({ state }) => state === "replaced")).toEqual([]);
   });
 
   it("is resumed by tail, which misses nothing", async () => {
     const { code, lines } = await cut(async (workspace, url) => {
-      const submitted = await workspace.run(["submit", "counter", "--detach", "--input", '{"to":200}', "--url", url]);
+      const submitted = await workspace.run(["submit", "counter", "--detach", "--input", '{"to":600}', "--url", url]);
       return workspace.start(["tail", submitted.stdout.trim(), "--url", url]);
-    }, 200);
+    }, 600);
     expect(code).toBe(0);
-    expect(numbersOf(lines)).toEqual(upTo(200));
+    expect(numbersOf(lines)).toEqual(upTo(600));
   });
 });
