@@ -2,54 +2,8 @@
  * A runtime is killed after each of its commits, and each time another one goes on from there: what was done is not done
  * again, and the journal is the one that there would have been.
  */
-import { pairMemoryTransports } from "@arcp/core";
-import { sqliteStore } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
-import { RawClient } from "../support/raw-client.ts";
-import { CrashImages, type Durable, type Image, idle, journals, serverOn, type Told } from "./crash-images.ts";
-
-/** Runs `agents.main` in a runtime that is never killed. Returns its journals, and an image of each commit. */
-async function record(images: CrashImages, agents: Readonly<Record<string, Durable>>, mark: () => unknown) {
-  const store = images.store(mark);
-  const server = serverOn(store, agents);
-  const [left, right] = pairMemoryTransports();
-  await server.accept(right);
-  const client = new RawClient(left);
-  await client.hello(undefined, "alice");
-  await client.submit("main", { n: 3 });
-  await idle(server);
-  left.abort("done");
-  await server.close();
-  const whole = await journals(store);
-  await store.close();
-  return whole;
-}
-
-/** Goes on from `image` until nothing is left to do. */
-async function goOn({ path }: Image, agents: Readonly<Record<string, Durable>>) {
-  const store = sqliteStore({ path, synchronous: "NORMAL" });
-  const hadJob = await hasJobs(store);
-  const server = serverOn(store, agents);
-  await settled();
-  await idle(server);
-  await server.close();
-  const whole = await journals(store);
-  await store.close();
-  return { whole, hadJob };
-}
-
-async function hasJobs(store: ReturnType<typeof sqliteStore>): Promise<boolean> {
-  for await (const job of store.jobs()) if (job.endedAt === null) return true;
-  return false;
-}
-
-/** The recovery of a new runtime has begun its jobs. */
-const settled = async (): Promise<void> => {
-  for (let n = 0; n < 50; n += 1) await new Promise((resolve) => setImmediate(resolve));
-};
-
-const isOfRuntime = ({ kind, body }: Told): boolean =>
-  kind === "status" && (body as { readonly phase: string }).phase === "resumed";
+import { afterEveryCommit, CrashImages, type Durable, toldBy, uninterrupted } from "./crash-images.ts";
 
 describe("steps", () => {
   const effects: string[] = [];
@@ -92,22 +46,15 @@ describe("steps", () => {
 
   test("each is done once but for the one that was being done, and everything is told once", async () => {
     using images = new CrashImages();
-    const whole = await record(images, agents, () => [...effects]);
-    const uninterrupted = [...effects];
-    expect(new Set(uninterrupted).size).toBe(uninterrupted.length);
-    let resumed = 0;
-    for (const image of images.images) {
-      effects.splice(0, effects.length, ...(image.mark as string[]));
-      const before = effects.length;
-      const { whole: again, hadJob } = await goOn(image, agents);
-      if (!hadJob) continue;
-      resumed += 1;
-      expect(again.get("main")?.filter((told) => !isOfRuntime(told))).toEqual(whole.get("main"));
-      const repeated = effects.slice(before).filter((effect) => effects.indexOf(effect) < before);
+    const trial = { agents, effects, input: { n: 3 } };
+    const whole = await uninterrupted(images, trial);
+    expect(new Set(whole.effects).size).toBe(whole.effects.length);
+    const resumed = await afterEveryCommit(images, trial, (again) => {
+      expect(toldBy(again)).toEqual(toldBy(whole));
       // Two are done at a time.
-      expect(repeated.length).toBeLessThanOrEqual(2);
-      expect([...new Set(effects)].sort()).toEqual([...uninterrupted].sort());
-    }
+      expect(again.repeated.length).toBeLessThanOrEqual(2);
+      expect([...new Set(again.effects)].sort()).toEqual([...whole.effects].sort());
+    });
     expect(resumed).toBeGreaterThan(5);
   });
 });
@@ -134,25 +81,13 @@ describe("checkpoints", () => {
 
   test("the agent goes on from the last one, and its result in pieces is whole", async () => {
     using images = new CrashImages();
-    const whole = await record(images, agents, () => [...effects]);
-    const uninterrupted = [...effects];
-    const shown = (told: readonly Told[] | undefined): readonly Told[] =>
-      (told ?? []).filter((one) => !isOfRuntime(one)).map(withoutIds);
-    for (const image of images.images) {
-      effects.splice(0, effects.length, ...(image.mark as string[]));
-      const before = effects.length;
-      const { whole: again, hadJob } = await goOn(image, agents);
-      if (!hadJob) continue;
-      expect(shown(again.get("main"))).toEqual(shown(whole.get("main")));
-      const repeated = effects.slice(before).filter((effect) => effects.indexOf(effect) < before);
-      expect(repeated.length).toBeLessThanOrEqual(1);
-      expect([...new Set(effects)].sort()).toEqual([...uninterrupted].sort());
-    }
+    const trial = { agents, effects };
+    const whole = await uninterrupted(images, trial);
+    const resumed = await afterEveryCommit(images, trial, (again) => {
+      expect(toldBy(again)).toEqual(toldBy(whole));
+      expect(again.repeated.length).toBeLessThanOrEqual(1);
+      expect([...new Set(again.effects)].sort()).toEqual([...whole.effects].sort());
+    });
+    expect(resumed).toBeGreaterThan(5);
   });
 });
-
-/** Ids are made anew in each run of the whole. */
-function withoutIds({ kind, body }: Told): Told {
-  const text = JSON.stringify(body).replace(/\b(chk|res|job)_[0-9A-Z]+/g, "$1");
-  return { kind, body: JSON.parse(text.replace(/"created_at":"[^"]*"/, '"created_at":""')) };
-}

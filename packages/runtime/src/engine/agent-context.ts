@@ -297,10 +297,14 @@ export class AgentContext implements JobContext {
   }
 
   sleep(until: number | Date): Promise<void> {
-    const wakeAt = until instanceof Date ? until.getTime() : this.#tools.clock.now() + Number(until);
-    if (!Number.isFinite(wakeAt)) return refuse("a sleep is a number of milliseconds, or a date");
-    if (this.#run !== undefined) return this.#run.sleepUntil(wakeAt);
-    return quiet(sleepUntil(this.#job, this.#tools.clock, wakeAt));
+    const { clock } = this.#tools;
+    const wakeUp =
+      until instanceof Date
+        ? { wakeAt: until.getTime() }
+        : { wakeAt: clock.now() + Number(until), withinMs: Number(until) };
+    if (!Number.isFinite(wakeUp.wakeAt)) return refuse("a sleep is a number of milliseconds, or a date");
+    if (this.#run !== undefined) return this.#run.sleepUntil(wakeUp);
+    return quiet(sleepUntil(this.#job, clock, wakeUp));
   }
 
   onCheckpoint(handler: CheckpointHandler): void {

@@ -308,6 +308,13 @@ export class Engine {
     this.credentials.abort();
     this.artifacts.abort();
     this.audit.abort();
+    // A store that cannot be read may still write: what can be gone on with must not end in it.
+    const { live } = this.#durableTools;
+    for (const job of [...live.keys()]) {
+      live.delete(job);
+      job.putAside(interrupted(reason));
+      this.jobs.remove(job);
+    }
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
   }
 

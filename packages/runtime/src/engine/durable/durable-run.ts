@@ -33,7 +33,7 @@ import {
   type StoredStep,
   stepId,
 } from "./records.ts";
-import { inTime, sleepUntil } from "./timing.ts";
+import { inTime, sleepUntil, type WakeUp } from "./timing.ts";
 import { Told } from "./told.ts";
 
 export interface StepOptions {
@@ -197,14 +197,14 @@ export class DurableRun {
   }
 
   /** Resolves at the time that was first asked for, whatever has died since. */
-  sleepUntil(wakeAt: number): Promise<void> {
+  sleepUntil(wakeUp: WakeUp): Promise<void> {
     const begun = this.#enter("sleep");
     if (begun instanceof Promise) return begun;
     const { ordinal, recorded } = begun;
-    const state = recorded?.state ?? { is: "asleep", wakeAt };
+    const state = recorded?.state ?? { is: "asleep", ...wakeUp };
     if (state.is !== "asleep") return this.#mismatch(ordinal, recorded?.name ?? "", "sleep");
     if (recorded === undefined) this.#record(ordinal, "sleep", state);
-    return quiet(this.#sleep(state.wakeAt));
+    return quiet(this.#sleep(state));
   }
 
   /**
@@ -384,9 +384,9 @@ export class DurableRun {
     }
   }
 
-  async #sleep(wakeAt: number): Promise<void> {
+  async #sleep(wakeUp: WakeUp): Promise<void> {
     await this.#options.journal.flush();
-    await sleepUntil(this.#theJob, this.#options.clock, wakeAt);
+    await sleepUntil(this.#theJob, this.#options.clock, wakeUp);
   }
 
   async #inFlightWhile<Value>(act: () => Promise<Value>): Promise<Value> {

@@ -2,6 +2,7 @@
 import type { ErrorPayload, JobId, JsonObject, ResultId } from "@arcp/core";
 import type { Store, StoredRecord } from "../../store/store.ts";
 import type { JobOrigin } from "../job.ts";
+import type { WakeUp } from "./timing.ts";
 
 /** What a job was asked for: one per job, written with it. */
 export const RUN_KIND = "run";
@@ -59,8 +60,7 @@ export interface StoredStep {
     | { readonly is: "done"; readonly value?: unknown }
     /** `error` is the payload of a wire 1.1 error. */
     | { readonly is: "failed"; readonly error: ErrorPayload }
-    /** Milliseconds since the epoch. */
-    | { readonly is: "asleep"; readonly wakeAt: number }
+    | ({ readonly is: "asleep" } & WakeUp)
     | { readonly is: "asked"; readonly questionId: string; readonly question: JsonObject }
     | { readonly is: "delegated"; readonly delegateId: string; readonly childId: JobId };
 }

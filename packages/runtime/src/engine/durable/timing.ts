@@ -3,11 +3,20 @@ import { type Clock, TimeoutError } from "@arcp/core";
 import type { Job } from "../job.ts";
 import { pause } from "../retry.ts";
 
-/** Resolves at `wakeAt`, by the clock as it is then. Rejects as soon as the job is told to stop. */
-export async function sleepUntil(job: Job, clock: Clock, wakeAt: number): Promise<void> {
-  for (let left = wakeAt - clock.now(); left > 0; left = wakeAt - clock.now()) {
-    await pause(job, clock, Math.min(left, MAX_TIMER_MS));
-  }
+/** When a sleep is over: whichever comes first, so that a wall clock that is set back makes none longer. */
+export interface WakeUp {
+  /** By the wall clock, in milliseconds since the epoch. */
+  readonly wakeAt: number;
+  /** Milliseconds that pass; absent for a sleep until a date. A restart counts them anew. */
+  readonly withinMs?: number;
+}
+
+/** Resolves at the time that `wakeUp` says, by the clock as it is then. Rejects as soon as the job is told to stop. */
+export async function sleepUntil(job: Job, clock: Clock, wakeUp: WakeUp): Promise<void> {
+  const { wakeAt, withinMs = Number.POSITIVE_INFINITY } = wakeUp;
+  const beganAt = clock.monotonic();
+  const left = (): number => Math.min(wakeAt - clock.now(), withinMs - (clock.monotonic() - beganAt));
+  for (let rest = left(); rest > 0; rest = left()) await pause(job, clock, Math.min(rest, MAX_TIMER_MS));
 }
 
 /** Timers of longer than this end at once in Node; and a clock that is set forward is noticed. */
