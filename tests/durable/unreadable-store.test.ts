@@ -3,15 +3,21 @@ import type { Store } from "@arcp/runtime";
 import { expect, test } from "vitest";
 import { Lives, turns } from "./lives.ts";
 
-/** Sessions cannot be read. */
-const unreadable = (store: Store): Store =>
-  new Proxy(store, {
+/** Of its sessions only the first can be read. */
+const unreadable = (store: Store): Store => {
+  let reads = 0;
+  const findSession: Store["findSession"] = (id) => {
+    reads += 1;
+    return reads === 1 ? store.findSession(id) : Promise.reject(new Error("the disk cannot be read"));
+  };
+  return new Proxy(store, {
     get(target, name) {
-      if (name === "findSession") return () => Promise.reject(new Error("the disk cannot be read"));
+      if (name === "findSession") return findSession;
       const value: unknown = Reflect.get(target, name, target);
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
+};
 
 async function statuses(store: Store): Promise<readonly string[]> {
   const found: string[] = [];
@@ -19,7 +25,7 @@ async function statuses(store: Store): Promise<readonly string[]> {
   return found;
 }
 
-test("a durable job does not end with the runtime whose store failed", async () => {
+test("durable jobs do not end with the runtime whose store failed", async () => {
   const gate = Promise.withResolvers<void>();
   await using lives = new Lives({
     main: {
@@ -30,12 +36,13 @@ test("a durable job does not end with the runtime whose store failed", async () 
   });
   await lives.begin();
   await lives.submit("main");
+  await lives.submit("main");
   await lives.end();
   await lives.begin(unreadable);
-  expect(await statuses(lives.store)).toEqual(["running"]);
+  expect(await statuses(lives.store)).toEqual(["running", "running"]);
   await lives.end();
   await lives.begin();
   gate.resolve();
   await turns();
-  expect(await statuses(lives.store)).toEqual(["success"]);
+  expect(await statuses(lives.store)).toEqual(["success", "success"]);
 });
