@@ -7,7 +7,7 @@ import { sqliteStore } from "@arcp/runtime";
 import Database from "better-sqlite3";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { AuditVerifier, linked, NO_HASH } from "../../packages/runtime/src/store/audit-chain.ts";
+import { AuditVerifier, linked, NO_HASH, verifyAudit } from "../../packages/runtime/src/store/audit-chain.ts";
 import { canonicalJson } from "../../packages/runtime/src/store/canonical-json.ts";
 import { MIGRATIONS } from "../../packages/runtime/src/store/schema.ts";
 import type { AuditRecord, AuditRow, Batch, Store } from "../../packages/runtime/src/store/store.ts";
@@ -226,6 +226,21 @@ describe("rows that have grown old", () => {
     expect(await store.pruneAudit(10, 100)).toBe(2);
     expect(await store.pruneAudit(10, 100)).toBe(0);
     expect((await verify(store)).broken).toBeUndefined();
+    await store.close();
+  });
+
+  test("may go as the chain is read", async () => {
+    const { store } = await storeOf(some(2_500));
+    let pages = 0;
+    const verdict = await verifyAudit({
+      readAudit: async (after, limit) => {
+        pages += 1;
+        // After the first page of the first reading, what comes next is deleted.
+        if (pages === 2) while ((await store.pruneAudit(1_800, 9_999)) > 0);
+        return store.readAudit(after, limit);
+      },
+    });
+    expect(verdict).toMatchObject({ firstSeq: 1_801, broken: undefined });
     await store.close();
   });
 

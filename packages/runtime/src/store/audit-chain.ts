@@ -12,7 +12,7 @@
  */
 import { createHash } from "node:crypto";
 import { canonicalJson } from "./canonical-json.ts";
-import type { AuditRecord, AuditRow } from "./store.ts";
+import type { AuditRecord, AuditRow, Store } from "./store.ts";
 
 /** What the first row has for a previous hash. */
 export const NO_HASH = "0".repeat(64);
@@ -63,6 +63,54 @@ export interface BrokenLink {
   /** Of the row that does not fit. */
   readonly seq: number;
   readonly reason: string;
+}
+
+/** What was found when a whole chain was read. */
+export interface AuditVerdict {
+  readonly rows: number;
+  /** The number of the first row that is there; above 1 when those before it are gone. `undefined`: there is none. */
+  readonly firstSeq: number | undefined;
+  /** The last row, whether it fits or not. */
+  readonly head: AuditHead | undefined;
+  /** `undefined`: the chain is whole. */
+  readonly broken: BrokenLink | undefined;
+}
+
+const PAGE_ROWS = 1_000;
+/** Retention deletes once an hour: it cannot get in the way as often as this. */
+const MAX_READINGS = 3;
+
+/**
+ * Reads all of an audit, which may be in use, and says whether it is whole. `expectedHead`: the hash of a row that was its
+ * last at some time; without it, nobody can tell that rows are missing from the end, or that all of it was written anew.
+ */
+export async function verifyAudit(store: Pick<Store, "readAudit">, expectedHead?: string): Promise<AuditVerdict> {
+  for (let reading = 1; ; reading += 1) {
+    const verifier = new AuditVerifier(expectedHead);
+    let firstSeq: number | undefined;
+    for await (const row of auditRows(store)) {
+      firstSeq ??= row.seq;
+      verifier.add(row);
+    }
+    const { rows, head, broken } = verifier;
+    const verdict = { rows, firstSeq, head, broken };
+    if (broken === undefined || reading === MAX_READINGS) return verdict;
+    // What was deleted between two pages is missing from the middle, for this reader alone.
+    const [first] = await store.readAudit(undefined, 1);
+    if (first?.seq === firstSeq) return verdict;
+  }
+}
+
+/** The rows of an audit in their order, without holding on to the database between two pages. */
+export async function* auditRows(store: Pick<Store, "readAudit">): AsyncGenerator<AuditRow> {
+  let after: number | undefined;
+  for (;;) {
+    const page = await store.readAudit(after, PAGE_ROWS);
+    yield* page;
+    const last = page.at(-1);
+    if (last === undefined) return;
+    after = last.seq;
+  }
 }
 
 /** Looks at the rows of a chain, which come in their order. */

@@ -20,6 +20,16 @@ export function readInstant(text: string, option: string): Date {
   return at;
 }
 
+/** RFC 3339, or before now. Throws {@link UsageError}, which names the option. */
+export function readPastInstant(text: string, option: string): Date {
+  const ago = readDuration(text);
+  const at = ago === undefined ? new Date(text) : new Date(Date.now() - ago);
+  if (Number.isNaN(at.getTime())) {
+    throw new UsageError(`${option}: expected RFC 3339 or a time before now such as 2h, got "${text}"`);
+  }
+  return at;
+}
+
 /** For options that take seconds. */
 export function parseSeconds(text: string): number {
   const seconds = Number(text);

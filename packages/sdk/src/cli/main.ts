@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { addAgents } from "./commands/agents.ts";
 import { addArtifact } from "./commands/artifact.ts";
+import { addAudit } from "./commands/audit.ts";
 import { addCancel } from "./commands/cancel.ts";
 import { addCredentials } from "./commands/credentials.ts";
 import { addGateway } from "./commands/gateway.ts";
@@ -62,6 +63,7 @@ function createProgram(): Command {
     addArtifact,
     addSchedule,
     addReplay,
+    addAudit,
     addAgents,
     addGateway,
     addCredentials,

@@ -1,6 +1,7 @@
 import type { JobFilter, JobSummary } from "@arcp/client";
 import { JOB_STATUSES, type JobStatus } from "@arcp/core";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
+import { parseCount } from "../count.ts";
 import { escapeLine } from "../escape.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { duration } from "../gauge.ts";
@@ -87,9 +88,4 @@ async function printTable(shown: readonly JobSummary[]): Promise<void> {
     createdAt === undefined ? "" : `${duration(Date.now() - Date.parse(createdAt))} ago`,
   ]);
   return terminal.print(table(terminal, ["JOB", "AGENT", "STATUS", "SUBMITTED"], rows));
-}
-
-function parseCount(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("Expected a positive whole number.");
-  return Number(text);
 }
