@@ -9,7 +9,7 @@ const ALL = { detachedBefore: LATER, endedBefore: LATER, now: LATER };
 
 const session = (id: string, detachedAt: number | null): SessionRecord => ({
   ...{ id: id as SessionId, principal: "alice", wire: "1.1", features: [], tokenHash: id, previousTokenHash: null },
-  ...{ mustAuthenticate: false, salt: "s", ackedSeq: 0, detachedAt, createdAt: 1 },
+  ...{ mustAuthenticate: false, salt: "s", ackedSeq: 0, detachedAt, sentSeq: null, createdAt: 1 },
 });
 
 /** Rows per table. */

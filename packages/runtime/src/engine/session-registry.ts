@@ -121,6 +121,7 @@ export class SessionRegistry {
           salt: newSalt(),
           ackedSeq: 0,
           detachedAt: null,
+          sentSeq: null,
           createdAt: this.#clock.now(),
         },
       },
@@ -158,7 +159,9 @@ export class SessionRegistry {
       throw new UnauthenticatedError("the credentials are not those of the session");
     }
     if (this.#isOver(session)) throw expired();
-    if (claim.lastEventSeq > session.feed.head || claim.lastEventSeq < session.ackedSeq) throw expired();
+    const { head } = session.feed;
+    if (claim.lastEventSeq > Math.min(head, record.sentSeq ?? head)) throw expired();
+    if (claim.lastEventSeq < session.ackedSeq) throw expired();
     if (isPrevious) this.#assertSettled(session);
     this.#claiming.add(session.id);
     this.#claimedAt.set(session.id, this.#clock.monotonic());

@@ -74,7 +74,7 @@ export interface SessionTools {
   readonly backPressureThreshold: number;
 }
 
-type Changing = "features" | "tokenHash" | "previousTokenHash" | "mustAuthenticate" | "detachedAt";
+type Changing = "features" | "tokenHash" | "previousTokenHash" | "mustAuthenticate" | "detachedAt" | "sentSeq";
 
 export class Session {
   readonly #tools: SessionTools;
@@ -162,7 +162,7 @@ export class Session {
     this.#attachment = { phase: "attached", link, delivery, hasAcked: false };
     this.#announced = this.#announced.filter(({ afterSeq: announcedAfter }) => announcedAfter >= afterSeq);
     for (const { acceptance } of this.#announced) link.announce(acceptance);
-    if (this.#record.detachedAt !== null) this.update({ detachedAt: null });
+    if (this.#record.detachedAt !== null) this.update({ detachedAt: null, sentSeq: null });
   }
 
   /** Sends everything after `afterSeq` once more through the link that it is attached to (RFC §19). */
@@ -189,7 +189,7 @@ export class Session {
     this.#attachment = { phase: "detached", since };
     this.#release();
     this.#letGo();
-    this.update({ detachedAt: since });
+    this.update({ detachedAt: since, sentSeq: this.feed.committedHead });
   }
 
   /**

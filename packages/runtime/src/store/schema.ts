@@ -159,5 +159,27 @@ CREATE TABLE encryption (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/**
+ * Checksums of rows (`row-sums.ts`); `null` in rows that are older. `sent_seq` is the last number that a client can have
+ * been sent while nobody is attached, whatever has been numbered since.
+ */
+const VERSION_7 = `
+ALTER TABLE entry ADD COLUMN sum INTEGER;
+ALTER TABLE job ADD COLUMN facts_sum INTEGER;
+ALTER TABLE job ADD COLUMN state_sum INTEGER;
+ALTER TABLE session ADD COLUMN sent_seq INTEGER;
+ALTER TABLE session ADD COLUMN sum INTEGER;
+ALTER TABLE feed ADD COLUMN sum INTEGER;
+ALTER TABLE record ADD COLUMN sum INTEGER;
+`;
+
 /** Each step takes a file from the version before it to the next. `user_version` counts the steps taken. */
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+export const MIGRATIONS: readonly string[] = [
+  VERSION_1,
+  VERSION_2,
+  VERSION_3,
+  VERSION_4,
+  VERSION_5,
+  VERSION_6,
+  VERSION_7,
+];

@@ -5,6 +5,7 @@ import Database from "better-sqlite3";
 import { sealAudit } from "./audit-sealing.ts";
 import { DiskReserve } from "./disk-reserve.ts";
 import { lockFile } from "./file-lock.ts";
+import { cipherForWriting, cipherOf, type RowCipher } from "./row-cipher.ts";
 import { CHAINED_AUDIT_VERSION, MIGRATIONS } from "./schema.ts";
 import { guarded, isFull, StoreError, storeErrorOf } from "./store-error.ts";
 
@@ -15,6 +16,8 @@ const COMMIT_WAIT_MS = 250;
 
 export interface DatabaseFile {
   readonly db: Database.Database;
+  /** `undefined`: nothing in it is encrypted. */
+  readonly cipher: RowCipher | undefined;
   /** Closes the database, and lets others have it. Idempotent. */
   close(): void;
 }
@@ -28,12 +31,16 @@ export const isMemory = (path: string): boolean => path === ":memory:" || path =
  *
  * @throws StoreError if it cannot be had: every reason but `full` and `io` says that nothing was changed.
  */
-export function openForWriting(path: string, synchronous: "FULL" | "NORMAL"): DatabaseFile {
-  if (isMemory(path)) return opened(path, () => {}, synchronous);
+export function openForWriting(
+  path: string,
+  synchronous: "FULL" | "NORMAL",
+  keys: readonly Uint8Array[] = [],
+): DatabaseFile {
+  if (isMemory(path)) return opened(path, () => {}, synchronous, keys);
   const unlock = lockFile(path);
   try {
     if (!existsSync(path)) create(path);
-    return openedOnFullDisk(path, unlock, synchronous);
+    return openedOnFullDisk(path, unlock, synchronous, keys);
   } catch (error) {
     unlock();
     throw storeErrorOf(error);
@@ -41,29 +48,34 @@ export function openForWriting(path: string, synchronous: "FULL" | "NORMAL"): Da
 }
 
 /** On a disk that has been full when the process before this one ended, what that had set aside is of use now. */
-function openedOnFullDisk(path: string, unlock: () => void, synchronous: "FULL" | "NORMAL"): DatabaseFile {
+function openedOnFullDisk(...[path, ...rest]: Parameters<typeof opened>): DatabaseFile {
   try {
-    return guarded(() => opened(path, unlock, synchronous));
+    return guarded(() => opened(path, ...rest));
   } catch (error) {
     if (!isFull(error) || !new DiskReserve(path).release()) throw error;
-    return opened(path, unlock, synchronous);
+    return opened(path, ...rest);
   }
 }
 
 /** The same for reading only, beside whoever writes to it. Throws {@link StoreError}. */
-export function openForReading(path: string): DatabaseFile {
+export function openForReading(path: string, keys: readonly Uint8Array[] = []): DatabaseFile {
   const db = connect(path, { readonly: true, fileMustExist: true });
   try {
     assertOwn(db);
     assertCurrent(versionOf(db));
+    return { db, cipher: cipherOf(db, keys), close: () => void db.close() };
   } catch (error) {
     db.close();
     throw storeErrorOf(error);
   }
-  return { db, close: () => void db.close() };
 }
 
-function opened(path: string, unlock: () => void, synchronous: "FULL" | "NORMAL"): DatabaseFile {
+function opened(
+  path: string,
+  unlock: () => void,
+  synchronous: "FULL" | "NORMAL",
+  keys: readonly Uint8Array[],
+): DatabaseFile {
   const db = connect(path, {});
   try {
     assertOwn(db);
@@ -72,17 +84,19 @@ function opened(path: string, unlock: () => void, synchronous: "FULL" | "NORMAL"
     db.pragma("journal_mode = WAL");
     db.pragma(`synchronous = ${synchronous}`);
     migrate(db, path);
+    const takeUp = db.transaction(() => cipherForWriting(db, keys));
+    const cipher = keys.length === 0 ? cipherOf(db, keys) : takeUp.immediate();
     db.pragma(`busy_timeout = ${COMMIT_WAIT_MS}`);
+    const close = (): void => {
+      if (!db.open) return;
+      db.close();
+      unlock();
+    };
+    return { db, cipher, close };
   } catch (error) {
     db.close();
     throw error;
   }
-  const close = (): void => {
-    if (!db.open) return;
-    db.close();
-    unlock();
-  };
-  return { db, close };
 }
 
 function connect(path: string, options: Database.Options): Database.Database {

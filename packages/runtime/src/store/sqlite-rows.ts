@@ -1,5 +1,7 @@
 /** Rows of the embedded store, and the records that they stand for. */
 import type { JobId, LoggedJob, SessionId } from "@arcp/core";
+import { auditPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
+import { assertSum, sumOf } from "./row-sums.ts";
 import type { AuditRow, CredentialRecord, CredentialState, JobRecord, SessionRecord, StoredRecord } from "./store.ts";
 
 export interface JobRow {
@@ -21,6 +23,8 @@ export interface JobRow {
   last_n: number;
   last_event_seq: number;
   delegate_id: string | null;
+  facts_sum: number | null;
+  state_sum: number | null;
 }
 
 export interface SessionRow {
@@ -36,6 +40,8 @@ export interface SessionRow {
   detached_at: number | null;
   created_at: number;
   must_authenticate: number;
+  sent_seq: number | null;
+  sum: number | null;
 }
 
 export interface CredentialRow {
@@ -61,6 +67,7 @@ export interface RecordRow {
   job_id: string | null;
   due_at: number | null;
   data: string;
+  sum: number | null;
 }
 
 export interface AuditTableRow {
@@ -84,11 +91,44 @@ export interface RunRow {
   readonly job: number;
   readonly jobId: string;
   readonly traceId: string;
+  readonly session: number;
   readonly n: number;
   readonly count: number;
+  readonly sum: number | null;
 }
 
+type Facts = Pick<
+  JobRow,
+  | ("id" | "session_id" | "principal" | "agent" | "agent_version" | "created_at" | "lease" | "lease_constraints")
+  | ("parent_job_id" | "trace_id" | "delegate_id")
+>;
+type State = Pick<JobRow, "status" | "ended_at" | "budget" | "last_n" | "last_event_seq">;
+
+/** Of what never changes about a job. */
+export const factsSum = (row: Facts): number =>
+  sumOf(
+    ...[row.id, row.session_id, row.principal, row.agent, row.agent_version, row.created_at, row.lease],
+    ...[row.lease_constraints, row.parent_job_id, row.trace_id, row.delegate_id],
+  );
+
+/** Of what does, but for its epoch. */
+export const stateSum = (row: State): number =>
+  sumOf(row.status, row.ended_at, row.budget, row.last_n, row.last_event_seq);
+
+/** Of a session, but for when it was detached and what it had been sent by then. */
+export const sessionSum = (row: Omit<SessionRow, "key" | "detached_at" | "sent_seq" | "sum">): number =>
+  sumOf(
+    ...[row.id, row.principal, row.wire, row.features, row.token_hash, row.previous_token_hash, row.salt],
+    ...[row.acked_seq, row.created_at, row.must_authenticate],
+  );
+
+export const recordSum = (row: Omit<RecordRow, "sum">): number =>
+  sumOf(row.kind, row.id, row.principal, row.job_id, row.due_at, row.data);
+
+/** Throws {@link StoreError} `corrupt` if the row is not what was stored, as all of these do. */
 export function jobRecord(row: JobRow): JobRecord {
+  assertSum(row.facts_sum, factsSum(row), `job ${row.id}`);
+  assertSum(row.state_sum, stateSum(row), `job ${row.id}`);
   return {
     id: row.id as JobId,
     sessionId: row.session_id as SessionId,
@@ -119,6 +159,7 @@ export function loggedJob(job: JobRecord): LoggedJob {
 }
 
 export function sessionRecord(row: SessionRow): SessionRecord {
+  assertSum(row.sum, sessionSum(row), `session ${row.id}`);
   return {
     id: row.id as SessionId,
     principal: row.principal,
@@ -130,6 +171,7 @@ export function sessionRecord(row: SessionRow): SessionRecord {
     salt: row.salt,
     ackedSeq: row.acked_seq,
     detachedAt: row.detached_at,
+    sentSeq: row.sent_seq,
     createdAt: row.created_at,
   };
 }
@@ -152,13 +194,17 @@ export function credentialRecord(row: CredentialRow): CredentialRecord {
   };
 }
 
-export function storedRecord({ kind, id, principal, job_id, due_at, data }: RecordRow): StoredRecord {
-  return { kind, id, principal, jobId: job_id as JobId | null, dueAt: due_at, data };
+export function storedRecord(row: RecordRow, cipher: RowCipher | undefined): StoredRecord {
+  const { kind, id, principal, job_id, due_at, data } = row;
+  assertSum(row.sum, recordSum(row), `${kind} ${id}`);
+  const opened = cipher === undefined ? data : cipher.open(recordPlace(kind, id, principal, job_id), data);
+  return { kind, id, principal, jobId: job_id as JobId | null, dueAt: due_at, data: opened };
 }
 
 /** A row without a hash was put there by something else than this program: it fits nowhere. */
-export function auditRow(row: AuditTableRow): AuditRow {
-  const { key: seq, at, action, principal, session_id, job_id, remote_address, trace_id, facts, hash } = row;
+export function auditRow(row: AuditTableRow, cipher: RowCipher | undefined): AuditRow {
+  const { key: seq, at, action, principal, session_id, job_id, remote_address, trace_id, hash } = row;
+  const facts = cipher === undefined ? row.facts : cipher.open(auditPlace(seq), row.facts);
   return {
     ...{ seq, at, action, principal, facts, hash: hash ?? "" },
     ...(session_id !== null && { sessionId: session_id as SessionId }),

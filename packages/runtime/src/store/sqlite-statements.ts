@@ -46,7 +46,8 @@ export function prepare(db: Database.Database) {
   const value = (sql: string): Statement => new Statement(db.prepare(sql).pluck());
   /** Returns rows as arrays. */
   const tuples = (sql: string): Statement => new Statement(db.prepare(sql).raw());
-  const run = "feed.seq, feed.job, job.id AS jobId, job.trace_id AS traceId, feed.n, feed.count";
+  const run =
+    "feed.seq, feed.job, job.id AS jobId, job.trace_id AS traceId, feed.n, feed.count, feed.session, feed.sum";
   const runs = `SELECT ${run} FROM feed JOIN job ON job.key = feed.job`;
   return {
     begin: statement("BEGIN IMMEDIATE"),
@@ -54,17 +55,23 @@ export function prepare(db: Database.Database) {
     rollback: statement("ROLLBACK"),
     insertJob: statement(
       `INSERT INTO job (id, session_id, principal, agent, agent_version, status, created_at, ended_at, lease,
-        lease_constraints, parent_job_id, trace_id, budget, epoch, last_n, last_event_seq, delegate_id)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        lease_constraints, parent_job_id, trace_id, budget, epoch, last_n, last_event_seq, delegate_id,
+        facts_sum, state_sum)
+       VALUES (@id, @session_id, @principal, @agent, @agent_version, @status, @created_at, @ended_at, @lease,
+        @lease_constraints, @parent_job_id, @trace_id, @budget, @epoch, @last_n, @last_event_seq, @delegate_id,
+        @facts_sum, @state_sum)`,
     ),
     changeJob: statement(
-      "UPDATE job SET status = ?, ended_at = ?, budget = ?, last_n = ?, last_event_seq = ? WHERE key = ? AND epoch = ?",
+      "UPDATE job SET status = ?, ended_at = ?, budget = ?, last_n = ?, last_event_seq = ?, state_sum = ? WHERE key = ? AND epoch = ?",
     ),
     job: statement(`SELECT * FROM job WHERE id = ? AND status <> '${EXPIRED}'`),
     jobsAfter: statement(`SELECT * FROM job WHERE key > ? AND status <> '${EXPIRED}' ORDER BY key LIMIT ?`),
     jobKeyAndEpoch: statement("SELECT key, epoch FROM job WHERE id = ?"),
     epoch: value("SELECT epoch FROM job WHERE key = ?"),
-    detachSessions: statement("UPDATE session SET detached_at = ? WHERE detached_at IS NULL"),
+    detachSessions: statement(
+      `UPDATE session SET detached_at = ?, sent_seq =
+        (SELECT coalesce(max(seq + count - 1), 0) FROM feed WHERE feed.session = session.key) WHERE detached_at IS NULL`,
+    ),
     raiseEpochs: statement("UPDATE job SET epoch = epoch + 1 WHERE ended_at IS NULL"),
     unfinished: statement("SELECT * FROM job WHERE ended_at IS NULL ORDER BY key"),
     expiredJobs: statement(
@@ -77,16 +84,19 @@ export function prepare(db: Database.Database) {
     insertSegment: statement("INSERT INTO segment (job, ordinal) VALUES (?, ?)"),
     segments: value("SELECT key FROM segment WHERE job = ? ORDER BY ordinal"),
     deleteSegments: statement("DELETE FROM segment WHERE job = ?"),
-    insertEntry: statement("INSERT INTO entry (key, ts, code, payload) VALUES (?, ?, ?, ?)"),
-    entries: tuples("SELECT key, ts, code, payload FROM entry WHERE key BETWEEN ? AND ? ORDER BY key"),
+    insertEntry: statement("INSERT INTO entry (key, ts, code, payload, sum) VALUES (?, ?, ?, ?, ?)"),
+    entries: tuples("SELECT key, ts, code, payload, sum FROM entry WHERE key BETWEEN ? AND ? ORDER BY key"),
     codes: value("SELECT code FROM entry WHERE key BETWEEN ? AND ? ORDER BY key"),
     deleteEntries: statement("DELETE FROM entry WHERE key BETWEEN ? AND ?"),
     putSession: value(
       `INSERT INTO session (id, principal, wire, features, token_hash, previous_token_hash, salt, acked_seq,
-        detached_at, created_at, must_authenticate) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        detached_at, created_at, must_authenticate, sent_seq, sum)
+       VALUES (@id, @principal, @wire, @features, @token_hash, @previous_token_hash, @salt, @acked_seq, @detached_at,
+        @created_at, @must_authenticate, @sent_seq, @sum)
        ON CONFLICT (id) DO UPDATE SET features = excluded.features, token_hash = excluded.token_hash,
         previous_token_hash = excluded.previous_token_hash, acked_seq = excluded.acked_seq,
-        detached_at = excluded.detached_at, must_authenticate = excluded.must_authenticate
+        detached_at = excluded.detached_at, must_authenticate = excluded.must_authenticate,
+        sent_seq = excluded.sent_seq, sum = excluded.sum
        RETURNING key`,
     ),
     session: statement("SELECT * FROM session WHERE id = ?"),
@@ -95,8 +105,8 @@ export function prepare(db: Database.Database) {
     expiredSession: value("SELECT key FROM session WHERE detached_at IS NOT NULL AND detached_at < ? LIMIT 1"),
     deleteSession: statement("DELETE FROM session WHERE key = ?"),
     putRun: statement(
-      `INSERT INTO feed (session, seq, job, n, count) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (session, seq) DO UPDATE SET count = excluded.count`,
+      `INSERT INTO feed (session, seq, job, n, count, sum) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (session, seq) DO UPDATE SET count = excluded.count, sum = excluded.sum`,
     ),
     // From the run that holds the next number, which begins at or before it.
     runsAfter: statement(
@@ -145,9 +155,9 @@ export function prepare(db: Database.Database) {
           AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = credential.job_id) LIMIT ?)`,
     ),
     putRecord: statement(
-      `INSERT INTO record (kind, id, principal, job_id, due_at, data) VALUES (?, ?, ?, ?, ?, ?)
+      `INSERT INTO record (kind, id, principal, job_id, due_at, data, sum) VALUES (?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (kind, id) DO UPDATE SET principal = excluded.principal, job_id = excluded.job_id,
-        due_at = excluded.due_at, data = excluded.data`,
+        due_at = excluded.due_at, data = excluded.data, sum = excluded.sum`,
     ),
     deleteRecord: statement("DELETE FROM record WHERE kind = ? AND id = ?"),
     record: statement("SELECT * FROM record WHERE kind = ? AND id = ?"),

@@ -2,6 +2,8 @@ import type { JobId, LoggedEntry, LoggedJob, SessionId } from "@arcp/core";
 import type Database from "better-sqlite3";
 import { type AuditHead, linked, prunedRecord } from "./audit-chain.ts";
 import { DiskReserve } from "./disk-reserve.ts";
+import { auditPlace, entryPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
+import { assertSum, damaged, entrySum, sumOf } from "./row-sums.ts";
 import { EXPIRED } from "./schema.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
 import { type DatabaseFile, isMemory, openForReading, openForWriting } from "./sqlite-file.ts";
@@ -12,13 +14,17 @@ import {
   CREDENTIAL_STATES,
   type CredentialRow,
   credentialRecord,
+  factsSum,
   type JobRow,
   jobRecord,
   loggedJob,
   type RecordRow,
   type RunRow,
+  recordSum,
   type SessionRow,
   sessionRecord,
+  sessionSum,
+  stateSum,
   storedRecord,
 } from "./sqlite-rows.ts";
 import { prepare, Statement } from "./sqlite-statements.ts";
@@ -55,6 +61,11 @@ export interface SqliteStoreOptions {
   readonly synchronous?: "FULL" | "NORMAL";
   /** Opens an existing file for reading only, whether a server uses it or not. Default: false. */
   readonly readOnly?: boolean;
+  /**
+   * Encrypts the contents of entries, records and audit rows (AES-256-GCM): 32 random bytes each, the key in use first, and
+   * behind it those that rows may still be encrypted with. Default: none, and nothing is encrypted.
+   */
+  readonly encryptionKeys?: readonly Uint8Array[];
 }
 
 /**
@@ -78,6 +89,8 @@ interface OpenJob {
   checkedIn: number;
 }
 
+type EntryTuple = [key: number, ts: number, code: EntryCode, payload: string, sum: number | null];
+
 const PAGE_ROWS = 512;
 /** Rows of the audit that are deleted in one transaction. */
 const PRUNED_ROWS = 1_000;
@@ -86,6 +99,8 @@ class SqliteStore implements Store {
   readonly #file: DatabaseFile;
   readonly #db: Database.Database;
   readonly #sql: ReturnType<typeof prepare>;
+  /** `undefined`: nothing is encrypted. */
+  readonly #cipher: RowCipher | undefined;
   readonly #jobs = new Map<JobId, OpenJob>();
   readonly #sessionKeys = new Map<SessionId, number>();
   #batchNumber = 0;
@@ -96,9 +111,11 @@ class SqliteStore implements Store {
   /** The jobs whose entries were given numbers since a sweep began; `undefined` while there is none. */
   #numberedMeanwhile: Set<number> | undefined;
 
-  constructor({ path = ":memory:", synchronous = "FULL", readOnly = false }: SqliteStoreOptions) {
-    this.#file = readOnly ? openForReading(path) : openForWriting(path, synchronous);
+  constructor(options: SqliteStoreOptions) {
+    const { path = ":memory:", synchronous = "FULL", readOnly = false, encryptionKeys = [] } = options;
+    this.#file = readOnly ? openForReading(path, encryptionKeys) : openForWriting(path, synchronous, encryptionKeys);
     this.#db = this.#file.db;
+    this.#cipher = this.#file.cipher;
     this.isDurable = !isMemory(path) && synchronous === "FULL";
     if (!isMemory(path) && !readOnly) this.#reserve = new DiskReserve(path);
     this.#sql = prepare(this.#db);
@@ -163,14 +180,16 @@ class SqliteStore implements Store {
       const { key, epoch } = this.#openJob(change.id, change.epoch);
       const budget = change.budget === null ? null : JSON.stringify(change.budget);
       const { status, endedAt, lastN, lastEventSeq } = change;
-      const { changes } = sql.changeJob.run(status, endedAt, budget, lastN, lastEventSeq, key, epoch);
+      const sum = stateSum({ status, ended_at: endedAt, budget, last_n: lastN, last_event_seq: lastEventSeq });
+      const { changes } = sql.changeJob.run(status, endedAt, budget, lastN, lastEventSeq, sum, key, epoch);
       if (changes !== 1) throw new StaleWriterError(`job ${change.id} belongs to another writer`);
     }
     for (const [id, runs] of batch.runs) {
       const session = this.#sessionKey(id);
       for (const run of runs) {
         const job = this.#jobKey(run.jobId);
-        sql.putRun.run(session, run.seq, job, run.n, run.count);
+        const sum = sumOf(session, run.seq, job, run.n, run.count);
+        sql.putRun.run(session, run.seq, job, run.n, run.count, sum);
         this.#numberedMeanwhile?.add(job);
       }
     }
@@ -182,7 +201,7 @@ class SqliteStore implements Store {
     for (const credential of batch.credentials) this.#putCredential(credential);
     for (const { kind, id, principal, jobId, dueAt, data } of batch.records) {
       if (data === null) sql.deleteRecord.run(kind, id);
-      else sql.putRecord.run(kind, id, principal, jobId, dueAt, data);
+      else this.#putRecord({ kind, id, principal, job_id: jobId, due_at: dueAt, data });
     }
   }
 
@@ -192,22 +211,21 @@ class SqliteStore implements Store {
   }
 
   #putSession(session: SessionRecord): void {
-    const { id, principal, wire, tokenHash, previousTokenHash, salt, ackedSeq, detachedAt, createdAt } = session;
-    const features = session.features.join(" ");
-    const key = this.#sql.putSession.get(
-      id,
-      principal,
-      wire,
-      features,
-      tokenHash,
-      previousTokenHash,
-      salt,
-      ackedSeq,
-      detachedAt,
-      createdAt,
-      session.mustAuthenticate ? 1 : 0,
-    ) as number;
-    this.#sessionKeys.set(id, key);
+    const { id, principal, wire, salt } = session;
+    const row = {
+      ...{ id, principal, wire, salt, features: session.features.join(" ") },
+      ...{ token_hash: session.tokenHash, previous_token_hash: session.previousTokenHash },
+      ...{ acked_seq: session.ackedSeq, created_at: session.createdAt },
+      must_authenticate: session.mustAuthenticate ? 1 : 0,
+    };
+    const place = { detached_at: session.detachedAt, sent_seq: session.sentSeq };
+    this.#sessionKeys.set(id, this.#sql.putSession.get({ ...row, ...place, sum: sessionSum(row) }) as number);
+  }
+
+  #putRecord(row: Omit<RecordRow, "sum">): void {
+    const { kind, id, principal, job_id, due_at } = row;
+    const data = this.#cipher?.seal(recordPlace(kind, id, principal, job_id), row.data) ?? row.data;
+    this.#sql.putRecord.run(kind, id, principal, job_id, due_at, data, recordSum({ ...row, data }));
   }
 
   #putCredential(credential: CredentialRecord): void {
@@ -236,31 +254,25 @@ class SqliteStore implements Store {
       const row = linked(head, record);
       const { seq, at, action, principal, sessionId, jobId, remoteAddress, traceId, facts, hash } = row;
       const optional = [sessionId ?? null, jobId ?? null, remoteAddress ?? null, traceId ?? null];
-      this.#sql.appendAudit.run(seq, at, action, principal, ...optional, facts, hash);
+      const stored = this.#cipher?.seal(auditPlace(seq), facts) ?? facts;
+      this.#sql.appendAudit.run(seq, at, action, principal, ...optional, stored, hash);
       head = row;
     }
   }
 
   #insertJob(job: JobRecord): void {
-    const { lastInsertRowid } = this.#sql.insertJob.run(
-      job.id,
-      job.sessionId,
-      job.principal,
-      job.agent,
-      job.agentVersion,
-      job.status,
-      job.createdAt,
-      job.endedAt,
-      JSON.stringify(job.lease),
-      job.leaseConstraints === null ? null : JSON.stringify(job.leaseConstraints),
-      job.parentJobId,
-      job.traceId,
-      job.budget === null ? null : JSON.stringify(job.budget),
-      job.epoch,
-      job.lastN,
-      job.lastEventSeq,
-      job.delegateId,
-    );
+    const facts = {
+      ...{ id: job.id, session_id: job.sessionId, principal: job.principal, agent: job.agent },
+      ...{ agent_version: job.agentVersion, created_at: job.createdAt, lease: JSON.stringify(job.lease) },
+      lease_constraints: job.leaseConstraints === null ? null : JSON.stringify(job.leaseConstraints),
+      ...{ parent_job_id: job.parentJobId, trace_id: job.traceId, delegate_id: job.delegateId },
+    };
+    const state = {
+      ...{ status: job.status, ended_at: job.endedAt, last_n: job.lastN, last_event_seq: job.lastEventSeq },
+      budget: job.budget === null ? null : JSON.stringify(job.budget),
+    };
+    const sums = { facts_sum: factsSum(facts), state_sum: stateSum(state) };
+    const { lastInsertRowid } = this.#sql.insertJob.run({ ...facts, ...state, ...sums, epoch: job.epoch });
     const key = Number(lastInsertRowid);
     // A job's first segment has the job's own key, doubled: further segments take the odd numbers.
     this.#jobs.set(job.id, { key, epoch: job.epoch, segments: [key * 2], checkedIn: this.#batchNumber });
@@ -298,7 +310,9 @@ class SqliteStore implements Store {
         const { lastInsertRowid } = this.#sql.insertSegment.run(job.key, ordinal);
         job.segments.push(Number(lastInsertRowid) * 2 + 1);
       }
-      insert.run(keyOf(job.segments, n), ts, code, payload);
+      const key = keyOf(job.segments, n);
+      const stored = this.#cipher === undefined ? payload : this.#cipher.seal(entryPlace(key, ts, code), payload);
+      insert.run(key, ts, code, stored, entrySum(key, ts, code, stored));
     }
   }
 
@@ -353,16 +367,24 @@ class SqliteStore implements Store {
     let bytes = 0;
     try {
       for (const { from, to, firstN } of spans(this.#segments(jobKey), fromN, toN)) {
-        for (const row of this.#sql.entries.iterate(from, to) as Iterable<[number, number, EntryCode, string]>) {
-          bytes += row[3].length;
+        for (const row of this.#sql.entries.iterate(from, to) as Iterable<EntryTuple>) {
+          const n = firstN + (row[0] - from);
+          if (n !== fromN + list.length) throw damaged(`entry ${fromN + list.length} of the journal ${jobKey}`);
+          const payload = this.#opened(row, n, jobKey);
+          bytes += payload.length;
           if (list.length > 0 && bytes > maxBytes) return list;
-          list.push({ n: firstN + (row[0] - from), ts: row[1], code: row[2], payload: row[3] });
+          list.push({ n, ts: row[1], code: row[2], payload });
         }
       }
     } catch (error) {
       throw storeErrorOf(error);
     }
     return list;
+  }
+
+  #opened([key, ts, code, stored, sum]: EntryTuple, n: number, jobKey: number): string {
+    assertSum(sum, entrySum(key, ts, code, stored), `entry ${n} of the journal ${jobKey}`);
+    return this.#cipher === undefined ? stored : this.#cipher.open(entryPlace(key, ts, code), stored);
   }
 
   async readFeed(id: SessionId, afterSeq: number, limit: number, maxBytes: number): Promise<readonly FeedItem[]> {
@@ -372,6 +394,7 @@ class SqliteStore implements Store {
     if (session === undefined) return items;
     const runs = this.#sql.runsAfter.all(session, afterSeq, session, afterSeq, limit) as RunRow[];
     for (const run of runs) {
+      assertRun(run);
       const skip = Math.max(afterSeq + 1 - run.seq, 0);
       const toN = Math.min(run.n + run.count - 1, run.n + skip + (limit - items.length) - 1);
       const entries = this.#entries(run.job, run.n + skip, toN, maxBytes - bytes);
@@ -381,7 +404,11 @@ class SqliteStore implements Store {
         const seq = run.seq + (entry.n - run.n);
         items.push({ seq, jobId: run.jobId as JobId, traceId: run.traceId as FeedItem["traceId"], entry });
       }
-      if (items.length >= limit || entries.length < toN - (run.n + skip) + 1) break;
+      if (items.length >= limit) break;
+      if (entries.length < toN - (run.n + skip) + 1) {
+        if (entries.length === 0) throw damaged(`the journal of ${run.jobId}`);
+        break;
+      }
     }
     return items;
   }
@@ -390,6 +417,7 @@ class SqliteStore implements Store {
     const session = this.#sql.sessionKey.get(id) as number | undefined;
     if (session === undefined) return undefined;
     const run = this.#sql.lastRunOfJob.get(session, this.#jobKey(jobId), seq) as RunRow | undefined;
+    if (run !== undefined) assertRun(run);
     return run === undefined ? 0 : run.n + Math.min(seq - run.seq, run.count - 1);
   }
 
@@ -399,6 +427,7 @@ class SqliteStore implements Store {
     const row = this.#sql.session.get(id) as SessionRow | undefined;
     if (row === undefined) return undefined;
     const run = this.#sql.lastRun.get(row.key) as RunRow | undefined;
+    if (run !== undefined) assertRun(run);
     return {
       record: sessionRecord(row),
       lastRun: run ? { seq: run.seq, jobId: run.jobId as JobId, n: run.n, count: run.count } : null,
@@ -434,7 +463,7 @@ class SqliteStore implements Store {
 
   async findRecord(kind: string, id: string): Promise<StoredRecord | undefined> {
     const row = this.#sql.record.get(kind, id) as RecordRow | undefined;
-    return row && storedRecord(row);
+    return row && storedRecord(row, this.#cipher);
   }
 
   async listRecords(query: RecordQuery): Promise<readonly StoredRecord[]> {
@@ -446,7 +475,7 @@ class SqliteStore implements Store {
     if (query.after !== undefined) add("id > ?", query.after);
     const order = query.dueBefore === undefined ? "id" : "due_at, id";
     const statement = this.#prepared(`SELECT * FROM record ${where()} ORDER BY ${order} LIMIT ?`);
-    return (statement.all(...values, query.limit) as RecordRow[]).map(storedRecord);
+    return (statement.all(...values, query.limit) as RecordRow[]).map((row) => storedRecord(row, this.#cipher));
   }
 
   async takeOver(
@@ -476,7 +505,9 @@ class SqliteStore implements Store {
 
   async readAudit(afterSeq: number | undefined, limit: number): Promise<readonly AuditRow[]> {
     // A number that no row should have is looked at like any other.
-    return (this.#sql.auditAfter.all(afterSeq ?? Number.MIN_SAFE_INTEGER, limit) as AuditTableRow[]).map(auditRow);
+    return (this.#sql.auditAfter.all(afterSeq ?? Number.MIN_SAFE_INTEGER, limit) as AuditTableRow[]).map((row) =>
+      auditRow(row, this.#cipher),
+    );
   }
 
   async pruneAudit(before: number, now: number): Promise<number> {
@@ -520,6 +551,9 @@ class SqliteStore implements Store {
     this.#file.close();
   }
 }
+
+const assertRun = ({ session, seq, job, n, count, sum }: RunRow): void =>
+  assertSum(sum, sumOf(session, seq, job, n, count), `number ${seq} of the session ${session}`);
 
 /** The conditions of a query, which are added one by one, with the values that they bind. */
 function conditions() {

@@ -116,6 +116,11 @@ export interface SessionRecord {
   readonly ackedSeq: number;
   /** When the transport was lost; `null` while one is attached. Milliseconds since the epoch. */
   readonly detachedAt: number | null;
+  /**
+   * While no transport is attached: the last number that the client can have been sent. A client that names a later one has
+   * been sent it by a history that is not this one: what was stored last is lost, and numbers have been given anew.
+   */
+  readonly sentSeq: number | null;
   readonly createdAt: number;
 }
 
