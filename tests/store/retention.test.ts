@@ -85,7 +85,7 @@ describe("a sweep", () => {
       ...{ ...EMPTY, sessions: [kept], jobs },
       entries: new Map(jobs.map(({ id }) => [id, { epoch: 1, list: entriesOf(1) }])),
       runs: new Map([[kept.id, [{ seq: 1, jobId: numbered.id, n: 1, count: 1 }]]]),
-      follows: [{ sessionId: kept.id, jobId: followed.id, isOn: true }],
+      follows: [{ sessionId: kept.id, jobId: followed.id, isOn: true, n: 0 }],
     });
     expect(await store.sweep(ALL)).toMatchObject({ jobs: 1, sessions: 0 });
     const left = await store.listJobs({ principal: null, limit: 10 });

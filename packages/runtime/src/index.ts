@@ -132,6 +132,18 @@ export { type AuditHead, type AuditVerdict, auditRows, type BrokenLink, verifyAu
 export type { BlobStore } from "./store/blobs.ts";
 export { type FileBlobsOptions, fileBlobs, temporaryBlobs } from "./store/blobs-files.ts";
 export { lockFile } from "./store/file-lock.ts";
+export {
+  type Followed,
+  isShared,
+  type JobHead,
+  type NodeFacts,
+  type NodeId,
+  type NodeMessage,
+  type NodeRecord,
+  type SharedStore,
+  type TakenSession,
+  type Wake,
+} from "./store/shared.ts";
 export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite.ts";
 export {
   type AuditRecord,

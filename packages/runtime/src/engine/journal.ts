@@ -11,6 +11,7 @@ import type {
   CredentialRecord,
   Entry,
   FeedRun,
+  FollowChange,
   IdempotencyRecord,
   JobChange,
   JobRecord,
@@ -33,7 +34,7 @@ class OpenBatch {
   readonly entries = new Map<JobId, { readonly epoch: number; readonly list: Entry[] }>();
   readonly jobChanges = new Map<JobId, JobChange>();
   readonly runs = new Map<SessionId, FeedRun[]>();
-  readonly follows: { readonly sessionId: SessionId; readonly jobId: JobId; readonly isOn: boolean }[] = [];
+  readonly follows: FollowChange[] = [];
   readonly audit: AuditRecord[] = [];
   readonly credentials = new Map<string, CredentialRecord>();
   readonly records = new Map<string, StoredRecord>();
@@ -134,8 +135,8 @@ export class Journal {
     this.#schedule();
   }
 
-  putFollow(sessionId: SessionId, jobId: JobId, isOn: boolean): void {
-    this.#open.follows.push({ sessionId, jobId, isOn });
+  putFollow(change: FollowChange): void {
+    this.#open.follows.push(change);
     this.#schedule();
   }
 

@@ -133,7 +133,7 @@ export class Observation {
     if (request.history) addHistory(session, request.jobId, from.n, lastN, optional);
     if (live !== undefined && !live.isFollowedBy(session.feed)) {
       live.follow(session.feed);
-      this.#options.journal.putFollow(session.id, request.jobId, true);
+      this.#options.journal.putFollow({ sessionId: session.id, jobId: request.jobId, isOn: true, n: lastN });
     }
     const facts = live === undefined ? listed(ended as JobRecord) : liveFacts(live);
     const subscribed: Subscribed = {
@@ -152,7 +152,7 @@ export class Observation {
     const job = this.#options.jobs.get(jobId);
     if (job === undefined || job.sessionId === session.id || !job.isFollowedBy(session.feed)) return;
     job.unfollow(session.feed);
-    this.#options.journal.putFollow(session.id, jobId, false);
+    this.#options.journal.putFollow({ sessionId: session.id, jobId, isOn: false, n: 0 });
     const subject = bySession(session, { jobId, traceId: job.traceId });
     this.#options.audit.record("subscription.closed", subject, { owner: job.submitterPrincipal, by: "client" });
   }

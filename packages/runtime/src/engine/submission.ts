@@ -252,7 +252,7 @@ export class Submission {
     if (job !== undefined && !job.isTerminal) {
       if (!job.isFollowedBy(session.feed)) {
         addChunks(session, jobId, job.optionalEntries);
-        journal.putFollow(session.id, jobId, true);
+        journal.putFollow({ sessionId: session.id, jobId, isOn: true, n: job.lastN });
         job.follow(session.feed);
       }
     } else {

@@ -238,6 +238,15 @@ export interface CredentialQuery {
   readonly limit: number;
 }
 
+/** A session begins to follow a job that another one submitted, or ends that. */
+export interface FollowChange {
+  readonly sessionId: SessionId;
+  readonly jobId: JobId;
+  readonly isOn: boolean;
+  /** Entries up to this one are not shown, unless the feed has them already. Not looked at when it ends. */
+  readonly n: number;
+}
+
 /** Everything that one commit makes true. Applied in the order of the members. */
 export interface Batch {
   readonly sessions: Iterable<SessionRecord>;
@@ -248,7 +257,7 @@ export interface Batch {
   readonly jobChanges: ReadonlyMap<JobId, JobChange>;
   /** Runs per session. A run with the `seq` of a stored one replaces it: it has grown. */
   readonly runs: ReadonlyMap<SessionId, readonly FeedRun[]>;
-  readonly follows: readonly { readonly sessionId: SessionId; readonly jobId: JobId; readonly isOn: boolean }[];
+  readonly follows: readonly FollowChange[];
   /** Each becomes the next link of the audit's chain. */
   readonly audit: readonly AuditRecord[];
   /** Replace those with the same alias. One whose stored state is further on refuses the batch: its writer is stale. */
@@ -293,9 +302,21 @@ export interface RetentionCuts {
   readonly now: number;
 }
 
-/** The writer no longer owns a job or a credential that the batch writes to. Nothing of the batch was stored. */
+/** The writer no longer owns a job, a session or a credential that the batch writes to. Nothing of the batch was stored. */
 export class StaleWriterError extends Error {
   override readonly name = "StaleWriterError";
+  /** Those that belong to others, where the store knows all of them. */
+  readonly jobs: readonly JobId[];
+  readonly sessions: readonly SessionId[];
+
+  constructor(
+    message: string,
+    lost: { readonly jobs?: readonly JobId[]; readonly sessions?: readonly SessionId[] } = {},
+  ) {
+    super(message);
+    this.jobs = lost.jobs ?? [];
+    this.sessions = lost.sessions ?? [];
+  }
 }
 
 export interface Store extends EventLog {

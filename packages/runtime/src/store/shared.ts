@@ -1,0 +1,132 @@
+/**
+ * What runtimes need of a store that several of them share, besides what one needs of its own.
+ *
+ * Every runtime is a node. A job belongs to the node that holds its epoch: a batch carries it, and a writer that has been
+ * replaced gets nothing in. Sessions are fenced in the same way, by epochs that the store keeps to itself: it knows which ones
+ * this process has opened or taken. Whether a node lives is decided by the store's clock alone.
+ */
+import type { JobId, SessionId } from "@arcp/core";
+import type { FeedRun, IdempotencyRecord, JobRecord, SessionRecord, Store } from "./store.ts";
+
+/** `node_` and a ULID: of one life of one process. */
+export type NodeId = `node_${string}`;
+
+/** What a node says of itself. */
+export interface NodeFacts {
+  readonly id: NodeId;
+  /** By which people know it; others may have the same. */
+  readonly name: string;
+  /** Of the software. */
+  readonly version: string;
+  /** `name@version` of every agent that it runs. */
+  readonly agents: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** Is it going to stop? Then it is given nothing more. */
+  readonly isDraining: boolean;
+  readonly jobs: number;
+  readonly sessions: number;
+  /** How long what others committed took to be seen here, lately, in milliseconds. */
+  readonly lagMs: number;
+}
+
+/** All times are the store's, in milliseconds since the epoch. */
+export interface NodeRecord extends NodeFacts {
+  readonly startedAt: number;
+  /** When it said so last. */
+  readonly beatAt: number;
+  /** Is it alive? One that was declared dead never is again. */
+  readonly isUp: boolean;
+  /** Has somebody asked it to stop? */
+  readonly mustDrain: boolean;
+}
+
+/** What others have committed since the last time. A lost one costs time and nothing else: everything is looked for anyway. */
+export interface Wake {
+  /** Their journals have grown, or they have ended; `undefined`: any may have. */
+  readonly jobs: ReadonlySet<JobId> | undefined;
+  /** Another node has taken them. */
+  readonly sessions: ReadonlySet<SessionId>;
+  /** Are there messages for this node? */
+  readonly hasMessages: boolean;
+  /** Is there a job that no node runs? */
+  readonly hasWork: boolean;
+}
+
+/** A text for another node. Delivered at most once, in the order of one sender. */
+export interface NodeMessage {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly data: string;
+}
+
+/** Where a job stands, and whose it is. */
+export interface JobHead {
+  readonly id: JobId;
+  /** `null`: nobody runs it yet. */
+  readonly node: NodeId | null;
+  readonly lastN: number;
+  readonly isEnded: boolean;
+}
+
+/** A job that a session follows, and how far that has come: entries up to `n` have their numbers, or are not shown. */
+export interface Followed {
+  readonly jobId: JobId;
+  readonly n: number;
+}
+
+export interface TakenSession {
+  readonly record: SessionRecord;
+  readonly lastRun: FeedRun | null;
+  readonly follows: readonly Followed[];
+}
+
+/** A store for any number of nodes. What it has of {@link Store} is the same; {@link Store.takeOver} takes from dead nodes only. */
+export interface SharedStore extends Store {
+  /** Makes this process a node. To be called once, before anything is committed. */
+  join(facts: NodeFacts, ttlMs: number): Promise<void>;
+  /**
+   * Says that this node lives, declares dead who has not said so for its time, and resolves with all that were up lately.
+   * Resolves with `undefined` if this one was declared dead: whatever it has belongs to others, and it gets nothing in.
+   */
+  beat(facts: NodeFacts): Promise<readonly NodeRecord[] | undefined>;
+  /** This node is no more: what it has is anybody's. */
+  leave(): Promise<void>;
+  /** Every node that was up within a day, whether this process is one or not, the newest first. */
+  nodes(): Promise<readonly NodeRecord[]>;
+  /** Asks a node to stop. */
+  askToDrain(node: NodeId): Promise<void>;
+  /** Calls `onWake` when others have committed something, as soon as that is known. Returns what ends it. */
+  watch(onWake: (wake: Wake) => void): () => void;
+  /** Sends to other nodes. Resolves when that is on its way. */
+  send(messages: readonly NodeMessage[]): Promise<void>;
+  /** The messages for this node, oldest first; they are gone then. */
+  receive(): Promise<readonly NodeMessage[]>;
+  /**
+   * Makes jobs this node's, raises their epochs and returns them: those that nobody runs yet and whose agents are among
+   * `agents` (`name@version`), and those of dead nodes that end with their process (that have no record of the kind `run`) or
+   * whose agents are among them. Oldest first, at most `limit`. No two nodes get the same one.
+   */
+  claimJobs(agents: readonly string[], limit: number): Promise<readonly JobRecord[]>;
+  /** Gives jobs to whoever claims them: they stay as they were stored last. Those that are not this node's any more are left. */
+  releaseJobs(ids: readonly JobId[]): Promise<void>;
+  /** Where these jobs stand; without those that there are not. */
+  heads(ids: readonly JobId[]): Promise<readonly JobHead[]>;
+  /**
+   * Makes the session this node's, if `tokenHash` is that of its token still, or of the one before it. Resolves with the session as
+   * it is then and with the jobs that it shows, its own among them, that have entries which it has not numbered or may still get
+   * some; `undefined` if it is not. Whoever had it gets nothing in any more; a node takes from itself, too.
+   */
+  takeSession(id: SessionId, tokenHash: string): Promise<TakenSession | undefined>;
+  /**
+   * Binds the key, unless it stands for another job already: for one that lives, that is not older than its time, or that a living
+   * node is about to store. Returns the record that stands.
+   */
+  bindKey(record: IdempotencyRecord): Promise<IdempotencyRecord>;
+  /** Jobs of the principal that have not ended, on all nodes. */
+  countJobs(principal: string): Promise<number>;
+  /** Sessions of the principal that are attached, on all nodes. */
+  countSessions(principal: string): Promise<number>;
+}
+
+/** Is it one that several runtimes share? */
+export const isShared = (store: Store): store is SharedStore => "claimJobs" in store;
