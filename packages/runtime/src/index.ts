@@ -109,6 +109,8 @@ export { canonicalizeTarget } from "./engine/lease/target.ts";
 export type { JobAuthorizationPolicy, JobView } from "./engine/observation.ts";
 export type { Amounts, Guard, Operation, OperationCost, OperationOptions } from "./engine/operation.ts";
 export type { HumanChoice, HumanInput, Provenance } from "./engine/people.ts";
+export type { ShutdownReport } from "./engine/queue/drain.ts";
+export { type ConcurrencyCaps, DEFAULT_CONCURRENCY } from "./engine/queue/job-queue.ts";
 export type { FinalizeOptions, ResultStream, WriteOptions } from "./engine/result-stream.ts";
 export type { RetryTerms } from "./engine/retry.ts";
 export { storedSchedules } from "./engine/schedules/schedule.ts";
@@ -131,6 +133,15 @@ export { type JobManager, SessionContext } from "./session-context.ts";
 export { type AuditHead, type AuditVerdict, auditRows, type BrokenLink, verifyAudit } from "./store/audit-chain.ts";
 export type { BlobStore } from "./store/blobs.ts";
 export { type FileBlobsOptions, fileBlobs, temporaryBlobs } from "./store/blobs-files.ts";
+export {
+  checkDatabase,
+  type DatabaseCheckOptions,
+  type DatabaseProblem,
+  type DatabaseSummary,
+} from "./store/database-check.ts";
+export { type DatabaseAccess, exportDatabase } from "./store/database-export.ts";
+export { type Rekeyed, type RekeyOptions, rekeyDatabase } from "./store/database-rekey.ts";
+export { type BackupOptions, backUpDatabase, type Compacted, compactDatabase } from "./store/database-upkeep.ts";
 export { lockFile } from "./store/file-lock.ts";
 export {
   type Followed,

@@ -4,6 +4,15 @@ import { type FileHandle, open, rename, rm, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  type BlobCipher,
+  BlobKeys,
+  HEADER_BYTES,
+  PIECE_BYTES,
+  SEALED_PIECE_BYTES,
+  sealedOffset,
+  sealedSize,
+} from "./blob-cipher.ts";
+import {
   BlobError,
   type BlobRange,
   type BlobStore,
@@ -16,8 +25,6 @@ import { BlobDirectory, blobErrorOf, codeOf } from "./blobs-directory.ts";
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 const NEW_FILE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
 const FILE_MODE = 0o600;
-/** All of a blob that is in memory at a time, in each direction. */
-const PIECE_BYTES = 64 * 1024;
 
 const NAME = /^[0-9a-f]{1,64}$/;
 /** A name, a dot, and 128 random bits. What has the suffix is not whole. */
@@ -29,6 +36,11 @@ export interface FileBlobsOptions {
    * what that does not know is removed.
    */
   readonly directory: string;
+  /**
+   * Encrypts what is written from now on (AES-256-GCM): 32 random bytes each, the key in use first, and behind it those that
+   * blobs may still be encrypted with. Default: none. What is there is read as it is.
+   */
+  readonly encryptionKeys?: readonly Uint8Array[];
 }
 
 /**
@@ -36,9 +48,25 @@ export interface FileBlobsOptions {
  *
  * @throws BlobError if the directory cannot be used: it is a link, or somebody else's, or writable for others.
  */
-export function fileBlobs({ directory }: FileBlobsOptions): BlobStore {
+export function fileBlobs(options: FileBlobsOptions): BlobStore {
+  return durable(options);
+}
+
+function durable({ directory, encryptionKeys = [] }: FileBlobsOptions): FileBlobs {
+  const keys = new BlobKeys(encryptionKeys);
   const opened = BlobDirectory.open(directory);
-  return new FileBlobs({ open: () => opened, isDurable: true, onClosed: async () => {} });
+  return new FileBlobs({ open: () => opened, isDurable: true, keys, onClosed: async () => {} });
+}
+
+/**
+ * Encrypts those of the blobs with the first of the keys that are not, each under its id, whenever the process ends. Those
+ * that are not there are left out. Nobody else may write to the directory. Resolves with how many there were to do.
+ */
+export async function resealBlobs(options: FileBlobsOptions, blobs: Iterable<StoredBlob>): Promise<number> {
+  await using store = durable(options);
+  let count = 0;
+  for (const blob of blobs) if (await store.reseal(blob)) count += 1;
+  return count;
 }
 
 /** Blobs for a store that forgets: in a fresh directory for temporary files, made when needed and removed on close. */
@@ -50,6 +78,7 @@ export function temporaryBlobs(): BlobStore {
       return BlobDirectory.open(path);
     },
     isDurable: false,
+    keys: new BlobKeys([]),
     onClosed: async () => {
       if (path !== undefined) await rm(path, { recursive: true, force: true });
     },
@@ -59,7 +88,15 @@ export function temporaryBlobs(): BlobStore {
 interface Place {
   readonly open: () => BlobDirectory;
   readonly isDurable: boolean;
+  readonly keys: BlobKeys;
   readonly onClosed: () => Promise<void>;
+}
+
+/** A blob that is being read. */
+interface Source {
+  readonly handle: FileHandle;
+  /** `undefined`: it is not encrypted. */
+  readonly cipher: BlobCipher | undefined;
 }
 
 class FileBlobs implements BlobStore {
@@ -81,16 +118,34 @@ class FileBlobs implements BlobStore {
 
   async create(name: string): Promise<BlobWriter> {
     if (!NAME.test(name)) throw new TypeError("a blob's name is 1 to 64 lower-case hexadecimal digits");
-    return this.#pend(this.#create(`${name}.${randomBytes(16).toString("hex")}`));
+    return this.#create(`${name}.${randomBytes(16).toString("hex")}`);
+  }
+
+  /** Replaces the file of a blob, unless it is encrypted with the key in use or not there. Returns whether it did. */
+  async reseal(blob: StoredBlob): Promise<boolean> {
+    try {
+      const { handle, cipher } = await this.#openForReading(blob);
+      this.#handles.delete(handle);
+      await handle.close();
+      if (cipher !== undefined && this.#place.keys.isCurrent(cipher.header)) return false;
+    } catch (error) {
+      if (error instanceof BlobError && error.reason === "missing") return false;
+      throw error;
+    }
+    await using writer = await this.#create(blob.id);
+    for await (const piece of this.read(blob)) await writer.write(piece);
+    await writer.finish(blob.sha256);
+    return true;
   }
 
   async *read(blob: StoredBlob, range: BlobRange = { offset: 0, length: blob.size }): AsyncIterable<Uint8Array> {
     const { offset, length } = range;
-    const handle = await this.#pend(this.#openForReading(blob));
+    const source = await this.#pend(this.#openForReading(blob));
+    const { handle } = source;
     try {
       const hash = length === blob.size ? createHash("sha256") : undefined;
       for (let done = 0; done < length; ) {
-        const piece = await this.#piece(handle, offset + done, Math.min(length - done, PIECE_BYTES));
+        const piece = await this.#piece(source, offset + done, Math.min(length - done, PIECE_BYTES));
         done += piece.length;
         hash?.update(piece);
         if (done === length && hash !== undefined && hash.digest("hex") !== blob.sha256) throw corrupt();
@@ -148,13 +203,18 @@ class FileBlobs implements BlobStore {
     }
   }
 
-  async #create(id: string): Promise<BlobWriter> {
+  #create(id: string): Promise<BlobWriter> {
+    return this.#pend(this.#begin(id));
+  }
+
+  async #begin(id: string): Promise<BlobWriter> {
     try {
       const directory = this.#opened();
       await directory.assertInPlace();
       const handle = await open(directory.at(partial(id)), NEW_FILE, FILE_MODE);
       const onOver = (): void => void this.#writers.delete(writer);
-      const writer = new FileBlobWriter({ id, directory, isDurable: this.isDurable, onOver }, handle);
+      const cipher = this.#place.keys.forNew(id);
+      const writer = new FileBlobWriter({ id, directory, isDurable: this.isDurable, cipher, onOver }, handle);
       this.#writers.add(writer);
       return writer;
     } catch (error) {
@@ -179,7 +239,7 @@ class FileBlobs implements BlobStore {
   }
 
   /** Opened as what it is: not through a link, and without waiting for what is no file. */
-  async #openForReading({ id, size }: StoredBlob): Promise<FileHandle> {
+  async #openForReading({ id, size }: StoredBlob): Promise<Source> {
     if (!ID.test(id)) throw new TypeError("no blob has such an id");
     const directory = this.#opened();
     try {
@@ -188,9 +248,11 @@ class FileBlobs implements BlobStore {
       this.#handles.add(handle);
       try {
         const facts = await handle.stat();
-        if (!facts.isFile() || facts.size !== size) throw corrupt();
+        const isSealed = facts.size === sealedSize(size);
+        if (!facts.isFile() || (facts.size !== size && !isSealed)) throw corrupt();
+        const cipher = isSealed ? await this.#cipherOf(id, handle) : undefined;
         if (this.#closing !== undefined) throw closed();
-        return handle;
+        return { handle, cipher };
       } catch (error) {
         this.#handles.delete(handle);
         await handle.close();
@@ -201,16 +263,45 @@ class FileBlobs implements BlobStore {
     }
   }
 
-  async #piece(handle: FileHandle, position: number, length: number): Promise<Uint8Array> {
-    // Of its own: the reader may keep it, and sees nothing of anybody else's memory.
-    const buffer = Buffer.allocUnsafeSlow(length);
+  async #cipherOf(id: string, handle: FileHandle): Promise<BlobCipher> {
+    const header = await readAt(handle, 0, HEADER_BYTES);
+    const cipher = this.#place.keys.forHeader(id, header);
+    if (cipher === undefined) throw new BlobError("unusable", "the blob is encrypted, and its key is missing");
+    return cipher;
+  }
+
+  /** No more than `length` bytes, from `position` on. */
+  async #piece({ handle, cipher }: Source, position: number, length: number): Promise<Uint8Array> {
     try {
-      const { bytesRead } = await handle.read(buffer, 0, length, position);
-      if (bytesRead === 0) throw corrupt();
-      return buffer.subarray(0, bytesRead);
+      if (cipher === undefined) return await readAt(handle, position, length);
+      const number = Math.floor(position / PIECE_BYTES);
+      const sealed = await readAt(handle, sealedOffset(number), SEALED_PIECE_BYTES);
+      const start = position - number * PIECE_BYTES;
+      return openPiece(cipher, number, sealed).subarray(start, start + length);
     } catch (error) {
       throw this.#closing === undefined ? blobErrorOf(error) : closed();
     }
+  }
+}
+
+/** At least a byte, at most `length`. Of its own: the reader may keep it, and sees nothing of anybody else's memory. */
+async function readAt(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafeSlow(length);
+  let read = 0;
+  while (read < length) {
+    const { bytesRead } = await handle.read(buffer, read, length - read, position + read);
+    if (bytesRead === 0) break;
+    read += bytesRead;
+  }
+  if (read === 0) throw corrupt();
+  return buffer.subarray(0, read);
+}
+
+function openPiece(cipher: BlobCipher, number: number, sealed: Buffer): Buffer {
+  try {
+    return cipher.open(number, sealed);
+  } catch (error) {
+    throw corrupt(error);
   }
 }
 
@@ -218,6 +309,8 @@ interface NewBlob {
   readonly id: string;
   readonly directory: BlobDirectory;
   readonly isDurable: boolean;
+  /** `undefined`: it is not encrypted. */
+  readonly cipher: BlobCipher | undefined;
   readonly onOver: () => void;
 }
 
@@ -240,6 +333,7 @@ class FileBlobWriter implements BlobWriter {
   readonly #buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
   #filled = 0;
   #size = 0;
+  #pieces = 0;
   #phase: Phase = { name: "writing" };
 
   constructor(blob: NewBlob, handle: FileHandle) {
@@ -285,12 +379,26 @@ class FileBlobWriter implements BlobWriter {
   async #flush(): Promise<void> {
     const piece = this.#buffer.subarray(0, this.#filled);
     this.#hash.update(piece);
-    for (let written = 0; written < piece.length; ) {
-      const { bytesWritten } = await this.#handle.write(piece, written);
-      written += bytesWritten;
-    }
+    await this.#put(this.#sealed(piece));
     this.#size += piece.length;
     this.#filled = 0;
+  }
+
+  /** As it is written; the header comes with the first piece, even if that is empty. */
+  #sealed(piece: Uint8Array): Uint8Array {
+    const { cipher } = this.#blob;
+    if (cipher === undefined) return piece;
+    const number = this.#pieces;
+    this.#pieces += 1;
+    const sealed = piece.length === 0 ? Buffer.alloc(0) : cipher.seal(number, piece);
+    return number === 0 ? Buffer.concat([cipher.header, sealed]) : sealed;
+  }
+
+  async #put(bytes: Uint8Array): Promise<void> {
+    for (let written = 0; written < bytes.length; ) {
+      const { bytesWritten } = await this.#handle.write(bytes, written);
+      written += bytesWritten;
+    }
   }
 
   async #moveIn(expected: string | undefined): Promise<StoredBlob> {

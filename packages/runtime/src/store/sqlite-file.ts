@@ -4,6 +4,7 @@ import { dirname, resolve } from "node:path";
 import Database from "better-sqlite3";
 import { sealAudit } from "./audit-sealing.ts";
 import { DiskReserve } from "./disk-reserve.ts";
+import { assertWhole, OpenMark } from "./file-health.ts";
 import { lockFile } from "./file-lock.ts";
 import { cipherForWriting, cipherOf, type RowCipher } from "./row-cipher.ts";
 import { CHAINED_AUDIT_VERSION, MIGRATIONS } from "./schema.ts";
@@ -25,25 +26,33 @@ export interface DatabaseFile {
 /** Names of databases that live and die with the process. */
 export const isMemory = (path: string): boolean => path === ":memory:" || path === "";
 
+/** How a file is opened. */
+export interface FileOptions {
+  /** Default: `FULL`. */
+  readonly synchronous?: "FULL" | "NORMAL";
+  /** As of the store. Default: none. */
+  readonly encryptionKeys?: readonly Uint8Array[];
+  /** Contents are not looked at: a file that is encrypted needs no keys. Default: false. */
+  readonly isSealed?: boolean;
+  /** Takes up the first key although there is something that is not encrypted. Default: false. */
+  readonly mayHoldPlain?: boolean;
+}
+
 /**
  * The database at `path`, of this program's version, for this process alone to write to. Makes the file if there is none,
  * for its owner alone; a file of an older version is copied to `<path>.v<N>.bak` and then brought up to date.
  *
  * @throws StoreError if it cannot be had: every reason but `full` and `io` says that nothing was changed.
  */
-export function openForWriting(
-  path: string,
-  synchronous: "FULL" | "NORMAL",
-  keys: readonly Uint8Array[] = [],
-): DatabaseFile {
-  if (isMemory(path)) return opened(path, () => {}, synchronous, keys);
+export function openForWriting(path: string, options: FileOptions): DatabaseFile {
+  if (isMemory(path)) return opened(path, () => {}, options);
   const unlock = lockFile(path);
   try {
     if (!existsSync(path)) create(path);
-    return openedOnFullDisk(path, unlock, synchronous, keys);
+    return openedOnFullDisk(path, unlock, options);
   } catch (error) {
     unlock();
-    throw storeErrorOf(error);
+    throw namedError(path, error);
   }
 }
 
@@ -58,37 +67,38 @@ function openedOnFullDisk(...[path, ...rest]: Parameters<typeof opened>): Databa
 }
 
 /** The same for reading only, beside whoever writes to it. Throws {@link StoreError}. */
-export function openForReading(path: string, keys: readonly Uint8Array[] = []): DatabaseFile {
+export function openForReading(path: string, { encryptionKeys = [], isSealed = false }: FileOptions): DatabaseFile {
   const db = connect(path, { readonly: true, fileMustExist: true });
   try {
     assertOwn(db);
     assertCurrent(versionOf(db));
-    return { db, cipher: cipherOf(db, keys), close: () => void db.close() };
+    const cipher = isSealed ? undefined : cipherOf(db, encryptionKeys);
+    return { db, cipher, close: () => void db.close() };
   } catch (error) {
     db.close();
-    throw storeErrorOf(error);
+    throw namedError(path, error);
   }
 }
 
-function opened(
-  path: string,
-  unlock: () => void,
-  synchronous: "FULL" | "NORMAL",
-  keys: readonly Uint8Array[],
-): DatabaseFile {
+function opened(path: string, unlock: () => void, options: FileOptions): DatabaseFile {
+  const { synchronous = "FULL" } = options;
+  const mark = isMemory(path) ? undefined : new OpenMark(path);
+  mark?.assertLogIsThere();
   const db = connect(path, {});
   try {
     assertOwn(db);
+    assertWhole(db);
     // Before anything is written: what a newer version has made is left as it is.
     assertKnown(versionOf(db));
     db.pragma("journal_mode = WAL");
     db.pragma(`synchronous = ${synchronous}`);
     migrate(db, path);
-    const takeUp = db.transaction(() => cipherForWriting(db, keys));
-    const cipher = keys.length === 0 ? cipherOf(db, keys) : takeUp.immediate();
+    const cipher = cipherFor(db, options);
     db.pragma(`busy_timeout = ${COMMIT_WAIT_MS}`);
+    mark?.set();
     const close = (): void => {
       if (!db.open) return;
+      mark?.clear();
       db.close();
       unlock();
     };
@@ -97,6 +107,21 @@ function opened(
     db.close();
     throw error;
   }
+}
+
+function cipherFor(db: Database.Database, options: FileOptions): RowCipher | undefined {
+  const { encryptionKeys = [], isSealed = false, mayHoldPlain = false } = options;
+  if (isSealed) return undefined;
+  if (encryptionKeys.length === 0) return cipherOf(db, encryptionKeys);
+  return db.transaction(() => cipherForWriting(db, encryptionKeys, mayHoldPlain)).immediate();
+}
+
+/** What is damaged has to be restored: which file that is must be said. */
+function namedError(path: string, error: unknown): unknown {
+  const failure = storeErrorOf(error);
+  if (!(failure instanceof StoreError) || failure.reason !== "corrupt" || failure.message.includes(path))
+    return failure;
+  return new StoreError("corrupt", `${path}: ${failure.message}`, { cause: failure.cause });
 }
 
 function connect(path: string, options: Database.Options): Database.Database {
@@ -162,15 +187,16 @@ function migrate(db: Database.Database, path: string): void {
 
 /**
  * Copies the database as it is at this moment, for its owner alone, and replaces what is there. Resolved when the copy is on
- * disk: there is a whole copy under that name, or none. Throws {@link StoreError}.
+ * disk: there is a whole copy under that name, or none. `finish` does the rest, before it has its name. Throws {@link StoreError}.
  */
-function copyTo(db: Database.Database, target: string): void {
+export function copyTo(db: Database.Database, target: string, finish: (copy: string) => void = () => {}): void {
   const unfinished = `${target}.partial`;
   try {
     rmSync(unfinished, { force: true });
     create(unfinished);
     guarded(() => db.prepare("VACUUM INTO ?").run(unfinished));
     if (process.platform !== "win32") chmodSync(unfinished, 0o600);
+    finish(unfinished);
     syncPath(unfinished, "r+");
     renameSync(unfinished, target);
     if (process.platform !== "win32") syncPath(dirname(resolve(target)), "r");
@@ -180,7 +206,7 @@ function copyTo(db: Database.Database, target: string): void {
   }
 }
 
-function syncPath(path: string, flags: string): void {
+export function syncPath(path: string, flags: string): void {
   const fd = openSync(path, flags);
   try {
     fsyncSync(fd);

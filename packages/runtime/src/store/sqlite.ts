@@ -2,10 +2,11 @@ import type { JobId, LoggedEntry, LoggedJob, SessionId } from "@arcp/core";
 import type Database from "better-sqlite3";
 import { type AuditHead, linked, prunedRecord } from "./audit-chain.ts";
 import { DiskReserve } from "./disk-reserve.ts";
-import { auditPlace, entryPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
-import { assertSum, damaged, entrySum, sumOf } from "./row-sums.ts";
+import { auditPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
+import { assertSum, damaged, sumOf } from "./row-sums.ts";
 import { EXPIRED } from "./schema.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
+import { type EntryTuple, entryRow, openEntry } from "./sqlite-entries.ts";
 import { type DatabaseFile, isMemory, openForReading, openForWriting } from "./sqlite-file.ts";
 import { sweep } from "./sqlite-retention.ts";
 import {
@@ -89,8 +90,6 @@ interface OpenJob {
   checkedIn: number;
 }
 
-type EntryTuple = [key: number, ts: number, code: EntryCode, payload: string, sum: number | null];
-
 const PAGE_ROWS = 512;
 /** Rows of the audit that are deleted in one transaction. */
 const PRUNED_ROWS = 1_000;
@@ -112,8 +111,8 @@ class SqliteStore implements Store {
   #numberedMeanwhile: Set<number> | undefined;
 
   constructor(options: SqliteStoreOptions) {
-    const { path = ":memory:", synchronous = "FULL", readOnly = false, encryptionKeys = [] } = options;
-    this.#file = readOnly ? openForReading(path, encryptionKeys) : openForWriting(path, synchronous, encryptionKeys);
+    const { path = ":memory:", synchronous = "FULL", readOnly = false } = options;
+    this.#file = readOnly ? openForReading(path, options) : openForWriting(path, options);
     this.#db = this.#file.db;
     this.#cipher = this.#file.cipher;
     this.isDurable = !isMemory(path) && synchronous === "FULL";
@@ -310,9 +309,7 @@ class SqliteStore implements Store {
         const { lastInsertRowid } = this.#sql.insertSegment.run(job.key, ordinal);
         job.segments.push(Number(lastInsertRowid) * 2 + 1);
       }
-      const key = keyOf(job.segments, n);
-      const stored = this.#cipher === undefined ? payload : this.#cipher.seal(entryPlace(key, ts, code), payload);
-      insert.run(key, ts, code, stored, entrySum(key, ts, code, stored));
+      insert.run(...entryRow(keyOf(job.segments, n), ts, code, payload, this.#cipher));
     }
   }
 
@@ -369,8 +366,8 @@ class SqliteStore implements Store {
       for (const { from, to, firstN } of spans(this.#segments(jobKey), fromN, toN)) {
         for (const row of this.#sql.entries.iterate(from, to) as Iterable<EntryTuple>) {
           const n = firstN + (row[0] - from);
-          if (n !== fromN + list.length) throw damaged(`entry ${fromN + list.length} of the journal ${jobKey}`);
-          const payload = this.#opened(row, n, jobKey);
+          if (n !== fromN + list.length) throw damaged(`entry ${fromN + list.length} of journal ${jobKey}`);
+          const payload = openEntry(row, `entry ${n} of journal ${jobKey}`, this.#cipher);
           bytes += payload.length;
           if (list.length > 0 && bytes > maxBytes) return list;
           list.push({ n, ts: row[1], code: row[2], payload });
@@ -380,11 +377,6 @@ class SqliteStore implements Store {
       throw storeErrorOf(error);
     }
     return list;
-  }
-
-  #opened([key, ts, code, stored, sum]: EntryTuple, n: number, jobKey: number): string {
-    assertSum(sum, entrySum(key, ts, code, stored), `entry ${n} of the journal ${jobKey}`);
-    return this.#cipher === undefined ? stored : this.#cipher.open(entryPlace(key, ts, code), stored);
   }
 
   async readFeed(id: SessionId, afterSeq: number, limit: number, maxBytes: number): Promise<readonly FeedItem[]> {
