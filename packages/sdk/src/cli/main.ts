@@ -5,6 +5,7 @@ import { addArtifact } from "./commands/artifact.ts";
 import { addAudit } from "./commands/audit.ts";
 import { addCancel } from "./commands/cancel.ts";
 import { addCredentials } from "./commands/credentials.ts";
+import { addDb } from "./commands/db.ts";
 import { addGateway } from "./commands/gateway.ts";
 import { addInterrupt } from "./commands/interrupt.ts";
 import { addJobs } from "./commands/jobs.ts";
@@ -30,6 +31,7 @@ Environment:
   ARCP_URL     where the runtime listens (default: ws://127.0.0.1:7777/arcp)
   ARCP_TOKEN   the token to show; for serve, those to let in: TOKEN[=PRINCIPAL], separated by commas
   ARCP_GATEWAY_MASTER_KEY  for gateway: what lets an administrator make keys
+  ARCP_DB_KEY  the keys of an encrypted database: base64 of 32 bytes each, the one in use first, separated by commas
   ARCP_DEBUG   anything: errors come with their stack
   NO_COLOR     anything: no colours
 
@@ -67,6 +69,7 @@ function createProgram(): Command {
     addAgents,
     addGateway,
     addCredentials,
+    addDb,
   ])
     add(program, run);
   program

@@ -4,7 +4,15 @@ import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { StdioTransport, startSocketServer, startWebSocketServer, type WebSocketTlsOptions } from "@arcp/core";
-import { ARCPServer, type ARCPServerOptions, type BlobStore, fileBlobs, type Store, sqliteStore } from "@arcp/runtime";
+import {
+  ARCPServer,
+  type ARCPServerOptions,
+  type BlobStore,
+  fileBlobs,
+  type ShutdownReport,
+  type Store,
+  sqliteStore,
+} from "@arcp/runtime";
 import type { ARCPConfig } from "../config.ts";
 import {
   admissionOf,
@@ -19,7 +27,7 @@ import { BUILT_IN, loadAgent, parseAgentOption, type ServedAgent } from "./agent
 import { announce } from "./announcement.ts";
 import { loadTools, openProvisioning } from "./authority.ts";
 import { type LoadedConfig, loadConfig } from "./config-file.ts";
-import { DEFAULT_DATABASE, databaseError } from "./database.ts";
+import { artifactsOf, DEFAULT_DATABASE, databaseError, databaseKeys } from "./database.ts";
 import { checkExposure, type EndpointOptions, endpointOf, isStdio, type WebSocketEndpoint } from "./endpoint.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import { ensureFingerprint } from "./identity.ts";
@@ -37,11 +45,17 @@ export interface ServeOptions extends EndpointOptions, CredentialOptions {
   readonly db?: string;
   readonly sync?: "full" | "normal";
   readonly tlsKey?: string;
+  /** Seconds. */
+  readonly drain?: number;
   readonly logLevel?: NonNullable<ARCPConfig["logLevel"]>;
   readonly json?: boolean;
 }
 
 const MEMORY = ":memory:";
+const MS_PER_SECOND = 1000;
+const DRAIN_SECONDS = 5;
+/** Jobs of one sort that the log names when the server stops. */
+const NAMED_JOBS = 100;
 
 /** Resolves with the exit code when the server has been stopped. */
 export async function serve(options: ServeOptions): Promise<ExitCode> {
@@ -81,30 +95,44 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     fingerprint,
     logger,
   });
-  shutdown.defer(() => server.close());
+  shutdown.defer(async () => void (await server.close()));
   for (const [name, tool] of tools) server.registerTool(name, tool);
-  for (const { reference, handler } of agents) server.registerAgent(reference, handler);
+  for (const { reference, handler, options: terms } of agents) server.registerAgent(reference, handler, terms);
 
   const stop = stopSignal(logger);
+  const drainMs = (options.drain ?? config.drainSeconds ?? DRAIN_SECONDS) * MS_PER_SECOND;
+  const close = async (): Promise<void> => {
+    const report = await server.close("the runtime is shutting down", { drainMs });
+    logger.info(factsOf(report), "stopped");
+  };
   if (endpoint.carrier === "stdio") {
     const transport = new StdioTransport({ output });
     await server.accept(transport);
     await Promise.race([transport.closed, stop]);
+    await close();
     return EXIT.success;
   }
   const urls: string[] = [];
   if (endpoint.webSocket !== undefined) urls.push(await listen(server, endpoint.webSocket, config, tls, shutdown));
   if (endpoint.unix !== undefined) urls.push(await listenOnSocket(server, endpoint.unix, shutdown));
   // Goodbyes go out before the listeners cut what is left.
-  shutdown.defer(() => server.close());
+  shutdown.defer(async () => void (await server.close()));
   announce({
     ...{ urls, agents, tools: tools.map(([name]) => name), provisioning, fingerprint },
     ...{ developer: admission.developer, isOpen: admission.isOpen },
     ...{ isJson: options.json === true, file: loaded.file },
   });
   await stop;
+  await close();
   return EXIT.success;
 }
+
+/** What became of the jobs, for the log. */
+const factsOf = ({ finished, handedOver, waiting, interrupted }: ShutdownReport): object => ({
+  ...{ finished: finished.length, waiting: waiting.length },
+  ...{ handedOver: handedOver.length, handedOverJobs: handedOver.slice(0, NAMED_JOBS) },
+  ...{ interrupted: interrupted.length, interruptedJobs: interrupted.slice(0, NAMED_JOBS) },
+});
 
 async function loadAgents(options: ServeOptions, { config, directory, file }: LoadedConfig): Promise<ServedAgent[]> {
   const agents: ServedAgent[] = [];
@@ -151,19 +179,20 @@ async function openData(options: ServeOptions, { config, directory }: LoadedConf
   const synchronous = (options.sync ?? config.sync) === "normal" ? "NORMAL" : "FULL";
   const isFile = path !== MEMORY;
   if (isFile) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const store = openStore(path, synchronous);
+  const encryptionKeys = databaseKeys();
+  const store = openStore(path, synchronous, encryptionKeys);
   // One that was made by other means may be open to others.
   if (isFile && process.platform !== "win32") chmodSync(path, 0o600);
   shutdown.defer(() => store.close());
-  const blobs = isFile ? fileBlobs({ directory: `${path}.artifacts` }) : undefined;
+  const blobs = isFile ? fileBlobs({ directory: artifactsOf(path), encryptionKeys }) : undefined;
   if (blobs !== undefined) shutdown.defer(async () => blobs[Symbol.asyncDispose]());
   const fingerprint = config.fingerprint ?? (await ensureFingerprint(isFile ? `${path}.key` : undefined));
   return { store, blobs, fingerprint };
 }
 
-function openStore(path: string, synchronous: "FULL" | "NORMAL"): Store {
+function openStore(path: string, synchronous: "FULL" | "NORMAL", encryptionKeys: readonly Uint8Array[]): Store {
   try {
-    return sqliteStore({ path, synchronous });
+    return sqliteStore({ path, synchronous, encryptionKeys });
   } catch (cause) {
     throw databaseError(path, cause);
   }
@@ -171,7 +200,7 @@ function openStore(path: string, synchronous: "FULL" | "NORMAL"): Store {
 
 function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
   const { runtime, agents, tools, gateway, litellm, host, port, path, unix, db, sync, ...more } = config;
-  const { tokens, tokenFile, auth, peers, tls, ...rest } = more;
+  const { tokens, tokenFile, auth, peers, tls, drainSeconds, ...rest } = more;
   const { allowInsecure, allowedHosts, allowedOrigins, cancelAuthority, logLevel, ...settings } = rest;
   return settings;
 }
