@@ -30,6 +30,15 @@ export interface JobSummary {
   readonly traceId: string | undefined;
   /** Position in the submitter's stream: a place to subscribe from. */
   readonly lastEventSeq: number | undefined;
+  /** Where it stands, while it waits to begin; runtimes of other makers do not say. */
+  readonly place: JobPlace | undefined;
+}
+
+export interface JobPlace {
+  /** 1 for the next one. */
+  readonly position: number;
+  /** How many wait. */
+  readonly length: number;
 }
 
 export interface JobPage {
@@ -49,9 +58,18 @@ export function readJobPage(payload: MessageOf<"session.jobs">["payload"]): JobP
       createdAt: job.created_at ?? submittedAt(job),
       traceId: job.trace_id,
       lastEventSeq: job.last_event_seq,
+      place: readPlace(job[QUEUE_MEMBER]),
     })),
     nextCursor: payload.next_cursor ?? undefined,
   };
+}
+
+/** This project's name for the place of a job that waits. */
+const QUEUE_MEMBER = "x-vendor.arcp.queue";
+
+function readPlace(value: unknown): JobPlace | undefined {
+  const { position, length } = (value ?? {}) as Partial<JobPlace>;
+  return typeof position === "number" && typeof length === "number" ? { position, length } : undefined;
 }
 
 /** One SDK's name for the time of creation. */

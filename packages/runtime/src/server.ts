@@ -5,6 +5,7 @@ import {
   type Clock,
   EXTENSION_FEATURE,
   InternalError,
+  InvalidRequestError,
   type JobId,
   type Logger,
   rootLogger,
@@ -43,6 +44,8 @@ import type { HandoffConnector } from "./engine/handoff.ts";
 import { type InteractionPolicy, QUORUM_EXTENSION } from "./engine/interactions/audience.ts";
 import { validateLeaseShape } from "./engine/lease/shape.ts";
 import type { JobAuthorizationPolicy } from "./engine/observation.ts";
+import type { ShutdownReport } from "./engine/queue/drain.ts";
+import { type ConcurrencyCaps, DEFAULT_CONCURRENCY } from "./engine/queue/job-queue.ts";
 import type { ScheduleLimits } from "./engine/schedules/scheduler.ts";
 import type { LeasePolicy } from "./engine/submission.ts";
 import type { Tool } from "./engine/tools.ts";
@@ -101,6 +104,11 @@ export interface ARCPServerOptions {
   readonly caps?: Partial<SessionCaps>;
   /** Per principal. Default: {@link DEFAULT_PRINCIPAL_CAPS}. */
   readonly principalCaps?: Partial<PrincipalCaps>;
+  /**
+   * How many jobs work at once; what is beyond that is accepted, and waits (docs/operations.md). How many there may be at all
+   * is said by `caps` and `principalCaps`. Default: {@link DEFAULT_CONCURRENCY}.
+   */
+  readonly concurrency?: Partial<ConcurrencyCaps>;
   /** Per job. Default: {@link DEFAULT_JOB_CAPS}. */
   readonly jobCaps?: Partial<JobCaps>;
   /** The features to offer. Default: all that this runtime has. */
@@ -274,8 +282,19 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents
 }
 
 export interface CloseOptions {
-  /** How long durable jobs may take to finish the steps that are being done, in milliseconds. Default: 0. */
+  /** How long jobs may take to end, and durable ones to come to where they can be put aside, in milliseconds. Default: 0. */
   readonly drainMs?: number;
+}
+
+/** @throws InvalidRequestError for what is no number of jobs. */
+function concurrencyCaps(asked: Partial<ConcurrencyCaps> = {}): ConcurrencyCaps {
+  const caps = { ...DEFAULT_CONCURRENCY, ...asked };
+  for (const [name, max] of Object.entries(caps)) {
+    const isCount = max === Number.POSITIVE_INFINITY || Number.isInteger(max);
+    if (isCount && max >= (name.startsWith("max") ? 0 : 1)) continue;
+    throw new InvalidRequestError(`concurrency.${name}: a whole number, or Infinity`);
+  }
+  return caps;
 }
 
 /** A runtime: agents, jobs and sessions over one store. It listens to nothing itself: transports are given to it. */
@@ -292,7 +311,7 @@ export class ARCPServer {
   readonly #contexts = new Set<SessionContext>();
   /** The committed history, for replay tools and audits. */
   readonly eventLog: Store;
-  #closing: Promise<void> | undefined;
+  #closing: Promise<ShutdownReport> | undefined;
   #hasStoreFailed = false;
 
   constructor(options: ARCPServerOptions) {
@@ -311,6 +330,7 @@ export class ARCPServer {
       sessionCaps: { ...DEFAULT_SESSION_CAPS, ...options.caps },
       principalCaps: { ...DEFAULT_PRINCIPAL_CAPS, ...options.principalCaps },
       jobCaps: { ...DEFAULT_JOB_CAPS, ...options.jobCaps },
+      concurrency: concurrencyCaps(options.concurrency),
       resumeWindowMs,
       cancelGraceMs: options.cancelGraceMs ?? 30_000,
       idempotencyTtlMs,
@@ -444,32 +464,34 @@ export class ARCPServer {
     return this.#engine.people.grants.revoke(leaseId, reason);
   }
 
-  /** The number of jobs that have not ended. */
+  /** The number of jobs that have not ended, those that wait to begin among them. */
   get runningJobs(): number {
     return this.#engine.jobs.size;
   }
 
   /**
-   * Says goodbye to every client, ends what is running with a retryable error, and resolves when that is on disk; durable
-   * jobs finish the steps that are being done, for `drainMs` at most, and are left to the next runtime;
-   * rejects when the store has failed. A store that was passed in stays open. Idempotent.
+   * Takes no connections and no jobs any more, lets those that run go on for `drainMs` at most, says goodbye to every client,
+   * and resolves with what became of the jobs when that is on disk. Durable jobs, and those that have not begun, are left to
+   * the next runtime; what then still runs ends with a retryable error. Clients reconnect by themselves (§6.7). Rejects when
+   * the store has failed. A store that was passed in stays open. Idempotent: the first call decides.
    */
-  close(reason = "the runtime is shutting down", { drainMs = 0 }: CloseOptions = {}): Promise<void> {
+  close(reason = "the runtime is shutting down", { drainMs = 0 }: CloseOptions = {}): Promise<ShutdownReport> {
     this.#closing ??= this.#close(reason, drainMs);
     return this.#closing;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
-  async #close(reason: string, drainMs: number): Promise<void> {
+  async #close(reason: string, drainMs: number): Promise<ShutdownReport> {
     try {
       await this.#engine.ready;
-      await this.#engine.close("runtime_shutdown", drainMs);
+      const report = await this.#engine.close("runtime_shutdown", drainMs);
       for (const context of this.#contexts) context.close(reason);
       this.#engine.audit.close(reason);
       await this.#engine.journal.flush();
+      return report;
     } finally {
       await this.#schemas.close();
       if (this.#ownsBlobs) await this.#blobs[Symbol.asyncDispose]();

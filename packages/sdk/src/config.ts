@@ -22,6 +22,7 @@ type ServerSettings = Pick<
   | "caps"
   | "principalCaps"
   | "jobCaps"
+  | "concurrency"
   | "jobAuthorizationPolicy"
   | "hideForeignJobs"
   | "leasePolicy"
@@ -139,6 +140,10 @@ export interface ARCPConfig extends ServerSettings {
   readonly auth?: AuthSettings;
   /** Runtimes that jobs may be handed over to, by the names that agents call them by. */
   readonly peers?: Readonly<Record<string, PeerSettings>>;
+  /**
+   * How long jobs may go on after SIGTERM or SIGINT, in seconds, before those that are not durable are ended. Default: 5.
+   */
+  readonly drainSeconds?: number;
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** Allows plain `ws://` beyond this machine. Default: false. */

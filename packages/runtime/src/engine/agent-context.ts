@@ -37,7 +37,7 @@ import type { Artifacts } from "./artifacts/artifacts.ts";
 import type { Checkpoint, CheckpointHandler, CheckpointOptions, Checkpoints } from "./checkpoints.ts";
 import { reportCost } from "./cost.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
-import { type Delegation, type OnChildMade, refusedDelegation } from "./delegation.ts";
+import { type DelegatedJob, type Delegation, type OnChildMade, refusedDelegation } from "./delegation.ts";
 import type { DurableRun, StepContext, StepOptions } from "./durable/durable-run.ts";
 import { doStep } from "./durable/plain-steps.ts";
 import { sleepUntil } from "./durable/timing.ts";
@@ -64,6 +64,7 @@ import { validateLeaseShape } from "./lease/shape.ts";
 import { assertLeaseSubset } from "./lease/subset.ts";
 import type { Guard, Operation, OperationOptions } from "./operation.ts";
 import type { HumanChoice, HumanInput, People, StoredQuestionOptions } from "./people.ts";
+import type { JobQueue } from "./queue/job-queue.ts";
 import {
   ChunkSequence,
   ResultStream,
@@ -101,6 +102,7 @@ export interface AgentTools {
   readonly checkpoints: Checkpoints;
   readonly watchdogs: Watchdogs;
   readonly people: () => People;
+  readonly queue: JobQueue;
   readonly clock: Clock;
 }
 
@@ -303,8 +305,14 @@ export class AgentContext implements JobContext {
         ? { wakeAt: until.getTime() }
         : { wakeAt: clock.now() + Number(until), withinMs: Number(until) };
     if (!Number.isFinite(wakeUp.wakeAt)) return refuse("a sleep is a number of milliseconds, or a date");
-    if (this.#run !== undefined) return this.#run.sleepUntil(wakeUp);
-    return quiet(sleepUntil(this.#job, clock, wakeUp));
+    if (this.#run !== undefined) return this.#rest(this.#run.sleepUntil(wakeUp));
+    return this.#rest(sleepUntil(this.#job, clock, wakeUp));
+  }
+
+  /** What `wait` comes to. It is no work: others may have the job's slot meanwhile. */
+  #rest<Value>(wait: Promise<Value>): Promise<Value> {
+    const resting = this.#tools.queue.rest(this.#job, wait);
+    return quiet(this.#run === undefined ? resting : this.#run.whileResting(resting));
   }
 
   onCheckpoint(handler: CheckpointHandler): void {
@@ -351,12 +359,42 @@ export class AgentContext implements JobContext {
     if (problem !== undefined) return refusedDelegation(new InvalidRequestError(problem));
     const { delegate, delegateAgain } = this.#tools;
     const record = this.#run?.delegation(body.agent);
-    if (record === undefined) return delegate(this.#job, body);
+    if (record === undefined) return this.#resting(delegate(this.#job, body));
     if ("refusal" in record) return refusedDelegation(record.refusal);
     const { known, onMade } = record;
-    return known === undefined
-      ? delegate(this.#job, body, onMade)
-      : delegateAgain(this.#job, known.delegateId, known.childId);
+    return this.#resting(
+      known === undefined
+        ? delegate(this.#job, body, onMade)
+        : delegateAgain(this.#job, known.delegateId, known.childId),
+    );
+  }
+
+  /** From when the agent asks for the child's end, or its events, it rests until it has them. */
+  #resting(delegation: Delegation): Delegation {
+    const { done } = delegation;
+    const events = delegation.events.bind(delegation);
+    let awaited: typeof done | undefined;
+    const rest = <Value>(wait: Promise<Value>): Promise<Value> => this.#rest(wait);
+    return Object.defineProperties(delegation, {
+      done: {
+        get: () => {
+          awaited ??= rest(done);
+          return awaited;
+        },
+      },
+      events: {
+        async *value(): ReturnType<DelegatedJob["events"]> {
+          const read = Promise.withResolvers<void>();
+          const back = rest(read.promise);
+          try {
+            yield* events();
+          } finally {
+            read.resolve();
+            await back;
+          }
+        },
+      },
+    });
   }
 
   operation<Result>(
@@ -404,7 +442,7 @@ export class AgentContext implements JobContext {
   requestHumanInput<Value = unknown>(options: HumanInputOptions): Promise<HumanInput<Value>> {
     const people = this.#tools.people();
     const job = this.#job;
-    if (this.#run === undefined) return quiet(people.askInput<Value>(job, options));
+    if (this.#run === undefined) return this.#rest(people.askInput<Value>(job, options));
     return this.#ask(this.#run, "input", options, (onAsked) => people.askInput<Value>(job, options, onAsked));
   }
 
@@ -422,13 +460,13 @@ export class AgentContext implements JobContext {
     } catch (error) {
       return rejected(error) as Promise<never>;
     }
-    return run.question(`ask ${kind}`, question, ask);
+    return this.#rest(run.question(`ask ${kind}`, question, ask));
   }
 
   requestHumanChoice(options: HumanChoiceOptions): Promise<HumanChoice> {
     const people = this.#tools.people();
     const job = this.#job;
-    if (this.#run === undefined) return quiet(people.askChoice(job, options));
+    if (this.#run === undefined) return this.#rest(people.askChoice(job, options));
     return this.#ask(this.#run, "choice", options, (onAsked) => people.askChoice(job, options, onAsked));
   }
 
@@ -438,7 +476,7 @@ export class AgentContext implements JobContext {
 
   async #requestPermission(options: PermissionOptions): Promise<Grant> {
     const { grants } = this.#tools.people();
-    const lease = await grants.request(this.#job, options);
+    const lease = await this.#rest(grants.request(this.#job, options));
     this.#admitFiles(lease);
     return new HeldGrant(lease, this.#guard, (seconds) => grants.extend(lease, seconds));
   }

@@ -29,6 +29,8 @@ export interface AgentOptions {
    * process, with an error that may be tried again.
    */
   readonly durable?: boolean | DurableTerms;
+  /** How many jobs of this version work at once; one more waits until another has ended. Default: as many as there are. */
+  readonly concurrency?: number;
 }
 
 export interface DurableTerms {
@@ -49,6 +51,8 @@ export interface Agent {
   readonly retry: RetryTerms | undefined;
   /** `undefined`: its jobs end with the process. */
   readonly durable: Required<DurableTerms> | undefined;
+  /** `undefined`: as many jobs of its as there are work at once. */
+  readonly concurrency: number | undefined;
 }
 
 /** What an agent that was registered without a version is listed as. */
@@ -63,7 +67,7 @@ interface Versions {
 
 export class AgentRegistry {
   readonly #agents = new Map<string, Versions>();
-  #onRegistered: () => void = () => {};
+  readonly #onRegistered: (() => void)[] = [];
 
   /** Adds or replaces `name` or `name@version`. Running jobs keep the handler that they started with. */
   register(reference: string, handler: AgentHandler, options: AgentOptions = {}): void {
@@ -75,7 +79,8 @@ export class AgentRegistry {
       versions = { byVersion: new Map(), defaultVersion: version, isPinned: false };
       this.#agents.set(name, versions);
     }
-    const { heartbeat, retry } = options;
+    const { heartbeat, retry, concurrency } = options;
+    if (concurrency !== undefined) assertConcurrency(concurrency);
     versions.byVersion.set(version, {
       name,
       version,
@@ -83,17 +88,18 @@ export class AgentRegistry {
       heartbeat,
       retry,
       durable: durableTerms(options.durable),
+      concurrency,
     });
     if (options.isDefault === true || !versions.isPinned) {
       versions.defaultVersion = version;
       versions.isPinned = options.isDefault === true;
     }
-    this.#onRegistered();
+    for (const listener of this.#onRegistered) listener();
   }
 
-  /** Calls `listener` after each registration. There is one. */
+  /** Calls `listener` after each registration. */
   whenRegistered(listener: () => void): void {
-    this.#onRegistered = listener;
+    this.#onRegistered.push(listener);
   }
 
   /** That version; `undefined` if it is not registered. */
@@ -145,6 +151,12 @@ function durableTerms(durable: AgentOptions["durable"]): Required<DurableTerms> 
   const { maxRestarts = MAX_RESTARTS } = durable === true ? {} : durable;
   if (Number.isInteger(maxRestarts) && maxRestarts >= 0) return { maxRestarts };
   throw new InvalidRequestError("durable: maxRestarts is a whole number, not below zero");
+}
+
+/** @throws InvalidRequestError for what is no number of jobs. */
+function assertConcurrency(concurrency: number): void {
+  if (Number.isInteger(concurrency) && concurrency >= 1) return;
+  throw new InvalidRequestError("concurrency: a whole number, not below one");
 }
 
 /** Splits `name` or `name@version`. Throws {@link InvalidRequestError} for anything else. */

@@ -32,6 +32,7 @@ import type { Launch, LaunchRequest } from "./launch.ts";
 import { assertLeaseConstraintsSubset, validateLeaseConstraints } from "./lease/constraints.ts";
 import { validateLeaseShape } from "./lease/shape.ts";
 import { assertLeaseSubset } from "./lease/subset.ts";
+import type { JobQueue } from "./queue/job-queue.ts";
 import type { Session } from "./session.ts";
 import type { LeasePolicy } from "./submission.ts";
 
@@ -94,6 +95,7 @@ export interface DelegationsOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly launch: Launch;
+  readonly queue: JobQueue;
   readonly leasePolicy: LeasePolicy;
   readonly caps: DelegationCaps;
   readonly maxJobs: { readonly session: number; readonly principal: number };
@@ -166,7 +168,7 @@ export class Delegations {
 
   /** The child, started. Rejects with the refusal, and then nothing is left of it. */
   async #launch(parent: Job, children: Children, body: Announced, onMade?: OnChildMade): Promise<Job> {
-    const { agents, jobs, clock, launch, sessionOf, pauseOf, maxJobs } = this.#options;
+    const { agents, jobs, clock, launch, sessionOf, pauseOf, maxJobs, queue } = this.#options;
     const pause = pauseOf(parent);
     if (pause !== undefined) await pause;
     parent.assertLive();
@@ -177,6 +179,7 @@ export class Delegations {
     const constraints = constrain(parent, body.lease_constraints, clock.now());
     this.#assertRoom(parent, children);
     jobs.assertRoom(parent.sessionId, parent.submitterPrincipal, maxJobs);
+    queue.assertRoom(parent.submitterPrincipal, agent);
     const budget = parent.authority.budget?.reserve(lease);
     const facts = {
       id: newJobId(),
@@ -286,6 +289,8 @@ export class Delegations {
 
   /** The parent is cancelled or has ended: its children go on only if it ended well, and without credentials (§9.8.2). */
   #parentStopped(parent: Job, { live }: Children): void {
+    // The next runtime goes on with all of them.
+    if (parent.isAside) return;
     const isDone = parent.outcome?.status === "success";
     const why = isDone
       ? "it has ended, and credentials do not outlive it"

@@ -22,6 +22,7 @@ import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
 import { DurableJobs } from "./durable/durable-jobs.ts";
 import type { DurableRun, DurableRunOptions } from "./durable/durable-run.ts";
+import type { StoredRun } from "./durable/records.ts";
 import type { HandoffConnector } from "./handoff.ts";
 import { Job, type JobTools, type LeaseExpiryOptions } from "./job.ts";
 import { JobRegistry } from "./job-registry.ts";
@@ -30,6 +31,9 @@ import { Launch } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
 import { type JobAuthorizationPolicy, Observation } from "./observation.ts";
 import { People, type PeopleOptions, type StoredQuestionOptions } from "./people.ts";
+import { drained, type ShutdownReport } from "./queue/drain.ts";
+import { type ConcurrencyCaps, JobQueue } from "./queue/job-queue.ts";
+import { type StoredWaiting, WaitingJobs } from "./queue/waiting-jobs.ts";
 import type { ScheduleLimits } from "./schedules/scheduler.ts";
 import { Schedules } from "./schedules/schedules.ts";
 import type { Session } from "./session.ts";
@@ -47,6 +51,7 @@ export interface EngineOptions {
   readonly sessionCaps: SessionCaps;
   readonly principalCaps: PrincipalCaps;
   readonly jobCaps: JobCaps;
+  readonly concurrency: ConcurrencyCaps;
   readonly resumeWindowMs: number;
   readonly cancelGraceMs: number;
   readonly idempotencyTtlMs: number;
@@ -101,6 +106,7 @@ export class Engine {
   readonly tap: Tap;
   readonly schedules: Schedules;
   readonly durableJobs: DurableJobs;
+  readonly queue: JobQueue;
   /** How long a cancelled agent may take to stop, unless whoever cancels says otherwise. */
   readonly cancelGraceMs: number;
   /** Resolves when the jobs that a dead process left behind have been dealt with. */
@@ -110,6 +116,8 @@ export class Engine {
   readonly #jobRetentionMs: number;
   readonly #delegations: Delegations;
   readonly #durableTools: DurableRunOptions;
+  readonly #launch: Launch;
+  readonly #waitingJobs: WaitingJobs;
   #stopSweep: () => void = () => {};
 
   constructor(options: EngineOptions) {
@@ -180,7 +188,11 @@ export class Engine {
       },
     });
     this.#durableTools = { journal: this.journal, clock, random: Math.random, live: new Map() };
+    const queue = new JobQueue(options.concurrency);
+    this.queue = queue;
+    this.#waitingJobs = new WaitingJobs({ journal: this.journal, store, agents: this.agents });
     const launch = new Launch({
+      ...{ queue, waitingJobs: this.#waitingJobs },
       credentials: this.credentials,
       durableTools: this.#durableTools,
       ...{ jobs: this.jobs, journal: this.journal, logger, jobTools: this.#jobTools, operations: options.operations },
@@ -194,11 +206,22 @@ export class Engine {
         handoff: options.handoff,
         ...{ streams: this.streams, checkpoints: this.checkpoints, watchdogs: this.watchdogs },
         people: () => this.people,
-        clock,
+        ...{ queue, clock },
       },
     });
+    this.#launch = launch;
     this.#delegations = new Delegations({
-      ...{ agents: this.agents, jobs: this.jobs, journal: this.journal, store, clock, launch, leasePolicy, maxJobs },
+      ...{
+        agents: this.agents,
+        jobs: this.jobs,
+        journal: this.journal,
+        store,
+        clock,
+        launch,
+        leasePolicy,
+        maxJobs,
+        queue,
+      },
       caps: options.delegationCaps,
       cancelGraceMs: options.cancelGraceMs,
       sessionOf: (job) => this.sessions.get(job.sessionId),
@@ -206,6 +229,7 @@ export class Engine {
     });
     this.submission = new Submission({
       ...{ agents: this.agents, jobs: this.jobs, journal: this.journal, store, clock, launch, leasePolicy, openModels },
+      queue,
       idempotencyTtlMs: options.idempotencyTtlMs,
       audit,
       max: maxJobs,
@@ -220,7 +244,7 @@ export class Engine {
       ...{ store, agents: this.agents, launch, logger, tools: this.#durableTools },
     });
     this.observation = new Observation({
-      ...{ jobs: this.jobs, journal: this.journal, store, audit },
+      ...{ jobs: this.jobs, journal: this.journal, store, audit, queue },
       policy: options.jobAuthorizationPolicy,
       hidesForeignJobs: options.hidesForeignJobs,
     });
@@ -247,35 +271,43 @@ export class Engine {
   }
 
   /**
-   * Ends what is running with a retryable error that names `reason`, and resolves when that is durable. Durable jobs finish
-   * the steps that are being done, for `drainMs` at most, and are left to the next runtime. The store stays open.
+   * Takes no new work, and lets what runs go on for `drainMs` at most: durable jobs until they can be put aside without a
+   * loss, others until they end. What then still runs ends with a retryable error that names `reason`; durable jobs and those
+   * that have not begun are left to the next runtime. Resolves when that is durable. The store stays open.
    */
-  async close(reason: string, drainMs: number): Promise<void> {
+  async close(reason: string, drainMs: number): Promise<ShutdownReport> {
     this.#stopSweep();
-    this.journal.close();
+    this.submission.close(reason);
+    this.queue.close();
     await this.schedules.close();
-    await this.#putAside(reason, drainMs);
-    for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
+    const finished = await drained(this.jobs, this.#durableTools.live, this.clock, drainMs);
+    this.journal.close();
+    const left = this.#putAside(reason);
+    const interruptedJobs = [...this.jobs.all()];
+    for (const job of interruptedJobs) job.end({ status: "error", error: interrupted(reason) });
     await this.journal.flush();
     try {
       await this.credentials.close();
     } finally {
       await this.artifacts.close();
     }
+    return { finished, ...left, interrupted: interruptedJobs.map(({ id }) => id) };
   }
 
-  async #putAside(reason: string, drainMs: number): Promise<void> {
+  #putAside(reason: string): Pick<ShutdownReport, "handedOver" | "waiting"> {
     const { live } = this.#durableTools;
-    const runs = [...live.values()];
-    if (runs.length === 0) return;
-    const late = Promise.withResolvers<void>();
-    const stopTimer = this.clock.setTimer(late.resolve, drainMs);
-    await Promise.race([Promise.all(runs.map((run) => run.drain())), late.promise]);
-    stopTimer();
-    for (const [job, run] of [...live]) {
+    const waiting = [...this.jobs.all()].filter((job) => job.state === "pending");
+    const begun = [...live].filter(([job]) => job.state !== "pending");
+    for (const job of waiting) {
+      live.delete(job);
+      job.putAside(interrupted(reason));
+      this.jobs.remove(job);
+    }
+    for (const [job, run] of begun) {
       run.putAside(interrupted(reason));
       this.jobs.remove(job);
     }
+    return { handedOver: begun.map(([{ id }]) => id), waiting: waiting.map(({ id }) => id) };
   }
 
   /** §9.8.2: a new secret, the word of it, and the end of the old one. The event is stored without the secret. */
@@ -310,7 +342,7 @@ export class Engine {
     this.audit.abort();
     // A store that cannot be read may still write: what can be gone on with must not end in it.
     const { live } = this.#durableTools;
-    for (const job of [...live.keys()]) {
+    for (const job of [...this.jobs.all()].filter((one) => live.has(one) || one.state === "pending")) {
       live.delete(job);
       job.putAside(interrupted(reason));
       this.jobs.remove(job);
@@ -319,17 +351,19 @@ export class Engine {
   }
 
   /**
-   * Goes on with the durable jobs of a process that is no more, and ends its others, in every feed that shows them. Parents
-   * come before their children.
+   * Goes on with the durable jobs of a process that is no more, begins those that it had not begun, and ends its others, in
+   * every feed that shows them. Parents come before their children.
    */
   async #recover(): Promise<void> {
     const taken = await this.store.takeOver(this.clock.now());
     for (const { job: record, followers } of taken.toSorted((a, b) => a.job.createdAt - b.job.createdAt)) {
       const run = await this.durableJobs.revive(record);
-      const job = this.#takenOver(record, run);
+      const waiting = record.status === "pending" ? (run ?? (await this.#waitingJobs.read(record))) : undefined;
+      const job = this.#takenOver(record, (run ?? waiting)?.run, run);
       for (const id of followers) await this.#show(job, id);
       await this.streams.recover(job);
-      if (run === undefined) {
+      if (waiting !== undefined) await this.#beginLater(job, waiting, run);
+      else if (run === undefined) {
         await this.people.interactions.recover(job, this.#loadSession);
         job.end({ status: "error", error: interrupted("runtime_restarted") });
       } else await this.#goOn(job, run);
@@ -339,6 +373,7 @@ export class Engine {
     this.artifacts.start();
     await this.schedules.start();
     this.durableJobs.open();
+    this.#waitingJobs.open();
   }
 
   readonly #loadSession = (id: SessionId): Promise<Session | undefined> => this.sessions.load(id);
@@ -357,12 +392,24 @@ export class Engine {
       const asked = await people.reopen(job, questionId, options, this.#loadSession);
       if (asked !== undefined) run.reopen(ordinal, asked.settled);
     }
+    await this.#rejoinParent(job);
+    this.durableJobs.park(job, run);
+  }
+
+  async #beginLater(job: Job, waiting: StoredWaiting, run: DurableRun | undefined): Promise<void> {
+    this.jobs.add(job);
+    run?.attach(job);
+    this.#waitingJobs.park(job, (agent) => this.#launch.startLater(job, agent, waiting, run));
+    await this.#rejoinParent(job);
+  }
+
+  async #rejoinParent(job: Job): Promise<void> {
+    const { jobs } = this;
     const parent = job.parentJobId === undefined ? undefined : jobs.get(job.parentJobId);
     if (parent !== undefined) this.#delegations.adopt(parent, job);
     else if (job.parentJobId !== undefined && (await this.#hasFailed(job.parentJobId))) {
       job.end({ status: "cancelled", error: new CancelledError("the parent job: it failed") });
     }
-    this.durableJobs.park(job, run);
   }
 
   async #hasFailed(jobId: JobId): Promise<boolean> {
@@ -377,10 +424,10 @@ export class Engine {
     job.follow(session.feed);
   }
 
-  #takenOver(record: JobRecord, run: DurableRun | undefined): Job {
+  #takenOver(record: JobRecord, stored: StoredRun | undefined, memory: DurableRun | undefined): Job {
     const { id, sessionId, principal, agent, agentVersion, lease, leaseConstraints, parentJobId, createdAt } = record;
     const { budget, delegateId, epoch, lastN, lastEventSeq, traceId } = record;
-    const { origin, depth = 0, openModels, maxRuntimeMs, deadlineAt, hasCredentials = false } = run?.run ?? {};
+    const { origin, depth = 0, openModels, maxRuntimeMs, deadlineAt, hasCredentials = false } = stored ?? {};
     const parentBudget = parentJobId === null ? undefined : this.jobs.get(parentJobId)?.authority.budget;
     return new Job(
       {
@@ -389,7 +436,8 @@ export class Engine {
         agent: { name: agent, version: agentVersion },
         budget: budget === null ? undefined : Budget.takenOver(budget, lease, parentBudget),
         trace: { traceId },
-        ...{ origin, depth, openModels, maxRuntimeMs, hasCredentials, memory: run },
+        ...{ origin, depth, openModels, maxRuntimeMs, hasCredentials, memory },
+        hasBegun: record.status !== "pending",
         remainingMs: deadlineAt === undefined ? undefined : Math.max(0, deadlineAt - this.clock.now()),
         continues: { lastN, lastEventSeq },
       },

@@ -1,7 +1,7 @@
 /**
  * A job: one run of one agent. It writes entries into its journal and does not know who watches.
  *
- *   pending    -> running      start(): the agent function is called
+ *   pending    -> running      start(): there is room, and the agent function is called
  *   pending    -> ended        end(): refused or cancelled before it ran
  *   running    -> cancelling   cancel(): the agent is told to stop; shown as running
  *   running    -> unwinding    leaseExpired(): an operation was refused because the lease is over; shown as running
@@ -132,6 +132,8 @@ export interface JobFacts {
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   readonly maxRuntimeMs: number | undefined;
+  /** Was its agent called before, in another life of the runtime? Then it is shown as running until it is called again. */
+  readonly hasBegun?: boolean;
   /** What is left of that, for a job that was taken over. Default: all of it. */
   readonly remainingMs?: number | undefined;
   /** What is known of the agent's events already: they are not written again. */
@@ -283,7 +285,7 @@ export class Job {
 
   get state(): JobStatus {
     if (this.#life.phase === "ended") return this.#life.outcome.status;
-    return this.#life.phase === "pending" ? "pending" : "running";
+    return this.#life.phase === "pending" && this.#facts.hasBegun !== true ? "pending" : "running";
   }
 
   /** Aborts when the job is cancelled, has run too long, or the runtime stops. */
@@ -298,6 +300,11 @@ export class Job {
 
   get isTerminal(): boolean {
     return this.#life.phase === "ended";
+  }
+
+  /** Was its agent called in this process, and is the job not over? */
+  get isActive(): boolean {
+    return this.#life.phase !== "pending" && !this.#isOver;
   }
 
   /** Does another runtime go on with it? */

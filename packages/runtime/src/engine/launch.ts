@@ -1,5 +1,5 @@
 /** The last steps of every job, however it was asked for: it is made, numbered, stored, told of and started. */
-import { ARCPError, InternalError, type JobId, type JsonObject, type Logger } from "@arcp/core";
+import { ARCPError, InternalError, type JobId, type JsonObject, LeaseExpiredError, type Logger } from "@arcp/core";
 import { ENTRY, type IdempotencyRecord, type JobRecord } from "../store/store.ts";
 import { AgentContext, type AgentTools } from "./agent-context.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
@@ -7,6 +7,7 @@ import type { Agent } from "./agents.ts";
 import type { Restored } from "./checkpoints.ts";
 import type { Credentials, Issuance } from "./credentials/credentials.ts";
 import { DurableRun, type DurableRunOptions } from "./durable/durable-run.ts";
+import type { StoredRun } from "./durable/records.ts";
 import { timestamp } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import { JobGuard } from "./guard.ts";
@@ -15,6 +16,8 @@ import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import { Budget } from "./lease/budget.ts";
 import { parseInstant } from "./lease/constraints.ts";
+import { type JobQueue, type Place, QUEUE_MEMBER } from "./queue/job-queue.ts";
+import type { StoredWaiting, WaitingJobs } from "./queue/waiting-jobs.ts";
 import { withRetries } from "./retry.ts";
 import type { Acceptance } from "./session.ts";
 import { JobSpans } from "./spans.ts";
@@ -29,6 +32,8 @@ export interface LaunchOptions {
   readonly agentTools: AgentTools;
   readonly credentials: Credentials;
   readonly durableTools: DurableRunOptions;
+  readonly queue: JobQueue;
+  readonly waitingJobs: WaitingJobs;
 }
 
 export interface LaunchRequest {
@@ -44,6 +49,17 @@ export interface LaunchRequest {
   readonly restored?: Restored | undefined;
   /** Called when the job is durable, before any event of it is sent to its session. */
   readonly onAccepted: (acceptance: Acceptance) => void;
+}
+
+/** What it takes to call an agent. */
+interface Work {
+  readonly job: Job;
+  readonly agent: Agent;
+  readonly input: unknown;
+  /** The data of the checkpoint that the job goes on from. */
+  readonly restored: unknown;
+  /** `undefined`: the job is not durable. */
+  readonly run: DurableRun | undefined;
 }
 
 /** What an upstream is told of a job. */
@@ -91,14 +107,16 @@ export class Launch {
   }
 
   /**
-   * Makes the job and calls its agent, in this turn: the agent may think before its acceptance is on disk, but nobody
-   * hears of it, and no guarded operation of its takes place, before that.
+   * Makes the job and, if there is room for it, calls its agent, in this turn: the agent may think before its acceptance is
+   * on disk, but nobody hears of it, and no guarded operation of its takes place, before that. A job that there is no room
+   * for waits, and is begun later.
    */
   start({ facts, agent, input, feed, idempotency, issuance, restored, onAccepted }: LaunchRequest): Job {
     const { jobs, journal, jobTools, credentials } = this.#options;
     if (issuance?.commit() === false) throw new InternalError("the job's credentials are gone");
     const hasCredentials = issuance !== undefined && issuance.credentials.length > 0;
-    const run = agent.durable && this.#newRun(facts, input, hasCredentials, restored);
+    const asked = storedRun(facts, input, hasCredentials);
+    const run = agent.durable && DurableRun.fresh(asked, this.#options.durableTools, restored);
     const job = new Job({ ...facts, agent, hasCredentials, memory: run, epoch: FIRST_EPOCH }, jobTools);
     const record = job.record();
     const payload = acceptedPayload(record);
@@ -111,61 +129,95 @@ export class Launch {
     if (hasCredentials) job.whenEnded(() => credentials.release(job.id));
     journal.afterCommit(() => onAccepted({ jobId: job.id, traceId: job.traceId, payload }));
     this.#announce(job);
-    this.#run(job, agent, input, restored?.data, run);
+    const work: Work = { job, agent, input, restored: restored?.data, run };
+    let hasWaited = false;
+    const place = this.#options.queue.enter(job, agent, () => this.#begin(work, hasWaited));
+    if (place !== undefined) {
+      hasWaited = true;
+      this.#tellPlace(job, place);
+      if (run === undefined) {
+        const kept = restored === undefined ? {} : { restored: restored.data };
+        this.#options.waitingJobs.keep(job, { run: asked, ...kept });
+      }
+    }
     return job;
   }
 
+  /** The same for a job that was taken over before it had begun. */
+  startLater(job: Job, agent: Agent, { run: { input }, restored }: StoredWaiting, run: DurableRun | undefined): void {
+    const work: Work = { job, agent, input, restored, run };
+    this.#options.queue.enter(job, agent, () => void this.#beginAgain(work));
+  }
+
   /**
-   * Calls the agent of a job that was taken over once more, in its new life, with new credentials if it had any. Resolves
-   * when it was called, or has ended because it could not be.
+   * Calls the agent of a job that was taken over once more, in its new life, with new credentials if it had any, as soon as
+   * there is room for it.
    */
-  async resume(job: Job, agent: Agent, run: DurableRun): Promise<void> {
-    const { credentials } = this.#options;
+  resume(job: Job, agent: Agent, run: DurableRun): void {
+    const work: Work = { job, agent, input: run.run.input, restored: undefined, run };
+    this.#options.queue.enter(job, agent, () => void this.#resume(work, run), { hasBegun: true });
+  }
+
+  async #resume(work: Work, run: DurableRun): Promise<void> {
+    const { job } = work;
+    if (isOver(job)) return;
     run.resume();
     await job.announce(ENTRY.status, "status", { phase: "resumed", message: "the runtime was restarted" });
-    if (job.hasCredentials) {
-      try {
-        const issuance = await this.#issueAgain(job, agent);
-        if (job.isTerminal) {
-          issuance?.abandon();
-          return;
-        }
-        if (issuance?.commit() === false) throw new InternalError("the job's credentials are gone");
-        job.whenEnded(() => credentials.release(job.id));
-        for (const { id } of issuance?.credentials ?? []) {
-          await job.announce(ENTRY.credential_rotated, "status", { phase: "credential_rotated", id });
-        }
-      } catch (error) {
-        job.end({ status: "error", error: ARCPError.from(error) });
-        return;
-      }
+    if (await this.#restoreCredentials(work)) this.#run(work);
+  }
+
+  async #beginAgain(work: Work): Promise<void> {
+    if (!isOver(work.job) && (await this.#restoreCredentials(work))) this.#begin(work, true);
+  }
+
+  /** It is its turn. */
+  #begin(work: Work, hasWaited: boolean): void {
+    const { job, run } = work;
+    if (isOver(job)) return;
+    const { expiresInMs } = job.authority;
+    if (hasWaited && expiresInMs !== undefined && expiresInMs <= 0) {
+      job.end({ status: "error", error: new LeaseExpiredError("the lease expired before the job could begin") });
+      return;
     }
-    this.#run(job, agent, run.run.input, undefined, run);
+    if (hasWaited) {
+      this.#options.waitingJobs.forget(job);
+      void job.announce(ENTRY.started, "x-vendor.arcp.started", {});
+    } else if (job.origin !== undefined) void job.emit(ENTRY.started, "x-vendor.arcp.started", {});
+    run?.startTime();
+    this.#run(work, hasWaited);
+  }
+
+  /** Issues again what the job had. Resolves with whether it can be gone on with; otherwise it has ended. */
+  async #restoreCredentials({ job, agent }: Work): Promise<boolean> {
+    if (!job.hasCredentials) return true;
+    try {
+      const issuance = await this.#issueAgain(job, agent);
+      if (isOver(job)) {
+        issuance?.abandon();
+        return false;
+      }
+      if (issuance?.commit() === false) throw new InternalError("the job's credentials are gone");
+      job.whenEnded(() => this.#options.credentials.release(job.id));
+      for (const { id } of issuance?.credentials ?? []) {
+        await job.announce(ENTRY.credential_rotated, "status", { phase: "credential_rotated", id });
+      }
+      return true;
+    } catch (error) {
+      job.end({ status: "error", error: ARCPError.from(error) });
+      return false;
+    }
+  }
+
+  /** Says that the job waits, and where it stood when that began: where it stands now is for those who ask. */
+  #tellPlace(job: Job, { position, length }: Place): void {
+    const message = `waits for capacity, number ${position} of ${length}`;
+    job.note(ENTRY.status, "status", { phase: "pending", message, [QUEUE_MEMBER]: { position, length } });
   }
 
   #issueAgain(job: Job, agent: Agent): Promise<Issuance | undefined> {
     const { id, lease, leaseConstraints, submitterPrincipal: principal } = job;
     const facts = { id, lease, principal, leaseConstraints: leaseConstraints ?? null, budget: job.authority.budget };
     return this.issue(facts, agent, job.signal);
-  }
-
-  #newRun(
-    facts: LaunchRequest["facts"],
-    input: unknown,
-    hasCredentials: boolean,
-    restored: Restored | undefined,
-  ): DurableRun {
-    const { origin, depth = 0, openModels, maxRuntimeMs, createdAt } = facts;
-    return DurableRun.fresh(
-      {
-        ...{ input: input ?? null, depth, hasCredentials },
-        ...(origin && { origin }),
-        ...(openModels && { openModels }),
-        ...(maxRuntimeMs !== undefined && { maxRuntimeMs, deadlineAt: createdAt + maxRuntimeMs }),
-      },
-      this.#options.durableTools,
-      restored,
-    );
   }
 
   /** Tells of the job, if it was asked for over wire 1.0. */
@@ -180,11 +232,11 @@ export class Launch {
         ...(leaseConstraints && { lease_constraints: leaseConstraints }),
       };
       void job.emit(ENTRY.accepted, "x-vendor.arcp.accepted", body);
-      void job.emit(ENTRY.started, "x-vendor.arcp.started", {});
     }
   }
 
-  #run(job: Job, agent: Agent, input: unknown, restored: unknown, run: DurableRun | undefined): void {
+  /** With `isLate` the agent is called when it is on disk that it was: a job that is not durable begins once. */
+  #run({ job, agent, input, restored, run }: Work, isLate = false): void {
     const { logger, operations, agentTools, jobTools } = this.#options;
     const { checkpoints, watchdogs } = agentTools;
     const guard = new JobGuard(job);
@@ -206,6 +258,7 @@ export class Launch {
     if (agent.heartbeat !== undefined) watchdogs.watch(job, agent.heartbeat);
     job.start(async () => {
       try {
+        if (isLate) await job.flush();
         if (run !== undefined) return await this.#callDurable(job, agent, run, context, newContext);
         const { retry } = agent;
         if (retry === undefined) return context.complete(await agent.handler(input, context));
@@ -247,6 +300,19 @@ export class Launch {
     return context.complete(returned);
   }
 }
+
+/** What a restart needs of it, and its row does not have. */
+const storedRun = (facts: LaunchRequest["facts"], input: unknown, hasCredentials: boolean): StoredRun => {
+  const { origin, depth = 0, openModels, maxRuntimeMs } = facts;
+  return {
+    ...{ input: input ?? null, depth, hasCredentials },
+    ...(origin && { origin }),
+    ...(openModels && { openModels }),
+    ...(maxRuntimeMs !== undefined && { maxRuntimeMs }),
+  };
+};
+
+const isOver = (job: Job): boolean => job.isTerminal || job.isAside;
 
 const CALLED_ONCE = { maxAttempts: 1 };
 

@@ -17,6 +17,7 @@ import { timestamp } from "./entry-text.ts";
 import type { Job } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
+import type { JobQueue, Place } from "./queue/job-queue.ts";
 import type { Session } from "./session.ts";
 import { isOptional, isShownEverything } from "./visibility.ts";
 
@@ -77,6 +78,8 @@ export interface ListedJob {
   readonly createdAt: string;
   readonly traceId: string;
   readonly lastEventSeq: number;
+  /** Where it stands while it waits to begin. */
+  readonly place: Place | undefined;
 }
 
 export interface ObservationOptions {
@@ -88,6 +91,7 @@ export interface ObservationOptions {
   /** Answers about other principals' jobs as if there were none. */
   readonly hidesForeignJobs: boolean;
   readonly audit: Audit;
+  readonly queue: JobQueue;
 }
 
 const DEFAULT_LIMIT = 100;
@@ -135,7 +139,7 @@ export class Observation {
       live.follow(session.feed);
       this.#options.journal.putFollow({ sessionId: session.id, jobId: request.jobId, isOn: true, n: lastN });
     }
-    const facts = live === undefined ? listed(ended as JobRecord) : liveFacts(live);
+    const facts = live === undefined ? listed(ended as JobRecord) : this.#liveFacts(live);
     const subscribed: Subscribed = {
       ...facts,
       leaseConstraints: (live ? live.leaseConstraints : ended?.leaseConstraints) ?? null,
@@ -246,7 +250,18 @@ export class Observation {
 
   #current(record: JobRecord): ListedJob {
     const live = this.#options.jobs.get(record.id);
-    return live === undefined ? listed(record) : liveFacts(live);
+    return live === undefined ? listed(record) : this.#liveFacts(live);
+  }
+
+  #liveFacts(job: Job): ListedJob {
+    return {
+      ...{ jobId: job.id, agentRef: job.agentRef, status: job.state, lease: job.lease },
+      parentJobId: job.parentJobId ?? null,
+      createdAt: job.createdAt,
+      traceId: job.traceId,
+      lastEventSeq: job.lastEventSeq,
+      place: this.#options.queue.placeOf(job),
+    };
   }
 
   #writeCursor(last: ListedJob, principal: string): string {
@@ -334,17 +349,7 @@ const listed = (job: JobRecord): ListedJob => ({
   createdAt: timestamp(job.createdAt),
   traceId: job.traceId,
   lastEventSeq: job.lastEventSeq,
-});
-
-const liveFacts = (job: Job): ListedJob => ({
-  jobId: job.id,
-  agentRef: job.agentRef,
-  status: job.state,
-  lease: job.lease,
-  parentJobId: job.parentJobId ?? null,
-  createdAt: job.createdAt,
-  traceId: job.traceId,
-  lastEventSeq: job.lastEventSeq,
+  place: undefined,
 });
 
 const budgetOf = (job: Job): Readonly<Record<string, number>> | null =>

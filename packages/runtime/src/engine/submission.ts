@@ -11,6 +11,7 @@ import {
   type SessionId,
   type TraceContext,
 } from "@arcp/core";
+import { CanonicalError } from "@arcp/core/v1.0";
 import { ENTRY, type EntryCode, type IdempotencyRecord, type Store } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
@@ -27,6 +28,7 @@ import { acceptedPayload, type Launch } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
 import { validateLeaseConstraints } from "./lease/constraints.ts";
 import { isLiteralPart, validateLeaseEntries, validateLeaseShape } from "./lease/shape.ts";
+import type { JobQueue } from "./queue/job-queue.ts";
 import type { Acceptance, Session } from "./session.ts";
 
 export interface SubmitRequest {
@@ -66,6 +68,7 @@ export interface SubmissionOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly launch: Launch;
+  readonly queue: JobQueue;
   readonly leasePolicy: LeasePolicy;
   /** The models of jobs whose leases do not speak of models; `undefined`: none (§9.7). */
   readonly openModels: readonly string[] | undefined;
@@ -75,6 +78,8 @@ export interface SubmissionOptions {
 }
 
 const MS_PER_SECOND = 1000;
+/** How long a restart takes, about. */
+const RETRY_AFTER_SECONDS = 2;
 /** Characters of an agent's name that are recorded of a submission that was refused. */
 const MAX_AGENT = 256;
 
@@ -82,9 +87,16 @@ export class Submission {
   readonly #options: SubmissionOptions;
   /** Keys whose first submission is on its way to the store. */
   readonly #binding = new Map<string, Promise<void>>();
+  /** Why nothing is taken any more; `undefined` while something is. */
+  #closed: string | undefined;
 
   constructor(options: SubmissionOptions) {
     this.#options = options;
+  }
+
+  /** From now on every new job is refused with a retryable error that names `reason`. */
+  close(reason: string): void {
+    this.#closed = reason;
   }
 
   /**
@@ -182,7 +194,8 @@ export class Submission {
     key: { readonly digest: string; readonly key: string } | undefined,
     onAccepted: OnAccepted,
   ): Promise<void> {
-    const { jobs, clock, launch, idempotencyTtlMs, max } = this.#options;
+    const { jobs, clock, launch, idempotencyTtlMs, max, queue } = this.#options;
+    if (this.#closed !== undefined) throw closing(this.#closed);
     const agent = this.#options.agents.resolve(request.agent);
     const now = clock.now();
     const lease = this.#grant(submitter.principal, agent, request.leaseRequest ?? {});
@@ -200,6 +213,7 @@ export class Submission {
       createdAt: now,
       maxRuntimeMs: request.maxRuntimeSec === undefined ? undefined : request.maxRuntimeSec * MS_PER_SECOND,
     };
+    queue.assertRoom(principal, agent);
     const leave = jobs.reserve(sessionId, principal, max);
     let issuance: Issuance | undefined;
     try {
@@ -272,6 +286,12 @@ export class Submission {
     journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload, isRepeated: true }));
   }
 }
+
+/** Whoever comes after this runtime takes it. */
+const closing = (reason: string): CanonicalError =>
+  new CanonicalError("UNAVAILABLE", "the runtime is shutting down: it takes no new jobs", {
+    details: { reason, retry_after_seconds: RETRY_AFTER_SECONDS },
+  });
 
 const subjectOf = ({ principal, id, remoteAddress }: Submitter): AuditSubject =>
   bySession({ principal, id, remoteAddress });

@@ -36,3 +36,6 @@ export function parseSeconds(text: string): number {
   if (!(seconds > 0)) throw new InvalidArgumentError("Expected a positive number of seconds.");
   return seconds;
 }
+
+/** The same, for what may be no time at all. */
+export const parseSecondsOrZero = (text: string): number => (text.trim() === "0" ? 0 : parseSeconds(text));

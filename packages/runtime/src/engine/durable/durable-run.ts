@@ -78,7 +78,7 @@ const MAX_NAME = 256;
 type Settled = Exclude<StoredStep["state"], { readonly is: "asleep" | "asked" | "delegated" }>;
 
 export class DurableRun {
-  readonly run: StoredRun;
+  #run: StoredRun;
   readonly #options: DurableRunOptions;
   readonly #inStep = new AsyncLocalStorage<true>();
   #job: Job | undefined;
@@ -91,13 +91,17 @@ export class DurableRun {
   #asked = 0;
   /** Steps that are being done. */
   #inFlight = 0;
+  /** What the agent waits for that is no work: a time, a person, another job. */
+  #rests = 0;
+  /** Has it come to a step or a checkpoint since it was to be put aside? */
+  #isHeld = false;
   #onIdle: (() => void) | undefined;
   #isDraining = false;
   /** Questions that were open when the runtime died, by ordinal. */
   readonly #reopened = new Map<number, Promise<unknown>>();
 
   constructor({ run, progress, steps, stepIds, tail }: Beginning, options: DurableRunOptions) {
-    this.run = run;
+    this.#run = run;
     this.#progress = progress;
     this.#options = options;
     this.#stepIds = new Set(stepIds);
@@ -116,6 +120,10 @@ export class DurableRun {
       ...(restored && { restored: { data: restored.data } }),
     };
     return new DurableRun({ run, progress, steps: [], stepIds: [], tail: [] }, options);
+  }
+
+  get run(): StoredRun {
+    return this.#run;
   }
 
   get progress(): StoredProgress {
@@ -146,6 +154,14 @@ export class DurableRun {
   begin(): void {
     this.#put(RUN_KIND, this.#theJob.id, this.run);
     this.#putProgress({});
+  }
+
+  /** The agent is about to be called for the first time: what it may take of time counts from now. */
+  startTime(): void {
+    const { maxRuntimeMs } = this.run;
+    if (maxRuntimeMs === undefined) return;
+    this.#run = { ...this.run, deadlineAt: this.#options.clock.now() + maxRuntimeMs };
+    this.#put(RUN_KIND, this.#theJob.id, this.run);
   }
 
   /** Is the event of the agent in the journal already? */
@@ -255,6 +271,7 @@ export class DurableRun {
       restored: { data: JSON.parse(data) },
       ...(pieces && { pieces }),
     });
+    this.#hold();
   }
 
   /** Why the agent may not have returned yet, if there is a reason: it has not come as far as before. */
@@ -263,13 +280,40 @@ export class DurableRun {
     return missed && mismatch(missed.ordinal, missed.name, undefined);
   }
 
-  /** From now on no step is begun. Resolves when none is being done, or the job has ended. */
+  /** What `wait` comes to: while it lasts, the job can be put aside. */
+  async whileResting<Value>(wait: Promise<Value>): Promise<Value> {
+    this.#rests += 1;
+    this.#tellIdle();
+    try {
+      return await wait;
+    } finally {
+      this.#rests -= 1;
+    }
+  }
+
+  /** From now on no step is begun. Resolves when the agent has come to one, to a checkpoint or to a rest, or has ended. */
   drain(): Promise<void> {
     this.#isDraining = true;
-    if (this.#inFlight === 0 || this.#theJob.isTerminal) return Promise.resolve();
+    if (this.#isIdle) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onIdle = resolve;
     });
+  }
+
+  /** Would nothing be lost if the job was put aside now? */
+  get #isIdle(): boolean {
+    return this.#theJob.isTerminal || (this.#inFlight === 0 && (this.#rests > 0 || this.#isHeld));
+  }
+
+  #tellIdle(): void {
+    if (this.#isIdle) this.#onIdle?.();
+  }
+
+  /** The agent has come to where it can begin again. */
+  #hold(): void {
+    if (!this.#isDraining) return;
+    this.#isHeld = true;
+    this.#tellIdle();
   }
 
   /** Leaves the job to the next runtime, which does not count that as a crash. */
@@ -302,7 +346,10 @@ export class DurableRun {
     if (recorded !== undefined && recorded.name !== name) return this.#mismatch(ordinal, recorded.name, name);
     this.#asked += 1;
     // Whatever is not on record yet is the next runtime's.
-    if (recorded === undefined && this.#isDraining) return new Promise<never>(() => {});
+    if (recorded === undefined && this.#isDraining) {
+      this.#hold();
+      return new Promise<never>(() => {});
+    }
     return { ordinal, recorded };
   }
 
@@ -395,7 +442,7 @@ export class DurableRun {
       return await act();
     } finally {
       this.#inFlight -= 1;
-      if (this.#inFlight === 0) this.#onIdle?.();
+      this.#tellIdle();
     }
   }
 

@@ -15,7 +15,7 @@ export const STEP_KIND = "step";
 export interface StoredRun {
   readonly input: unknown;
   readonly origin?: JobOrigin;
-  /** When it must have ended, in milliseconds since the epoch. */
+  /** When it must have ended, in milliseconds since the epoch; absent while it waits to begin. */
   readonly deadlineAt?: number;
   readonly maxRuntimeMs?: number;
   readonly depth: number;

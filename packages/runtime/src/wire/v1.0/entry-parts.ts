@@ -1,6 +1,7 @@
 /** What a journal entry says on wire 1.0: none, one or several messages, always the same ones. */
 import { type ARCPError, errorFromWire, type JsonObject } from "@arcp/core";
 import { type ErrorPayload10, errorToV10, isErrorCode10, type Priority } from "@arcp/core/v1.0";
+import { QUEUE_MEMBER } from "../../engine/queue/job-queue.ts";
 import { streamIdOfResult } from "../../engine/result-stream.ts";
 import { ENTRY, type Entry } from "../../store/store.ts";
 import { metricPayload10 } from "./metric-payload.ts";
@@ -132,7 +133,13 @@ const readable = (part: Part, { unread }: Profile10): Part =>
     : part;
 
 const beginning = (voice: Voice, entry: Entry): readonly Part[] =>
-  [ENTRY.accepted, ENTRY.started].flatMap((code) => SPELLINGS[code]?.({}, voice, entry, {} as Profile10) ?? []);
+  (isWaiting(entry) ? [ENTRY.accepted] : [ENTRY.accepted, ENTRY.started]).flatMap(
+    (code) => SPELLINGS[code]?.({}, voice, entry, {} as Profile10) ?? [],
+  );
+
+/** Does it say that the job waits to begin? That it has begun is an entry of its own then. */
+const isWaiting = ({ code, payload }: Entry): boolean =>
+  code === ENTRY.status && QUEUE_MEMBER in (JSON.parse(payload) as { readonly body: JsonObject }).body;
 
 /** `facts`: of the job, as wire 1.1 names them. */
 export function acceptedPart(

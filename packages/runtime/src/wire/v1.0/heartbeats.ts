@@ -39,7 +39,7 @@ export class Heartbeats {
     if (outbox.isCongested) return;
     const sequence = this.#sequences.get(job) ?? 0;
     this.#sequences.set(job, sequence + 1);
-    const state = job.isBlocked ? "blocked" : "running";
+    const state = job.state === "pending" ? "queued" : job.isBlocked ? "blocked" : "running";
     const payload = { sequence, deadline_ms: deadlineMs ?? 2 * intervalSeconds * MS_PER_SECOND, state };
     outbox.send("job.heartbeat", payload, { session_id: sessionId, job_id: job.id, trace_id: job.traceId });
   }

@@ -12,6 +12,7 @@ import { credentialPayload, type LiveCredential } from "../../engine/credentials
 import type { Answer } from "../../engine/interactions/answer.ts";
 import type { Interactions } from "../../engine/interactions/interactions.ts";
 import type { ListedJob, Observation, Subscribed } from "../../engine/observation.ts";
+import { QUEUE_MEMBER } from "../../engine/queue/job-queue.ts";
 import type { Acceptance, Session } from "../../engine/session.ts";
 import type { Submission, SubmitRequest } from "../../engine/submission.ts";
 import type { Outbox } from "./outbox.ts";
@@ -234,6 +235,7 @@ const submitRequest = ({ payload, ...envelope }: MessageOf<"job.submit">): Submi
 });
 
 const listedPayload = (job: ListedJob): object => ({
+  ...placeOf(job),
   job_id: job.jobId,
   agent: job.agentRef,
   status: job.status,
@@ -244,7 +246,11 @@ const listedPayload = (job: ListedJob): object => ({
   last_event_seq: job.lastEventSeq,
 });
 
+/** What the specification has no name for. */
+const placeOf = ({ place }: ListedJob): object => (place === undefined ? {} : { [QUEUE_MEMBER]: place });
+
 const subscribedPayload = (job: Subscribed): object => ({
+  ...placeOf(job),
   job_id: job.jobId,
   current_status: job.status,
   agent: job.agentRef,

@@ -1,4 +1,4 @@
-import type { JobFilter, JobSummary } from "@arcp/client";
+import type { JobFilter, JobPlace, JobSummary } from "@arcp/client";
 import { JOB_STATUSES, type JobStatus } from "@arcp/core";
 import { type Command, Option } from "commander";
 import { parseCount } from "../count.ts";
@@ -67,6 +67,7 @@ const wireForm = (job: JobSummary): object => ({
   lease: job.lease,
   parent_job_id: job.parentJobId ?? null,
   trace_id: job.traceId,
+  ...(job.place && { queue: job.place }),
 });
 
 const STATUS_STYLES: Readonly<Record<string, Parameters<Terminal["style"]>[0]>> = {
@@ -81,11 +82,17 @@ const STATUS_STYLES: Readonly<Record<string, Parameters<Terminal["style"]>[0]>> 
 async function printTable(shown: readonly JobSummary[]): Promise<void> {
   const terminal = new Terminal(process.stdout);
   if (shown.length === 0) return terminal.print("no jobs");
-  const rows = shown.map(({ jobId, agent, status, createdAt }) => [
+  const rows = shown.map(({ jobId, agent, status, place, createdAt }) => [
     escapeLine(jobId),
     escapeLine(agent),
-    terminal.style(STATUS_STYLES[status] ?? "white", escapeLine(status)),
+    terminal.style(STATUS_STYLES[status] ?? "white", escapeLine(status) + (place ? placeText(place) : "")),
     createdAt === undefined ? "" : `${duration(Date.now() - Date.parse(createdAt))} ago`,
   ]);
   return terminal.print(table(terminal, ["JOB", "AGENT", "STATUS", "SUBMITTED"], rows));
 }
+
+const placeText = ({ position, length }: JobPlace): string => `, ${ordinal(position)} of ${length}`;
+
+const ENDINGS: Readonly<Record<string, string>> = { one: "st", two: "nd", few: "rd", other: "th" };
+const ORDINALS = new Intl.PluralRules("en", { type: "ordinal" });
+const ordinal = (count: number): string => `${count}${ENDINGS[ORDINALS.select(count)]}`;

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import type { ExitCode } from "../exit-code.ts";
+import { parseSecondsOrZero } from "../instant.ts";
 import { type ServeOptions, serve } from "../serve.ts";
 
 const EXAMPLES = `
@@ -32,6 +33,7 @@ export function addServe(program: Command, run: (work: () => Promise<ExitCode>) 
     .option("--path <path>", "path of the WebSocket endpoint (default: /arcp, / and /ws)")
     .option("--db <file>", "database file, or :memory: (default: .arcp/runtime.db)")
     .addOption(new Option("--sync <mode>", "when commits are synced to disk").choices(["full", "normal"]))
+    .option("--drain <seconds>", "how long jobs may go on after SIGTERM or SIGINT (default: 5)", parseSecondsOrZero)
     .option(
       "--token <token[=principal]>",
       "let this token in; repeatable; others can see it: prefer ARCP_TOKEN",

@@ -9,6 +9,8 @@ import {
 import type { JobState10 } from "@arcp/core/v1.0";
 import { bySession } from "../../../engine/audit/audit.ts";
 import type { Engine } from "../../../engine/engine.ts";
+import type { ListedJob } from "../../../engine/observation.ts";
+import { QUEUE_MEMBER } from "../../../engine/queue/job-queue.ts";
 import type { Session } from "../../../engine/session.ts";
 import { questionIdOf } from "../entry-parts.ts";
 import { FIRST_REPLY, MessageIds, type Position } from "../message-ids.ts";
@@ -108,6 +110,9 @@ const WORD: Readonly<Record<JobStatus, JobState10>> = {
   timed_out: "failed",
 };
 
+/** A job that waits for capacity is queued. */
+const wordOf = ({ status, place }: ListedJob): JobState10 => (place === undefined ? WORD[status] : "queued");
+
 export const listJobs: Command<"session.list_jobs"> = async (message, caller, reply) => {
   const { filter, limit, cursor } = message.payload;
   const { jobs, nextCursor } = await caller.engine.observation.list(caller.session, {
@@ -118,7 +123,8 @@ export const listJobs: Command<"session.list_jobs"> = async (message, caller, re
     ...{
       job_id: job.jobId,
       agent: job.agentRef,
-      status: WORD[job.status],
+      status: wordOf(job),
+      ...(job.place && { [QUEUE_MEMBER]: job.place }),
       lease: job.lease,
       parent_job_id: job.parentJobId,
     },
@@ -134,7 +140,7 @@ export const jobSubscribe: Command<"job.subscribe"> = async (message, caller, re
   await caller.engine.observation.subscribe(caller.session, request, (subscribed) =>
     reply(() => {
       const payload = {
-        ...{ job_id, current_status: WORD[subscribed.status], agent: subscribed.agentRef, lease: subscribed.lease },
+        ...{ job_id, current_status: wordOf(subscribed), agent: subscribed.agentRef, lease: subscribed.lease },
         ...{
           subscribed_from: subscribed.subscribedFrom,
           replayed: subscribed.isReplayed,

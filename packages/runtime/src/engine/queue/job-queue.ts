@@ -1,0 +1,247 @@
+/**
+ * Which jobs work, and which wait until there is room. A job takes a slot when it begins and keeps it to its end, but for the
+ * times when it waits for a person, for a time, or for a job that it delegated: then others have it, and it goes on with the
+ * next one that is free, before any job that has not begun.
+ *
+ *   waiting -> working   there is room, and it is its turn
+ *   working -> resting   rest(): it waits for something that is no work
+ *   resting -> working   what it waited for has come, and there is room
+ *   (any)   -> gone      the job has ended
+ *
+ * Nobody who holds a slot waits for another job, so that a cap stops no job for ever. What is here is an index in memory: the
+ * order of what waits is that of the store's rows of jobs in state `pending`.
+ */
+import { CanonicalError } from "@arcp/core/v1.0";
+import type { Agent } from "../agents.ts";
+import type { Job } from "../job.ts";
+import { FairOrder } from "./fair-order.ts";
+
+export interface ConcurrencyCaps {
+  /** Jobs that work at once. One more waits. */
+  readonly jobs: number;
+  /** The same of one principal. */
+  readonly perPrincipal: number;
+  /** Jobs that wait until they can begin. One more is refused. */
+  readonly maxWaiting: number;
+  /** The same of one principal. */
+  readonly maxWaitingPerPrincipal: number;
+}
+
+export const DEFAULT_CONCURRENCY: ConcurrencyCaps = {
+  jobs: Number.POSITIVE_INFINITY,
+  perPrincipal: Number.POSITIVE_INFINITY,
+  maxWaiting: 10_000,
+  maxWaitingPerPrincipal: 1_000,
+};
+
+/** The name of a job's place, beside its status; the specification has none. */
+export const QUEUE_MEMBER = "x-vendor.arcp.queue";
+
+/** Where a job stands that waits. */
+export interface Place {
+  /** 1 for the next one. Jobs of agents that have no room let others pass. */
+  readonly position: number;
+  /** How many wait. */
+  readonly length: number;
+}
+
+/** What is seen of a job. */
+type QueuedJob = Pick<Job, "id" | "submitterPrincipal" | "parentJobId" | "signal" | "whenEnded">;
+
+interface Ticket {
+  readonly job: QueuedJob;
+  readonly principal: string;
+  readonly lane: string;
+  /** Was it delegated? Then its parent has begun, and may wait for it. */
+  readonly isAwaited: boolean;
+  /** Of the agent. */
+  readonly maxOfAgent: number;
+  readonly begin: () => void;
+  state: "waiting" | "working" | "resting" | "gone";
+  /** Of one that would like to go on. */
+  onSlot: PromiseWithResolvers<void> | undefined;
+}
+
+/** What a refusal says about when to come back. */
+const RETRY_AFTER_SECONDS = 5;
+
+export class JobQueue {
+  readonly #caps: ConcurrencyCaps;
+  readonly #tickets = new Map<QueuedJob, Ticket>();
+  readonly #waiting = new FairOrder<Ticket>();
+  /** Jobs that have begun and want a slot, in the order in which they asked. */
+  readonly #returning = new Set<Ticket>();
+  readonly #perPrincipal = new Map<string, number>();
+  readonly #perAgent = new Map<string, number>();
+  #working = 0;
+  #isPumpDue = false;
+  #isClosed = false;
+
+  constructor(caps: ConcurrencyCaps) {
+    this.#caps = caps;
+  }
+
+  /** Jobs that have not begun. */
+  get waiting(): readonly QueuedJob[] {
+    return [...this.#waiting.all()].map(({ job }) => job);
+  }
+
+  /**
+   * Calls `begin` when there is room for `job`: now, and then this returns `undefined`, or later. With `hasBegun` it comes
+   * before those that have not, and is not counted as waiting.
+   */
+  enter(job: QueuedJob, agent: Agent, begin: () => void, { hasBegun = false } = {}): Place | undefined {
+    const { concurrency: maxOfAgent = Number.POSITIVE_INFINITY } = agent;
+    const ticket: Ticket = {
+      ...{ job, principal: job.submitterPrincipal, lane: laneOf(agent), maxOfAgent, begin },
+      ...{ isAwaited: job.parentJobId !== undefined },
+      ...{ state: hasBegun ? "resting" : "waiting", onSlot: undefined },
+    };
+    if (this.#isOpenTo(ticket) && this.#isUnlimited(ticket)) {
+      begin();
+      return undefined;
+    }
+    this.#tickets.set(job, ticket);
+    job.whenEnded(() => this.#leave(ticket));
+    if (hasBegun) void this.#return(ticket).then(begin);
+    else this.#waiting.add(ticket);
+    this.#pump();
+    return this.placeOf(job);
+  }
+
+  /** Throws an error to be tried again later if a job like this would have to wait, and too many do already. */
+  assertRoom(principal: string, agent: Agent): void {
+    const { maxWaiting, maxWaitingPerPrincipal } = this.#caps;
+    const { concurrency: maxOfAgent = Number.POSITIVE_INFINITY } = agent;
+    if (this.#hasRoom({ principal, lane: laneOf(agent), maxOfAgent })) return;
+    if (this.#waiting.sizeOf(principal) >= maxWaitingPerPrincipal) {
+      throw exhausted("maxWaitingPerPrincipal", maxWaitingPerPrincipal);
+    }
+    if (this.#waiting.size >= maxWaiting) throw exhausted("maxWaiting", maxWaiting);
+  }
+
+  /** `undefined` unless it waits to begin. */
+  placeOf(job: QueuedJob): Place | undefined {
+    const ticket = this.#tickets.get(job);
+    if (ticket?.state !== "waiting") return undefined;
+    return { position: this.#waiting.positionOf(ticket), length: this.#waiting.size };
+  }
+
+  /** What `wait` comes to. While it lasts, others may have the job's slot; it goes on when there is one, or at its end. */
+  async rest<Value>(job: QueuedJob, wait: Promise<Value>): Promise<Value> {
+    const ticket = this.#tickets.get(job);
+    if (ticket === undefined) return wait;
+    if (ticket.state === "working") {
+      ticket.state = "resting";
+      this.#count(ticket, -1);
+      this.#pumpLater();
+    }
+    try {
+      return await wait;
+    } finally {
+      await this.#return(ticket);
+    }
+  }
+
+  /** From now on only jobs that others wait for begin: those that were delegated. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #return(ticket: Ticket): Promise<void> {
+    if (ticket.state !== "resting") return Promise.resolve();
+    if (this.#returning.size === 0 && this.#hasRoom(ticket)) {
+      this.#work(ticket);
+      return Promise.resolve();
+    }
+    if (ticket.onSlot === undefined) {
+      const { signal } = ticket.job;
+      const onSlot = Promise.withResolvers<void>();
+      ticket.onSlot = onSlot;
+      this.#returning.add(ticket);
+      // What has to stop does not wait for a slot.
+      signal.addEventListener("abort", () => onSlot.resolve(), { once: true });
+      if (signal.aborted) onSlot.resolve();
+      this.#pumpLater();
+    }
+    return ticket.onSlot.promise;
+  }
+
+  #leave(ticket: Ticket): void {
+    if (ticket.state === "working") this.#count(ticket, -1);
+    ticket.state = "gone";
+    this.#tickets.delete(ticket.job);
+    this.#waiting.remove(ticket);
+    this.#returning.delete(ticket);
+    ticket.onSlot?.resolve();
+    this.#pumpLater();
+  }
+
+  /** Whoever finds what it waits for at once keeps its slot; and no job begins in the midst of another's turn. */
+  #pumpLater(): void {
+    if (this.#isPumpDue || this.#waiting.size + this.#returning.size === 0) return;
+    this.#isPumpDue = true;
+    setImmediate(() => {
+      this.#isPumpDue = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    for (const ticket of this.#returning) {
+      if (!this.#hasRoom(ticket)) continue;
+      this.#returning.delete(ticket);
+      this.#work(ticket);
+      ticket.onSlot?.resolve();
+      ticket.onSlot = undefined;
+    }
+    const mayGo = (ticket: Ticket): boolean => this.#isOpenTo(ticket) && this.#hasRoom(ticket);
+    while (this.#working < this.#caps.jobs) {
+      const ticket = this.#waiting.take(mayGo);
+      if (ticket === undefined) return;
+      this.#work(ticket);
+      ticket.begin();
+    }
+  }
+
+  #work(ticket: Ticket): void {
+    ticket.state = "working";
+    this.#count(ticket, 1);
+  }
+
+  #isOpenTo({ isAwaited }: Ticket): boolean {
+    return !this.#isClosed || isAwaited;
+  }
+
+  #isUnlimited({ maxOfAgent }: Ticket): boolean {
+    const { jobs, perPrincipal } = this.#caps;
+    return [jobs, perPrincipal, maxOfAgent].every((max) => max === Number.POSITIVE_INFINITY);
+  }
+
+  #hasRoom({ principal, lane, maxOfAgent }: Pick<Ticket, "principal" | "lane" | "maxOfAgent">): boolean {
+    return (
+      this.#working < this.#caps.jobs &&
+      (this.#perPrincipal.get(principal) ?? 0) < this.#caps.perPrincipal &&
+      (this.#perAgent.get(lane) ?? 0) < maxOfAgent
+    );
+  }
+
+  #count({ principal, lane }: Ticket, by: 1 | -1): void {
+    this.#working += by;
+    addTo(this.#perPrincipal, principal, by);
+    addTo(this.#perAgent, lane, by);
+  }
+}
+
+function addTo(counts: Map<string, number>, key: string, by: number): void {
+  const count = (counts.get(key) ?? 0) + by;
+  if (count === 0) counts.delete(key);
+  else counts.set(key, count);
+}
+
+const laneOf = ({ name, version }: Agent): string => `${name}@${version}`;
+
+const exhausted = (limit: string, max: number): CanonicalError =>
+  new CanonicalError("RESOURCE_EXHAUSTED", `too many jobs wait already (${limit} = ${max})`, {
+    details: { limit, max, retry: "after_capacity", retry_after_seconds: RETRY_AFTER_SECONDS },
+  });
