@@ -37,7 +37,7 @@ import type { Artifacts } from "./artifacts/artifacts.ts";
 import type { Checkpoint, CheckpointHandler, CheckpointOptions, Checkpoints } from "./checkpoints.ts";
 import { reportCost } from "./cost.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
-import { type DelegatedJob, type Delegation, type OnChildMade, refusedDelegation } from "./delegation.ts";
+import { type DelegatedJob, type Delegation, type DelegationRecord, refusedDelegation } from "./delegation.ts";
 import type { DurableRun, StepContext, StepOptions } from "./durable/durable-run.ts";
 import { doStep } from "./durable/plain-steps.ts";
 import { sleepUntil } from "./durable/timing.ts";
@@ -83,13 +83,14 @@ import type { Watchdogs } from "./watchdog.ts";
 const ROTATED = "credential_rotated";
 /** What the runtime says under such a name, of questions and grants above all, nobody else must seem to say. */
 const OWN_KINDS = "x-vendor.arcp.";
+const MAX_STEP_NAME = 256;
 /** The longest result that is sent as it is over wire 1.0. */
 const MAX_INLINE_VALUE_BYTES = 1024 * 1024;
 
 /** What agents reach through their context, of the runtime. */
 export interface AgentTools {
   readonly tools: ToolRegistry;
-  readonly delegate: (parent: Job, body: DelegateBody, onMade?: OnChildMade) => Delegation;
+  readonly delegate: (parent: Job, body: DelegateBody, record?: DelegationRecord) => Delegation;
   /** A delegation that was made before a restart. */
   readonly delegateAgain: (parent: Job, delegateId: string, childId: JobId) => Delegation;
   readonly credentialsOf: (job: Job) => readonly JobCredential[];
@@ -281,6 +282,9 @@ export class AgentContext implements JobContext {
 
   checkpoint(data: unknown, options?: CheckpointOptions): Promise<Checkpoint> {
     const run = this.#run;
+    if (run?.isInStep === true) {
+      return rejected(new InvalidRequestError("a checkpoint is not made within a step")) as Promise<never>;
+    }
     if (run === undefined) return this.#tools.checkpoints.create(this.#job, this.#input, data, options);
     const onMade = (text: string): void => {
       const pieces = this.#chunks && { resultId: this.#chunks.resultId, ...this.#chunks.place };
@@ -294,7 +298,9 @@ export class AgentContext implements JobContext {
     act: (step: StepContext) => Value | Promise<Value>,
     options: StepOptions = {},
   ): Promise<Value> {
-    if (this.#run !== undefined) return this.#run.step(name, act, options);
+    if (this.#run !== undefined) {
+      return this.#run.step(name, act, options, (pieces) => this.#chunkSequence(pieces.resultId).skip(pieces));
+    }
     return quiet(doStep(this.#job, this.#tools.clock, name, act, options));
   }
 
@@ -361,10 +367,10 @@ export class AgentContext implements JobContext {
     const record = this.#run?.delegation(body.agent);
     if (record === undefined) return this.#resting(delegate(this.#job, body));
     if ("refusal" in record) return refusedDelegation(record.refusal);
-    const { known, onMade } = record;
+    const { known } = record;
     return this.#resting(
       known === undefined
-        ? delegate(this.#job, body, onMade)
+        ? delegate(this.#job, body, record)
         : delegateAgain(this.#job, known.delegateId, known.childId),
     );
   }
@@ -406,7 +412,17 @@ export class AgentContext implements JobContext {
     return this.#guard.operation(capability, target, act, options);
   }
 
-  async callTool<Result = unknown>(name: string, input?: unknown): Promise<Result> {
+  callTool<Result = unknown>(name: string, input?: unknown): Promise<Result> {
+    return this.#once(`tool ${String(name)}`, () => this.#callTool<Result>(name, input));
+  }
+
+  /** Does what can be kept as JSON as a step of its own, if the job is durable and this is not within one. */
+  #once<Value>(name: string, act: () => Promise<Value>): Promise<Value> {
+    const run = this.#run;
+    return run === undefined || run.isInStep ? act() : run.step(name.slice(0, MAX_STEP_NAME), act);
+  }
+
+  async #callTool<Result>(name: string, input: unknown): Promise<Result> {
     const { tools } = this.#tools;
     return this.#guard.operation(
       "tool.call",
@@ -537,7 +553,11 @@ export class AgentContext implements JobContext {
     throw new CancelledError("the job was handed over");
   }
 
-  async putArtifact(data: ArtifactContent, options: PutArtifactOptions = {}): Promise<ArtifactRef> {
+  putArtifact(data: ArtifactContent, options: PutArtifactOptions = {}): Promise<ArtifactRef> {
+    return this.#once("artifact", () => this.#putArtifact(data, options));
+  }
+
+  async #putArtifact(data: ArtifactContent, options: PutArtifactOptions): Promise<ArtifactRef> {
     const { mediaType = typeof data === "string" ? "text/plain" : "application/octet-stream", ...rest } = options;
     const job = this.#job;
     return this.#tools.artifacts.put({

@@ -15,7 +15,7 @@ import {
 import { CanonicalError, newCheckpointId } from "@arcp/core/v1.0";
 import { ENTRY, type Store } from "../store/store.ts";
 import { tooLarge } from "./caps.ts";
-import { isLonger, jsonOf, timestamp } from "./entry-text.ts";
+import { isLonger, jsonOf, jsonWithin, timestamp } from "./entry-text.ts";
 import type { Job, JobOrigin } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
@@ -125,9 +125,11 @@ export class Checkpoints {
     if (label !== undefined && (typeof label !== "string" || label.length > MAX_LABEL)) {
       throw new InvalidRequestError(`the label of a checkpoint is a text of at most ${MAX_LABEL} characters`);
     }
-    const text = job.masked(jsonOf(data));
     const { maxCheckpointBytes, maxCheckpoints } = job.caps;
-    if (isLonger(text, maxCheckpointBytes)) throw tooLarge("maxCheckpointBytes", maxCheckpointBytes);
+    const read = jsonWithin(data, maxCheckpointBytes);
+    const text = read === undefined ? undefined : job.masked(read);
+    if (text === undefined || isLonger(text, maxCheckpointBytes))
+      throw tooLarge("maxCheckpointBytes", maxCheckpointBytes);
     const checkpointId = newCheckpointId();
     const before = job.lastN;
     const told = job.emit(ENTRY.checkpoint, "x-vendor.arcp.checkpoint", {

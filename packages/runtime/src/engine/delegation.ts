@@ -123,12 +123,12 @@ export class Delegations {
   }
 
   /**
-   * Delegates from `parent`. Rejects in every part with {@link InvalidRequestError} if it cannot be announced. `onMade` is
-   * called in the turn, and for the batch, in which the child is made.
+   * Delegates from `parent`. Rejects in every part with {@link InvalidRequestError} if it cannot be announced. `record` is
+   * told, in the turn and for the batch in which it happens, what becomes of it.
    */
-  delegate(parent: Job, body: DelegateBody, onMade?: OnChildMade): Delegation {
+  delegate(parent: Job, body: DelegateBody, record?: DelegationRecord): Delegation {
     const children = this.#childrenOf(parent);
-    const delegateId = body.delegate_id ?? newDelegateId();
+    const delegateId = record?.announced ?? body.delegate_id ?? record?.newDelegateId() ?? newDelegateId();
     if (children.delegateIds.has(delegateId)) {
       const details = { delegate_id: delegateId };
       return refusedDelegation(new InvalidRequestError("the delegate_id was used before in this job", { details }));
@@ -142,15 +142,20 @@ export class Delegations {
     } catch (error) {
       return refusedDelegation(error);
     }
-    const written = parent.emit(ENTRY.delegate, "delegate", announced).then(() => {});
+    const written =
+      record?.announced === undefined
+        ? parent.emit(ENTRY.delegate, "delegate", announced).then(() => {})
+        : Promise.resolve();
     written.catch(() => {});
+    record?.onAnnounced(delegateId);
     children.delegateIds.add(delegateId);
-    const child = this.#launch(parent, children, announced, onMade);
+    const child = this.#launch(parent, children, announced, record);
     child.catch(async (error) => {
       const refusal = agentError(error);
       parent.audit("delegation.refused", { agent: announced.agent, delegate_id: delegateId, code: refusal.code });
       const outcome = { call_id: delegateId, error: refusal.toWire() };
-      await parent.emit(ENTRY.tool_result, "tool_result", outcome).catch(() => {});
+      record?.onRefused(refusal);
+      await parent.announce(ENTRY.tool_result, "tool_result", outcome).catch(() => {});
     });
     return Object.assign(written, this.#handle(delegateId, child));
   }
@@ -167,7 +172,7 @@ export class Delegations {
   }
 
   /** The child, started. Rejects with the refusal, and then nothing is left of it. */
-  async #launch(parent: Job, children: Children, body: Announced, onMade?: OnChildMade): Promise<Job> {
+  async #launch(parent: Job, children: Children, body: Announced, record?: DelegationRecord): Promise<Job> {
     const { agents, jobs, clock, launch, sessionOf, pauseOf, maxJobs, queue } = this.#options;
     const pause = pauseOf(parent);
     if (pause !== undefined) await pause;
@@ -198,7 +203,7 @@ export class Delegations {
     };
     const issuance = launch.mustIssue(facts, agent) ? await this.#issue(parent, children, facts, agent) : undefined;
     const session = sessionOf(parent);
-    onMade?.(body.delegate_id, facts.id);
+    record?.onMade(body.delegate_id, facts.id);
     const job = launch.start({
       ...{ agent, facts, input: body.input, feed: session?.feed },
       ...(issuance && { issuance }),
@@ -367,7 +372,15 @@ type Child = Pick<
   | "audit"
 >;
 
-export type OnChildMade = (delegateId: string, childId: JobId) => void;
+/** Where a delegation of a durable job is recorded. */
+export interface DelegationRecord {
+  /** The id under which it was announced before the restart; `undefined` if it was not. */
+  readonly announced: string | undefined;
+  readonly newDelegateId: () => string;
+  readonly onAnnounced: (delegateId: string) => void;
+  readonly onMade: (delegateId: string, childId: JobId) => void;
+  readonly onRefused: (error: unknown) => void;
+}
 
 /** A child that ended before its parent was gone on with. */
 function endedChild({ id, lease, leaseConstraints, lastN }: JobRecord, { payload }: Entry): Child {

@@ -198,7 +198,7 @@ export class Engine {
       ...{ jobs: this.jobs, journal: this.journal, logger, jobTools: this.#jobTools, operations: options.operations },
       agentTools: {
         tools: this.tools,
-        delegate: (parent, body, onMade) => this.#delegations.delegate(parent, body, onMade),
+        delegate: (parent, body, record) => this.#delegations.delegate(parent, body, record),
         delegateAgain: (parent, delegateId, childId) => this.#delegations.again(parent, delegateId, childId),
         credentialsOf: (job) => this.credentials.jobCredentials(job.id),
         explain: (error) => this.credentials.explain(error),

@@ -1,12 +1,5 @@
 /** The guard of one job: what its agent's operations pass through (§9.3). */
-import {
-  CancelledError,
-  InvalidRequestError,
-  type Lease,
-  LeaseExpiredError,
-  type MetricPayload,
-  newCallId,
-} from "@arcp/core";
+import { CancelledError, InvalidRequestError, type Lease, LeaseExpiredError, type MetricPayload } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
 import { reportCost } from "./cost.ts";
@@ -64,7 +57,7 @@ export class JobGuard implements Guard {
   ): Promise<Result> {
     this.#job.assertLive();
     const call: Announcement = {
-      callId: newCallId(),
+      callId: this.#job.newCallId(),
       tool,
       args: args ?? { target: typeof target === "string" ? shownTarget(capability, target) : null },
     };

@@ -27,6 +27,7 @@ import {
   type LeaseConstraints,
   LeaseExpiredError,
   type Logger,
+  newCallId,
   type SessionId,
   TimeoutError,
   type TraceContext,
@@ -108,6 +109,8 @@ export interface JobOrigin {
 export interface EventMemory {
   /** Is the event in the journal? `body` is JSON. Each event is asked about once. */
   hasTold(code: EntryCode, body: string): boolean;
+  /** An id for its next operation. */
+  newCallId(): string;
 }
 
 export interface JobFacts {
@@ -530,6 +533,11 @@ export class Job {
   /** Has the agent told this before? Then whatever goes with it has been done, too. */
   hasTold(code: EntryCode, body: unknown): boolean {
     return this.#facts.memory?.hasTold(code, this.masked(jsonOf(body))) ?? false;
+  }
+
+  /** An id for the next operation of the agent. */
+  newCallId(): string {
+    return this.#facts.memory?.newCallId() ?? newCallId();
   }
 
   #emit(code: EntryCode, kind: string, body: unknown, memory: EventMemory | undefined): Promise<void> {

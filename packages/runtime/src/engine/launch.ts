@@ -289,11 +289,12 @@ export class Launch {
       if (problem !== undefined) throw problem;
       return returned;
     };
+    await run.mayCall();
     const { retry = CALLED_ONCE } = agent;
     const returned = await withRetries(job, retry, call, {
       ...{ clock, random: Math.random, mayRepeat: () => true, failures: run.progress.failures },
-      onRetry: (failure) => {
-        run.callAgain(failure);
+      onRetry: (failure, delayMs) => {
+        run.callAgain(failure, clock.now() + delayMs);
         context = newContext();
       },
     });

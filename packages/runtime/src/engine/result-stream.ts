@@ -64,6 +64,12 @@ export class ChunkSequence {
     return { nextSeq: this.#nextSeq, bytes: this.#bytes };
   }
 
+  /** Leaves out pieces that are out: they were written by a step that is not done again. */
+  skip({ count, bytes }: { readonly count: number; readonly bytes: number }): void {
+    this.#nextSeq += count;
+    this.#bytes += bytes;
+  }
+
   /** Decoded bytes so far. */
   get bytes(): number {
     return this.#bytes;

@@ -4,7 +4,7 @@ import { ENTRY } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
 import type { Job } from "./job.ts";
 
-/** How often, and after how long, an agent is called again. Only after errors that are `retryable`. */
+/** How often, and after how long, an agent is called again. Only after errors that are `retryable`, unless their details say `retry: "never"`. */
 export interface RetryTerms {
   /** Calls in all. */
   readonly maxAttempts: number;
@@ -32,9 +32,12 @@ export interface RetryTools {
   readonly mayRepeat: () => boolean;
   /** Calls that have failed before. Default: none. */
   readonly failures?: number;
-  /** Called when the agent is going to be called again. */
-  readonly onRetry?: (failure: ARCPError) => void;
+  /** Called when the agent is going to be called again, in `delayMs`. */
+  readonly onRetry?: (failure: ARCPError, delayMs: number) => void;
 }
+
+/** May the same be done again, and come to something else? */
+export const mayPass = ({ retryable, details }: ARCPError): boolean => retryable && details?.["retry"] !== "never";
 
 /** What `call` returns in the end. Rejects with the failure of the last call. */
 export async function withRetries<Result>(
@@ -48,11 +51,11 @@ export async function withRetries<Result>(
       return await call();
     } catch (thrown) {
       const error = agentError(thrown);
-      const isOver = attempt >= terms.maxAttempts || !error.retryable || !mayRepeat();
+      const isOver = attempt >= terms.maxAttempts || !mayPass(error) || !mayRepeat();
       if (isOver || job.isTerminal || job.stopReason !== undefined) throw thrown;
       const delayMs = delayBefore(attempt, error, terms, random);
       const message = `attempt ${attempt + 1} of ${terms.maxAttempts} in ${delayMs} ms, after ${error.code}: ${error.message}`;
-      onRetry?.(error);
+      onRetry?.(error, delayMs);
       await job.announce(ENTRY.status, "status", { phase: "retrying", message });
       await pause(job, clock, delayMs);
     }

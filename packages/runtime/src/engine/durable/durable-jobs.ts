@@ -5,7 +5,7 @@ import type { AgentRegistry } from "../agents.ts";
 import type { Job } from "../job.ts";
 import type { Launch } from "../launch.ts";
 import { DurableRun, type DurableRunOptions } from "./durable-run.ts";
-import { readDurable } from "./records.ts";
+import { openFrom, readDurable } from "./records.ts";
 
 export interface DurableJobsOptions {
   readonly store: Pick<Store, "findRecord" | "listRecords" | "readJournal">;
@@ -39,8 +39,7 @@ export class DurableJobs {
   async revive(record: JobRecord): Promise<DurableRun | undefined> {
     const stored = await readDurable(this.#options.store, record.id);
     if (stored === undefined) return undefined;
-    const from = Math.max(stored.progress.n, ...stored.steps.map(({ n }) => n));
-    const tail = await this.#entries(record, Math.max(from, record.lastN - MAX_TAIL));
+    const tail = await this.#entries(record, Math.max(openFrom(stored), record.lastN - MAX_TAIL));
     return new DurableRun({ ...stored, tail }, this.#options.tools);
   }
 
@@ -89,6 +88,5 @@ type StoredTail = Awaited<ReturnType<DurableJobsOptions["store"]["readJournal"]>
 
 const crashLoop = (restarts: number): InternalError =>
   new InternalError(`the runtime was restarted ${restarts} times under this job without its coming on`, {
-    retryable: false,
-    details: { reason: "crash_loop", restarts },
+    details: { reason: "crash_loop", retry: "never", restarts },
   });

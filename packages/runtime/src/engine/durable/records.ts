@@ -3,6 +3,7 @@ import type { ErrorPayload, JobId, JsonObject, ResultId } from "@arcp/core";
 import type { Store, StoredRecord } from "../../store/store.ts";
 import type { JobOrigin } from "../job.ts";
 import type { WakeUp } from "./timing.ts";
+import type { Positions, StepPieces } from "./told.ts";
 
 /** What a job was asked for: one per job, written with it. */
 export const RUN_KIND = "run";
@@ -35,10 +36,21 @@ export interface StoredProgress {
   readonly pieces?: StoredPieces;
   /** Calls of the agent that have failed and were to be tried again. */
   readonly failures: number;
+  /** What stood when the last of them had failed; absent before the first. */
+  readonly retried?: StoredRetry;
   /** Restarts since the job last came on. */
   readonly restarts: number;
   /** Did the last runtime put the job aside, as opposed to dying under it? */
   readonly isAside: boolean;
+}
+
+/** Of a call of the agent that has failed. */
+export interface StoredRetry {
+  /** When it is to be called again, in milliseconds since the epoch. */
+  readonly callAt: number;
+  /** The end of the journal: what the next call tells after its last step on record is told anew. */
+  readonly n: number;
+  readonly nextPiece: number;
 }
 
 /** Of a result in pieces: how much of it is out. */
@@ -53,15 +65,25 @@ export interface StoredPieces {
 export interface StoredStep {
   readonly ordinal: number;
   readonly name: string;
-  /** The end of the journal, and the events of the agent outside steps, when this was written. */
-  readonly n: number;
+  /** Counts what has come about in this generation: what is on record is given back in this order. */
+  readonly order: number;
+  /** The end of the journal when the agent asked for it. */
+  readonly begunN: number;
+  /** The events of the agent outside steps, where the last of those is, and its next piece, when this was written. */
   readonly told: number;
+  readonly n: number;
+  readonly nextPiece: number;
+  /** What was told within it. */
+  readonly within?: Positions;
+  readonly pieces?: StepPieces;
   readonly state:
     | { readonly is: "done"; readonly value?: unknown }
     /** `error` is the payload of a wire 1.1 error. */
     | { readonly is: "failed"; readonly error: ErrorPayload }
     | ({ readonly is: "asleep" } & WakeUp)
     | { readonly is: "asked"; readonly questionId: string; readonly question: JsonObject }
+    /** The event is written; the child was not made yet. */
+    | { readonly is: "delegating"; readonly delegateId: string }
     | { readonly is: "delegated"; readonly delegateId: string; readonly childId: JobId };
 }
 
@@ -73,6 +95,14 @@ export interface StoredDurable {
   readonly steps: readonly StoredStep[];
   /** Every record of a step, of any generation: they go with the job. */
   readonly stepIds: readonly string[];
+}
+
+/** From where on in the journal something may have been told by what is not on record. */
+export function openFrom({ progress, steps }: Pick<StoredDurable, "progress" | "steps">): number {
+  const byOrdinal = new Map(steps.map((step) => [step.ordinal, step]));
+  let open = 0;
+  while (byOrdinal.has(open)) open += 1;
+  return Math.max(progress.n, progress.retried?.n ?? 0, byOrdinal.get(open - 1)?.begunN ?? 0);
 }
 
 const PAGE = 500;

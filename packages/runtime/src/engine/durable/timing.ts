@@ -1,7 +1,7 @@
 /** Steps that take too long, and sleeps. */
-import { type Clock, TimeoutError } from "@arcp/core";
+import { type Clock, InvalidRequestError, TimeoutError } from "@arcp/core";
 import type { Job } from "../job.ts";
-import { pause } from "../retry.ts";
+import { assertRetryTerms, pause, type RetryTerms } from "../retry.ts";
 
 /** When a sleep is over: whichever comes first, so that a wall clock that is set back makes none longer. */
 export interface WakeUp {
@@ -21,6 +21,19 @@ export async function sleepUntil(job: Job, clock: Clock, wakeUp: WakeUp): Promis
 
 /** Timers of longer than this end at once in Node; and a clock that is set forward is noticed. */
 const MAX_TIMER_MS = 60_000;
+
+/** @throws InvalidRequestError for options that make no sense. */
+export function assertStepOptions({
+  retry,
+  timeoutMs,
+}: {
+  readonly retry?: RetryTerms | undefined;
+  readonly timeoutMs?: number | undefined;
+}): void {
+  if (retry !== undefined) assertRetryTerms(retry);
+  if (timeoutMs === undefined || (Number.isFinite(timeoutMs) && timeoutMs > 0)) return;
+  throw new InvalidRequestError("the timeoutMs of a step is a number of milliseconds above zero");
+}
 
 /** What `act` returns, if that is in time and before the job is told to stop. */
 export async function inTime<Value>(
