@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { AgentHandler, AgentOptions, ARCPServer, JobContext } from "@arcp/runtime";
 import type { Recorder } from "./history.ts";
+import { OPEN_TEXT } from "./world.ts";
 
 /** What a job is asked for. */
 export interface Work {
@@ -11,6 +12,9 @@ export interface Work {
   readonly count: number;
   /** The job whose budget it spends, for the children of a job. */
   readonly root?: string;
+  /** Where the files are, and the pages, of which some are covered by the lease. */
+  readonly files?: string;
+  readonly pages?: string;
 }
 
 export interface AgentTools {
@@ -25,8 +29,16 @@ export interface AgentTools {
 /** What every operation of `spender` costs, in millionths of a dollar. */
 export const COST_MICROS = 70_000;
 export const BUDGET_USD = 0.5;
-const COST_USD = COST_MICROS / 1_000_000;
-const CHILD_BUDGET_USD = 0.2;
+export const COST_USD = COST_MICROS / 1_000_000;
+export const CHILD_BUDGET_USD = 0.2;
+
+/** What a lease of `open/**` covers comes first; the rest it does not, or not always. */
+const PROBED_FILES: readonly string[] = [
+  ...["open/file", "open-not/file", "open/../closed/file", "open/link/file"],
+  ...["open/door/file", "open/door/file", "open/door/file"],
+];
+const PROBED_PAGES: readonly string[] = ["open/page", "closed/page", "open/redirect", "open/../closed/page"];
+const FLOOD_BYTES = 60_000;
 
 const turn = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -131,6 +143,12 @@ export function registerAgents(server: ARCPServer, tools: AgentTools): void {
     return { secret };
   };
 
+  /** Says the secret that it was given, which nobody may see. */
+  const credentialed: Agent = async (work, context) => {
+    for (const credential of context.credentials) await context.log("info", "has", { value: credential.reveal() });
+    return counter(work, context);
+  };
+
   const streamer: Agent = async ({ secret, count }, context) => {
     const stream = context.streamResult();
     for (let n = 1; n <= count; n += 1) {
@@ -152,6 +170,29 @@ export function registerAgents(server: ARCPServer, tools: AgentTools): void {
   const failing: Agent = async ({ secret }, context) => {
     await context.log("warn", "about to fail", { secret });
     throw new Error("it fails");
+  };
+
+  /** Reaches for what its lease covers, and for what it does not, by every way that looks like one that it does. */
+  const prober: Agent = async ({ secret, files = "", pages = "" }, context) => {
+    const reach = async (target: string, look: () => Promise<string>): Promise<void> => {
+      const outcome = await look().then(
+        (text) => (text === OPEN_TEXT ? "open" : "closed"),
+        (error: unknown) => `refused: ${(error as { readonly code?: unknown }).code}`,
+      );
+      ledger.write({ kind: "reached", job: context.jobId, target, outcome });
+    };
+    for (const path of PROBED_FILES) await reach(path, () => context.fs.read(`${files}/${path}`, "utf8"));
+    for (const path of PROBED_PAGES) {
+      await reach(path, async () => (await context.fetch(`${pages}/${path}`)).text());
+    }
+    return { secret };
+  };
+
+  /** Says more at once than a connection takes that nobody reads from. */
+  const flooder: Agent = async ({ secret, count }, context) => {
+    const text = "x".repeat(FLOOD_BYTES);
+    for (let n = 1; n <= count; n += 1) await context.log("info", text, { secret });
+    return { secret };
   };
 
   /** Does `step-<n>` outside until that has worked: an answer that is lost is asked for again. */
@@ -206,7 +247,9 @@ export function registerAgents(server: ARCPServer, tools: AgentTools): void {
     streamer,
     keeper,
     failing,
-    credentialed: counter,
+    prober,
+    flooder,
+    credentialed,
   };
   const register = (name: string, agent: Agent, options: AgentOptions): void => {
     const handler: AgentHandler = (input, context) => {

@@ -17,6 +17,7 @@ export interface CampaignOptions {
   readonly synchronous: "FULL" | "NORMAL";
   /** A seeded bug. */
   readonly mutant: string | undefined;
+  readonly settleMs?: number;
   readonly signal: AbortSignal;
 }
 
@@ -68,8 +69,7 @@ function keep(plan: Plan, directory: string, storeDirectory: string, violations:
 }
 
 /** The plan of an episode, from its seed alone. */
-export const planOfSeed = (seed: number, forMs = EPISODE_MS): Plan =>
-  planOf(seed, new Random(seed), { forMs, canFillDisk: canMount });
+const planOfSeed = (seed: number): Plan => planOf(seed, new Random(seed), { forMs: EPISODE_MS, canFillDisk: canMount });
 
 /** Runs episodes for `forMs`, or the one of seed `episode`. Returns the exit code: 1 if something was violated. */
 export async function campaign(

@@ -1,7 +1,8 @@
 /** The world that agents act on: an HTTP service that writes down what it was asked to do. */
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Recorder } from "./history.ts";
+import { CLOSED_TEXT, OPEN_TEXT } from "./world.ts";
 
 /** `reset`: it is done, and the answer is lost. `refuse`: it is not done. */
 export type EffectFault = "reset" | "refuse";
@@ -15,6 +16,10 @@ export class EffectService implements AsyncDisposable {
   private constructor(server: Server, recorder: Recorder) {
     this.#server = server;
     server.on("request", (request, response) => {
+      if (request.method === "GET") {
+        answerPage(recorder, request.url ?? "", response);
+        return;
+      }
       let body = "";
       request.setEncoding("utf8").on("data", (text: string) => {
         body += text;
@@ -32,6 +37,11 @@ export class EffectService implements AsyncDisposable {
         else response.writeHead(200).end("{}");
       });
     });
+  }
+
+  /** Of the pages under `/open`, which leases cover, and others. */
+  get pagesUrl(): string {
+    return new URL(this.url).origin;
   }
 
   static async start(recorder: Recorder): Promise<EffectService> {
@@ -55,5 +65,14 @@ export class EffectService implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+function answerPage(recorder: Recorder, path: string, response: ServerResponse): void {
+  if (path === "/open/redirect") response.writeHead(302, { location: "/closed/page" }).end();
+  else if (path.startsWith("/open/")) response.writeHead(200).end(OPEN_TEXT);
+  else {
+    recorder.write({ kind: "canary", what: `GET ${path}` });
+    response.writeHead(200).end(CLOSED_TEXT);
   }
 }

@@ -11,11 +11,14 @@ import type { Fault, Plan, UpstreamFault } from "./plan.ts";
 import { anyLineFault, FaultProxy } from "./proxy.ts";
 import { RuntimeProcess } from "./runtime-process.ts";
 import { FILES } from "./runtime-settings.ts";
+import type { Places } from "./submissions.ts";
 import { Visitor10 } from "./visitor-10.ts";
 import { Visitor11 } from "./visitor-11.ts";
+import { VisitorFlood } from "./visitor-flood.ts";
 import { type Loot, VisitorHostile } from "./visitor-hostile.ts";
 import { VisitorRaw } from "./visitor-raw.ts";
 import { pause, type Visitor } from "./visitors.ts";
+import { World } from "./world.ts";
 
 export interface EpisodeOptions {
   /** Where everything is kept. It is not removed. */
@@ -29,6 +32,8 @@ export interface EpisodeOptions {
   readonly mutant: string | undefined;
   /** Under the directory of the database, if that is one that can be filled. */
   readonly disk: SmallDisk | undefined;
+  /** How long everybody may take, in the end, to hear of everything. Default: generous, for the machine is shared. */
+  readonly settleMs?: number;
   /** Ends the episode early; what runs is ended. */
   readonly signal: AbortSignal;
 }
@@ -42,7 +47,6 @@ export interface EpisodeOutcome {
   readonly problems: readonly string[];
 }
 
-/** How long everybody may take to hear of everything when nothing is wrong any more. Generous: the machine is shared. */
 const SETTLE_MS = 60_000;
 /** A revocation that has failed is tried again after up to so long. */
 const REVOKE_MS = 75_000;
@@ -61,6 +65,8 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
   await using upstreamLine = await FaultProxy.start(() => ({ kind: "none" }));
   upstreamLine.target = Number(new URL(upstream.url).port);
   await using effects = await EffectService.start(recorder);
+  using world = new World(directory);
+  const places: Places = { files: world.directory, pages: effects.pagesUrl };
   await using proxy = await FaultProxy.start(() => (weather.isBad ? anyLineFault(random) : { kind: "none" }));
   await using runtime = new RuntimeProcess({
     settings: {
@@ -75,6 +81,7 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
     },
     onProblem: (problem) => problems.push(problem),
   });
+  if (plan.firstFailPoints !== undefined) runtime.arm(plan.firstFailPoints);
   await runtime.start();
 
   const lines = lineMaker(
@@ -82,13 +89,14 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
     recorder,
     () => runtime.life,
   );
-  const loot: { readonly sessions: string[]; readonly jobs: string[] } = { sessions: [], jobs: [] };
-  const visitors = visitorsOf(plan.seed, options.wires, spied(lines, loot), () => loot);
+  const loot: Found = { sessions: [], jobs: [], tokens: [] };
+  const visitors = visitorsOf(plan.seed, options.wires, places, spied(lines, loot), () => loot);
+  const flood = new VisitorFlood(spied(lines, loot));
 
   const asking = new AbortController();
   const stop = AbortSignal.any([signal, asking.signal]);
   const running = visitors.map((visitor) => visitor.run(stop));
-  const scene = { runtime, proxy, upstream, upstreamLine, effects, weather, disk: options.disk, signal };
+  const scene = { flood, runtime, proxy, upstream, upstreamLine, effects, weather, disk: options.disk, signal };
   let faults = 0;
   for (const { afterMs, fault } of plan.steps) {
     await pause(afterMs, signal);
@@ -100,7 +108,7 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
   asking.abort();
   heal(scene);
   recorder.write({ kind: "healed" });
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(SETTLE_MS)]);
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(options.settleMs ?? SETTLE_MS)]);
   await Promise.all(running);
   await Promise.all(visitors.map((visitor) => visitor.settle(limit)));
   await untilRevoked(upstream, limit);
@@ -118,17 +126,21 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
 function visitorsOf(
   seed: number,
   wires: readonly Wire[],
+  places: Places,
   lines: ReturnType<typeof lineMaker>,
   loot: () => Loot,
 ): readonly Visitor[] {
   const own = (index: number): Random => new Random(seedOf(seed, 100 + index));
   const eleven = [
-    new Visitor11("eleven-1", "alice", lines, own(1)),
-    new Visitor11("eleven-2", "bob", lines, own(2)),
-    new VisitorRaw("raw-1", "alice", lines, own(3)),
-    new VisitorRaw("raw-2", "bob", lines, own(4)),
+    new Visitor11("eleven-1", "alice", lines, own(1), places),
+    new Visitor11("eleven-2", "bob", lines, own(2), places),
+    new VisitorRaw("raw-1", "alice", lines, own(3), places),
+    new VisitorRaw("raw-2", "bob", lines, own(4), places),
   ];
-  const ten = [new Visitor10("ten-1", "alice", lines, own(5)), new Visitor10("ten-2", "bob", lines, own(6))];
+  const ten = [
+    new Visitor10("ten-1", "alice", lines, own(5), places),
+    new Visitor10("ten-2", "bob", lines, own(6), places),
+  ];
   return [
     ...(wires.includes("1.1") ? eleven : []),
     ...(wires.includes("1.0") ? ten : []),
@@ -136,11 +148,14 @@ function visitorsOf(
   ];
 }
 
-/** The same, telling `loot` of the ids that the others were given. */
-function spied(
-  lines: ReturnType<typeof lineMaker>,
-  loot: { readonly sessions: string[]; readonly jobs: string[] },
-): ReturnType<typeof lineMaker> {
+interface Found extends Loot {
+  readonly sessions: string[];
+  readonly jobs: string[];
+  readonly tokens: [string, string][];
+}
+
+/** The same, telling `loot` of the ids that the others were given, and of their tokens. */
+function spied(lines: ReturnType<typeof lineMaker>, loot: Found): ReturnType<typeof lineMaker> {
   const note = (list: string[], id: string | undefined): void => {
     if (id !== undefined && list.at(-1) !== id) list.push(id);
   };
@@ -158,6 +173,8 @@ function spied(
             target.onFrame((frame) => {
               note(loot.sessions, /"session_id":"([^"]+)"/.exec(frame)?.[1]);
               note(loot.jobs, /"job_id":"([^"]+)"/.exec(frame)?.[1]);
+              const [, session, token] = /"session_id":"([^"]+)".*"resume_token":"([^"]+)"/.exec(frame) ?? [];
+              if (session !== undefined && token !== undefined) loot.tokens.push([session, token]);
               handler(frame);
             });
         },
@@ -168,6 +185,7 @@ function spied(
 
 interface Scene {
   readonly runtime: RuntimeProcess;
+  readonly flood: VisitorFlood;
   readonly proxy: FaultProxy;
   readonly upstream: FakeLiteLLM;
   readonly upstreamLine: FaultProxy;
@@ -201,6 +219,9 @@ async function apply(fault: Fault, scene: Scene): Promise<void> {
       return;
     case "cut all":
       proxy.cutAll(fault.way);
+      return;
+    case "flood":
+      await scene.flood.run(fault.forMs, signal);
       return;
     case "bad weather":
       // Those that are made now meet with something.

@@ -5,20 +5,24 @@
 
 /**
  * `kill`: the process is gone before the next instruction. `throw`: the operation fails; of one that has been carried out,
- * the reply is lost. `sleep`: it takes long. `block`: so does everything else.
+ * the reply is lost. `sleep`: it takes long. `block`: so does everything else. `shoot`: another process kills it, so that
+ * it is gone somewhere within what follows: in a sync, in a checkpoint of the log, in a slice of a sweep.
  */
-export type FailAction = "kill" | "throw" | "sleep" | "block";
-const ACTIONS: readonly string[] = ["kill", "throw", "sleep", "block"] satisfies readonly FailAction[];
+export type FailAction = "kill" | "throw" | "sleep" | "block" | "shoot";
+const ACTIONS: readonly string[] = ["kill", "throw", "sleep", "block", "shoot"] satisfies readonly FailAction[];
 
 const STORE_POINTS = [
   ...["commit", "commit.accept", "commit.entries", "commit.terminal", "commit.session", "commit.credential"],
-  ...["commit.record", "take-over", "sweep", "read.session", "read.feed", "read.journal", "read.key"],
+  // Within the transaction: after its first statements, and before its last.
+  ...["commit.inside", "commit.record", "take-over", "sweep", "read.session", "read.feed", "read.journal", "read.key"],
 ] as const;
 
 /** Each has a `before` and an `after`. */
 export const FAIL_POINTS = [
   ...STORE_POINTS,
   ...["send", "send.welcome", "send.accepted", "send.numbered", "send.terminal", "receive"],
+  // A step of the schema: the file is made, or brought up to date.
+  "schema",
   ...["mint", "revoke", "blob.create", "blob.write", "blob.finish", "blob.remove", "accept"],
 ] as const;
 
@@ -61,11 +65,16 @@ export class FailPoints {
   readonly #plans: FailPlan[];
   readonly #passed = new Map<FailMoment, number>();
   readonly #onFire: (plan: FailPlan) => void;
+  readonly #shoot: () => void;
 
-  /** @param onFire Called just before the action, for the record. */
-  constructor(plans: readonly FailPlan[], onFire: (plan: FailPlan) => void) {
+  /**
+   * @param onFire Called just before the action, for the record.
+   * @param shoot Asks another process for the end of this one.
+   */
+  constructor(plans: readonly FailPlan[], onFire: (plan: FailPlan) => void, shoot: () => void) {
     this.#plans = [...plans];
     this.#onFire = onFire;
+    this.#shoot = shoot;
   }
 
   /** Passes the points that `moments` name. Throws {@link FailPointError} for `throw`. */
@@ -88,6 +97,7 @@ export class FailPoints {
     this.#plans.splice(at, 1);
     this.#onFire(plan);
     if (plan.action === "kill") process.kill(process.pid, "SIGKILL");
+    if (plan.action === "shoot") this.#shoot();
     if (plan.action === "block") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SLEEP_MS);
     if (plan.action === "throw") throw new FailPointError(`fail-point ${moment}`);
     return plan.action;

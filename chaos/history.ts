@@ -28,8 +28,17 @@ export type SupervisorLine =
   | { readonly at: number; readonly kind: "born"; readonly life: number }
   | { readonly at: number; readonly kind: "ready"; readonly life: number }
   | { readonly at: number; readonly kind: "died"; readonly life: number; readonly how: string }
-  | { readonly at: number; readonly kind: "memory"; readonly life: number; readonly rssBytes: number }
+  /** `queuedBytes`: what waits for the socket that has the most to wait for. */
+  | {
+      readonly at: number;
+      readonly kind: "memory";
+      readonly life: number;
+      readonly rssBytes: number;
+      readonly queuedBytes: number;
+    }
   | { readonly at: number; readonly kind: "fault"; readonly fault: string }
+  /** Somebody was sent where no lease leads. */
+  | { readonly at: number; readonly kind: "canary"; readonly what: string }
   /** No fault is at work from here on. */
   | { readonly at: number; readonly kind: "healed" }
   /** Everybody has what they waited for, or it did not come in time. */
@@ -67,6 +76,14 @@ export type LedgerLine =
       readonly job: string;
       readonly id: string;
       readonly sha256: string;
+    }
+  /** A job has reached for a file or a page: `open` for what every lease covers, `closed` for what none does, `refused: …`. */
+  | {
+      readonly at: number;
+      readonly kind: "reached";
+      readonly job: string;
+      readonly target: string;
+      readonly outcome: string;
     }
   | { readonly at: number; readonly kind: "failpoint"; readonly life: number; readonly point: string };
 

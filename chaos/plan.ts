@@ -12,6 +12,8 @@ export type Fault =
   | { readonly do: "terminate" }
   | { readonly do: "stop"; readonly forMs: number }
   | { readonly do: "cut all"; readonly way: Ending }
+  /** A client asks for more than a connection takes, and does not read. */
+  | { readonly do: "flood"; readonly forMs: number }
   | { readonly do: "bad weather"; readonly forMs: number }
   /** The wall clock is set. */
   | { readonly do: "set clock"; readonly byMs: number }
@@ -34,6 +36,8 @@ export interface Plan {
   /** How long clients ask for new things. */
   readonly forMs: number;
   readonly steps: readonly Step[];
+  /** Fail-points of the first process, which makes the database. */
+  readonly firstFailPoints?: string;
 }
 
 const HOUR_MS = 3_600_000;
@@ -53,7 +57,12 @@ export function planOf(seed: number, random: Random, { forMs, canFillDisk }: Pla
     elapsed += afterMs;
     steps.push({ afterMs, fault: anyFault(random, canFillDisk) });
   }
-  return { seed, forMs, steps };
+  const first: FailPlan = {
+    moment: `schema.${random.oneIn(2) ? "before" : "after"}`,
+    nth: 1 + random.below(3),
+    action: random.oneIn(2) ? "kill" : "shoot",
+  };
+  return { seed, forMs, steps, ...(random.oneIn(4) && { firstFailPoints: formatFailPlans([first]) }) };
 }
 
 function anyFault(random: Random, canFillDisk: boolean): Fault {
@@ -68,6 +77,7 @@ function anyFault(random: Random, canFillDisk: boolean): Fault {
   if (roll < 57) return { do: "stop", forMs: 100 + random.below(1_400) };
   if (roll < 66) return { do: "cut all", way: random.pick(["end", "reset", "half-open"]) };
   if (roll < 78) return { do: "bad weather", forMs: 300 + random.below(1_500) };
+  if (roll < 79) return { do: "flood", forMs: 1_500 };
   if (roll < 83) return { do: "set clock", byMs: (random.oneIn(2) ? 1 : -1) * random.below(HOUR_MS) };
   if (roll < 85) return { do: "sleep", ms: random.below(HOUR_MS / 2) };
   if (roll < 93) {
@@ -84,16 +94,16 @@ function anyFault(random: Random, canFillDisk: boolean): Fault {
 }
 
 /** Points that every start passes, so that a process may end before it is ready. */
-const EARLY: readonly string[] = ["take-over", "commit"];
+const EARLY: readonly string[] = ["take-over", "commit", "commit.inside", "schema"];
 /** Points that are passed for every frame. */
-const FREQUENT: readonly string[] = ["send", "send.numbered", "receive", "commit", "commit.entries"];
+const FREQUENT: readonly string[] = ["send", "send.numbered", "receive", "commit", "commit.inside", "commit.entries"];
 
 function anyFailPoints(random: Random): string {
   const isEarly = random.oneIn(5);
   const point = isEarly ? random.pick(FAIL_POINTS.filter((name) => EARLY.includes(name))) : random.pick(FAIL_POINTS);
   const moment: FailMoment = `${point}.${random.oneIn(2) ? "before" : "after"}`;
   const nth = isEarly ? 1 + random.below(2) : 1 + random.below(FREQUENT.includes(point) ? 120 : 6);
-  const actions: readonly FailAction[] = ["kill", "kill", "kill", "throw", "sleep", "block"];
+  const actions: readonly FailAction[] = ["kill", "kill", "shoot", "throw", "sleep", "block"];
   const plan: FailPlan = { moment, nth, action: random.pick(actions) };
   return formatFailPlans([plan]);
 }

@@ -235,7 +235,10 @@ class Line {
     const isMine = (fault.kind === "cut" || fault.kind === "tear") && fault.side === side;
     const isSlow = fault.kind === "delay" || fault.kind === "stall" || fault.kind === "shred";
     const pass = (chunk: Buffer): void => {
-      if (!this.#isSilent && !to.destroyed) to.write(chunk);
+      if (this.#isSilent || to.destroyed || to.write(chunk)) return;
+      // Nobody reads there: so nobody is read from here.
+      from.pause();
+      to.once("drain", () => from.resume());
     };
     from.on("data", (chunk: Buffer) => {
       if (this.#isSilent) return;

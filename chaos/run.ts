@@ -11,6 +11,7 @@
 import { parseArgs } from "node:util";
 import { campaign, replayPlan } from "./campaign.ts";
 import type { Wire } from "./history.ts";
+import { mutantRun } from "./mutant-run.ts";
 
 const MS_PER_SECOND = 1_000;
 const MS_PER_MINUTE = 60_000;
@@ -23,6 +24,8 @@ const { values } = parseArgs({
     episode: { type: "string" },
     replay: { type: "string" },
     minimise: { type: "boolean", default: false },
+    mutants: { type: "boolean", default: false },
+    only: { type: "string" },
     wire: { type: "string", default: "both" },
     store: { type: "string", default: "sqlite" },
     sync: { type: "string", default: "FULL" },
@@ -30,7 +33,7 @@ const { values } = parseArgs({
 });
 
 const USAGE = `usage: npm run chaos -- [--minutes N | --seconds N] [--seed N] [--wire 1.0|1.1|both] [--store sqlite] [--sync FULL|NORMAL]
-                        [--episode SEED | --replay FILE [--minimise]]`;
+                        [--episode SEED | --replay FILE [--minimise] | --mutants [--only NAME]]`;
 
 const interrupted = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
@@ -62,10 +65,13 @@ const forMs = (numberOf(values.seconds, "--seconds") ?? 0) * MS_PER_SECOND || mi
 const seed = numberOf(values.seed, "--seed") ?? Math.floor(Math.random() * 2 ** 31);
 const options = { wires, synchronous, signal: interrupted.signal, mutant: undefined };
 
-process.exitCode =
-  values.replay === undefined
-    ? await campaign({ ...options, seed, forMs, episode: numberOf(values.episode, "--episode") })
-    : await replayPlan(values.replay, { ...options, minimise: values.minimise });
+function chosen(): Promise<number> {
+  if (values.mutants) return mutantRun({ ...options, seed, only: values.only });
+  if (values.replay !== undefined) return replayPlan(values.replay, { ...options, minimise: values.minimise });
+  return campaign({ ...options, seed, forMs, episode: numberOf(values.episode, "--episode") });
+}
+
+process.exitCode = await chosen();
 if (interrupted.signal.aborted) process.exitCode = 130;
 // Whatever is still open belongs to nobody any more.
 process.exit();

@@ -144,8 +144,10 @@ export class RuntimeProcess implements AsyncDisposable {
         clearTimeout(hang);
         this.#onReady(life, message.port);
       } else if (message.tell === "memory") {
-        recorder.write({ kind: "memory", life, rssBytes: message.rssBytes });
-      } else this.#options.onProblem(`invariant: ${message.line}`);
+        const { rssBytes, queuedBytes } = message;
+        recorder.write({ kind: "memory", life, rssBytes, queuedBytes });
+      } else if (message.tell === "shoot") child.kill("SIGKILL");
+      else this.#options.onProblem(`invariant: ${message.line}`);
     });
     this.#exited = new Promise((resolve) => {
       const onEnd = (how: string): void => {

@@ -19,7 +19,9 @@ export interface RuntimeSettings {
 export type ParentMessage = { readonly tell: "clock"; readonly offset: ClockOffset };
 export type RuntimeMessage =
   | { readonly tell: "ready"; readonly port: number }
-  | { readonly tell: "memory"; readonly rssBytes: number }
+  | { readonly tell: "memory"; readonly rssBytes: number; readonly queuedBytes: number }
+  /** It is to be killed, a little later than now. */
+  | { readonly tell: "shoot" }
   /** The runtime says itself that something is as it must never be. */
   | { readonly tell: "invariant"; readonly line: string };
 
@@ -38,6 +40,9 @@ export type Principal = (typeof PRINCIPALS)[number];
 
 /** What only jobs of `principal` say. */
 export const secretOf = (principal: string): string => `secret-of-${principal}`;
+
+/** By so much a client goes beyond what it was sent when it says that it has more: there are never so many. */
+export const OVERCLAIM = 1_000_000;
 
 export const HEARTBEAT_SECONDS = 5;
 export const CANCEL_GRACE_MS = 1_000;

@@ -3,13 +3,15 @@
  * fail-points are armed is in `ARCP_FAILPOINTS`.
  */
 import { join } from "node:path";
-import { createLogger, type Identity, StaticBearerVerifier, startWebSocketServer } from "@arcp/core";
+import { createLogger, type Identity, StaticBearerVerifier, startWebSocketServer, type Transport } from "@arcp/core";
 import { ARCPServer, type BlobStore, fileBlobs, litellmProvisioner, type Store, sqliteStore } from "@arcp/runtime";
+import Database from "better-sqlite3";
 import { registerAgents } from "./agents.ts";
 import { FailPoints, parseFailPlans } from "./fail-points.ts";
 import { Recorder } from "./history.ts";
 import { MovedClock } from "./moved-clock.ts";
-import { MUTANTS, type Mutant } from "./mutants.ts";
+import type { Mutant } from "./mutants/mutant.ts";
+import { MUTANTS } from "./mutants/mutants.ts";
 import {
   FILES,
   HEARTBEAT_SECONDS,
@@ -20,6 +22,7 @@ import {
 } from "./runtime-settings.ts";
 import {
   blobsWithFailPoints,
+  patchSchemaSteps,
   provisionerWithFailPoints,
   storeWithFailPoints,
   transportWithFailPoints,
@@ -41,11 +44,14 @@ const tell = (message: RuntimeMessage): void => void process.send?.(message);
 process.on("disconnect", () => process.exit(0));
 
 const ledger = new Recorder(join(directory, FILES.ledger));
-const mutant: Mutant = settings.mutant === undefined ? {} : (MUTANTS[settings.mutant]?.make() ?? {});
+const mutant: Mutant = settings.mutant === undefined ? {} : (MUTANTS[settings.mutant]?.make(settings) ?? {});
 const clock = new MovedClock(settings.clock);
-const points = new FailPoints(parseFailPlans(process.env["ARCP_FAILPOINTS"] ?? ""), ({ moment, action }) =>
-  ledger.write({ kind: "failpoint", life, point: `${moment}:${action}` }),
+const points = new FailPoints(
+  parseFailPlans(process.env["ARCP_FAILPOINTS"] ?? ""),
+  ({ moment, action }) => ledger.write({ kind: "failpoint", life, point: `${moment}:${action}` }),
+  () => tell({ tell: "shoot" }),
 );
+patchSchemaSteps(Database, points);
 
 const isInjected = (line: string): boolean =>
   ["FailPointError", "SQLITE_FULL", "disk is full", "ENOSPC"].some((sign) => line.includes(sign));
@@ -60,6 +66,7 @@ const provisioner = provisionerWithFailPoints(
   litellmProvisioner({ baseUrl: settings.upstream.url, masterKey: settings.upstream.masterKey, models: ["small"] }),
   points,
 );
+const transports = new Set<Transport>();
 const identities = new Map<string, Identity>(PRINCIPALS.map((name) => [name, { principal: name }]));
 
 const server = new ARCPServer({
@@ -70,7 +77,9 @@ const server = new ARCPServer({
   eventLog: (mutant.store ?? same)(stored),
   blobs: (mutant.blobs ?? same)(blobs),
   credentialProvisioners: [(mutant.provisioner ?? same)(provisioner)],
-  clock,
+  clock: (mutant.clock ?? same)(clock),
+  // Nobody is told which jobs of others there are.
+  hideForeignJobs: true,
   heartbeatIntervalSeconds: HEARTBEAT_SECONDS,
   // Longer than any jump of the clock: what cannot be resumed was lost.
   resumeWindowSeconds: 86_400,
@@ -95,6 +104,8 @@ registerAgents(server, {
 const listener = await startWebSocketServer({
   port: 0,
   onTransport: (transport) => {
+    transports.add(transport);
+    void transport.closed.then(() => transports.delete(transport));
     const faulty = transportWithFailPoints((mutant.transport ?? same)(transport), points);
     points
       .pass("accept.before")
@@ -120,4 +131,7 @@ process.on("SIGTERM", () => {
     process.exit(1);
   });
 });
-setInterval(() => tell({ tell: "memory", rssBytes: process.memoryUsage.rss() }), MEMORY_INTERVAL_MS).unref();
+setInterval(() => {
+  const queuedBytes = Math.max(0, ...[...transports].map(({ bufferedBytes }) => bufferedBytes));
+  tell({ tell: "memory", rssBytes: process.memoryUsage.rss(), queuedBytes });
+}, MEMORY_INTERVAL_MS).unref();

@@ -3,7 +3,7 @@ import { ARCPToolClient } from "@arcp/client";
 import { ARCPError, createLogger } from "@arcp/core";
 import type { Random } from "../fuzz/random.ts";
 import type { LineMaker } from "./lines.ts";
-import { anySubmission } from "./submissions.ts";
+import { anySubmission, type Places } from "./submissions.ts";
 import { pause, unless, type Visitor } from "./visitors.ts";
 
 const MAX_OPEN_JOBS = 5;
@@ -14,16 +14,18 @@ export class Visitor10 implements Visitor {
   readonly #principal: string;
   readonly #lines: LineMaker;
   readonly #random: Random;
+  readonly #places: Places;
   readonly #open = new Map<string, Promise<unknown>>();
   readonly #ended: string[] = [];
   #client: ARCPToolClient | undefined;
   #keys = 0;
 
-  constructor(name: string, principal: string, lines: LineMaker, random: Random) {
+  constructor(name: string, principal: string, lines: LineMaker, random: Random, places: Places) {
     this.name = name;
     this.#principal = principal;
     this.#lines = lines;
     this.#random = random;
+    this.#places = places;
   }
 
   get missing(): readonly string[] {
@@ -73,11 +75,22 @@ export class Visitor10 implements Visitor {
   }
 
   #invoke(client: ARCPToolClient): void {
-    const { agent, input, lease, cancelAfterMs } = anySubmission(this.#random, this.#principal);
+    const { agent, input, lease, cancelAfterMs, maxRuntimeSec } = anySubmission(
+      this.#random,
+      this.#principal,
+      this.#places,
+    );
     this.#keys += 1;
     const idempotencyKey = `${this.name}-${this.#keys}`;
     const follow = async (): Promise<void> => {
-      const work = client.invoke(agent, { ...input }, { idempotencyKey, durable: this.#random.oneIn(2), lease });
+      const work = client.invoke(
+        agent,
+        { ...input },
+        {
+          ...{ idempotencyKey, durable: this.#random.oneIn(2), lease },
+          ...(maxRuntimeSec !== undefined && { maxRuntimeSec }),
+        },
+      );
       const timer =
         cancelAfterMs === undefined
           ? undefined

@@ -11,6 +11,8 @@ import { pause, type Visitor } from "./visitors.ts";
 export interface Loot {
   readonly sessions: readonly string[];
   readonly jobs: readonly string[];
+  /** Resume tokens, with the ids of their sessions. */
+  readonly tokens: readonly (readonly [string, string])[];
 }
 
 const CORPUS = {
@@ -43,7 +45,9 @@ export class VisitorHostile implements Visitor {
           this.#own = { ...this.#own, ...(JSON.parse(text) as object) };
         });
         const { openings, frames } = CORPUS[wire];
-        this.#say(this.#random.oneIn(3) ? this.#any(openings) : (openings[0] as string));
+        const stolen = this.#loot().tokens;
+        if (wire === "1.1" && stolen.length > 0 && this.#random.oneIn(3)) this.#resumeWith(this.#random.pick(stolen));
+        else this.#say(this.#random.oneIn(3) ? this.#any(openings) : (openings[0] as string));
         for (let n = this.#random.below(60); n > 0 && !this.#transport.isClosed && !signal.aborted; n -= 1) {
           this.#say(this.#any(frames));
           await pause(this.#random.below(20), signal);
@@ -62,6 +66,17 @@ export class VisitorHostile implements Visitor {
 
   async end(): Promise<void> {
     this.#transport.abort("enough");
+  }
+
+  /** Says who it is, and holds what is another's. */
+  #resumeWith([session_id, resume_token]: readonly [string, string]): void {
+    const payload = {
+      client: { name: this.name, version: "1.0.0" },
+      auth: { scheme: "bearer", token: "mallory" },
+      capabilities: { encodings: ["json"], features: [] },
+      resume: { session_id, resume_token, last_event_seq: 0 },
+    };
+    this.#say(JSON.stringify({ arcp: "1.1", id: PLACEHOLDERS.id, type: "session.hello", payload }));
   }
 
   #any(frames: readonly string[]): string {

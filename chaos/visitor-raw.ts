@@ -5,7 +5,8 @@
 import { type Transport, V1_1_FEATURES } from "@arcp/core";
 import type { Random } from "../fuzz/random.ts";
 import type { LineMaker } from "./lines.ts";
-import { anySubmission } from "./submissions.ts";
+import { OVERCLAIM } from "./runtime-settings.ts";
+import { anySubmission, type Places } from "./submissions.ts";
 import { pause, unless, type Visitor } from "./visitors.ts";
 
 interface Frame {
@@ -27,6 +28,7 @@ interface Session {
 
 const MAX_OPEN_JOBS = 5;
 const ANSWER_MS = 8_000;
+const OVERCLAIM_ONE_IN = 15;
 const isEnding = ({ type }: Frame): boolean => type === "job.result" || type === "job.error";
 
 export class VisitorRaw implements Visitor {
@@ -34,6 +36,7 @@ export class VisitorRaw implements Visitor {
   readonly #principal: string;
   readonly #lines: LineMaker;
   readonly #random: Random;
+  readonly #places: Places;
   /** One that never acknowledges can ask for everything again. */
   readonly #isForgetful: boolean;
   #session: Session | undefined;
@@ -47,11 +50,12 @@ export class VisitorRaw implements Visitor {
   readonly #over = new Set<string>();
   readonly #lost: string[] = [];
 
-  constructor(name: string, principal: string, lines: LineMaker, random: Random) {
+  constructor(name: string, principal: string, lines: LineMaker, random: Random, places: Places) {
     this.name = name;
     this.#principal = principal;
     this.#lines = lines;
     this.#random = random;
+    this.#places = places;
     this.#isForgetful = random.oneIn(2);
   }
 
@@ -117,6 +121,9 @@ export class VisitorRaw implements Visitor {
       );
       this.#listen(transport);
       const session = this.#session;
+      // Numbers that never were: a client of a history that the runtime does not have.
+      const isFromElsewhere = session !== undefined && this.#random.oneIn(OVERCLAIM_ONE_IN);
+      const last = session === undefined ? 0 : fromFurtherBack ? this.#furtherBack(session) : session.last;
       const greeted = this.#greeted(transport);
       this.#say(transport, "session.hello", {
         client: { name: this.name, version: "1.0.0" },
@@ -126,7 +133,7 @@ export class VisitorRaw implements Visitor {
           resume: {
             session_id: session.id,
             resume_token: session.token,
-            last_event_seq: fromFurtherBack ? this.#furtherBack(session) : session.last,
+            last_event_seq: isFromElsewhere ? last + OVERCLAIM : last,
           },
         }),
       });
@@ -136,7 +143,7 @@ export class VisitorRaw implements Visitor {
         this.#current = transport;
         return transport;
       }
-      if (answer?.payload["code"] === "RESUME_WINDOW_EXPIRED") {
+      if (answer?.payload["code"] === "RESUME_WINDOW_EXPIRED" && !isFromElsewhere) {
         this.#lost.push(`${this.name}: session ${session?.id} could not be resumed`);
         this.#session = undefined;
       }
@@ -170,10 +177,11 @@ export class VisitorRaw implements Visitor {
   }
 
   #submit(transport: Transport): void {
-    const { agent, input, lease } = anySubmission(this.#random, this.#principal);
+    const { agent, input, lease, maxRuntimeSec } = anySubmission(this.#random, this.#principal, this.#places);
     this.#keys += 1;
-    const key = `${this.name}-${this.#keys}`;
-    const payload = { agent, input, lease_request: lease, idempotency_key: key };
+    // The same keys for everybody: each principal has its own.
+    const key = `raw-${this.#keys}`;
+    const payload = { agent, input, lease_request: lease, idempotency_key: key, max_runtime_sec: maxRuntimeSec };
     this.#unanswered.set(key, payload);
     this.#keyOf.set(this.#say(transport, "job.submit", payload, this.#random.oneIn(4) ? 2 : 1), key);
   }

@@ -1,6 +1,7 @@
 /** Puts fail-points, and hooks for seeded bugs, around the parts that a runtime is given. */
 import type { Transport } from "@arcp/core";
 import type { Batch, BlobStore, CredentialProvisioner, Store } from "@arcp/runtime";
+import type Database from "better-sqlite3";
 import type { FailMoment, FailPoint, FailPoints } from "./fail-points.ts";
 
 /** `part` with some members in the place of its own. What is left out stays as it is. */
@@ -18,7 +19,7 @@ const before = (points: readonly FailPoint[]): FailMoment[] => points.map((point
 const after = (points: readonly FailPoint[]): FailMoment[] => points.map((point) => `${point}.after` as const);
 
 /** The same batch, whose parts can be looked at more than once. */
-function settled(batch: Batch): Batch {
+export function settled(batch: Batch): Batch {
   return overlaid(batch, { sessions: [...batch.sessions], records: [...batch.records] });
 }
 
@@ -32,6 +33,29 @@ function pointsOf(batch: Batch): FailPoint[] {
   if (batch.credentials.length > 0) points.push("commit.credential");
   if ([...batch.records].length > 0) points.push("commit.record");
   return points;
+}
+
+/** The same batch, which passes points while it is read: a store reads its sessions first, and its records last. */
+function withPointsInside(batch: Batch, points: FailPoints): Batch {
+  const passing = function* <Item>(items: Iterable<Item>, moment: FailMoment): Iterable<Item> {
+    yield* items;
+    points.passNow(moment);
+  };
+  return overlaid(batch, {
+    sessions: passing(batch.sessions, "commit.inside.before"),
+    records: passing(batch.records, "commit.inside.after"),
+  });
+}
+
+/** Passes points around each step of the schema. Patches the library of the database: of this process alone. */
+export function patchSchemaSteps(library: typeof Database, points: FailPoints): void {
+  const { exec } = library.prototype;
+  library.prototype.exec = function (this: Database.Database, source: string) {
+    points.passNow("schema.before");
+    const result = exec.call(this, source);
+    points.passNow("schema.after");
+    return result;
+  };
 }
 
 export function storeWithFailPoints(store: Store, points: FailPoints): Store {
@@ -48,7 +72,7 @@ export function storeWithFailPoints(store: Store, points: FailPoints): Store {
       const batch = settled(open);
       const about = pointsOf(batch);
       await points.pass(...before(about));
-      await store.commit(batch);
+      await store.commit(withPointsInside(batch, points));
       await points.pass(...after(about));
     },
     takeOver: through("take-over", (now) => store.takeOver(now)),

@@ -2,7 +2,9 @@
 import { join } from "node:path";
 import { readHistory } from "../history.ts";
 import { FILES } from "../runtime-settings.ts";
+import { checkAudit } from "./audit.ts";
 import { checkCancellation, checkEffects, checkIdempotency } from "./effects.ts";
+import { checkLeases } from "./leases.ts";
 import { checkArtifacts, checkLiveness, checkMemory } from "./liveness.ts";
 import { checkLosses } from "./losses.ts";
 import { checkBudgets, checkCredentials } from "./money.ts";
@@ -30,10 +32,12 @@ export function violationsOf(story: Story, stored: Stored): readonly Violation[]
   checkIdempotency(story, report);
   checkEffects(story, report);
   checkBudgets(story, stored, report);
-  checkCredentials(story, report);
+  checkCredentials(story, stored, report);
+  checkLeases(story, stored, report);
+  checkAudit(stored, report);
   checkCancellation(story, report);
   checkSessions(story, report);
-  checkIsolation(story, report);
+  checkIsolation(story, stored, report);
   checkMemory(story, report);
   checkLiveness(story, stored, report);
   checkArtifacts(story, stored, report);

@@ -6,9 +6,15 @@ import type { Story } from "./story.ts";
 import type { Report } from "./violation.ts";
 
 const MIB = 1024 * 1024;
-export const MAX_RSS_BYTES = 700 * MIB;
+const MAX_RSS_BYTES = 700 * MIB;
+/** A slice of a feed, and what was written before anybody saw that it does not leave. */
+const MAX_QUEUED_BYTES = 8 * MIB;
 
 export function checkMemory({ lines }: Story, report: Report): void {
+  const queued = lines.find((line) => line.kind === "memory" && line.queuedBytes > MAX_QUEUED_BYTES);
+  if (queued?.kind === "memory") {
+    report("I12", `${Math.round(queued.queuedBytes / MIB)} MiB waited for one socket in life ${queued.life}`);
+  }
   const over = lines.find((line) => line.kind === "memory" && line.rssBytes > MAX_RSS_BYTES);
   if (over?.kind === "memory") report("I12", `life ${over.life} had ${Math.round(over.rssBytes / MIB)} MiB in memory`);
 }

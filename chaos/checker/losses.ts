@@ -4,6 +4,9 @@ import type { Stored, StoredJob } from "./stored.ts";
 import type { Story } from "./story.ts";
 import type { Report } from "./violation.ts";
 
+/** Kinds of entries that every session is shown (`ENTRY`): what is stored is never renumbered. */
+const SHOWN_TO_ALL: ReadonlySet<number> = new Set([0, 1, 2, 3, 4, 5, 6, 7, 10, 20, 21]);
+
 export function checkLosses({ connections, acceptances, lines }: Story, stored: Stored, report: Report): void {
   if (stored.integrity !== "ok") report("I3", `the database is damaged: ${stored.integrity}`);
   for (const { job, connection } of acceptances) {
@@ -54,6 +57,12 @@ function checkFeeds({ feeds, jobs }: Stored, report: Report): void {
   for (const [session, feed] of feeds) {
     const gap = feed.findIndex(({ seq }, index) => seq !== index + 1);
     if (gap !== -1) report("I2", `session ${session}: number ${gap + 1} is missing on disk`);
+    const numbered = new Set(feed.map(({ job, n }) => `${job} ${n}`));
+    for (const job of jobs.values()) {
+      if (job.sessionId !== session) continue;
+      const left = job.entries.find(({ n, code }) => SHOWN_TO_ALL.has(code) && !numbered.has(`${job.id} ${n}`));
+      if (left) report("I3", `session ${session}: entry ${left.n} of its job ${job.id} has no number`);
+    }
     for (const item of feed) {
       if (!jobs.has(item.job))
         report("I3", `session ${session}: ${item.seq} is of job ${item.job}, which is not on disk`);

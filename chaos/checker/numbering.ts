@@ -1,4 +1,5 @@
 /** I2: numbers of a session go up by one, from where the client said it was; a number always stands for the same bytes. */
+import { OVERCLAIM } from "../runtime-settings.ts";
 import type { ConnectionStory, Story } from "./story.ts";
 import type { Report } from "./violation.ts";
 
@@ -21,7 +22,7 @@ export function checkNumbering({ connections }: Story, report: Report): void {
 }
 
 /** What a hello, or a `session.resume`, says that its client has. */
-function presentedBy({ sent }: ConnectionStory): number | undefined {
+export function presentedBy({ sent }: ConnectionStory): number | undefined {
   const greeting = sent.find(({ message }) => message.type === "session.hello" || message.type === "session.resume");
   const payload = greeting?.message.payload;
   const resume = greeting?.message.type === "session.resume" ? payload : (payload?.["resume"] as object | undefined);
@@ -33,6 +34,10 @@ function checkConnection(connection: ConnectionStory, report: Report): void {
   // Whoever speaks nonsense does not always say where it is.
   if (sessionId === undefined || client === "hostile") return;
   const presented = presentedBy(connection);
+  if (presented !== undefined && presented >= OVERCLAIM) {
+    report("I2", `${connection.id}, session ${sessionId}: went on after ${presented}, which never was`);
+    return;
+  }
   let expected = (presented ?? 0) + 1;
   for (const { message } of received) {
     if (message.event_seq === undefined) continue;

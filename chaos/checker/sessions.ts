@@ -1,6 +1,8 @@
 /** I10: sessions go on for whoever holds their token, in one place; I11: nobody sees what is not theirs. */
-import { PRINCIPALS, secretOf } from "../runtime-settings.ts";
-import { grouped, type Story } from "./story.ts";
+import { OVERCLAIM, PRINCIPALS, secretOf } from "../runtime-settings.ts";
+import { presentedBy } from "./numbering.ts";
+import type { Stored } from "./stored.ts";
+import { type ConnectionStory, grouped, type Story } from "./story.ts";
 import type { Report } from "./violation.ts";
 
 /** How long what was on its way may still come in on a connection whose session has moved. */
@@ -32,6 +34,7 @@ export function checkSessions({ connections }: Story, report: Report): void {
   }
   for (const connection of connections) {
     if (connection.client === "hostile" || connection.wire !== "1.1") continue;
+    if ((presentedBy(connection) ?? 0) >= OVERCLAIM) continue;
     const refusal = connection.received.find(
       ({ message }) => message.type === "session.error" && message.payload["code"] === "RESUME_WINDOW_EXPIRED",
     );
@@ -39,7 +42,10 @@ export function checkSessions({ connections }: Story, report: Report): void {
   }
 }
 
-export function checkIsolation({ connections }: Story, report: Report): void {
+export function checkIsolation(story: Story, stored: Stored, report: Report): void {
+  checkSecrets(story, stored, report);
+  const { connections } = story;
+  checkOracle(connections, stored, report);
   for (const { id, principal, received } of connections) {
     for (const foreign of PRINCIPALS.filter((name) => name !== principal)) {
       const leak = received.find(({ text }) => text.includes(secretOf(foreign)));
@@ -48,6 +54,45 @@ export function checkIsolation({ connections }: Story, report: Report): void {
           "I11",
           `${id} of ${principal} was sent what is ${foreign}'s: ${leak.message.type} of job ${leak.message.job_id}`,
         );
+    }
+  }
+}
+
+/** The secret of a job is told to the session that submitted it, in its acceptance, and nowhere else. */
+function checkSecrets({ connections, lines }: Story, { jobs }: Stored, report: Report): void {
+  const values = lines.flatMap((line) => (line.kind === "credential" ? [line.value] : []));
+  if (values.length === 0) return;
+  const known = new Set(values);
+  for (const { id, sessionId, wire, received } of connections) {
+    for (const { text, message } of received) {
+      const found = text.match(SECRET)?.find((value) => known.has(value));
+      if (found === undefined) continue;
+      const job = String(message.payload["job_id"] ?? message.job_id);
+      const isAcceptance = message.type === "job.accepted";
+      const isOwn = wire === "1.0" || jobs.get(job)?.sessionId === sessionId;
+      if (!isAcceptance || !isOwn) report("I11", `${id} was sent the secret of job ${job} in ${message.type}`);
+    }
+  }
+  for (const job of jobs.values()) {
+    const leak = job.entries.find(({ payload }) => payload.match(SECRET)?.some((value) => known.has(value)));
+    if (leak) report("I11", `entry ${leak.n} of job ${job.id} holds a secret`);
+  }
+}
+
+/** As the upstream makes them. */
+const SECRET = /sk-[\w-]{22}/g;
+
+/** What is another's is, for whoever asks, what there is not. */
+function checkOracle(connections: readonly ConnectionStory[], { jobs }: Stored, report: Report): void {
+  for (const { id, principal, sent, received } of connections) {
+    const asked = new Map(sent.map(({ message }) => [message.id, message]));
+    for (const { message } of received) {
+      if (message.payload["code"] !== "PERMISSION_DENIED") continue;
+      const request = asked.get(String(message.payload["request_id"] ?? message.correlation_id));
+      const job = jobs.get(String(request?.payload["job_id"] ?? request?.job_id));
+      if (job !== undefined && job.principal !== principal) {
+        report("I11", `${id} of ${principal} was told that job ${job.id} exists`);
+      }
     }
   }
 }

@@ -2,7 +2,17 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { JobId, SessionId } from "@arcp/core";
-import { type BlobStore, type Entry, fileBlobs, type JobRecord, type Store, sqliteStore } from "@arcp/runtime";
+import {
+  auditRows,
+  type BlobStore,
+  type CredentialRecord,
+  type Entry,
+  fileBlobs,
+  type JobRecord,
+  type Store,
+  sqliteStore,
+  verifyAudit,
+} from "@arcp/runtime";
 import Database from "better-sqlite3";
 import { FILES } from "../runtime-settings.ts";
 
@@ -20,6 +30,7 @@ export interface StoredJob {
   readonly sessionId: string;
   readonly agent: string;
   readonly status: string;
+  readonly isDelegated: boolean;
   readonly lastN: number;
   readonly budget: Readonly<Record<string, number>> | null;
   readonly entries: readonly Pick<Entry, "n" | "code" | "payload">[];
@@ -31,6 +42,14 @@ export interface Stored {
   readonly jobs: ReadonlyMap<string, StoredJob>;
   /** The numbered items of each session that was asked about, from 1 on. A session that is not there has none. */
   readonly feeds: ReadonlyMap<string, readonly StoredItem[]>;
+  readonly audit: {
+    /** What is wrong with its chain. */
+    readonly broken: string | undefined;
+    /** The jobs whose submissions are in it. */
+    readonly submitted: ReadonlySet<string>;
+  };
+  /** The credentials that are to be revoked, and are not known to be dead. */
+  readonly outstanding: readonly Pick<CredentialRecord, "alias" | "lastError">[];
   /** Contents of artifacts by their ids: the digests of what was read. */
   readonly artifacts: ReadonlyMap<string, string>;
 }
@@ -49,7 +68,15 @@ export async function readStored(directory: string, sessionIds: Iterable<string>
     for await (const record of jobsOf(store)) jobs.set(record.id, await storedJob(store, record));
     const feeds = new Map<string, readonly StoredItem[]>();
     for (const id of sessionIds) feeds.set(id, await feedOf(store, id as SessionId));
-    return { integrity, jobs, feeds, artifacts: await artifactsOf(store, blobs) };
+    const outstanding = await store.outstandingCredentials();
+    return {
+      integrity,
+      jobs,
+      feeds,
+      audit: await auditOf(store),
+      outstanding,
+      artifacts: await artifactsOf(store, blobs),
+    };
   } finally {
     await store.close();
     await blobs.close();
@@ -78,8 +105,9 @@ async function* jobsOf(store: Store): AsyncIterable<JobRecord> {
 
 async function storedJob(store: Store, record: JobRecord): Promise<StoredJob> {
   const { id, principal, sessionId, agent, status, lastN, budget } = record;
+  const isDelegated = record.parentJobId !== null;
   const entries = await store.readJournal(id as JobId, 1, Math.max(lastN, 1));
-  return { id, principal, sessionId, agent, status, lastN, budget, entries };
+  return { id, principal, sessionId, agent, status, isDelegated, lastN, budget, entries };
 }
 
 async function feedOf(store: Store, id: SessionId): Promise<readonly StoredItem[]> {
@@ -91,6 +119,15 @@ async function feedOf(store: Store, id: SessionId): Promise<readonly StoredItem[
       items.push({ seq, job: jobId, n: entry.n, payload: JSON.stringify(JSON.parse(entry.payload)) });
     }
   }
+}
+
+async function auditOf(store: Store): Promise<Stored["audit"]> {
+  const submitted = new Set<string>();
+  for await (const { action, jobId } of auditRows(store)) {
+    if (action === "job.submitted" && jobId !== undefined) submitted.add(jobId);
+  }
+  const { broken } = await verifyAudit(store);
+  return { broken: broken && `row ${broken.seq}: ${broken.reason}`, submitted };
 }
 
 async function artifactsOf(store: Store, blobs: BlobStore): Promise<ReadonlyMap<string, string>> {

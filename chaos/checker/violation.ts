@@ -5,6 +5,7 @@ export const INVARIANTS = {
   I2: "numbers without gaps, and one message per number",
   I3: "nothing that was acknowledged or seen is lost",
   I4: "one job per idempotency key, one effect per operation",
+  I6: "leases bound what is reached, and for how long, and nothing that they cover is refused",
   I7: "budgets bound what is spent",
   I8: "every credential is revoked",
   I9: "a cancelled job ends within its grace, and does nothing after its end",
@@ -12,6 +13,7 @@ export const INVARIANTS = {
   I11: "nobody sees what is not theirs",
   I12: "memory is bounded",
   I13: "the runtime comes back, and accepted jobs end",
+  I16: "the audit is whole",
   I17: "artifacts are whole",
 } as const;
 
