@@ -37,6 +37,10 @@ const idsOf = async (blobs: BlobStore): Promise<string[]> => (await all(blobs.li
 
 describe.each([
   ["files of a directory", () => fileBlobs({ directory: join(temporaryDirectory(), "blobs") })],
+  [
+    "encrypted files of a directory",
+    () => fileBlobs({ directory: join(temporaryDirectory(), "blobs"), encryptionKeys: [Buffer.alloc(32, 7)] }),
+  ],
   ["temporary files", () => temporaryBlobs()],
 ])("a store of blobs: %s", (_, open) => {
   test("gives back what was written, with its size and digest", async () => {

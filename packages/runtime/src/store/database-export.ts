@@ -44,7 +44,8 @@ export interface DatabaseAccess {
 export function* exportDatabase(access: DatabaseAccess): Iterable<string> {
   const { db, cipher, close } = openForReading(access.path, access);
   try {
-    db.exec("BEGIN");
+    // A transaction begins with what it reads first.
+    db.exec("BEGIN; SELECT key FROM job LIMIT 1");
     yield* new Export(db, cipher).lines();
   } catch (error) {
     throw storeErrorOf(error);

@@ -1,22 +1,56 @@
 /** Is a file whole enough for a runtime to go on with it? Looked at when it is opened, before anybody is shown anything. */
-import { existsSync, rmSync, writeFileSync } from "node:fs";
-import type Database from "better-sqlite3";
+import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
+import Database from "better-sqlite3";
+import { MIGRATIONS } from "./schema.ts";
 import { StoreError } from "./store-error.ts";
+
+/** Names of databases that live and die with the process. */
+export const isMemory = (path: string): boolean => path === ":memory:" || path === "";
 
 /** Larger files are looked at by `arcp db check` alone: a start would take seconds. */
 const MAX_CHECKED_BYTES = 256 * 1024 * 1024;
 
-/** Pages that contradict each other, and indexes that do not lead to their rows. Throws {@link StoreError} `corrupt`. */
-export function assertWhole(db: Database.Database): void {
+/**
+ * Throws {@link StoreError} `corrupt` for a file that is shorter than it says, for pages that contradict each other, and for
+ * indexes that do not lead to their rows.
+ */
+export function assertWhole(db: Database.Database, path: string): void {
   const pages = db.pragma("page_count", { simple: true }) as number;
-  if (pages * (db.pragma("page_size", { simple: true }) as number) > MAX_CHECKED_BYTES) return;
+  const bytes = pages * (db.pragma("page_size", { simple: true }) as number);
+  // What is missing may be in the log.
+  if (!isMemory(path) && sizeOf(`${path}-wal`) === 0 && sizeOf(path) < bytes) throw brokenFile("its end is cut off");
+  if (bytes > MAX_CHECKED_BYTES) return;
   const found = db.pragma("integrity_check(1)", { simple: true });
-  if (found === "ok") return;
-  throw new StoreError(
-    "corrupt",
-    `the database is damaged (${String(found)}): \`arcp db check\` says where, a backup brings it back`,
-  );
+  if (found !== "ok") throw brokenFile(String(found));
 }
+
+/** Throws {@link StoreError} `corrupt` if the tables are not those of this version: they are read with the file. */
+export function assertSchema(db: Database.Database): void {
+  const actual = schemaOf(db);
+  for (const [name, text] of expectedSchema())
+    if (actual.get(name) !== text) throw brokenFile(`${name} is not as it was made`);
+}
+
+let expected: ReadonlyMap<string, string> | undefined;
+
+function expectedSchema(): ReadonlyMap<string, string> {
+  if (expected !== undefined) return expected;
+  const db = new Database(":memory:");
+  for (const step of MIGRATIONS) db.exec(step);
+  expected = schemaOf(db);
+  db.close();
+  return expected;
+}
+
+function schemaOf(db: Database.Database): ReadonlyMap<string, string> {
+  const rows = db.prepare("SELECT name, type || ' ' || tbl_name || ' ' || coalesce(sql, '') FROM sqlite_master");
+  return new Map(rows.raw().all() as [string, string][]);
+}
+
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+
+const brokenFile = (what: string): StoreError =>
+  new StoreError("corrupt", `the database is damaged (${what}): \`arcp db check\` says where, a backup brings it back`);
 
 /**
  * Says beside the database that a process has it open for writing. While that is so, what was committed last is in

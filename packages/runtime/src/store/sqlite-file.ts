@@ -4,7 +4,7 @@ import { dirname, resolve } from "node:path";
 import Database from "better-sqlite3";
 import { sealAudit } from "./audit-sealing.ts";
 import { DiskReserve } from "./disk-reserve.ts";
-import { assertWhole, OpenMark } from "./file-health.ts";
+import { assertSchema, assertWhole, isMemory, OpenMark } from "./file-health.ts";
 import { lockFile } from "./file-lock.ts";
 import { cipherForWriting, cipherOf, type RowCipher } from "./row-cipher.ts";
 import { CHAINED_AUDIT_VERSION, MIGRATIONS } from "./schema.ts";
@@ -22,9 +22,6 @@ export interface DatabaseFile {
   /** Closes the database, and lets others have it. Idempotent. */
   close(): void;
 }
-
-/** Names of databases that live and die with the process. */
-export const isMemory = (path: string): boolean => path === ":memory:" || path === "";
 
 /** How a file is opened. */
 export interface FileOptions {
@@ -72,6 +69,7 @@ export function openForReading(path: string, { encryptionKeys = [], isSealed = f
   try {
     assertOwn(db);
     assertCurrent(versionOf(db));
+    assertSchema(db);
     const cipher = isSealed ? undefined : cipherOf(db, encryptionKeys);
     return { db, cipher, close: () => void db.close() };
   } catch (error) {
@@ -87,12 +85,13 @@ function opened(path: string, unlock: () => void, options: FileOptions): Databas
   const db = connect(path, {});
   try {
     assertOwn(db);
-    assertWhole(db);
+    assertWhole(db, path);
     // Before anything is written: what a newer version has made is left as it is.
     assertKnown(versionOf(db));
     db.pragma("journal_mode = WAL");
     db.pragma(`synchronous = ${synchronous}`);
     migrate(db, path);
+    assertSchema(db);
     const cipher = cipherFor(db, options);
     db.pragma(`busy_timeout = ${COMMIT_WAIT_MS}`);
     mark?.set();

@@ -2,12 +2,13 @@ import type { JobId, LoggedEntry, LoggedJob, SessionId } from "@arcp/core";
 import type Database from "better-sqlite3";
 import { type AuditHead, linked, prunedRecord } from "./audit-chain.ts";
 import { DiskReserve } from "./disk-reserve.ts";
+import { isMemory } from "./file-health.ts";
 import { auditPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
 import { assertSum, damaged, sumOf } from "./row-sums.ts";
 import { EXPIRED } from "./schema.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
 import { type EntryTuple, entryRow, openEntry } from "./sqlite-entries.ts";
-import { type DatabaseFile, isMemory, openForReading, openForWriting } from "./sqlite-file.ts";
+import { type DatabaseFile, openForReading, openForWriting } from "./sqlite-file.ts";
 import { sweep } from "./sqlite-retention.ts";
 import {
   type AuditTableRow,
@@ -117,7 +118,12 @@ class SqliteStore implements Store {
     this.#cipher = this.#file.cipher;
     this.isDurable = !isMemory(path) && synchronous === "FULL";
     if (!isMemory(path) && !readOnly) this.#reserve = new DiskReserve(path);
-    this.#sql = prepare(this.#db);
+    try {
+      this.#sql = prepare(this.#db);
+    } catch (error) {
+      this.#file.close();
+      throw storeErrorOf(error);
+    }
   }
 
   get isScarce(): boolean {
