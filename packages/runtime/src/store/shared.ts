@@ -44,12 +44,16 @@ export interface NodeRecord extends NodeFacts {
 export interface Wake {
   /** Their journals have grown, or they have ended; `undefined`: any may have. */
   readonly jobs: ReadonlySet<JobId> | undefined;
+  /** Jobs that other jobs have delegated to, with the sessions that they belong to. */
+  readonly made: ReadonlyMap<JobId, SessionId>;
   /** Another node has taken them. */
   readonly sessions: ReadonlySet<SessionId>;
   /** Are there messages for this node? */
   readonly hasMessages: boolean;
   /** Is there a job that no node runs? */
   readonly hasWork: boolean;
+  /** How long ago it was sent, by the store's clock, in milliseconds; `undefined` if that is not known. */
+  readonly sentAgoMs: number | undefined;
 }
 
 /** A text for another node. Delivered at most once, in the order of one sender. */
@@ -62,6 +66,7 @@ export interface NodeMessage {
 /** Where a job stands, and whose it is. */
 export interface JobHead {
   readonly id: JobId;
+  readonly session: SessionId;
   /** `null`: nobody runs it yet. */
   readonly node: NodeId | null;
   readonly lastN: number;
@@ -111,6 +116,8 @@ export interface SharedStore extends Store {
   releaseJobs(ids: readonly JobId[]): Promise<void>;
   /** Where these jobs stand; without those that there are not. */
   heads(ids: readonly JobId[]): Promise<readonly JobHead[]>;
+  /** The jobs of these sessions that have not ended. */
+  liveJobsOf(sessions: readonly SessionId[]): Promise<readonly JobHead[]>;
   /**
    * Makes the session this node's, if `tokenHash` is that of its token still, or of the one before it. Resolves with the session as
    * it is then and with the jobs that it shows, its own among them, that have entries which it has not numbered or may still get
@@ -122,6 +129,8 @@ export interface SharedStore extends Store {
    * node is about to store. Returns the record that stands.
    */
   bindKey(record: IdempotencyRecord): Promise<IdempotencyRecord>;
+  /** 32 random bytes, the same for all nodes and for ever: what one node signs another can verify. */
+  secret(): Promise<Uint8Array>;
   /** Jobs of the principal that have not ended, on all nodes. */
   countJobs(principal: string): Promise<number>;
   /** Sessions of the principal that are attached, on all nodes. */
