@@ -89,6 +89,19 @@ export class Feed implements CommitListener {
     this.#extend(jobId, n, count);
   }
 
+  /** The same for entries that another node has written; those that this session is not shown take no number. */
+  addStored(jobId: JobId, entries: readonly Entry[]): void {
+    let shown = 0;
+    for (const [index, { code, n }] of entries.entries()) {
+      const isShown = this.#shows(code);
+      if (isShown) shown += 1;
+      if (shown > 0 && (!isShown || index === entries.length - 1)) {
+        this.addHistory(jobId, isShown ? n - shown + 1 : n - shown, shown);
+        shown = 0;
+      }
+    }
+  }
+
   onCommitted(runs: readonly FeedRun[]): void {
     const last = runs.at(-1);
     if (last !== undefined) this.#committedHead = last.seq + last.count - 1;

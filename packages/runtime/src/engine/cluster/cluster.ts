@@ -1,0 +1,256 @@
+/**
+ * This process as one of several that share a store (store/shared.ts): it says that it lives, sees what others have committed,
+ * takes what belongs to nobody, and lets go of what has been taken from it.
+ *
+ *   joining -> up        join()
+ *   up      -> fenced    it was declared dead: everything it had belongs to others; it joins anew, under another id
+ *   up      -> left      stop()
+ */
+import { type Clock, type JobId, type Logger, type SessionId, ulid } from "@arcp/core";
+import type { NodeFacts, NodeId, NodeRecord, SharedStore, Wake } from "../../store/shared.ts";
+import type { JobRecord } from "../../store/store.ts";
+import { Calls } from "./calls.ts";
+import { RemoteJobs } from "./remote-jobs.ts";
+
+/** What an operator says of a node. */
+export interface NodeOptions {
+  /** By which people know it. Default: the name of the machine. */
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** After how long without a sign of life the others take its jobs, in milliseconds. */
+  readonly ttlMs: number;
+}
+
+/** What the engine does for it. */
+export interface ClusterHooks {
+  /** `name@version` of every agent. */
+  agents(): readonly string[];
+  counts(): { readonly jobs: number; readonly sessions: number };
+  isDraining(): boolean;
+  /** These jobs are this node's now: goes on with them, or ends them. Rejects when the store does. */
+  adopt(jobs: readonly JobRecord[]): Promise<void>;
+  /** Another node has taken these sessions. */
+  onSessionsTaken(ids: ReadonlySet<SessionId>): void;
+  /** A session of this node has jobs that were made on another one. */
+  onJobsOf(session: SessionId, jobs: readonly JobId[]): void;
+  /** The sessions that are attached here. */
+  attached(): readonly SessionId[];
+  /** Whatever this node had is others'. */
+  onFenced(): void;
+  /** Somebody wants this node to stop. */
+  onMustDrain(): void;
+}
+
+export interface ClusterOptions {
+  readonly store: SharedStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly version: string;
+  readonly node: NodeOptions;
+  readonly hooks: ClusterHooks;
+}
+
+/** Signs of life per time to live. */
+const BEATS_PER_TTL = 4;
+const POLL_MS = 1_000;
+/** Polls between two looks for jobs that nobody has told of. */
+const POLLS_PER_CENSUS = 5;
+/** Jobs taken at once. */
+const MAX_CLAIMS = 32;
+
+export class Cluster {
+  readonly calls: Calls;
+  readonly remote: RemoteJobs;
+  readonly #options: ClusterOptions;
+  #id: NodeId = newNodeId();
+  #peers: readonly NodeRecord[] = [];
+  #lagMs = 0;
+  #polls = 0;
+  #isClaiming = false;
+  #isStopped = false;
+  #lastBeatAt = Number.NEGATIVE_INFINITY;
+  #stopTimers: (() => void)[] = [];
+  #stopWatching: () => void = () => {};
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    const { store, clock, logger } = options;
+    this.calls = new Calls({ store, clock, logger, self: () => this.#id });
+    this.remote = new RemoteJobs({ store, logger });
+  }
+
+  get id(): NodeId {
+    return this.#id;
+  }
+
+  /** The other nodes that are up, as of the last sign of life. */
+  get peers(): readonly NodeRecord[] {
+    return this.#peers;
+  }
+
+  /** May others have taken what this node has, because it could not say for too long that it lives? */
+  get isDoubtful(): boolean {
+    return this.#options.clock.monotonic() - this.#lastBeatAt >= this.#options.node.ttlMs;
+  }
+
+  /** Makes this process a node. Rejects when the store does. */
+  async join(): Promise<void> {
+    const { store, node } = this.#options;
+    await store.join(this.#facts(), node.ttlMs);
+    this.#lastBeatAt = this.#options.clock.monotonic();
+    this.#stopWatching = store.watch((wake) => this.#onWake(wake));
+  }
+
+  /** From now on it takes jobs. Resolves when it has taken those that there are. */
+  async start(): Promise<void> {
+    await this.#beat();
+    await this.#claim();
+    this.#repeat(this.#options.node.ttlMs / BEATS_PER_TTL, () => this.#beat());
+    this.#repeat(POLL_MS, () => this.#poll());
+  }
+
+  /** The node that runs a job; `undefined` if none does, or there is no such job. */
+  async ownerOf(jobId: JobId): Promise<NodeId | undefined> {
+    const [head] = await this.#options.store.heads([jobId]);
+    return head === undefined || head.isEnded ? undefined : (head.node ?? undefined);
+  }
+
+  /** Calls a method of the node that runs the job; `undefined` if that is this one, or none. Rejects as {@link Calls.call}. */
+  async callOwner<Result>(jobId: JobId, method: string, params: unknown): Promise<{ result: Result } | undefined> {
+    const owner = await this.ownerOf(jobId);
+    if (owner === undefined || owner === this.#id) return undefined;
+    return { result: await this.calls.call<Result>(owner, method, params) };
+  }
+
+  /** Tells every other node. What does not arrive is not told again. */
+  tellAll(method: string, params: unknown): void {
+    for (const { id } of this.#peers) {
+      this.calls.call(id, method, params).catch((err) => {
+        this.#options.logger.debug({ err, method, node: id }, "a node was not told");
+      });
+    }
+  }
+
+  /** It takes nothing more and says once more that it lives, so that the others know. */
+  async drain(): Promise<void> {
+    await this.#beat();
+  }
+
+  /** What is left is anybody's. Idempotent. */
+  async stop(): Promise<void> {
+    if (this.#isStopped) return;
+    this.#halt();
+    await this.#options.store.leave();
+  }
+
+  /** The same for a store that has failed. */
+  abort(): void {
+    this.#halt();
+  }
+
+  #halt(): void {
+    this.#isStopped = true;
+    this.#stopWatching();
+    for (const stop of this.#stopTimers.splice(0)) stop();
+  }
+
+  #facts(): NodeFacts {
+    const { node, version, hooks } = this.#options;
+    return {
+      ...{ id: this.#id, name: node.name, version, labels: node.labels, agents: hooks.agents() },
+      ...{ isDraining: hooks.isDraining(), ...hooks.counts(), lagMs: this.#lagMs },
+    };
+  }
+
+  async #beat(): Promise<void> {
+    const { store, clock, hooks } = this.#options;
+    const askedAt = clock.monotonic();
+    const nodes = await store.beat(this.#facts());
+    if (this.#isStopped) return;
+    if (nodes === undefined) return this.#rejoin();
+    this.#lastBeatAt = askedAt;
+    const self = nodes.find(({ id }) => id === this.#id);
+    this.#peers = nodes.filter(({ id, isUp }) => isUp && id !== this.#id);
+    if (self?.mustDrain === true && !hooks.isDraining()) hooks.onMustDrain();
+    if (nodes.some(({ isUp }) => !isUp)) await this.#claim();
+  }
+
+  async #rejoin(): Promise<void> {
+    const { hooks, logger } = this.#options;
+    logger.error({ node: this.#id }, "this node was declared dead: what it had belongs to others, and it begins anew");
+    this.#stopWatching();
+    hooks.onFenced();
+    this.#id = newNodeId();
+    this.#peers = [];
+    await this.join();
+    await this.#claim();
+  }
+
+  async #poll(): Promise<void> {
+    const { store, hooks } = this.#options;
+    await this.#receive();
+    await this.remote.poll();
+    await this.#claim();
+    this.#polls += 1;
+    if (this.#polls % POLLS_PER_CENSUS !== 0) return;
+    const sessions = hooks.attached();
+    if (sessions.length === 0) return;
+    const jobs = await store.liveJobsOf(sessions);
+    for (const { session, id } of jobs) hooks.onJobsOf(session, [id]);
+  }
+
+  #onWake({ jobs, made, sessions, hasMessages, hasWork, sentAgoMs }: Wake): void {
+    const { hooks } = this.#options;
+    if (sentAgoMs !== undefined) this.#lagMs = Math.round(this.#lagMs * 0.9 + sentAgoMs * 0.1);
+    if (sessions.size > 0) hooks.onSessionsTaken(sessions);
+    for (const [jobId, session] of made) hooks.onJobsOf(session, [jobId]);
+    this.remote.wake(jobs);
+    if (hasMessages) void this.#attempt(() => this.#receive());
+    if (hasWork) void this.#attempt(() => this.#claim());
+  }
+
+  async #receive(): Promise<void> {
+    for (const message of await this.#options.store.receive()) this.calls.receive(message);
+  }
+
+  async #claim(): Promise<void> {
+    const { store, hooks } = this.#options;
+    if (this.#isClaiming || this.#isStopped || hooks.isDraining()) return;
+    this.#isClaiming = true;
+    try {
+      for (;;) {
+        const jobs = await store.claimJobs(hooks.agents(), MAX_CLAIMS);
+        if (jobs.length > 0) await hooks.adopt(jobs);
+        if (jobs.length < MAX_CLAIMS) return;
+      }
+    } finally {
+      this.#isClaiming = false;
+    }
+  }
+
+  #repeat(everyMs: number, work: () => Promise<void>): void {
+    const { clock } = this.#options;
+    let stop = (): void => {};
+    const later = (): void => {
+      stop = clock.setTimer(() => {
+        void this.#attempt(work).finally(() => {
+          if (!this.#isStopped) later();
+        });
+      }, everyMs);
+    };
+    later();
+    this.#stopTimers.push(() => stop());
+  }
+
+  /** What fails now is tried again with the next beat or poll. */
+  async #attempt(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (err) {
+      if (!this.#isStopped)
+        this.#options.logger.warn({ err, node: this.#id }, "the store that nodes share does not answer");
+    }
+  }
+}
+
+const newNodeId = (): NodeId => `node_${ulid()}`;

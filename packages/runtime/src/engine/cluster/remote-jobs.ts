@@ -1,0 +1,131 @@
+/**
+ * Jobs that other nodes run and sessions of this one show. What they write is numbered here, in the feeds of those sessions: a
+ * session's numbers are given by its node alone, whoever runs its jobs.
+ *
+ * A wake-up says whose journals have grown. One that is lost costs time: everything is looked at once in a while anyway.
+ */
+import type { JobId, Logger } from "@arcp/core";
+import type { SharedStore } from "../../store/shared.ts";
+import { type Entry, isTerminal } from "../../store/store.ts";
+import type { Feed } from "../feed.ts";
+import type { Job } from "../job.ts";
+
+/** One job, and how far each feed has come in it. */
+interface Cursor {
+  readonly jobId: JobId;
+  readonly followers: Map<Feed, number>;
+  isReading: boolean;
+  /** Has it grown since it was read last? */
+  hasGrown: boolean;
+}
+
+export interface RemoteJobsOptions {
+  readonly store: Pick<SharedStore, "readJournal" | "heads">;
+  readonly logger: Logger;
+}
+
+const PAGE = 512;
+/** Jobs asked for at once. */
+const MAX_HEADS = 1_000;
+
+export class RemoteJobs {
+  readonly #options: RemoteJobsOptions;
+  readonly #cursors = new Map<JobId, Cursor>();
+
+  constructor(options: RemoteJobsOptions) {
+    this.#options = options;
+  }
+
+  /** Shows the job in `feed` from its entry `n + 1` on. It is looked at at once. */
+  follow(feed: Feed, jobId: JobId, n: number): void {
+    const cursor = this.#cursors.get(jobId) ?? { jobId, followers: new Map(), isReading: false, hasGrown: false };
+    this.#cursors.set(jobId, cursor);
+    if (!cursor.followers.has(feed)) cursor.followers.set(feed, n);
+    this.#look(cursor);
+  }
+
+  isFollowedBy(feed: Feed, jobId: JobId): boolean {
+    return this.#cursors.get(jobId)?.followers.has(feed) ?? false;
+  }
+
+  unfollow(feed: Feed, jobId: JobId): void {
+    const cursor = this.#cursors.get(jobId);
+    if (cursor?.followers.delete(feed) && cursor.followers.size === 0) this.#cursors.delete(jobId);
+  }
+
+  /** The same for every job: their sessions are gone. */
+  unfollowAll(feeds: ReadonlySet<Feed>): void {
+    for (const { jobId } of [...this.#cursors.values()]) for (const feed of feeds) this.unfollow(feed, jobId);
+  }
+
+  /** These have grown; `undefined`: any may have. */
+  wake(jobs: ReadonlySet<JobId> | undefined): void {
+    if (jobs === undefined || jobs.size > this.#cursors.size) {
+      for (const cursor of this.#cursors.values()) if (jobs?.has(cursor.jobId) ?? true) this.#look(cursor);
+    } else {
+      for (const id of jobs) {
+        const cursor = this.#cursors.get(id);
+        if (cursor !== undefined) this.#look(cursor);
+      }
+    }
+  }
+
+  /** Looks for those that have grown without anybody having said so. Rejects when the store does. */
+  async poll(): Promise<void> {
+    const ids = [...this.#cursors.keys()];
+    for (let from = 0; from < ids.length; from += MAX_HEADS) {
+      for (const { id, lastN } of await this.#options.store.heads(ids.slice(from, from + MAX_HEADS))) {
+        const cursor = this.#cursors.get(id);
+        if (cursor !== undefined && [...cursor.followers.values()].some((n) => n < lastN)) this.#look(cursor);
+      }
+    }
+  }
+
+  /** The job is this node's now, and has not gone on yet: those that showed it follow it directly. */
+  adopt(job: Job): void {
+    const cursor = this.#cursors.get(job.id);
+    if (cursor === undefined) return;
+    this.#cursors.delete(job.id);
+    for (const [feed, n] of cursor.followers) {
+      feed.addHistory(job.id, n + 1, job.lastN - n);
+      job.follow(feed);
+    }
+  }
+
+  #look(cursor: Cursor): void {
+    cursor.hasGrown = true;
+    if (cursor.isReading) return;
+    cursor.isReading = true;
+    this.#read(cursor)
+      .catch((err) => this.#options.logger.warn({ err, jobId: cursor.jobId }, "the journal of a job could not be read"))
+      .finally(() => {
+        cursor.isReading = false;
+      });
+  }
+
+  async #read(cursor: Cursor): Promise<void> {
+    while (cursor.hasGrown && this.#cursors.get(cursor.jobId) === cursor) {
+      cursor.hasGrown = false;
+      const from = Math.min(...cursor.followers.values()) + 1;
+      const entries = await this.#options.store.readJournal(cursor.jobId, from, from + PAGE - 1);
+      if (this.#cursors.get(cursor.jobId) !== cursor) return;
+      this.#number(cursor, entries);
+      const last = entries.at(-1);
+      if (last !== undefined && isTerminal(last.code)) this.#cursors.delete(cursor.jobId);
+      else if (entries.length === PAGE) cursor.hasGrown = true;
+    }
+  }
+
+  #number({ jobId, followers }: Cursor, entries: readonly Entry[]): void {
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    for (const [feed, n] of followers) {
+      if (n >= last.n) continue;
+      feed.addStored(
+        jobId,
+        entries.filter((entry) => entry.n > n),
+      );
+      followers.set(feed, last.n);
+    }
+  }
+}
