@@ -159,9 +159,7 @@ export class SessionRegistry {
       throw new UnauthenticatedError("the credentials are not those of the session");
     }
     if (this.#isOver(session)) throw expired();
-    const { head } = session.feed;
-    if (claim.lastEventSeq > Math.min(head, record.sentSeq ?? head)) throw expired();
-    if (claim.lastEventSeq < session.ackedSeq) throw expired();
+    if (claim.lastEventSeq > session.sentHead || claim.lastEventSeq < session.ackedSeq) throw expired();
     if (isPrevious) this.#assertSettled(session);
     this.#claiming.add(session.id);
     this.#claimedAt.set(session.id, this.#clock.monotonic());

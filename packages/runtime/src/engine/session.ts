@@ -143,6 +143,15 @@ export class Session {
     return this.#record.ackedSeq;
   }
 
+  /**
+   * The last number that the client can have been sent. Numbers may have been given since it was last there; a client that
+   * names one of them was sent it by a history that is lost, out of which a backup was restored.
+   */
+  get sentHead(): number {
+    const { head } = this.feed;
+    return Math.min(this.#record.sentSeq ?? head, head);
+  }
+
   /** Changes what is stored of the session, in the open batch. */
   update(change: Partial<Pick<SessionRecord, Changing>>): void {
     this.#record = { ...this.#record, ...change };

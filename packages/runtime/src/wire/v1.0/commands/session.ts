@@ -26,6 +26,9 @@ export const ping: Command<"ping"> = (message, caller, reply) => {
   });
 };
 
+/** Characters of an id that are recorded. */
+const MAX_ID = 128;
+
 /** A word of the client that asks for nothing. */
 export const heard = (): void => {};
 
@@ -38,7 +41,11 @@ export const resume: Command<"resume"> = async (message, caller, reply) => {
   const { engine, principal } = caller;
   const id = (message.session_id ?? caller.session.id) as SessionId;
   const session = id === caller.session.id ? caller.session : await engine.sessions.reclaim(id, principal);
-  if (session === undefined) throw gone("the session is not known any more");
+  if (session === undefined) {
+    const facts = { wire: "1.0", of_session_id: id.slice(0, MAX_ID), code: "RESUME_WINDOW_EXPIRED" };
+    engine.audit.record("resume.refused", bySession(caller.session), facts);
+    throw gone("the session is not known any more");
+  }
   let position: Position | undefined = { seq: 0, index: 0 };
   if (after_message_id !== undefined) position = await positionOf(engine, session, after_message_id);
   else if (checkpoint_id !== undefined) {
@@ -46,7 +53,7 @@ export const resume: Command<"resume"> = async (message, caller, reply) => {
     if (place === "elsewhere") return;
     position = place;
   }
-  if (position === undefined || position.seq > session.feed.head || position.seq < session.ackedSeq) {
+  if (position === undefined || position.seq > session.sentHead || position.seq < session.ackedSeq) {
     throw gone("what came after that message is not known any more");
   }
   reply(() => {
