@@ -8,8 +8,9 @@
  *   resting -> working   what it waited for has come, and there is room
  *   (any)   -> gone      the job has ended
  *
- * Nobody who holds a slot waits for another job, so that a cap stops no job for ever. What is here is an index in memory: the
- * order of what waits is that of the store's rows of jobs in state `pending`.
+ * Nobody who holds a slot waits for another job, so that a cap stops no job for ever: whoever waits for something holds none,
+ * even if it does something else meanwhile. What is here is an index in memory: the order of what waits is that of the
+ * store's rows of jobs in state `pending`.
  */
 import { CanonicalError } from "@arcp/core/v1.0";
 import type { Agent } from "../agents.ts";
@@ -58,6 +59,8 @@ interface Ticket {
   readonly maxOfAgent: number;
   readonly begin: () => void;
   state: "waiting" | "working" | "resting" | "gone";
+  /** What it waits for that is no work. */
+  rests: number;
   /** Of one that would like to go on. */
   onSlot: PromiseWithResolvers<void> | undefined;
 }
@@ -95,7 +98,7 @@ export class JobQueue {
     const ticket: Ticket = {
       ...{ job, principal: job.submitterPrincipal, lane: laneOf(agent), maxOfAgent, begin },
       ...{ isAwaited: job.parentJobId !== undefined },
-      ...{ state: hasBegun ? "resting" : "waiting", onSlot: undefined },
+      ...{ state: hasBegun ? "resting" : "waiting", rests: 0, onSlot: undefined },
     };
     if (this.#isOpenTo(ticket) && this.#isUnlimited(ticket)) {
       begin();
@@ -127,11 +130,16 @@ export class JobQueue {
     return { position: this.#waiting.positionOf(ticket), length: this.#waiting.size };
   }
 
-  /** What `wait` comes to. While it lasts, others may have the job's slot; it goes on when there is one, or at its end. */
+  /**
+   * What `wait` comes to. While it lasts, others may have the job's slot; when it was the last that the job waited for, it
+   * goes on when there is one again, or when it has to stop.
+   */
   async rest<Value>(job: QueuedJob, wait: Promise<Value>): Promise<Value> {
     const ticket = this.#tickets.get(job);
     if (ticket === undefined) return wait;
-    if (ticket.state === "working") {
+    ticket.rests += 1;
+    if (this.#returning.has(ticket)) this.#goOn(ticket);
+    else if (ticket.state === "working") {
       ticket.state = "resting";
       this.#count(ticket, -1);
       this.#pumpLater();
@@ -139,7 +147,9 @@ export class JobQueue {
     try {
       return await wait;
     } finally {
-      await this.#return(ticket);
+      ticket.rests -= 1;
+      // Whoever waits for several must not hold a slot that the others need.
+      if (ticket.rests === 0) await this.#return(ticket);
     }
   }
 
@@ -190,10 +200,8 @@ export class JobQueue {
   #pump(): void {
     for (const ticket of this.#returning) {
       if (!this.#hasRoom(ticket)) continue;
-      this.#returning.delete(ticket);
       this.#work(ticket);
-      ticket.onSlot?.resolve();
-      ticket.onSlot = undefined;
+      this.#goOn(ticket);
     }
     const mayGo = (ticket: Ticket): boolean => this.#isOpenTo(ticket) && this.#hasRoom(ticket);
     while (this.#working < this.#caps.jobs) {
@@ -202,6 +210,12 @@ export class JobQueue {
       this.#work(ticket);
       ticket.begin();
     }
+  }
+
+  #goOn(ticket: Ticket): void {
+    this.#returning.delete(ticket);
+    ticket.onSlot?.resolve();
+    ticket.onSlot = undefined;
   }
 
   #work(ticket: Ticket): void {
