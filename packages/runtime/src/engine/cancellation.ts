@@ -1,5 +1,5 @@
 /** Who may cancel what (§7.4), and what becomes of it. */
-import { InvalidRequestError, type JobId, JobNotFoundError, PermissionDeniedError } from "@arcp/core";
+import { type ARCPError, InvalidRequestError, type JobId, JobNotFoundError, PermissionDeniedError } from "@arcp/core";
 import type { JobRecord } from "../store/store.ts";
 import { type Audit, bySession } from "./audit/audit.ts";
 import type { Job, Outcome } from "./job.ts";
@@ -66,20 +66,26 @@ export class Cancellation {
     const { findLive, findEnded } = this.#options;
     const job = findLive(jobId) ?? (await findEnded(jobId));
     const owner = job && ("submitterPrincipal" in job ? job.submitterPrincipal : job.principal);
+    const details = { job_id: jobId };
     if (job === undefined || owner !== session.principal) {
-      throw new JobNotFoundError("there is no such job", { details: { job_id: jobId } });
+      throw this.#refused(session, jobId, owner, new JobNotFoundError("there is no such job", { details }));
     }
     if (!this.#mayCancel(session, job)) {
-      throw new PermissionDeniedError("only the session that submitted a job may cancel it", {
-        details: { job_id: jobId },
-      });
+      const refusal = new PermissionDeniedError("only the session that submitted a job may cancel it", { details });
+      throw this.#refused(session, jobId, owner, refusal);
     }
     if (!("cancel" in job)) {
       throw new InvalidRequestError(`the job has ended already: ${job.status}`, {
-        details: { job_id: jobId, status: job.status },
+        details: { ...details, status: job.status },
       });
     }
     return job;
+  }
+
+  #refused(session: Session, jobId: JobId, owner: string | undefined, refusal: ARCPError): ARCPError {
+    const facts = { owner: owner ?? null, code: refusal.code };
+    this.#options.audit.record("control.refused", bySession(session, { jobId }), facts);
+    return refusal;
   }
 
   #mayCancel(session: Session, job: Job | JobRecord): boolean {

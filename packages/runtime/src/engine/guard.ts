@@ -97,14 +97,25 @@ export class JobGuard implements Guard {
   /** The checks, in the order that they have: cancelled, expired, budget, pattern. */
   #authorize(capability: string, target: string, estimate: Amounts): string {
     this.#assertNotCancelled();
-    return this.#job.authority.authorize(capability, target, estimate);
+    return this.#audited(capability, target, () => this.#job.authority.authorize(capability, target, estimate));
   }
 
   /** The same for an operation that has waited: what does not change is not looked at again. */
   #authorizeStill(capability: string, canonical: string): void {
     this.#job.assertLive();
     this.#assertNotCancelled();
-    this.#job.authority.assertStill(capability, canonical);
+    this.#audited(capability, canonical, () => this.#job.authority.assertStill(capability, canonical));
+  }
+
+  #audited<Result>(capability: string, target: string, check: () => Result): Result {
+    try {
+      return check();
+    } catch (error) {
+      const { code } = agentError(error);
+      const shown = typeof target === "string" ? shownTarget(capability, target) : "";
+      this.#job.audit("operation.refused", { capability: String(capability).slice(0, MAX_NAME), target: shown, code });
+      throw error;
+    }
   }
 
   #assertNotCancelled(): void {
@@ -155,6 +166,8 @@ function turnOrEnd(turn: Promise<void>, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** Characters of a capability's name, as far as they are recorded. */
+const MAX_NAME = 256;
 /** Room for what stands around arguments or a result in an event. */
 const EVENT_MARGIN = 4096;
 

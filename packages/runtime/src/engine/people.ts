@@ -93,7 +93,7 @@ export class People {
       mayDecide: (job, lease, session) => audience.mayAnswer(leaseView(job, lease), session),
     });
     this.interrupts = new Interrupts({
-      ...{ interactions: this.interactions, logger },
+      ...{ interactions: this.interactions, logger, audit },
       controlled: (session, jobId) => options.cancellation.controlled(session, jobId),
     });
   }

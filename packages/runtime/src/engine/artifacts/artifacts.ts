@@ -17,7 +17,7 @@ import {
 } from "@arcp/core";
 import { BlobError, type BlobRange, type BlobStore, type StoredBlob } from "../../store/blobs.ts";
 import type { Store, StoredRecord } from "../../store/store.ts";
-import type { Audit } from "../audit/audit.ts";
+import type { Audit, AuditSubject } from "../audit/audit.ts";
 import { isLonger, jsonOf } from "../entry-text.ts";
 import type { Journal } from "../journal.ts";
 import {
@@ -48,6 +48,9 @@ import { ArtifactSweep } from "./sweep.ts";
  * whose id the runtime made are ever asked about, because the others' ids mean nothing to anybody else.
  */
 export type ArtifactReadPolicy = (artifact: ArtifactView, principal: string) => boolean | Promise<boolean>;
+
+/** Where it was asked for, as it is recorded. */
+type AskedFrom = Pick<AuditSubject, "sessionId" | "remoteAddress">;
 
 export interface ArtifactsOptions {
   readonly journal: Pick<Journal, "putRecord" | "flush">;
@@ -163,12 +166,17 @@ export class Artifacts {
    * @throws JobNotFoundError for an artifact that is not there, has expired, or that the principal may not know of;
    * InvalidRequestError for what is no id or no range, with `details.code` OUT_OF_RANGE for one that begins beyond the end.
    */
-  async fetch(principal: string, artifactId: string, range: ArtifactRange = {}): Promise<FetchedArtifact> {
+  async fetch(
+    principal: string,
+    artifactId: string,
+    range: ArtifactRange = {},
+    from: AskedFrom = {},
+  ): Promise<FetchedArtifact> {
     assertArtifactId(artifactId);
     const artifact = await this.#visible(principal, artifactId);
-    if (artifact === undefined) throw notFound(artifactId);
+    if (artifact === undefined) throw await this.#refused("fetch", artifactId, { principal, ...from });
     const part = rangeWithin(artifact.blob.size, range);
-    if (artifact.owner !== principal) await this.#recordReader(principal, artifact);
+    if (artifact.owner !== principal) await this.#recordReader({ principal, ...from }, artifact);
     return { ref: refOf(artifact), ...part, data: this.#read(principal, artifact, part) };
   }
 
@@ -178,14 +186,16 @@ export class Artifacts {
    *
    * @throws JobNotFoundError and InvalidRequestError as {@link fetch} does.
    */
-  async release(principal: string, artifactId: string): Promise<void> {
+  async release(principal: string, artifactId: string, from: AskedFrom = {}): Promise<void> {
     assertArtifactId(artifactId);
+    const subject = { principal, ...from };
     const found = await this.#ownRecord(principal, artifactId);
-    const told = ({ owner, sessionId, jobId }: Artifact): void => {
-      const subject = { principal, ...(sessionId !== null && { sessionId }), ...(jobId !== null && { jobId }) };
-      this.#options.audit.record("artifact.released", subject, { artifact_id: artifactId, owner });
+    if (found === undefined) throw await this.#refused("release", artifactId, subject);
+    const told = ({ owner, jobId }: Artifact): void => {
+      const about = { ...subject, ...(jobId !== null && { jobId }) };
+      this.#options.audit.record("artifact.released", about, { artifact_id: artifactId, owner });
     };
-    if (found === undefined || (await this.#removeUnclaimed([found], told)) === 0) throw notFound(artifactId);
+    if ((await this.#removeUnclaimed([found], told)) === 0) throw notFound(artifactId);
   }
 
   /**
@@ -245,16 +255,25 @@ export class Artifacts {
   }
 
   /** Before anything of it is given out. Ranges of one content are one reading. */
-  async #recordReader(principal: string, { artifactId, owner, jobId }: Artifact): Promise<void> {
+  async #recordReader(reader: AuditSubject, { artifactId, owner, jobId }: Artifact): Promise<void> {
     const { audit, journal } = this.#options;
-    const reading = JSON.stringify([principal, owner, artifactId]);
+    const reading = JSON.stringify([reader.principal, owner, artifactId]);
     if (this.#readers.has(reading)) return;
     this.#readers.add(reading);
     const oldest = this.#readers.size > MAX_READERS ? this.#readers.values().next().value : undefined;
     if (oldest !== undefined) this.#readers.delete(oldest);
-    const subject = { principal, ...(jobId !== null && { jobId }) };
+    const subject = { ...reader, ...(jobId !== null && { jobId }) };
     audit.record("artifact.fetched", subject, { artifact_id: artifactId, owner });
     await journal.flush();
+  }
+
+  /** What is said of an artifact that is another's, as of one that is not there. */
+  async #refused(act: "fetch" | "release", artifactId: string, subject: AuditSubject): Promise<JobNotFoundError> {
+    const owner = (await this.#record(recordIdOf(null, artifactId)))?.principal;
+    if (owner !== undefined && owner !== subject.principal) {
+      this.#options.audit.record("artifact.refused", subject, { artifact_id: artifactId, owner, act });
+    }
+    return notFound(artifactId);
   }
 
   async *#read(principal: string, artifact: Artifact, range: BlobRange): AsyncIterable<Uint8Array> {

@@ -62,8 +62,11 @@ export interface AuditOptions {
   readonly runtime: { readonly name: string; readonly version: string };
 }
 
-/** Rows of one action that were left out. */
+/** Rows of one action, by one source, that were left out. */
 interface Suppressed {
+  readonly action: AuditAction;
+  /** Nobody, when there are too many to name. */
+  readonly subject: AuditSubject;
   rows: number;
   readonly since: number;
 }
@@ -74,12 +77,14 @@ const MAX_NAME = 512;
 const MAX_FACTS = 32_768;
 /** How often is said how much was left out. */
 const SUMMARY_MS = 60_000;
+/** Sources that are named in it, over all actions; what others had left out is told by action alone. */
+const MAX_NAMED = 16;
 const PRUNE_EVERY_MS = 3_600_000;
 
 export class Audit {
   readonly #options: AuditOptions;
   readonly #ration: Ration;
-  readonly #suppressed = new Map<AuditAction, Suppressed>();
+  readonly #suppressed = new Map<string, Suppressed>();
   #stopTimer: (() => void) | undefined;
   #hasStarted = false;
   #prunedAt: number | undefined;
@@ -95,9 +100,12 @@ export class Audit {
    */
   record<Action extends AuditAction>(action: Action, subject: AuditSubject, facts: AuditFacts[Action]): void {
     // What is refused at the door has nothing but an address.
-    const source = subject.principal === "" ? `address ${subject.remoteAddress ?? ""}` : subject.principal;
-    if (!RATIONED.has(action) || this.#ration.take(source)) this.#add(action, subject, facts);
-    else this.#suppress(action);
+    const { principal, remoteAddress } = subject;
+    const isPrincipal = principal !== "";
+    const source: AuditSubject = isPrincipal ? { principal } : { principal, remoteAddress };
+    const name = isPrincipal ? principal : (remoteAddress ?? "");
+    if (!RATIONED.has(action) || this.#ration.take({ name, isPrincipal })) this.#add(action, subject, facts);
+    else this.#suppress(action, source);
   }
 
   /** What is recorded of an answer. */
@@ -147,20 +155,23 @@ export class Audit {
     this.#options.journal.addAudit(record);
   }
 
-  #suppress(action: AuditAction): void {
+  #suppress(action: AuditAction, source: AuditSubject): void {
     const { clock } = this.#options;
-    const suppressed = this.#suppressed.get(action);
-    if (suppressed === undefined) this.#suppressed.set(action, { rows: 1, since: clock.now() });
+    const known = JSON.stringify([action, source]);
+    const isNamed = this.#suppressed.has(known) || this.#suppressed.size < MAX_NAMED;
+    const [key, subject] = isNamed ? [known, source] : [action, NOBODY];
+    const suppressed = this.#suppressed.get(key);
+    if (suppressed === undefined) this.#suppressed.set(key, { action, subject, rows: 1, since: clock.now() });
     else suppressed.rows += 1;
     this.#stopTimer ??= clock.setTimer(() => this.#summarise(), SUMMARY_MS);
   }
 
   #summarise(): void {
     this.abort();
-    const all = [...this.#suppressed];
+    const all = [...this.#suppressed.values()];
     this.#suppressed.clear();
-    for (const [action, { rows, since }] of all) {
-      this.#add("audit.suppressed", NOBODY, { action, rows, since: timestamp(since) });
+    for (const { action, subject, rows, since } of all) {
+      this.#add("audit.suppressed", subject, { action, rows, since: timestamp(since) });
     }
   }
 }

@@ -43,6 +43,10 @@ export interface AuditFacts {
   "session.resumed": { readonly wire: string; readonly after_seq?: number };
   /** Nobody was let in; why is told by the code of the error that the client got. */
   "session.refused": { readonly wire: string; readonly code: string };
+  /** Another of the client's sessions is not shown to it (RFC §19). */
+  "resume.refused": { readonly wire: string; readonly of_session_id: string; readonly code: string };
+  /** The client has shown fresh credentials (RFC §8.4). */
+  "session.renewed": { readonly wire: string };
   "session.closed": { readonly wire: string; readonly by: "client" | "runtime" | "transport"; readonly reason: string };
   /** The runtime ended the connection of a session with an error; `session.evicted` of RFC §8.5. */
   "session.evicted": { readonly wire: string; readonly code: string; readonly reason: string };
@@ -61,9 +65,15 @@ export interface AuditFacts {
   };
   "job.refused": { readonly agent: string; readonly code: string; readonly reason?: string };
   "job.cancelled": { readonly by: By; readonly owner?: string; readonly reason?: string };
+  /** A client paused the job, and its people are asked what it should do (RFC §10.5). */
+  "job.interrupted": { readonly command: string };
+  /** A client may not cancel or interrupt the job; `owner` is `null` if there is no such job. */
+  "control.refused": { readonly owner: string | null; readonly code: string };
   "job.ended": { readonly status: string; readonly code?: string };
   /** §14. */
   "lease.expired": { readonly expires_at: string | undefined };
+  /** The guard held an operation of an agent back: by its lease, its time, or its budget (§9.3). */
+  "operation.refused": { readonly capability: string; readonly target: string; readonly code: string };
 
   // Delegation and handoff (§10, RFC §14).
   "job.delegated": {
@@ -129,15 +139,18 @@ export interface AuditFacts {
   /** By another principal than its owner: once for each of them, as far back as this process remembers. */
   "artifact.fetched": ArtifactFacts;
   "artifact.released": ArtifactFacts;
+  /** It is another principal's. */
+  "artifact.refused": ArtifactFacts & { readonly act: "fetch" | "release" };
 
   // Schedules (RFC §10.6).
   "schedule.made": { readonly schedule_id: string; readonly agent: string; readonly when: unknown };
+  "schedule.refused": { readonly agent: string; readonly code: string };
   "schedule.cancelled": { readonly schedule_id: string };
 
   // The runtime, and the audit itself.
   "runtime.started": { readonly name: string; readonly version: string };
   "runtime.stopped": { readonly reason: string };
-  /** So many rows of an action were left out, because there were too many at once. */
+  /** So many rows of an action, by the principal or address of this row if it names one, were too many at once. */
   "audit.suppressed": { readonly action: string; readonly rows: number; readonly since: string };
 }
 
@@ -161,11 +174,17 @@ export type AuditAction = keyof AuditFacts;
 /** What clients can have recorded as often as they like, by doing what is refused: so many rows and no more. */
 export const RATIONED: ReadonlySet<AuditAction> = new Set<AuditAction>([
   "session.refused",
+  "resume.refused",
   "job.refused",
+  "control.refused",
+  "operation.refused",
   "delegation.refused",
+  "subscription.refused",
   "question.refused",
   "question.invalid_answer",
   "question.ignored_answer",
   "permission.refused",
   "lease.refused",
+  "artifact.refused",
+  "schedule.refused",
 ]);

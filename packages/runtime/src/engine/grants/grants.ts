@@ -20,6 +20,7 @@ import type { Interactions } from "../interactions/interactions.ts";
 import { commonOf, objectOf, type QuestionDraft, type QuestionOptions, textOf } from "../interactions/request.ts";
 import type { Job } from "../job.ts";
 import { parseInstant } from "../lease/constraints.ts";
+import { shownTarget } from "../lease/operation.ts";
 import type { Session } from "../session.ts";
 import { type GrantFacts, PermissionLease } from "./grant.ts";
 import type { GrantPolicy, MaxElevation } from "./policy.ts";
@@ -184,9 +185,8 @@ export class Grants {
 
   /** The decision, in its turn: the lease is there before anything else happens to the job. */
   #conclude(job: Job, asked: AskedPermission, answered: Answered): PermissionLease {
-    const { permission, resource, operation } = asked;
     const decision = answered.answer as Decision;
-    const about = { permission, resource, operation, question_id: answered.questionId };
+    const about = { ...shownOf(asked), question_id: answered.questionId };
     if (!decision.granted) {
       const facts = { ...about, denied_by: answered.respondedBy };
       this.#options.audit.record("permission.denied", this.#decider(job, answered.source), facts);
@@ -225,7 +225,7 @@ export class Grants {
     job.authority.admit(lease);
     this.#tell(job, lease, "granted", { command_id: source.messageId, request_id: questionId }, []);
     this.#options.audit.record("permission.granted", this.#decider(job, source), {
-      ...{ lease_id: lease.leaseId, permission, resource, operation, question_id: questionId },
+      ...{ lease_id: lease.leaseId, ...shownOf(asked), question_id: questionId },
       ...{ expires_at: timestamp(end), granted_by: respondedBy },
     });
     if (scope.kind === "trust") this.#tellOfTrust(job, lease, scope.level);
@@ -266,8 +266,7 @@ export class Grants {
     command: LeaseCommand | undefined,
   ): void {
     if (lease.lapse !== undefined) {
-      const facts = { ...leaseFacts(lease), reason: lease.lapse.canonicalCode };
-      this.#options.audit.record("lease.refused", subjectOf(lease, command?.session), facts);
+      this.#refused(lease, command?.session, lease.lapse.canonicalCode);
       throw lease.lapse;
     }
     const { clock, policy, jobOf } = this.#options;
@@ -280,6 +279,7 @@ export class Grants {
     const wanted = now + Math.min(seconds, policy.maxSeconds) * MS_PER_SECOND;
     const end = Math.min(wanted, latestEnd, job === undefined ? now : endOf(job));
     if (job === undefined || end <= lease.expiresAt) {
+      this.#refused(lease, command?.session, "limit");
       throw new PermissionDeniedError("the lease cannot last longer", {
         details: { reason: "limit", lease_id: lease.leaseId, expires_at: timestamp(lease.expiresAt) },
       });
@@ -311,11 +311,16 @@ export class Grants {
     const lease = this.#leases.get(leaseId);
     const job = lease && this.#options.jobOf(lease.facts.jobId);
     if (lease === undefined || job === undefined || lease.facts.principal !== session.principal) {
+      if (lease !== undefined) this.#refused(lease, session, "owner");
       throw new CanonicalError("NOT_FOUND", "there is no such lease", { details: { lease_id: leaseId } });
     }
     if (this.#options.mayDecide(job, lease.facts, session)) return lease;
-    this.#options.audit.record("lease.refused", subjectOf(lease, session), { ...leaseFacts(lease), reason: "policy" });
+    this.#refused(lease, session, "policy");
     throw new PermissionDeniedError("this session may not decide about the lease", { details: { lease_id: leaseId } });
+  }
+
+  #refused(lease: PermissionLease, session: Session | undefined, reason: string): void {
+    this.#options.audit.record("lease.refused", subjectOf(lease, session), { ...leaseFacts(lease), reason });
   }
 
   /** Writes what happened to the lease. The session that granted it hears of it, and `watching`, besides the followers. */
@@ -356,6 +361,11 @@ const subjectOf = ({ facts }: PermissionLease, session: Session | undefined): Au
   session === undefined
     ? { principal: facts.principal, jobId: facts.jobId }
     : bySession(session, { jobId: facts.jobId });
+
+/** What is recorded of what was asked: URLs without what may be a secret in them. */
+const shownOf = ({ permission, resource, operation }: AskedPermission) => ({
+  ...{ permission, resource: shownTarget(permission, resource), operation },
+});
 
 /** A request for permission, checked. */
 interface AskedPermission {

@@ -11,6 +11,7 @@ import { tooMany } from "../caps.ts";
 import { timestamp } from "../entry-text.ts";
 import type { Job } from "../job.ts";
 import type { Journal } from "../journal.ts";
+import { shownTarget } from "../lease/operation.ts";
 import type { Session } from "../session.ts";
 import { type Answer, type Answered, type Closing, closingMembers } from "./answer.ts";
 import { type Audience, hears, type QuestionView } from "./audience.ts";
@@ -403,7 +404,7 @@ export class Interactions {
     const facts = { ...factsOf({ view }), expires_at: timestamp(expiresAt) };
     const { permission, resource, operation } = view;
     if (permission !== undefined && resource !== undefined && operation !== undefined) {
-      job.audit("permission.asked", { ...facts, permission, resource, operation });
+      job.audit("permission.asked", { ...facts, permission, resource: shownTarget(permission, resource), operation });
     } else job.audit("question.asked", { ...facts, ...(draft.cause !== undefined && { cause: draft.cause }) });
   }
 

@@ -7,6 +7,7 @@
  */
 import { InvalidRequestError, type JobId, type Logger } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
+import { type Audit, bySession } from "../audit/audit.ts";
 import type { Job } from "../job.ts";
 import type { Session } from "../session.ts";
 import type { Answered } from "./answer.ts";
@@ -33,6 +34,7 @@ export interface InterruptsOptions {
   /** The live job, if this session may stop it; throws as for a cancellation (§7.4). */
   readonly controlled: (session: Session, jobId: JobId) => Promise<Job>;
   readonly logger: Logger;
+  readonly audit: Pick<Audit, "record">;
 }
 
 /** Of one job. */
@@ -80,6 +82,8 @@ export class Interrupts {
     const asked = this.#options.interactions.ask(job, draftOf(prompt, commandId), ({ answer, ...answered }) =>
       this.#say(job, interruptionOf(prompt, answer, answered)),
     );
+    const subject = bySession(session, { jobId, traceId: job.traceId });
+    this.#options.audit.record("job.interrupted", subject, { command: commandId });
     const interrupted = this.#of(job);
     interrupted.open += 1;
     interrupted.gate ??= Promise.withResolvers();

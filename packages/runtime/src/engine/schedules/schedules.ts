@@ -1,5 +1,6 @@
 /** Jobs that are asked for now and run later, once or again and again (RFC §10.6). */
 import {
+  ARCPError,
   type Clock,
   DuplicateKeyError,
   type JobId,
@@ -30,6 +31,9 @@ export interface ScheduledJob {
   readonly maxRuntimeSec: number | undefined;
   readonly traceId: TraceId | undefined;
 }
+
+/** Characters of an agent's name, as far as they are recorded. */
+const MAX_AGENT = 256;
 
 /** As it is stored. */
 interface StoredJob extends ScheduledJob {
@@ -120,10 +124,18 @@ export class Schedules {
    */
   schedule(session: Session, when: unknown, job: ScheduledJob): Schedule {
     const stored: StoredJob = { ...job, sessionId: session.id };
-    const schedule = this.#scheduler.schedule({ id: newJobId(), principal: session.principal, when, job: stored });
-    const facts = { schedule_id: schedule.id, agent: job.agent, when: schedule.when };
-    this.#options.audit.record("schedule.made", bySession(session, { traceId: job.traceId }), facts);
-    return schedule;
+    const { audit } = this.#options;
+    const { agent, traceId } = job;
+    try {
+      const schedule = this.#scheduler.schedule({ id: newJobId(), principal: session.principal, when, job: stored });
+      const facts = { schedule_id: schedule.id, agent, when: schedule.when };
+      audit.record("schedule.made", bySession(session, { traceId }), facts);
+      return schedule;
+    } catch (error) {
+      const facts = { agent: agent.slice(0, MAX_AGENT), code: ARCPError.from(error).code };
+      audit.record("schedule.refused", bySession(session, { traceId }), facts);
+      throw error;
+    }
   }
 
   /** Ends a schedule; runs go on. `false` if the principal has none of that id. */

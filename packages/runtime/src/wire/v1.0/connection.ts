@@ -538,6 +538,7 @@ export class Connection10 implements WireConnection {
       admitted.watch.stop();
       if (this.#state.phase !== "accepted") return;
       admitted.watch = this.#watch(identity);
+      this.#engine.audit.record("session.renewed", bySession(admitted.caller.session), { wire: "1.0" });
       const received_at = new Date(this.#engine.clock.now()).toISOString();
       this.#outbox.reply(message, "ack", { ack_for: message.id, received_at });
     });

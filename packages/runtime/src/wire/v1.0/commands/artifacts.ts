@@ -1,6 +1,7 @@
 /** RFC §16: `artifact.put`, `artifact.fetch`, `artifact.release`. */
 import { InvalidRequestError } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
+import { bySession } from "../../../engine/audit/audit.ts";
 import { ack, type Command, requireCapability } from "./command.ts";
 
 /** What one message may hold of a content; a larger one is fetched in ranges. */
@@ -23,7 +24,8 @@ export const artifactPut: Command<"artifact.put"> = async (message, caller, repl
 export const artifactFetch: Command<"artifact.fetch"> = async (message, caller, reply) => {
   requireCapability(caller, "artifacts");
   const { artifact_id, offset, length } = message.payload;
-  const whole = await caller.engine.artifacts.fetch(caller.principal, artifact_id, { offset, length });
+  const { artifacts } = caller.engine;
+  const whole = await artifacts.fetch(caller.principal, artifact_id, { offset, length }, bySession(caller.session));
   if (length === undefined && whole.length > MAX_PART_BYTES) {
     const details = { size: whole.ref.size, max: MAX_PART_BYTES };
     throw new CanonicalError("RESOURCE_EXHAUSTED", "too large for one message: fetch it in ranges", {
@@ -33,9 +35,7 @@ export const artifactFetch: Command<"artifact.fetch"> = async (message, caller, 
   }
   const part = Math.min(whole.length, MAX_PART_BYTES);
   const fetched =
-    part === whole.length
-      ? whole
-      : await caller.engine.artifacts.fetch(caller.principal, artifact_id, { offset, length: part });
+    part === whole.length ? whole : await artifacts.fetch(caller.principal, artifact_id, { offset, length: part });
   const pieces: Uint8Array[] = [];
   for await (const piece of fetched.data) pieces.push(piece);
   const { ref } = fetched;
@@ -46,8 +46,9 @@ export const artifactFetch: Command<"artifact.fetch"> = async (message, caller, 
 
 export const artifactRelease: Command<"artifact.release"> = async (message, caller, reply) => {
   requireCapability(caller, "artifacts");
-  await caller.engine.artifacts.release(caller.principal, message.payload.artifact_id);
-  reply(() => ack(caller, message, { artifact_id: message.payload.artifact_id, detail: "released" }));
+  const { artifact_id } = message.payload;
+  await caller.engine.artifacts.release(caller.principal, artifact_id, bySession(caller.session));
+  reply(() => ack(caller, message, { artifact_id, detail: "released" }));
 };
 
 function decoded(data: string): Uint8Array {
