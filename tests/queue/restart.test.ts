@@ -1,0 +1,175 @@
+/** What waits when the runtime ends is begun by the next one. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type AgentOptions, type ARCPServerOptions, sqliteStore } from "@arcp/runtime";
+import { describe, expect, test } from "vitest";
+import { covers } from "../support/covers.ts";
+import { type Harness, startHarness } from "../support/harness.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { Puppet, settle } from "../support/puppet.ts";
+import { QUIET_FEATURES } from "../support/raw-client.ts";
+
+type Life = (harness: Harness, puppet: Puppet) => Promise<void>;
+
+interface Options {
+  readonly agent?: AgentOptions;
+  readonly server?: Partial<ARCPServerOptions>;
+}
+
+/** Runs one life of a runtime after the other over one file. */
+async function lives(first: Life, second: Life, { agent, server }: Options = {}): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "arcp-queue-"));
+  try {
+    for (const life of [first, second]) {
+      const store = sqliteStore({ path: join(directory, "runtime.db") });
+      const puppet = new Puppet();
+      {
+        await using harness = startHarness({ server: { eventLog: store, concurrency: { jobs: 1 }, ...server } });
+        harness.server.registerAgent("puppet", puppet.handler, agent);
+        await life(harness, puppet);
+      }
+      await store.close();
+    }
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+const finishAll = async (harness: Harness, puppet: Puppet, jobIds: readonly string[]): Promise<unknown[]> => {
+  const client = await harness.rawSession();
+  const ends = [];
+  for (const job_id of jobIds) {
+    const run = await puppet.next();
+    run.finish(run.input);
+    await client.ask("job.subscribe", { job_id, history: true });
+    ends.push((await client.end(job_id)).payload.result);
+  }
+  return ends;
+};
+
+describe.each([
+  ["a durable agent", { durable: true }],
+  ["an agent that is not durable", {}],
+] as const)("of %s, jobs that had not begun", (_name, agent) => {
+  test("are begun in their order", async () => {
+    covers("V11-7.3-01");
+    const ids: string[] = [];
+    await lives(
+      async (harness) => {
+        const client = await harness.rawSession();
+        for (const input of [0, 1, 2, 3]) ids.push((await client.submit("puppet", input)).job_id as string);
+        client.send("job.cancel", {}, { job_id: ids[0] as string });
+        await settle();
+        const [, second] = await client.listJobs();
+        expect(second).toMatchObject({ status: "pending" });
+      },
+      async (harness, puppet) => {
+        // Those that had begun are gone on with, or are over.
+        if ("durable" in agent) (await puppet.next()).finish();
+        expect(await finishAll(harness, puppet, ids.slice(1))).toEqual([1, 2, 3]);
+      },
+      { agent },
+    );
+  });
+
+  test("have their whole time still", async () => {
+    covers("V11-7.3-07");
+    const clock = new ManualClock();
+    let jobId = "";
+    await lives(
+      async (harness) => {
+        const client = await harness.rawSession(QUIET_FEATURES);
+        await client.submit("puppet", 0);
+        jobId = (await client.submit("puppet", 1, { max_runtime_sec: 10 })).job_id as string;
+        clock.advance(60_000);
+      },
+      async (harness, puppet) => {
+        if ("durable" in agent) (await puppet.next()).finish();
+        const run = await puppet.next();
+        expect(run.input).toBe(1);
+        const client = await harness.rawSession(QUIET_FEATURES);
+        clock.advance(9_000);
+        await settle();
+        expect(run.context.signal.aborted).toBe(false);
+        clock.advance(1_000);
+        await client.ask("job.subscribe", { job_id: jobId, history: true });
+        expect((await client.end(jobId)).payload).toMatchObject({ final_status: "timed_out" });
+        run.finish();
+      },
+      { agent, server: { clock } },
+    );
+  });
+
+  test("are the same for the same keys", async () => {
+    let jobId = "";
+    const key = { idempotency_key: "k" };
+    await lives(
+      async (harness) => {
+        const client = await harness.rawSession();
+        await client.submit("puppet", 0);
+        jobId = (await client.submit("puppet", 1, key)).job_id as string;
+      },
+      async (harness, puppet) => {
+        const client = await harness.rawSession();
+        expect((await client.submit("puppet", 1, key)).job_id).toBe(jobId);
+        if ("durable" in agent) (await puppet.next()).finish();
+        (await puppet.next()).finish("once");
+        expect((await client.end(jobId)).payload).toMatchObject({ result: "once" });
+      },
+      { agent },
+    );
+  });
+});
+
+test("a job waits for its agent, and holds nobody up meanwhile", async () => {
+  let jobId = "";
+  await lives(
+    async (harness) => {
+      const other = new Puppet();
+      harness.server.registerAgent("other", other.handler);
+      const client = await harness.rawSession();
+      await client.submit("puppet", 0);
+      jobId = (await client.submit("other", 1)).job_id as string;
+    },
+    async (harness, puppet) => {
+      const client = await harness.rawSession();
+      const { job_id } = await client.submit("puppet", 2);
+      const run = await puppet.next();
+      expect(run.input).toBe(2);
+      const [listed] = await client.listJobs({ filter: { agent: "other" } });
+      expect(listed).toMatchObject({ job_id: jobId, status: "pending" });
+      harness.server.registerAgent("other", puppet.handler);
+      await settle();
+      expect(puppet.runs).toHaveLength(1);
+      run.finish();
+      await client.end(job_id as string);
+      const late = await puppet.next();
+      expect(late.input).toBe(1);
+      late.finish();
+      await client.ask("job.subscribe", { job_id: jobId, history: true });
+      await client.end(jobId);
+    },
+  );
+});
+
+test("a delegated job that had not begun ends with its parent", async () => {
+  let childId = "";
+  await lives(
+    async (harness, puppet) => {
+      const child = new Puppet();
+      harness.server.registerAgent("child", child.handler, { concurrency: 1 });
+      const client = await harness.rawSession();
+      await client.submit("puppet", 0, { lease_request: { "agent.delegate": ["child"] } });
+      const parent = await puppet.next();
+      const delegated = [parent.context.delegate({ agent: "child" }), parent.context.delegate({ agent: "child" })];
+      childId = (await delegated[1]?.accepted)?.jobId as string;
+    },
+    async (harness) => {
+      const client = await harness.rawSession();
+      await client.ask("job.subscribe", { job_id: childId, history: true });
+      expect((await client.end(childId)).payload).toMatchObject({ final_status: "cancelled" });
+    },
+    { server: { concurrency: {} } },
+  );
+});
