@@ -33,7 +33,7 @@ async function filled(path = freshPath()) {
   const blob = await writer.finish();
   await store.commit({
     ...{ ...EMPTY, sessions: [SESSION], runs: new Map([[SESSION.id, [{ seq: 1, jobId: job.id, n: 1, count: 3 }]]]) },
-    follows: [{ sessionId: SESSION.id, jobId: job.id, isOn: true }],
+    follows: [{ sessionId: SESSION.id, jobId: job.id, isOn: true, n: 0 }],
     idempotency: [{ principal: "alice", key: "k", digest: "d", jobId: job.id, expiresAt: 9 }],
     audit: [1, 2, 3].map((at) => ({ at, action: "test", principal: "", facts: `{"fact":${at}}` })),
     records: [
