@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pairMemoryTransports } from "@arcp/core";
+import { pairMemoryTransports, type Transport } from "@arcp/core";
 import { type ARCPServer, type ARCPServerOptions, type Store, sqliteStore } from "@arcp/runtime";
-import { RawClient } from "../support/raw-client.ts";
+import { QUIET_FEATURES, RawClient } from "../support/raw-client.ts";
+import { RawClient10 } from "../support/raw-client-10.ts";
 import { type Durable, serverOn } from "./crash-images.ts";
 
 /** What is on its way through promises and turns of the event loop has come through. */
@@ -28,21 +29,80 @@ export class Lives implements AsyncDisposable {
     return this.#life.store;
   }
 
-  /** @param wrap Stands between the runtime and its store. */
-  async begin(wrap: (store: Store) => Store = (store) => store): Promise<void> {
+  /**
+   * @param wrap Stands between the runtime and its store.
+   * @param agents Of this life; by default those of all.
+   */
+  async begin(wrap: (store: Store) => Store = (store) => store, agents = this.#agents): Promise<void> {
     const store = sqliteStore({ path: join(this.#directory, "runtime.db") });
-    this.#life = { store, server: serverOn(wrap(store), this.#agents, this.#options) };
+    this.#life = { store, server: serverOn(wrap(store), agents, this.#options) };
     await turns();
   }
 
-  async submit(agent: string): Promise<void> {
+  get server(): ARCPServer {
     if (this.#life === undefined) throw new Error("no runtime has begun");
+    return this.#life.server;
+  }
+
+  /** A client of wire 1.1, without a session. */
+  async raw(): Promise<RawClient> {
+    return new RawClient(await this.#connect());
+  }
+
+  /** The same, welcomed. */
+  async session(): Promise<RawClient> {
+    const client = await this.raw();
+    await client.hello(QUIET_FEATURES, "alice");
+    return client;
+  }
+
+  /** The session of `client` again, from the last event that it has seen, on a new connection. */
+  async resumed(client: RawClient): Promise<RawClient> {
+    const again = await this.raw();
+    const answer = await again.resume(client, client.numbered.at(-1)?.event_seq ?? 0, "alice", QUIET_FEATURES);
+    if (answer.type !== "session.welcome") throw new Error(`not resumed: ${JSON.stringify(answer.payload)}`);
+    return again;
+  }
+
+  /** A client of wire 1.0, accepted. */
+  async session10(payload: object = {}): Promise<RawClient10> {
+    const client = new RawClient10(await this.#connect());
+    await client.open(payload);
+    return client;
+  }
+
+  /** The session of `client` again, from the last message of a job that it has seen there. */
+  async resumed10(client: RawClient10): Promise<RawClient10> {
+    const again = await this.session10();
+    const { sessionId } = client;
+    const last = client.frames.findLast((frame) => frame.session_id === sessionId && frame.job_id !== undefined);
+    const answer = await again.ask("resume", { after_message_id: last?.id }, { session_id: sessionId });
+    if (answer.type === "nack") throw new Error(`not resumed: ${JSON.stringify(answer.payload)}`);
+    again.sessionId = client.sessionId;
+    return again;
+  }
+
+  async #connect(): Promise<Transport> {
     const [left, right] = pairMemoryTransports();
-    await this.#life.server.accept(right);
-    const client = new RawClient(left);
-    await client.hello(undefined, "alice");
-    await client.submit(agent, {});
+    await this.server.accept(right);
+    return left;
+  }
+
+  /** Submits without waiting for anything but the acceptance. Returns the job's id. */
+  async submit(agent: string, submission: object = {}): Promise<string> {
+    const client = await this.session();
+    const { payload } = await client.submit(agent, {}, submission);
     await turns();
+    return payload.job_id;
+  }
+
+  /** The runtime ends without a word: nothing more reaches its store. */
+  async kill(): Promise<void> {
+    const life = this.#life;
+    this.#life = undefined;
+    await life?.store.close();
+    // In this process it has to be stopped besides.
+    await life?.server.close().catch(() => {});
   }
 
   /** Ends the runtime gracefully, as far as its store lets it. */

@@ -17,6 +17,7 @@ import {
   type JobId,
   type JsonObject,
 } from "@arcp/core";
+import { CanonicalError } from "@arcp/core/v1.0";
 import type { Entry, EntryCode } from "../../store/store.ts";
 import { agentError, errorMembers } from "../agent-failure.ts";
 import { tooLarge } from "../caps.ts";
@@ -319,7 +320,7 @@ export class DurableRun {
     if (place instanceof Promise) return { refusal: place };
     const { recorded, ordinal } = place;
     const state = recorded?.state;
-    if (state?.is === "failed") return { refusal: errorFromWire(state.error) };
+    if (state?.is === "failed") return { refusal: failureOf(state) };
     if (state?.is === "delegated") this.#comeToRest();
     return {
       known: state?.is === "delegated" ? state : undefined,
@@ -442,7 +443,7 @@ export class DurableRun {
     await this.#replay.turn(order);
     if (pieces !== undefined) onPieces?.(pieces);
     if (state.is === "done") return state.value;
-    const failure = errorFromWire(state.error);
+    const failure = failureOf(state);
     this.#failures.set(failure, ordinal);
     throw failure;
   }
@@ -503,7 +504,8 @@ export class DurableRun {
 
   #failedWith(failure: ARCPError): Settled {
     const members = errorMembers(failure, this.#theJob.caps.maxEventBytes);
-    return { is: "failed", error: JSON.parse(this.#theJob.masked(`{${members}}`)) as ErrorPayload };
+    const error = JSON.parse(this.#theJob.masked(`{${members}}`)) as ErrorPayload;
+    return { is: "failed", error, ...(failure instanceof CanonicalError && { code10: failure.canonicalCode }) };
   }
 
   /** Puts what a question comes to on record, in the batch in which it is closed. */
@@ -639,6 +641,13 @@ export class DurableRun {
     this.#put(PROGRESS_KIND, job.id, undefined);
     this.#put(RUN_KIND, job.id, undefined);
   }
+}
+
+/** What a step has failed with, as the agent was told of it. */
+function failureOf({ error, code10 }: Extract<StoredStep["state"], { readonly is: "failed" }>): ARCPError {
+  if (code10 === undefined) return errorFromWire(error);
+  const { message, retryable, details } = error;
+  return new CanonicalError(code10, message, { retryable, ...(details && { details }) });
 }
 
 const mismatch = (ordinal: number, recorded: string, asked: string | undefined): InternalError =>

@@ -1,5 +1,6 @@
 /** What the store keeps of durable jobs besides their journals, as small documents. */
 import type { ErrorPayload, JobId, JsonObject, ResultId } from "@arcp/core";
+import type { ErrorCode10 } from "@arcp/core/v1.0";
 import type { Store, StoredRecord } from "../../store/store.ts";
 import type { JobOrigin } from "../job.ts";
 import type { WakeUp } from "./timing.ts";
@@ -78,8 +79,8 @@ export interface StoredStep {
   readonly pieces?: StepPieces;
   readonly state:
     | { readonly is: "done"; readonly value?: unknown }
-    /** `error` is the payload of a wire 1.1 error. */
-    | { readonly is: "failed"; readonly error: ErrorPayload }
+    /** `error` is the payload of a wire 1.1 error, `code10` the code that wire 1.0 has for it, if it was made with that. */
+    | { readonly is: "failed"; readonly error: ErrorPayload; readonly code10?: ErrorCode10 }
     | ({ readonly is: "asleep" } & WakeUp)
     | { readonly is: "asked"; readonly questionId: string; readonly question: JsonObject }
     /** The event is written; the child was not made yet. */
