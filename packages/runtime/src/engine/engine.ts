@@ -118,6 +118,8 @@ export class Engine {
   readonly #durableTools: DurableRunOptions;
   readonly #launch: Launch;
   readonly #waitingJobs: WaitingJobs;
+  /** The jobs that have ended since the runtime began to wait for them; `undefined` while it does not. */
+  #finished: JobId[] | undefined;
   #stopSweep: () => void = () => {};
 
   constructor(options: EngineOptions) {
@@ -159,7 +161,10 @@ export class Engine {
       tap: this.tap,
       pace: (job) =>
         this.#roomFor(job) ?? this.people.interrupts.pauseOf(job) ?? this.sessions.get(job.sessionId)?.pace(job),
-      onEnded: (job) => this.jobs.remove(job),
+      onEnded: (job) => {
+        this.jobs.remove(job);
+        this.#finished?.push(job.id);
+      },
     };
     const maxJobs = {
       session: options.sessionCaps.maxConcurrentJobs,
@@ -280,7 +285,10 @@ export class Engine {
     this.submission.close(reason);
     this.queue.close();
     await this.schedules.close();
-    const finished = await drained(this.jobs, this.#durableTools.live, this.clock, drainMs);
+    const finished: JobId[] = [];
+    this.#finished = finished;
+    await drained(this.jobs, this.#durableTools.live, this.clock, drainMs);
+    this.#finished = undefined;
     this.journal.close();
     const left = this.#putAside(reason);
     const interruptedJobs = [...this.jobs.all()];

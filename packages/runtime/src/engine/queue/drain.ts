@@ -6,7 +6,7 @@ import type { JobRegistry } from "../job-registry.ts";
 
 /** What became of the jobs of a runtime that has stopped. */
 export interface ShutdownReport {
-  /** Jobs that ended by themselves while the runtime waited. */
+  /** Jobs that ended while the runtime waited. */
   readonly finished: readonly JobId[];
   /** Durable jobs that had begun: the next runtime goes on with them. */
   readonly handedOver: readonly JobId[];
@@ -18,15 +18,14 @@ export interface ShutdownReport {
 
 /**
  * Resolves when every job that has begun has ended or, if it is durable, can be put aside without a loss, but after `drainMs`
- * at the latest; with the jobs that have ended meanwhile. Jobs that begin meanwhile are waited for as well.
+ * at the latest. Jobs that begin meanwhile are waited for as well.
  */
 export async function drained(
   jobs: JobRegistry,
   durable: ReadonlyMap<Job, DurableRun>,
   clock: Clock,
   drainMs: number,
-): Promise<readonly JobId[]> {
-  const finished: JobId[] = [];
+): Promise<void> {
   const seen = new Set<Job>();
   let isLate = drainMs <= 0;
   const late = Promise.withResolvers<void>();
@@ -39,12 +38,9 @@ export async function drained(
     if (fresh.length === 0 || isLate) break;
     const waits = fresh.map((job) => {
       seen.add(job);
-      const ended = new Promise<void>((resolve) => job.whenEnded(resolve));
-      void ended.then(() => finished.push(job.id));
-      return durable.get(job)?.drain() ?? ended;
+      return durable.get(job)?.drain() ?? new Promise<void>((resolve) => job.whenEnded(resolve));
     });
     await Promise.race([Promise.all(waits), late.promise]);
   }
   stopTimer();
-  return [...finished];
 }
