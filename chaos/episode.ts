@@ -32,6 +32,8 @@ export interface EpisodeOptions {
   readonly mutant: string | undefined;
   /** Under the directory of the database, if that is one that can be filled. */
   readonly disk: SmallDisk | undefined;
+  /** Put before the command of the runtime: what watches it. */
+  readonly prefix?: readonly string[];
   /** How long everybody may take, in the end, to hear of everything. Default: generous, for the machine is shared. */
   readonly settleMs?: number;
   /** Ends the episode early; what runs is ended. */
@@ -76,6 +78,7 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
       upstream: { url: `http://127.0.0.1:${upstreamLine.port}`, masterKey: upstream.masterKey },
     },
     recorder,
+    prefix: options.prefix ?? [],
     onPort: (port) => {
       proxy.target = port;
     },

@@ -12,8 +12,10 @@ import { parseArgs } from "node:util";
 import { campaign, replayPlan } from "./campaign.ts";
 import type { Wire } from "./history.ts";
 import { mutantRun } from "./mutant-run.ts";
+import { powerLoss } from "./power-loss/run.ts";
 
 const MS_PER_SECOND = 1_000;
+const DEFAULT_CUTS = 40;
 const MS_PER_MINUTE = 60_000;
 
 const { values } = parseArgs({
@@ -26,6 +28,8 @@ const { values } = parseArgs({
     minimise: { type: "boolean", default: false },
     mutants: { type: "boolean", default: false },
     only: { type: "string" },
+    "power-loss": { type: "boolean", default: false },
+    cuts: { type: "string" },
     wire: { type: "string", default: "both" },
     store: { type: "string", default: "sqlite" },
     sync: { type: "string", default: "FULL" },
@@ -33,7 +37,7 @@ const { values } = parseArgs({
 });
 
 const USAGE = `usage: npm run chaos -- [--minutes N | --seconds N] [--seed N] [--wire 1.0|1.1|both] [--store sqlite] [--sync FULL|NORMAL]
-                        [--episode SEED | --replay FILE [--minimise] | --mutants [--only NAME]]`;
+                        [--episode SEED | --replay FILE [--minimise] | --mutants [--only NAME] | --power-loss [--cuts N]]`;
 
 const interrupted = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
@@ -66,6 +70,10 @@ const seed = numberOf(values.seed, "--seed") ?? Math.floor(Math.random() * 2 ** 
 const options = { wires, synchronous, signal: interrupted.signal, mutant: undefined };
 
 function chosen(): Promise<number> {
+  if (values["power-loss"]) {
+    const cuts = numberOf(values.cuts, "--cuts") ?? DEFAULT_CUTS;
+    return powerLoss({ seed, cuts, signal: interrupted.signal });
+  }
   if (values.mutants) return mutantRun({ ...options, seed, only: values.only });
   if (values.replay !== undefined) return replayPlan(values.replay, { ...options, minimise: values.minimise });
   return campaign({ ...options, seed, forMs, episode: numberOf(values.episode, "--episode") });

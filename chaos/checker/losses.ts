@@ -9,6 +9,7 @@ const SHOWN_TO_ALL: ReadonlySet<number> = new Set([0, 1, 2, 3, 4, 5, 6, 7, 10, 2
 
 export function checkLosses({ connections, acceptances, lines }: Story, stored: Stored, report: Report): void {
   if (stored.integrity !== "ok") report("I3", `the database is damaged: ${stored.integrity}`);
+  for (const what of stored.damage) report("I3", `the database cannot be read: ${what}`);
   for (const { job, connection } of acceptances) {
     if (!stored.jobs.has(job)) report("I3", `job ${job} was accepted on ${connection.id} and is not on disk`);
   }

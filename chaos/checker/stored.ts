@@ -1,7 +1,7 @@
 /** What the database says after the run. Read offline, as any tool would. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { JobId, SessionId } from "@arcp/core";
+import type { SessionId } from "@arcp/core";
 import {
   auditRows,
   type BlobStore,
@@ -39,6 +39,8 @@ export interface StoredJob {
 export interface Stored {
   /** What SQLite says of the file: `ok`, or what is wrong. */
   readonly integrity: string;
+  /** What the store itself says of what it could not read. */
+  readonly damage: readonly string[];
   readonly jobs: ReadonlyMap<string, StoredJob>;
   /** The numbered items of each session that was asked about, from 1 on. A session that is not there has none. */
   readonly feeds: ReadonlyMap<string, readonly StoredItem[]>;
@@ -64,13 +66,26 @@ export async function readStored(directory: string, sessionIds: Iterable<string>
   const store = sqliteStore({ path, readOnly: true });
   const blobs = fileBlobs({ directory: join(directory, FILES.blobs) });
   try {
+    const damage: string[] = [];
+    const whole = async <Value>(read: () => Promise<Value>, instead: Value): Promise<Value> => {
+      try {
+        return await read();
+      } catch (error) {
+        damage.push(String(error));
+        return instead;
+      }
+    };
     const jobs = new Map<string, StoredJob>();
-    for await (const record of jobsOf(store)) jobs.set(record.id, await storedJob(store, record));
+    for await (const record of jobsOf(store)) {
+      const entries = await whole(() => store.readJournal(record.id, 1, Math.max(record.lastN, 1)), []);
+      jobs.set(record.id, storedJob(record, entries));
+    }
     const feeds = new Map<string, readonly StoredItem[]>();
-    for (const id of sessionIds) feeds.set(id, await feedOf(store, id as SessionId));
+    for (const id of sessionIds) feeds.set(id, await whole(() => feedOf(store, id as SessionId), []));
     const outstanding = await store.outstandingCredentials();
     return {
       integrity,
+      damage,
       jobs,
       feeds,
       audit: await auditOf(store),
@@ -103,10 +118,9 @@ async function* jobsOf(store: Store): AsyncIterable<JobRecord> {
   }
 }
 
-async function storedJob(store: Store, record: JobRecord): Promise<StoredJob> {
+function storedJob(record: JobRecord, entries: readonly Entry[]): StoredJob {
   const { id, principal, sessionId, agent, status, lastN, budget } = record;
   const isDelegated = record.parentJobId !== null;
-  const entries = await store.readJournal(id as JobId, 1, Math.max(lastN, 1));
   return { id, principal, sessionId, agent, status, isDelegated, lastN, budget, entries };
 }
 
