@@ -19,6 +19,7 @@ type ServerSettings = Pick<
   | "cancelGraceMs"
   | "idempotencyTtlMs"
   | "jobRetentionMs"
+  | "audit"
   | "caps"
   | "principalCaps"
   | "jobCaps"

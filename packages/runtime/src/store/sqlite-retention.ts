@@ -168,4 +168,4 @@ function* batches(rows: readonly ExpiredRow[]): Iterable<readonly ExpiredRow[]> 
 }
 
 /** Lets whatever else is under way go on. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

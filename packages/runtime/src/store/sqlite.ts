@@ -9,7 +9,7 @@ import { EXPIRED } from "./schema.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
 import { type EntryTuple, entryRow, openEntry } from "./sqlite-entries.ts";
 import { type DatabaseFile, openForReading, openForWriting } from "./sqlite-file.ts";
-import { sweep } from "./sqlite-retention.ts";
+import { sweep, turn } from "./sqlite-retention.ts";
 import {
   type AuditTableRow,
   auditRow,
@@ -509,7 +509,7 @@ class SqliteStore implements Store {
   }
 
   async pruneAudit(before: number, now: number): Promise<number> {
-    return guarded(
+    const count = guarded(
       this.#db.transaction(() => {
         const last = this.#sql.oldAudit.get(PRUNED_ROWS, before) as AuditHead | undefined;
         if (last === undefined) return 0;
@@ -521,6 +521,8 @@ class SqliteStore implements Store {
         return this.#sql.deleteAudit.run(through).changes;
       }).immediate,
     );
+    await turn();
+    return count;
   }
 
   async *jobs(): AsyncIterable<LoggedJob> {

@@ -84,6 +84,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   cancelGraceMs: true,
   idempotencyTtlMs: true,
   jobRetentionMs: true,
+  audit: true,
   caps: true,
   principalCaps: true,
   jobCaps: true,
