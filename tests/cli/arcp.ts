@@ -67,6 +67,11 @@ export class RunningCommand {
     await this.#waitFor(() => (this.stderr.includes(text) ? true : undefined));
   }
 
+  /** Resolves when standard output has `text`. */
+  async shows(text: string): Promise<void> {
+    await this.#waitFor(() => (this.stdout.includes(text) ? true : undefined));
+  }
+
   async #waitFor<Found>(find: () => Found | undefined): Promise<Found> {
     for (;;) {
       const found = find();

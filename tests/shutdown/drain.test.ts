@@ -125,7 +125,6 @@ describe("while a runtime drains", () => {
 });
 
 test("when its time is over, what still runs ends with an error that may be tried again", async () => {
-  covers("V11-6.7-07");
   const { puppet, clock, harness } = start();
   await using _ = harness;
   const client = await harness.rawSession(QUIET_FEATURES);
