@@ -225,6 +225,21 @@ test("principals take turns, however much one of them has submitted", async () =
   expect(puppet.runs.map(({ input }) => input)).toEqual(["a1", "a2", "b1", "a3", "b2", "a4"]);
 });
 
+test("a place tells nothing of others' jobs where those are hidden", async () => {
+  covers("V11-6.6-12");
+  const { puppet, harness } = withPuppet({ concurrency: { jobs: 1 }, hideForeignJobs: true });
+  await using _ = harness;
+  const alice = await harness.rawSession();
+  const bob = await harness.rawSession(undefined, "bob");
+  const hers = await submitAll(alice, ["a1", "a2", "a3"]);
+  const his = await submitAll(bob, ["b1"]);
+  expect((await bob.listJobs()).map(({ [PLACE]: place }) => place)).toEqual([{ position: 1, length: 1 }]);
+  expect((await alice.listJobs()).at(-1)?.[PLACE]).toEqual({ position: 2, length: 2 });
+  for (let left = 4; left > 0; left -= 1) (await puppet.next()).finish();
+  for (const id of hers) await alice.ended(id);
+  for (const id of his) await bob.ended(id);
+});
+
 test("one principal's jobs leave room for others", async () => {
   const { puppet, harness } = withPuppet({ concurrency: { perPrincipal: 1 } });
   await using _ = harness;

@@ -193,7 +193,7 @@ export class Engine {
       },
     });
     this.#durableTools = { journal: this.journal, clock, random: Math.random, live: new Map() };
-    const queue = new JobQueue(options.concurrency);
+    const queue = new JobQueue(options.concurrency, { hidesOthers: options.hidesForeignJobs });
     this.queue = queue;
     this.#waitingJobs = new WaitingJobs({ journal: this.journal, store, agents: this.agents });
     const launch = new Launch({

@@ -77,13 +77,7 @@ export class FairOrder<Entry extends Queued> {
 
   /** How many go before `entry`, itself included, if none has to let others pass and nobody comes or leaves. */
   positionOf(entry: Entry): number {
-    let own = 0;
-    for (const entries of this.#lines.get(entry.principal)?.lanes.values() ?? []) {
-      for (const other of entries) {
-        if (!this.#goesBefore(other, entry)) break;
-        own += 1;
-      }
-    }
+    const own = this.positionAmongOwn(entry) - 1;
     let before = own;
     let isBehind = false;
     for (const [principal, { size }] of this.#lines) {
@@ -91,6 +85,18 @@ export class FairOrder<Entry extends Queued> {
       else before += Math.min(size, isBehind ? own : own + 1);
     }
     return before + 1;
+  }
+
+  /** The same, if its principal was the only one. */
+  positionAmongOwn(entry: Entry): number {
+    let position = 1;
+    for (const entries of this.#lines.get(entry.principal)?.lanes.values() ?? []) {
+      for (const other of entries) {
+        if (!this.#goesBefore(other, entry)) break;
+        position += 1;
+      }
+    }
+    return position;
   }
 
   #firstOf({ lanes }: Line<Entry>, mayGo: (entry: Entry) => boolean): Entry | undefined {

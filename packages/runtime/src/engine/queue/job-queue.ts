@@ -70,6 +70,7 @@ const RETRY_AFTER_SECONDS = 5;
 
 export class JobQueue {
   readonly #caps: ConcurrencyCaps;
+  readonly #hidesOthers: boolean;
   readonly #tickets = new Map<QueuedJob, Ticket>();
   readonly #waiting = new FairOrder<Ticket>();
   /** Jobs that have begun and want a slot, in the order in which they asked. */
@@ -80,8 +81,10 @@ export class JobQueue {
   #isPumpDue = false;
   #isClosed = false;
 
-  constructor(caps: ConcurrencyCaps) {
+  /** With `hidesOthers` a job's place is one among those of its principal: it does not tell how much others wait for. */
+  constructor(caps: ConcurrencyCaps, { hidesOthers = false } = {}) {
     this.#caps = caps;
+    this.#hidesOthers = hidesOthers;
   }
 
   /** Jobs that have not begun. */
@@ -127,6 +130,9 @@ export class JobQueue {
   placeOf(job: QueuedJob): Place | undefined {
     const ticket = this.#tickets.get(job);
     if (ticket?.state !== "waiting") return undefined;
+    if (this.#hidesOthers) {
+      return { position: this.#waiting.positionAmongOwn(ticket), length: this.#waiting.sizeOf(ticket.principal) };
+    }
     return { position: this.#waiting.positionOf(ticket), length: this.#waiting.size };
   }
 
