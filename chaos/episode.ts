@@ -45,6 +45,8 @@ export interface EpisodeOutcome {
   readonly kills: number;
   readonly lives: number;
   readonly faults: number;
+  /** The longest time that this process, which has next to nothing to do, was kept waiting, in milliseconds. */
+  readonly lagMs: number;
   /** What was seen to go wrong while it ran. */
   readonly problems: readonly string[];
 }
@@ -60,6 +62,7 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
   touch(join(directory, FILES.ledger));
   using recorder = new Recorder(join(directory, FILES.history));
   const problems: string[] = [];
+  using lag = new Lag();
   const random = new Random(seedOf(plan.seed, 1));
   const weather = { isBad: false };
   await using upstream = await FakeLiteLLM.start();
@@ -123,7 +126,7 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
     recorder.write({ kind: "credential", alias, value, isLive });
   }
   await runtime.end(random.oneIn(2) ? "SIGTERM" : "SIGKILL");
-  return { kills: runtime.kills, lives: runtime.life, faults: faults + proxy.faults, problems };
+  return { kills: runtime.kills, lives: runtime.life, faults: faults + proxy.faults, lagMs: lag.maxMs, problems };
 }
 
 function visitorsOf(
@@ -184,6 +187,23 @@ function spied(lines: ReturnType<typeof lineMaker>, loot: Found): ReturnType<typ
       });
     },
   };
+}
+
+const LAG_INTERVAL_MS = 100;
+
+/** How slow the machine is. */
+class Lag implements Disposable {
+  maxMs = 0;
+  #last = performance.now();
+  readonly #timer = setInterval(() => {
+    const now = performance.now();
+    this.maxMs = Math.max(this.maxMs, now - this.#last - LAG_INTERVAL_MS);
+    this.#last = now;
+  }, LAG_INTERVAL_MS);
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
 }
 
 interface Scene {

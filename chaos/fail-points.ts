@@ -37,7 +37,7 @@ export interface FailPlan {
 }
 
 /** The failure that a fail-point makes. */
-export class FailPointError extends Error {
+class FailPointError extends Error {
   override readonly name = "FailPointError";
 }
 

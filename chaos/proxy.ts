@@ -116,7 +116,7 @@ export class FaultProxy implements AsyncDisposable {
 }
 
 /** Counts the frames of one direction of a WebSocket connection, after its HTTP head. */
-export class FrameCounter {
+class FrameCounter {
   #head = Buffer.alloc(0);
   #isHead = true;
   /** Bytes of the frame that is passing that have not come. */

@@ -36,7 +36,6 @@ export const FILES = {
 
 /** Whose token is their name. */
 export const PRINCIPALS = ["alice", "bob", "mallory"] as const;
-export type Principal = (typeof PRINCIPALS)[number];
 
 /** What only jobs of `principal` say. */
 export const secretOf = (principal: string): string => `secret-of-${principal}`;

@@ -13,6 +13,7 @@ import { checkIsolation, checkSessions } from "./sessions.ts";
 import { readStored, type Stored } from "./stored.ts";
 import { type Story, storyOf } from "./story.ts";
 import { checkTerminals } from "./terminals.ts";
+import { whyVoid } from "./validity.ts";
 import type { Invariant, Violation } from "./violation.ts";
 
 /** Of one invariant no more are kept: a fault that is everywhere says the same a thousand times. */
@@ -55,6 +56,8 @@ export interface Counts {
 export interface Verdict {
   readonly violations: readonly Violation[];
   readonly counts: Counts;
+  /** Why it shows nothing, if it does not. */
+  readonly voidBecause: string | undefined;
 }
 
 /** Reads what an episode has left, and decides. */
@@ -62,7 +65,7 @@ export async function checkEpisode(directory: string, storeDirectory: string): P
   const story = storyOf(readHistory([join(directory, FILES.history), join(directory, FILES.ledger)]));
   const sessions = story.connections.filter(({ wire }) => wire === "1.1").flatMap(({ sessionId }) => sessionId ?? []);
   const stored = await readStored(storeDirectory, new Set(sessions));
-  return { violations: violationsOf(story, stored), counts: countsOf(story) };
+  return { violations: violationsOf(story, stored), counts: countsOf(story), voidBecause: whyVoid(story) };
 }
 
 function countsOf({ connections, acceptances }: Story): Counts {
