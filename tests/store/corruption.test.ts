@@ -12,7 +12,7 @@ import {
   writeSync,
 } from "node:fs";
 import { type JobId, newJobId, type SessionId } from "@arcp/core";
-import { type Entry, type SessionRecord, type Store, StoreError, sqliteStore } from "@arcp/runtime";
+import { backUpDatabase, type Entry, type SessionRecord, type Store, StoreError, sqliteStore } from "@arcp/runtime";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import { EMPTY, entriesOf, freshPath, jobRecord, putJob, storeFailure } from "./files.ts";
@@ -214,6 +214,25 @@ describe("a file that is not what it was", () => {
     expect(await outcomeOf(path, ids)).toBe(whole);
     // Closed in order, it has no log, and needs none.
     expect([existsSync(log), existsSync(`${path}-open`)]).toEqual([false, false]);
+    expect(await outcomeOf(path, ids)).toBe(whole);
+  });
+
+  test("that was restored beside the log of the one before is refused", async () => {
+    const path = freshPath();
+    const { ids, whole } = await killed(path);
+    const copy = `${path}.copy`;
+    backUpDatabase({ path, target: copy });
+    const log = readFileSync(`${path}-wal`);
+    copyFileSync(copy, path);
+    for (const readOnly of [false, true]) {
+      const { reason, message } = await storeFailure(() => sqliteStore({ path, readOnly }));
+      expect([reason, message]).toEqual([
+        "corrupt",
+        `${path} is a copy, and ${path}-wal is not its log but another file's: put that with its own database`,
+      ]);
+    }
+    expect(readFileSync(`${path}-wal`).equals(log)).toBe(true);
+    for (const suffix of ["-wal", "-shm", "-open"]) rmSync(`${path}${suffix}`, { force: true });
     expect(await outcomeOf(path, ids)).toBe(whole);
   });
 

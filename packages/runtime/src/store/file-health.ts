@@ -1,5 +1,5 @@
 /** Is a file whole enough for a runtime to go on with it? Looked at when it is opened, before anybody is shown anything. */
-import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import Database from "better-sqlite3";
 import { MIGRATIONS } from "./schema.ts";
 import { StoreError } from "./store-error.ts";
@@ -22,6 +22,52 @@ export function assertWhole(db: Database.Database, path: string): void {
   if (bytes > MAX_CHECKED_BYTES) return;
   const found = db.pragma("integrity_check(1)", { simple: true });
   if (found !== "ok") throw brokenFile(String(found));
+}
+
+/** Where the header of a file says how it is written, and what says that it is with a log. */
+const WRITE_VERSION_AT = 18;
+const WITH_LOG = 2;
+
+/** The files that this process has open, with how often. */
+const openFiles = new Map<string, number>();
+
+/** To be called when a database has been opened; what it returns, when it has been closed. */
+export function countOpen(path: string): () => void {
+  const file = identityOf(path);
+  if (file === undefined) return () => {};
+  openFiles.set(file, (openFiles.get(file) ?? 0) + 1);
+  return () => {
+    const left = (openFiles.get(file) ?? 1) - 1;
+    if (left === 0) openFiles.delete(file);
+    else openFiles.set(file, left);
+  };
+}
+
+function identityOf(path: string): string | undefined {
+  const facts = statSync(path, { throwIfNoEntry: false, bigint: true });
+  return facts && `${facts.dev}:${facts.ino}`;
+}
+
+/**
+ * Throws {@link StoreError} `corrupt` for a copy that was put beside the log of another file: SQLite would apply that to it.
+ * To be asked before the database is opened. One that this process has open already is not looked at: to close a descriptor
+ * of a file gives up the locks that SQLite has on it.
+ */
+export function assertOwnLog(path: string): void {
+  if (isMemory(path) || sizeOf(`${path}-wal`) === 0 || sizeOf(path) === 0) return;
+  if (openFiles.has(identityOf(path) ?? "")) return;
+  const file = openSync(path, "r");
+  try {
+    const version = Buffer.alloc(1);
+    readSync(file, version, 0, 1, WRITE_VERSION_AT);
+    if (version[0] === WITH_LOG) return;
+  } finally {
+    closeSync(file);
+  }
+  throw new StoreError(
+    "corrupt",
+    `${path} is a copy, and ${path}-wal is not its log but another file's: put that with its own database`,
+  );
 }
 
 /** Throws {@link StoreError} `corrupt` if the tables are not those of this version: they are read with the file. */

@@ -4,7 +4,7 @@ import { dirname, resolve } from "node:path";
 import Database from "better-sqlite3";
 import { sealAudit } from "./audit-sealing.ts";
 import { DiskReserve } from "./disk-reserve.ts";
-import { assertSchema, assertWhole, isMemory, OpenMark } from "./file-health.ts";
+import { assertOwnLog, assertSchema, assertWhole, countOpen, isMemory, OpenMark } from "./file-health.ts";
 import { lockFile } from "./file-lock.ts";
 import { cipherForWriting, cipherOf, type RowCipher } from "./row-cipher.ts";
 import { CHAINED_AUDIT_VERSION, MIGRATIONS } from "./schema.ts";
@@ -65,13 +65,20 @@ function openedOnFullDisk(...[path, ...rest]: Parameters<typeof opened>): Databa
 
 /** The same for reading only, beside whoever writes to it. Throws {@link StoreError}. */
 export function openForReading(path: string, { encryptionKeys = [], isSealed = false }: FileOptions): DatabaseFile {
+  assertOwnLog(path);
   const db = connect(path, { readonly: true, fileMustExist: true });
   try {
     assertOwn(db);
     assertCurrent(versionOf(db));
     assertSchema(db);
     const cipher = isSealed ? undefined : cipherOf(db, encryptionKeys);
-    return { db, cipher, close: () => void db.close() };
+    const uncount = countOpen(path);
+    const close = (): void => {
+      if (!db.open) return;
+      db.close();
+      uncount();
+    };
+    return { db, cipher, close };
   } catch (error) {
     db.close();
     throw namedError(path, error);
@@ -82,6 +89,7 @@ function opened(path: string, unlock: () => void, options: FileOptions): Databas
   const { synchronous = "FULL" } = options;
   const mark = isMemory(path) ? undefined : new OpenMark(path);
   mark?.assertLogIsThere();
+  assertOwnLog(path);
   const db = connect(path, {});
   try {
     assertOwn(db);
@@ -95,10 +103,12 @@ function opened(path: string, unlock: () => void, options: FileOptions): Databas
     const cipher = cipherFor(db, options);
     db.pragma(`busy_timeout = ${COMMIT_WAIT_MS}`);
     mark?.set();
+    const uncount = countOpen(path);
     const close = (): void => {
       if (!db.open) return;
       mark?.clear();
       db.close();
+      uncount();
       unlock();
     };
     return { db, cipher, close };
