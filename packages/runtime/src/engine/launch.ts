@@ -131,7 +131,7 @@ export class Launch {
     this.#announce(job);
     const work: Work = { job, agent, input, restored: restored?.data, run };
     let hasWaited = false;
-    const place = this.#options.queue.enter(job, agent, () => this.#begin(work, hasWaited));
+    const place = this.#enter(work, async () => this.#begin(work, hasWaited));
     if (place !== undefined) {
       hasWaited = true;
       this.#tellPlace(job, place);
@@ -146,7 +146,7 @@ export class Launch {
   /** The same for a job that was taken over before it had begun. */
   startLater(job: Job, agent: Agent, { run: { input }, restored }: StoredWaiting, run: DurableRun | undefined): void {
     const work: Work = { job, agent, input, restored, run };
-    this.#options.queue.enter(job, agent, () => void this.#beginAgain(work));
+    this.#enter(work, () => this.#beginAgain(work));
   }
 
   /**
@@ -155,7 +155,19 @@ export class Launch {
    */
   resume(job: Job, agent: Agent, run: DurableRun): void {
     const work: Work = { job, agent, input: run.run.input, restored: undefined, run };
-    this.#options.queue.enter(job, agent, () => void this.#resume(work, run), { hasBegun: true });
+    this.#enter(work, () => this.#resume(work, run), { hasBegun: true });
+  }
+
+  /** Calls `begin` when it is the job's turn. What that throws ends the job. */
+  #enter(
+    { job, agent }: Work,
+    begin: () => Promise<void>,
+    options?: { readonly hasBegun: boolean },
+  ): Place | undefined {
+    const onTurn = (): void => {
+      begin().catch((error) => job.end({ status: "error", error: ARCPError.from(error) }));
+    };
+    return this.#options.queue.enter(job, agent, onTurn, options);
   }
 
   async #resume(work: Work, run: DurableRun): Promise<void> {
@@ -237,7 +249,7 @@ export class Launch {
 
   /** With `isLate` the agent is called when it is on disk that it was: a job that is not durable begins once. */
   #run({ job, agent, input, restored, run }: Work, isLate = false): void {
-    const { logger, operations, agentTools, jobTools } = this.#options;
+    const { logger, operations, agentTools, jobTools, queue } = this.#options;
     const { checkpoints, watchdogs } = agentTools;
     const guard = new JobGuard(job);
     if (job.hasCredentials) {
@@ -263,7 +275,8 @@ export class Launch {
         const { retry } = agent;
         if (retry === undefined) return context.complete(await agent.handler(input, context));
         const call = async (): Promise<unknown> => agent.handler(input, context);
-        const tools = { clock: jobTools.clock, random: Math.random, mayRepeat: () => !context.hasResultPieces };
+        const rest = (wait: Promise<void>): Promise<void> => queue.rest(job, wait);
+        const tools = { clock: jobTools.clock, random: Math.random, mayRepeat: () => !context.hasResultPieces, rest };
         return context.complete(await withRetries(job, retry, call, tools));
       } finally {
         const last = checkpoints.lastOf(job);
@@ -293,6 +306,7 @@ export class Launch {
     const { retry = CALLED_ONCE } = agent;
     const returned = await withRetries(job, retry, call, {
       ...{ clock, random: Math.random, mayRepeat: () => true, failures: run.progress.failures },
+      rest: (wait) => run.whileResting(this.#options.queue.rest(job, wait)),
       onRetry: (failure, delayMs) => {
         run.callAgain(failure, clock.now() + delayMs);
         context = newContext();

@@ -32,6 +32,8 @@ export interface RetryTools {
   readonly mayRepeat: () => boolean;
   /** Calls that have failed before. Default: none. */
   readonly failures?: number;
+  /** What a wait comes to that is no work. */
+  readonly rest: (wait: Promise<void>) => Promise<void>;
   /** Called when the agent is going to be called again, in `delayMs`. */
   readonly onRetry?: (failure: ARCPError, delayMs: number) => void;
 }
@@ -44,7 +46,7 @@ export async function withRetries<Result>(
   job: Job,
   terms: RetryTerms,
   call: () => Promise<Result>,
-  { clock, random, mayRepeat, failures = 0, onRetry }: RetryTools,
+  { clock, random, mayRepeat, failures = 0, rest, onRetry }: RetryTools,
 ): Promise<Result> {
   for (let attempt = failures + 1; ; attempt += 1) {
     try {
@@ -57,7 +59,7 @@ export async function withRetries<Result>(
       const message = `attempt ${attempt + 1} of ${terms.maxAttempts} in ${delayMs} ms, after ${error.code}: ${error.message}`;
       onRetry?.(error, delayMs);
       await job.announce(ENTRY.status, "status", { phase: "retrying", message });
-      await pause(job, clock, delayMs);
+      await rest(pause(job, clock, delayMs));
     }
   }
 }
