@@ -5,7 +5,13 @@ import type { Report } from "./violation.ts";
 
 const keyOf = (payload: Readonly<Record<string, unknown>>): unknown => payload["idempotency_key"];
 
-export function checkIdempotency({ acceptances }: Story, report: Report): void {
+export function checkIdempotency({ acceptances, connections }: Story, report: Report): void {
+  for (const { id, client, received } of connections) {
+    // Whoever asks twice asks for the same; only who means harm does not.
+    const refusal = received.find(({ message }) => message.payload["code"] === "DUPLICATE_KEY");
+    if (refusal && client !== "hostile")
+      report("I4", `${id}: a key was refused that its owner had used for nothing else`);
+  }
   const keyed = acceptances.flatMap(({ job, connection, request }) => {
     const envelope = request as { readonly idempotency_key?: unknown } | undefined;
     const key = request && (keyOf(request.payload) ?? envelope?.idempotency_key);

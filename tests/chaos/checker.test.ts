@@ -193,6 +193,16 @@ const SPOILT: readonly (readonly [Invariant, string, (run: Run) => void])[] = [
     },
   ],
   ["I4", "a key makes two jobs", (run) => run.add(...run.submits("b", "submit-4", DURABLE, "key-1"))],
+  [
+    "I4",
+    "a key that is free is refused",
+    (run) =>
+      run.add({
+        kind: "received",
+        connection: "b",
+        text: JSON.stringify({ type: "job.error", payload: { code: "DUPLICATE_KEY" } }),
+      }),
+  ],
   ["I4", "an operation is done twice", (run) => run.add({ kind: "effect", job: JOB, name: "effect-1" })],
   [
     "I4",
