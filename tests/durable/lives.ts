@@ -19,9 +19,17 @@ export class Lives implements AsyncDisposable {
   readonly #options: Partial<ARCPServerOptions>;
   #life: { readonly store: Store; readonly server: ARCPServer } | undefined;
 
-  constructor(agents: Readonly<Record<string, Durable>>, options: Partial<ARCPServerOptions> = {}) {
+  readonly #prepare: (server: ARCPServer) => void;
+
+  /** @param prepare Called with each runtime before a job of it runs. */
+  constructor(
+    agents: Readonly<Record<string, Durable>>,
+    options: Partial<ARCPServerOptions> = {},
+    prepare: (server: ARCPServer) => void = () => {},
+  ) {
     this.#agents = agents;
     this.#options = options;
+    this.#prepare = prepare;
   }
 
   get store(): Store {
@@ -36,6 +44,7 @@ export class Lives implements AsyncDisposable {
   async begin(wrap: (store: Store) => Store = (store) => store, agents = this.#agents): Promise<void> {
     const store = sqliteStore({ path: join(this.#directory, "runtime.db") });
     this.#life = { store, server: serverOn(wrap(store), agents, this.#options) };
+    this.#prepare(this.server);
     await turns();
   }
 

@@ -79,20 +79,15 @@ const agents: Readonly<Record<string, Durable>> = {
 beforeEach(async () => {
   effects.splice(0);
   clock = new ManualClock();
-  lives = new Lives(agents, { clock });
-  await begin();
+  lives = new Lives(agents, { clock }, (server) => server.registerTool("drop-table", { handler: () => "dropped" }));
+  await lives.begin();
 });
 afterEach(() => lives[Symbol.asyncDispose]());
-
-async function begin(): Promise<void> {
-  await lives.begin();
-  lives.server.registerTool("drop-table", { handler: () => "dropped" });
-}
 
 /** The runtime is killed, and another one begins. */
 async function restart(): Promise<void> {
   await lives.kill();
-  await begin();
+  await lives.begin();
 }
 
 /** The question with `prompt`, now or later. A session that is new is shown those that are open. */
@@ -163,7 +158,7 @@ describe("a question that is open when the runtime is killed", () => {
     await asked(before, 1);
     await lives.kill();
     clock.advance(59_000);
-    await begin();
+    await lives.begin();
     const after = await lives.resumed10(before);
     await after.fence();
     expect(after.ofJob(patient).some(({ type }) => type === "tool.result")).toBe(false);
@@ -178,7 +173,7 @@ describe("a question that is open when the runtime is killed", () => {
     await asked(before);
     await lives.kill();
     clock.advance(3_600_000);
-    await begin();
+    await lives.begin();
     clock.advance(0);
     const after = await lives.resumed10(before);
     expect(await after.ending(patient)).toMatchObject({ payload: { value: { isDefault: true } } });

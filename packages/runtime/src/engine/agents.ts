@@ -38,7 +38,8 @@ export interface DurableTerms {
   readonly maxRestarts?: number;
 }
 
-const MAX_RESTARTS = 10;
+/** Also of jobs whose agent is not durable any more. */
+export const DEFAULT_MAX_RESTARTS = 10;
 
 /** One version of one agent. A job keeps the one that it was accepted with. */
 export interface Agent {
@@ -148,7 +149,7 @@ export class AgentRegistry {
 /** @throws InvalidRequestError for terms that make no sense. */
 function durableTerms(durable: AgentOptions["durable"]): Required<DurableTerms> | undefined {
   if (durable === undefined || durable === false) return undefined;
-  const { maxRestarts = MAX_RESTARTS } = durable === true ? {} : durable;
+  const { maxRestarts = DEFAULT_MAX_RESTARTS } = durable === true ? {} : durable;
   if (Number.isInteger(maxRestarts) && maxRestarts >= 0) return { maxRestarts };
   throw new InvalidRequestError("durable: maxRestarts is a whole number, not below zero");
 }

@@ -22,6 +22,7 @@ import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
 import { DurableJobs } from "./durable/durable-jobs.ts";
 import type { DurableRun, DurableRunOptions } from "./durable/durable-run.ts";
+import { EndedParents } from "./durable/ended-parents.ts";
 import type { StoredRun } from "./durable/records.ts";
 import type { HandoffConnector } from "./handoff.ts";
 import { Job, type JobTools, type LeaseExpiryOptions } from "./job.ts";
@@ -364,10 +365,19 @@ export class Engine {
    */
   async #recover(): Promise<void> {
     const taken = await this.store.takeOver(this.clock.now());
+    const parents = new EndedParents({
+      store: this.store,
+      taken: taken.map(({ job }) => job),
+      liveBudget: (id) => {
+        const job = this.jobs.get(id);
+        return job === undefined ? null : job.authority.budget;
+      },
+    });
     for (const { job: record, followers } of taken.toSorted((a, b) => a.job.createdAt - b.job.createdAt)) {
       const run = await this.durableJobs.revive(record);
       const waiting = record.status === "pending" ? (run ?? (await this.#waitingJobs.read(record))) : undefined;
-      const job = this.#takenOver(record, (run ?? waiting)?.run, run);
+      const parentBudget = await parents.budgetAbove(record);
+      const job = this.#takenOver(record, (run ?? waiting)?.run, run, parentBudget);
       for (const id of followers) await this.#show(job, id);
       await this.streams.recover(job);
       if (waiting !== undefined) await this.#beginLater(job, waiting, run);
@@ -376,6 +386,7 @@ export class Engine {
         job.end({ status: "error", error: interrupted("runtime_restarted") });
       } else await this.#goOn(job, run);
     }
+    parents.close();
     await this.journal.flush();
     await this.credentials.recover();
     this.artifacts.start();
@@ -432,11 +443,15 @@ export class Engine {
     job.follow(session.feed);
   }
 
-  #takenOver(record: JobRecord, stored: StoredRun | undefined, memory: DurableRun | undefined): Job {
+  #takenOver(
+    record: JobRecord,
+    stored: StoredRun | undefined,
+    memory: DurableRun | undefined,
+    parentBudget: Budget | undefined,
+  ): Job {
     const { id, sessionId, principal, agent, agentVersion, lease, leaseConstraints, parentJobId, createdAt } = record;
     const { budget, delegateId, epoch, lastN, lastEventSeq, traceId } = record;
     const { origin, depth = 0, openModels, maxRuntimeMs, deadlineAt, hasCredentials = false } = stored ?? {};
-    const parentBudget = parentJobId === null ? undefined : this.jobs.get(parentJobId)?.authority.budget;
     return new Job(
       {
         ...{ id, sessionId, principal, lease, leaseConstraints, parentJobId, createdAt, epoch },
@@ -446,7 +461,9 @@ export class Engine {
         trace: { traceId },
         ...{ origin, depth, openModels, maxRuntimeMs, hasCredentials, memory },
         hasBegun: record.status !== "pending",
-        remainingMs: deadlineAt === undefined ? undefined : Math.max(0, deadlineAt - this.clock.now()),
+        // A clock that was set back gives nobody more time than the job began with.
+        remainingMs:
+          deadlineAt === undefined ? undefined : Math.min(maxRuntimeMs ?? 0, Math.max(0, deadlineAt - this.clock.now())),
         continues: { lastN, lastEventSeq },
       },
       this.#jobTools,

@@ -167,6 +167,8 @@ export class Job {
   /** Made when somebody waits for the next entry. */
   #written: PromiseWithResolvers<void> | undefined;
   #stopExpiryTimer: (() => void) | undefined;
+  /** Of a job that was taken over: its time runs on, whether its agent is there or not. */
+  #stopDeadline: (() => void) | undefined;
   /** The last word on a counter: what a report of cost waits for. */
   #counterTold: Promise<void> | undefined;
   #lastN = 0;
@@ -183,6 +185,9 @@ export class Job {
     facts.budget?.onChange((currency) => this.#tellCounter(currency));
     // Its deadline counts from now; other authorities are made when they are first asked.
     if (facts.leaseConstraints?.expires_at !== undefined) this.#expireLater(this.authority);
+    if (facts.remainingMs !== undefined) {
+      this.#stopDeadline = tools.clock.setTimer(() => this.timeOut(), facts.remainingMs);
+    }
   }
 
   get id(): JobId {
@@ -471,8 +476,10 @@ export class Job {
   start(run: () => unknown): void {
     if (this.#life.phase !== "pending") return;
     const { clock } = this.#tools;
-    const { maxRuntimeMs, remainingMs = maxRuntimeMs } = this.#facts;
-    const stopTimer = remainingMs === undefined ? () => {} : clock.setTimer(() => this.#timeOut(), remainingMs);
+    const { maxRuntimeMs } = this.#facts;
+    const stopTimer =
+      this.#stopDeadline ??
+      (maxRuntimeMs === undefined ? () => {} : clock.setTimer(() => this.timeOut(), maxRuntimeMs));
     this.#life = { phase: "running", stopTimer };
     this.#putChange();
     const span = startJobSpan(() => ({
@@ -676,6 +683,7 @@ export class Job {
 
   #stopTimer(): void {
     if ("stopTimer" in this.#life) this.#life.stopTimer();
+    else this.#stopDeadline?.();
   }
 
   /** What an agent threw, as it may stand in a log: without the secrets of its job. */
@@ -750,7 +758,8 @@ export class Job {
     this.audit("lease.expired", { expires_at });
   }
 
-  #timeOut(): void {
+  /** Ends the job because it has run too long. */
+  timeOut(): void {
     const seconds = (this.#facts.maxRuntimeMs ?? 0) / 1000;
     this.end({ status: "timed_out", error: new TimeoutError(`the job ran longer than max_runtime_sec = ${seconds}`) });
   }

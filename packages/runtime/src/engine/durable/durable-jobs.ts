@@ -1,7 +1,7 @@
 /** The durable jobs that a dead runtime has left: each waits for its agent, and is gone on with. */
 import { InternalError, type JobId, type Logger } from "@arcp/core";
-import type { JobRecord, Store } from "../../store/store.ts";
-import type { AgentRegistry } from "../agents.ts";
+import { ENTRY, type JobRecord, type Store } from "../../store/store.ts";
+import { type AgentRegistry, DEFAULT_MAX_RESTARTS } from "../agents.ts";
 import type { Job } from "../job.ts";
 import type { Launch } from "../launch.ts";
 import { DurableRun, type DurableRunOptions } from "./durable-run.ts";
@@ -43,8 +43,11 @@ export class DurableJobs {
     return new DurableRun({ ...stored, tail }, this.#options.tools);
   }
 
-  /** Goes on with `job` as soon as its agent is there, and {@link open} was called. */
+  /** Goes on with `job` as soon as its agent is there, and {@link open} was called; not if its time is over. */
   park(job: Job, run: DurableRun): void {
+    const { deadlineAt } = run.run;
+    if (deadlineAt !== undefined && deadlineAt <= this.#options.tools.clock.now()) job.timeOut();
+    if (job.isTerminal) return;
     this.#parked.set(job.id, { job, run });
     job.whenEnded(() => this.#parked.delete(job.id));
   }
@@ -56,6 +59,8 @@ export class DurableJobs {
     for (const { job } of this.#parked.values()) {
       const facts = { jobId: job.id, agent: job.agentRef };
       this.#options.logger.warn(facts, "a durable job waits for its agent, which is not registered");
+      const message = `the runtime was restarted without ${job.agentRef}: the job goes on when that is there again`;
+      void job.announce(ENTRY.status, "status", { phase: "waiting_for_agent", message });
     }
   }
 
@@ -66,7 +71,7 @@ export class DurableJobs {
       if (agent === undefined) continue;
       this.#parked.delete(job.id);
       const { restarts, isAside } = run.progress;
-      const max = agent.durable?.maxRestarts ?? 0;
+      const max = agent.durable?.maxRestarts ?? DEFAULT_MAX_RESTARTS;
       if (!isAside && restarts >= max) job.end({ status: "error", error: crashLoop(restarts) });
       else void this.#options.launch.resume(job, agent, run);
     }
