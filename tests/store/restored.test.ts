@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type AgentHandler, backUpDatabase, type JobContext, sqliteStore } from "@arcp/runtime";
+import Database from "better-sqlite3";
 import { expect, test } from "vitest";
 import { startHarness } from "../support/harness.ts";
 import { freshPath, temporaryDirectory } from "./files.ts";
@@ -49,4 +50,32 @@ test("a client that was sent more than a restored backup has is told so, whateve
   // Who has seen no more than the backup has gets what followed it there.
   const { answer, seqs } = await resumed(3);
   expect([answer.type, seqs]).toEqual(["session.welcome", [4, 5, 6, 7, 8]]);
+});
+
+test("a client that would be sent a damaged entry is told that it is lost, and sent nothing that follows it", async () => {
+  const path = freshPath();
+  const store = sqliteStore({ path });
+  const harness = startHarness({ server: { eventLog: store } });
+  harness.server.registerAgent("talker", async (_input, context) => {
+    for (let index = 1; index <= 5; index += 1) await context.log("info", `number ${index}`);
+  });
+  const client = await harness.rawSession();
+  client.send("job.submit", { agent: "talker", input: {} });
+  await client.next("job.result");
+  const { sessionId, resumeToken } = client;
+  await harness[Symbol.asyncDispose]();
+  await store.close();
+  const db = new Database(path);
+  db.exec(`UPDATE entry SET payload = replace(payload, 'number 4', 'number 9')`);
+  db.close();
+
+  const damaged = sqliteStore({ path });
+  const again = startHarness({ server: { eventLog: damaged } });
+  const raw = await again.raw();
+  expect((await raw.resume({ sessionId, resumeToken }, 1)).type).toBe("session.welcome");
+  expect((await raw.next("session.error")).payload.code).toBe("RESUME_WINDOW_EXPIRED");
+  expect(raw.frames.flatMap(({ event_seq }) => event_seq ?? [])).not.toContain(4);
+  await raw.transport.closed;
+  await again[Symbol.asyncDispose]();
+  await damaged.close();
 });

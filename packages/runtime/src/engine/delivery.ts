@@ -12,6 +12,7 @@
  */
 import type { Logger } from "@arcp/core";
 import type { FeedItem, Store } from "../store/store.ts";
+import { StoreError } from "../store/store-error.ts";
 import type { Feed, LiveItem } from "./feed.ts";
 
 /** The connection's side: spells items and writes them. */
@@ -39,6 +40,7 @@ export class Delivery {
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #onProgress: () => void;
+  readonly #onLost: () => void;
   #phase: "live" | "catching-up" | "stopped" = "catching-up";
   #sentSeq: number;
   #isReading = false;
@@ -53,6 +55,8 @@ export class Delivery {
     readonly now: () => number;
     /** Called when a backlog has become smaller. */
     readonly onProgress: () => void;
+    /** Something that comes next is damaged. */
+    readonly onLost: () => void;
     /** The client has everything up to here. */
     readonly afterSeq: number;
   }) {
@@ -62,6 +66,7 @@ export class Delivery {
     this.#logger = options.logger;
     this.#now = options.now;
     this.#onProgress = options.onProgress;
+    this.#onLost = options.onLost;
     this.#sentSeq = options.afterSeq;
     this.onCommitted([]);
   }
@@ -117,7 +122,17 @@ export class Delivery {
     this.#feed.keepLive(false);
     if (this.#isReading) return;
     this.#isReading = true;
-    this.#catchUp().catch((error) => this.#logger.error({ err: error, invariant: true }, "reading a feed failed"));
+    this.#catchUp().catch((error) => this.#onFailure(error));
+  }
+
+  /** What is damaged cannot be sent, and nothing that follows it may be. */
+  #onFailure(error: unknown): void {
+    if (!(error instanceof StoreError) || error.reason !== "corrupt") {
+      this.#logger.error({ err: error, invariant: true }, "reading a feed failed");
+      return;
+    }
+    this.#logger.error({ err: error }, "a session cannot be sent what comes next: the database is damaged");
+    if (this.#isCatchingUp()) this.#onLost();
   }
 
   async #catchUp(): Promise<void> {

@@ -5,7 +5,15 @@
  *   detached -> attached   resume
  *   detached -> (gone)     the window is over; the registry forgets it
  */
-import type { Clock, JobId, Logger, SessionId, TraceId } from "@arcp/core";
+import {
+  type ARCPError,
+  type Clock,
+  type JobId,
+  type Logger,
+  ResumeWindowExpiredError,
+  type SessionId,
+  type TraceId,
+} from "@arcp/core";
 import { ENTRY, type FeedRun, type SessionRecord, type Store } from "../store/store.ts";
 import { Delivery, type FeedSink } from "./delivery.ts";
 import { Feed } from "./feed.ts";
@@ -23,6 +31,8 @@ export interface Link {
   beat?(job: Job, deadlineMs: number): void;
   /** The session goes on elsewhere: close this connection. */
   displaced(): void;
+  /** The session cannot go on over this connection: end it with `error`. */
+  fail(error: ARCPError): void;
 }
 
 type Attachment =
@@ -187,6 +197,7 @@ export class Session {
       ...{ feed: this.feed, store, logger, sink: link.sink, afterSeq },
       now: () => clock.monotonic(),
       onProgress: () => this.#relieve(),
+      onLost: () => link.fail(new ResumeWindowExpiredError("what comes next is lost: the database is damaged")),
     });
   }
 

@@ -465,6 +465,7 @@ export class Connection10 implements WireConnection {
       announce: (_acceptance: Acceptance) => {},
       beat: (job, deadlineMs) => this.#admitted?.heartbeats.beat(job, session.id, deadlineMs),
       displaced: () => this.#displaced(session),
+      fail: (error) => this.fail(error),
     };
     this.#carried.push({ session, link });
     session.attach(link, afterSeq);
