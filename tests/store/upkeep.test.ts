@@ -174,6 +174,21 @@ describe("an export", () => {
   });
 });
 
+test("a log that has grown under a reader becomes small again when that is gone", async () => {
+  const { path, store } = await filled();
+  const size = () => statSync(`${path}-wal`).size;
+  const lines = exportDatabase({ path })[Symbol.iterator]();
+  lines.next();
+  for (let index = 0; index < 30; index += 1)
+    await putJob(store, 100, {}, JSON.stringify({ text: "x".repeat(10_000) }));
+  expect(size()).toBeGreaterThan(30_000_000);
+  lines.return?.();
+  // The next commit copies the log into the database, the one after that begins it anew.
+  for (let index = 0; index < 3; index += 1) await putJob(store, 1);
+  expect(size()).toBeLessThanOrEqual(16 * 1024 * 1024);
+  await store.close();
+});
+
 describe("a backup", () => {
   test("is a database of its own, with the contents of its artifacts, for its owner alone", async () => {
     const { path, directory, store, blob } = await filled();

@@ -14,6 +14,8 @@ import { guarded, isFull, StoreError, storeErrorOf } from "./store-error.ts";
 const OPEN_WAIT_MS = 5_000;
 /** The same for a commit, which can be tried again. */
 const COMMIT_WAIT_MS = 250;
+/** What is kept of a log that has grown because somebody read for long. */
+const MAX_LOG_BYTES = 16 * 1024 * 1024;
 
 export interface DatabaseFile {
   readonly db: Database.Database;
@@ -98,6 +100,7 @@ function opened(path: string, unlock: () => void, options: FileOptions): Databas
     assertKnown(versionOf(db));
     db.pragma("journal_mode = WAL");
     db.pragma(`synchronous = ${synchronous}`);
+    db.pragma(`journal_size_limit = ${MAX_LOG_BYTES}`);
     migrate(db, path);
     assertSchema(db);
     const cipher = cipherFor(db, options);
