@@ -463,7 +463,9 @@ export class Engine {
         hasBegun: record.status !== "pending",
         // A clock that was set back gives nobody more time than the job began with.
         remainingMs:
-          deadlineAt === undefined ? undefined : Math.min(maxRuntimeMs ?? 0, Math.max(0, deadlineAt - this.clock.now())),
+          deadlineAt === undefined
+            ? undefined
+            : Math.min(maxRuntimeMs ?? 0, Math.max(0, deadlineAt - this.clock.now())),
         continues: { lastN, lastEventSeq },
       },
       this.#jobTools,

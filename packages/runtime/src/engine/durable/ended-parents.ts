@@ -14,9 +14,13 @@ export interface EndedParentsOptions {
   readonly taken: readonly JobRecord[];
 }
 
+type Amounts = Readonly<Record<string, number>>;
+
 export class EndedParents {
   readonly #options: EndedParentsOptions;
-  readonly #ended = new Map<JobId, Budget | undefined>();
+  readonly #budgets = new Map<JobId, Budget | undefined>();
+  /** What is left of the counters of each parent that others still spend from. */
+  #left: ReadonlyMap<JobId, Amounts> | undefined;
 
   constructor(options: EndedParentsOptions) {
     this.#options = options;
@@ -27,27 +31,52 @@ export class EndedParents {
     if (parentJobId === null) return undefined;
     const live = this.#options.liveBudget(parentJobId);
     if (live !== null) return live;
-    if (!this.#ended.has(parentJobId)) this.#ended.set(parentJobId, await this.#revive(parentJobId));
-    return this.#ended.get(parentJobId);
+    if (!this.#budgets.has(parentJobId)) this.#budgets.set(parentJobId, await this.#revive(parentJobId));
+    return this.#budgets.get(parentJobId);
   }
 
-  /** All jobs have their budgets: what the parents have left, and nobody can spend any more, goes back. */
+  /** All jobs have their budgets: what nobody can spend any more goes back. */
   close(): void {
-    for (const budget of this.#ended.values()) budget?.close();
+    for (const budget of this.#budgets.values()) budget?.close();
   }
 
   async #revive(id: JobId): Promise<Budget | undefined> {
-    const record = await this.#options.store.findJob(id);
-    if (record === undefined || record.budget === null || record.status !== "success") return undefined;
-    const left = { ...record.budget };
-    // Its children have spent from it since its end: it has what the one that knows of the least knows of.
-    for (const child of this.#options.taken) {
-      if (child.parentJobId !== id) continue;
-      const own = Budget.fromLease(child.lease)?.remaining();
-      for (const [currency, amount] of Object.entries(child.budget ?? {})) {
-        if (own?.has(currency) !== true) left[currency] = Math.min(left[currency] ?? amount, amount);
+    const record = await this.#ended(id);
+    if (record === undefined || record.budget === null) return undefined;
+    this.#left ??= await this.#shared();
+    const left = this.#left.get(id) ?? {};
+    // What nobody spends from went back when the parent ended.
+    const amounts = [...ownOf(record)].map((currency): [string, number] => [currency, left[currency] ?? 0]);
+    return Budget.takenOver(Object.fromEntries(amounts), record.lease, await this.budgetAbove(record));
+  }
+
+  /** Of what its own lease does not name a job spends what the nearest job above it has whose lease does. */
+  async #shared(): Promise<ReadonlyMap<JobId, Amounts>> {
+    const left = new Map<JobId, Amounts>();
+    for (const record of this.#options.taken) {
+      let open = Object.entries(record.budget ?? {}).filter(([currency]) => !ownOf(record).has(currency));
+      for (let above = await this.#ended(record.parentJobId); above !== undefined && open.length > 0; ) {
+        const own = ownOf(above);
+        const known = left.get(above.id) ?? {};
+        // Each job knows of its own spending: whoever knows of the least that is left knows best.
+        const amounts = open
+          .filter(([currency]) => own.has(currency))
+          .map(([currency, amount]) => [currency, Math.min(known[currency] ?? amount, amount)]);
+        left.set(above.id, { ...known, ...Object.fromEntries(amounts) });
+        open = open.filter(([currency]) => !own.has(currency));
+        above = await this.#ended(above.parentJobId);
       }
     }
-    return Budget.takenOver(left, record.lease, await this.budgetAbove(record));
+    return left;
+  }
+
+  /** A job that has ended well, whose children go on. */
+  async #ended(id: JobId | null): Promise<JobRecord | undefined> {
+    if (id === null || this.#options.taken.some((record) => record.id === id)) return undefined;
+    const record = await this.#options.store.findJob(id);
+    return record?.status === "success" ? record : undefined;
   }
 }
+
+/** The currencies that a job has counters of its own for. */
+const ownOf = ({ lease }: JobRecord): ReadonlySet<string> => new Set(Budget.fromLease(lease)?.remaining().keys());

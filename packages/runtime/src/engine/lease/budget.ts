@@ -150,7 +150,8 @@ export class Budget {
    */
   static takenOver(remaining: Amounts, lease: Lease, parent: Budget | undefined): Budget {
     const own = parent === undefined ? undefined : amountsOf(lease);
-    const isOwn = (currency: string): boolean => parent === undefined || own?.has(currency) === true;
+    const isOwn = (currency: string): boolean =>
+      parent === undefined || !parent.#counters.has(currency) || own?.has(currency) === true;
     const amounts = Object.entries(remaining).filter(([currency]) => isOwn(currency));
     return new Budget(unitsBy(amounts), parent === undefined ? new Map() : parent.#counters);
   }
