@@ -1,4 +1,5 @@
 /** The lives of delegated jobs: how they end with their parents, and who is told of them. */
+import type { JobContext } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { QUIET_FEATURES } from "../support/raw-client.ts";
@@ -202,5 +203,46 @@ describe("the session that submitted the parent", () => {
     expect(jobs.map(({ job_id, parent_job_id }) => [job_id, parent_job_id])).toEqual(
       expect.arrayContaining([[child.jobId, parent.jobId]]),
     );
+  });
+});
+
+describe("when the parent in between has succeeded", () => {
+  const asked = (context: JobContext, value: number) => context.metric({ name: "cost.model", value, unit: "USD" });
+
+  test.each([
+    ["its own budget", { "cost.budget": ["USD:3"] }],
+    ["the budget of the parent in between", {}],
+  ])("what a grandchild spends of %s still counts against its grandparent's budget", async (_name, own) => {
+    await using family = new Family();
+    const parent = await family.parent({ "cost.budget": ["USD:10"] });
+    const lease_request = { "agent.delegate": ["child"], "cost.budget": ["USD:6"] };
+    const child = await family.child(parent, { lease_request });
+    const grandchild = await family.child({ ...parent, run: child.run, jobId: child.jobId }, { lease_request: own });
+    await asked(child.run.context, 1);
+    child.run.finish();
+    expect((await parent.client.end(child.jobId)).payload.final_status).toBe("success");
+    await asked(grandchild.run.context, 2);
+    grandchild.run.finish();
+    expect((await parent.client.end(grandchild.jobId)).payload.final_status).toBe("success");
+    expect(parent.run.context.budget.get("USD")).toBe(7);
+  });
+
+  test("and what it overspends is its grandparent's at once: neither spends the same twice", async () => {
+    await using family = new Family();
+    const parent = await family.parent({ "cost.budget": ["USD:10"], "tool.call": ["pay"] });
+    const lease_request = { "agent.delegate": ["child"], "cost.budget": ["USD:6"] };
+    const child = await family.child(parent, { lease_request });
+    const grandchild = await family.child(
+      { ...parent, run: child.run, jobId: child.jobId },
+      { lease_request: { "cost.budget": ["USD:3"] } },
+    );
+    child.run.finish();
+    await parent.client.end(child.jobId);
+    // The child's own three are back.
+    expect(parent.run.context.budget.get("USD")).toBe(7);
+    await asked(grandchild.run.context, 10);
+    expect(parent.run.context.budget.get("USD")).toBe(0);
+    family.harness.server.registerTool("pay", { handler: () => "paid" });
+    expect(await refusalOf(parent.run.context.callTool("pay"))).toMatchObject({ code: "BUDGET_EXHAUSTED" });
   });
 });
