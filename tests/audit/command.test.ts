@@ -14,6 +14,8 @@ let jobId = "";
 /** What was printed while the runtime ran. */
 let meanwhile: { readonly rows: readonly JsonLine[]; readonly verdict: JsonLine };
 let head = "";
+/** The heads that the runtime told in its log. */
+let logged: readonly string[] = [];
 
 beforeAll(async () => {
   const { command, url } = await workspace.serve(DB, TOKENS);
@@ -27,12 +29,19 @@ beforeAll(async () => {
   const rows = await workspace.run(["audit", ...DB]);
   const verified = await workspace.run(["audit", "verify", ...DB]);
   meanwhile = { rows: rows.lines, verdict: verified.lines[0] ?? {} };
-  await command.kill("SIGTERM");
+  logged = headsIn((await command.kill("SIGTERM")).stderr);
   head = hashIn((await workspace.run(["audit", "verify", ...DB])).lines[0]);
 });
 afterAll(async () => workspace[Symbol.asyncDispose]());
 
 const hashIn = (verdict: JsonLine | undefined): string => (verdict as { head: { hash: string } }).head.hash;
+
+/** The heads in a log of JSON lines. */
+const headsIn = (log: string): string[] =>
+  log
+    .split("\n")
+    .filter((line) => line.includes("the head of the audit"))
+    .map((line) => (JSON.parse(line) as { readonly hash: string }).hash);
 
 const actions = (lines: readonly JsonLine[]): unknown[] => lines.map(({ action }) => action);
 
@@ -144,6 +153,19 @@ describe("arcp audit verify", () => {
     expect(lines).toEqual([expect.objectContaining({ is_whole: true, head: expect.objectContaining({ hash: head }) })]);
     const text = await workspace.run(["audit", "verify", ...DB, "--no-json"]);
     expect(text.stdout).toBe(`${lines[0]?.["rows"]} rows, 1 to ${lines[0]?.["rows"]}\nhead ${head}\nwhole\n`);
+  });
+
+  test("takes the heads that a runtime logs when it starts and when it stops", async () => {
+    expect(logged).toEqual([head]);
+    const db = tampered("goes-on", () => {});
+    const { command } = await workspace.serve(db, TOKENS);
+    await command.complains("the head of the audit");
+    const heads = headsIn((await command.kill("SIGTERM")).stderr);
+    expect(heads[0]).toBe(head);
+    for (const one of heads) {
+      const { lines } = await workspace.run(["audit", "verify", ...db, "--head", one]);
+      expect(lines[0]).toMatchObject({ is_whole: true });
+    }
   });
 
   test.each<[what: string, work: (db: Database.Database) => void, seq: number]>([

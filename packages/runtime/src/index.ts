@@ -130,7 +130,7 @@ export { type LiteLLMOptions, litellmProvisioner } from "./provisioners/litellm.
 export { explainUpstreamRefusal } from "./provisioners/upstream-refusal.ts";
 export { ARCPServer, type ARCPServerOptions, type CloseOptions, type RuntimeIdentity } from "./server.ts";
 export { type JobManager, SessionContext } from "./session-context.ts";
-export { type AuditHead, type AuditVerdict, auditRows, type BrokenLink, verifyAudit } from "./store/audit-chain.ts";
+export { type AuditVerdict, auditRows, type BrokenLink, verifyAudit } from "./store/audit-chain.ts";
 export type { BlobStore } from "./store/blobs.ts";
 export { type FileBlobsOptions, fileBlobs, temporaryBlobs } from "./store/blobs-files.ts";
 export {
@@ -157,6 +157,7 @@ export {
 } from "./store/shared.ts";
 export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite.ts";
 export {
+  type AuditHead,
   type AuditRecord,
   type AuditRow,
   type Batch,

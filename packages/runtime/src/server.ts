@@ -491,6 +491,7 @@ export class ARCPServer {
       for (const context of this.#contexts) context.close(reason);
       this.#engine.audit.close(reason);
       await this.#engine.journal.flush();
+      await this.#engine.audit.tellHead(this.eventLog, this.#logger);
       return report;
     } finally {
       await this.#schemas.close();

@@ -272,6 +272,7 @@ export class Engine {
     this.ready = this.#recover();
     this.ready.then(() => {
       this.#sweepLater();
+      audit.tellHead(store, logger).catch((err) => logger.error({ err }, "the head of the audit cannot be read"));
       this.journal.room.start().catch((err) => logger.error({ err }, "no room is set aside for a disk that is full"));
     }, options.onStoreFailure);
   }
@@ -494,7 +495,7 @@ export class Engine {
     this.#stopSweep = this.clock.setTimer(() => {
       Promise.all([this.sessions.sweep(this.#jobRetentionMs), this.checkpoints.sweep()])
         .then(() => this.people.interactions.sweep())
-        .then(() => this.audit.prune(this.store))
+        .then(() => this.audit.tend(this.store, this.#logger))
         .catch((error) => this.#logger.error({ err: error }, "the retention sweep failed"))
         .finally(() => this.#sweepLater());
     }, SWEEP_EVERY_MS);

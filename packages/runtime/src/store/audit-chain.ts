@@ -12,18 +12,12 @@
  */
 import { createHash } from "node:crypto";
 import { canonicalJson } from "./canonical-json.ts";
-import type { AuditRecord, AuditRow, Store } from "./store.ts";
+import type { AuditHead, AuditRecord, AuditRow, Store } from "./store.ts";
 
 /** What the first row has for a previous hash. */
 export const NO_HASH = "0".repeat(64);
 /** The action of the row that says which rows were deleted, by facts of the form {@link Pruned}. */
 const PRUNED = "audit.pruned";
-
-/** The end of a chain: the number and the hash of its last row. */
-export interface AuditHead {
-  readonly seq: number;
-  readonly hash: string;
-}
 
 /** What a row of {@link PRUNED} says: rows up to `through` went, `rows` of them, and the last of them had `hash`. */
 interface Pruned {

@@ -1,8 +1,9 @@
 /** The audit of an older version of the embedded store becomes a chain. */
 import type Database from "better-sqlite3";
-import { type AuditHead, linked } from "./audit-chain.ts";
+import { linked } from "./audit-chain.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import type { AuditTableRow } from "./sqlite-rows.ts";
+import type { AuditHead } from "./store.ts";
 
 /** Makes a chain of the rows of an audit that was none. To be called once, in the transaction that makes the columns. */
 export function sealAudit(db: Database.Database): void {

@@ -1,6 +1,6 @@
 import type { JobId, LoggedEntry, LoggedJob, SessionId } from "@arcp/core";
 import type Database from "better-sqlite3";
-import { type AuditHead, linked, prunedRecord } from "./audit-chain.ts";
+import { linked, prunedRecord } from "./audit-chain.ts";
 import { DiskReserve } from "./disk-reserve.ts";
 import { isMemory } from "./file-health.ts";
 import { auditPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
@@ -31,6 +31,7 @@ import {
 } from "./sqlite-rows.ts";
 import { prepare, Statement } from "./sqlite-statements.ts";
 import {
+  type AuditHead,
   type AuditRecord,
   type AuditRow,
   type Batch,
@@ -506,6 +507,10 @@ class SqliteStore implements Store {
     return (this.#sql.auditAfter.all(afterSeq ?? Number.MIN_SAFE_INTEGER, limit) as AuditTableRow[]).map((row) =>
       auditRow(row, this.#cipher),
     );
+  }
+
+  async auditHead(): Promise<AuditHead | undefined> {
+    return this.#sql.auditHead.get() as AuditHead | undefined;
   }
 
   async pruneAudit(before: number, now: number): Promise<number> {

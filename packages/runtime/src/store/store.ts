@@ -5,6 +5,7 @@
  * not at all, and is refused whole when one of its writers no longer owns its job ({@link StaleWriterError}). Nothing
  * may assume that a commit is synchronous.
  */
+
 import type { EventLog, JobId, JobStatus, Lease, LeaseConstraints, LoggedEntry, SessionId, TraceId } from "@arcp/core";
 
 /** What an entry is, as one small integer. Stored: never renumber. */
@@ -156,6 +157,12 @@ export interface AuditRecord {
   readonly traceId?: string | undefined;
   /** A JSON object, canonical (RFC 8785): it is hashed as it stands. */
   readonly facts: string;
+}
+
+/** The end of a chain: the number and the hash of its last row. */
+export interface AuditHead {
+  readonly seq: number;
+  readonly hash: string;
 }
 
 /** The same as a link of the chain. */
@@ -361,6 +368,8 @@ export interface Store extends EventLog {
   takeOver(now: number): Promise<readonly { readonly job: JobRecord; readonly followers: readonly SessionId[] }[]>;
   /** Rows of the audit after `afterSeq`, or from the first that is there, in order, at most `limit`. */
   readAudit(afterSeq: number | undefined, limit: number): Promise<readonly AuditRow[]>;
+  /** The number and the hash of the last row of the audit; `undefined` while there is none. */
+  auditHead(): Promise<AuditHead | undefined>;
   /**
    * Deletes rows of the audit up to the first that is not older than `before`, some thousands at most, and appends the
    * row that stands for them. Returns how many went.

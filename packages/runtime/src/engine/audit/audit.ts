@@ -4,7 +4,7 @@
  * A row is put into the open batch in the turn of what it tells of, so both are durable or neither is. Events of jobs have
  * no rows: the journal is theirs.
  */
-import type { Clock, JobId, SessionId } from "@arcp/core";
+import type { Clock, JobId, Logger, SessionId } from "@arcp/core";
 import { canonicalJson } from "../../store/canonical-json.ts";
 import type { AuditRecord, Store } from "../../store/store.ts";
 import { digestOf } from "../canonical-json.ts";
@@ -79,7 +79,7 @@ const MAX_FACTS = 32_768;
 const SUMMARY_MS = 60_000;
 /** Sources that are named in it, over all actions; what others had left out is told by action alone. */
 const MAX_NAMED = 16;
-const PRUNE_EVERY_MS = 3_600_000;
+const TEND_EVERY_MS = 3_600_000;
 
 export class Audit {
   readonly #options: AuditOptions;
@@ -87,7 +87,7 @@ export class Audit {
   readonly #suppressed = new Map<string, Suppressed>();
   #stopTimer: (() => void) | undefined;
   #hasStarted = false;
-  #prunedAt: number | undefined;
+  #tendedAt: number | undefined;
 
   constructor(options: AuditOptions) {
     this.#options = options;
@@ -115,15 +115,24 @@ export class Audit {
     return answers === "value" ? { answer } : { answer_sha256: digestOf([questionId, answer]) };
   }
 
-  /** Deletes what is older than the operator wants it kept; once an hour, however often it is called. */
-  async prune(store: Pick<Store, "pruneAudit">): Promise<void> {
+  /**
+   * Deletes what is older than the operator wants it kept, and says where the chain ends; once an hour, however often it
+   * is called.
+   */
+  async tend(store: Pick<Store, "pruneAudit" | "auditHead">, logger: Logger): Promise<void> {
     const { clock, policy } = this.#options;
     const now = clock.monotonic();
-    if (!Number.isFinite(policy.retentionMs)) return;
-    if (this.#prunedAt !== undefined && now - this.#prunedAt < PRUNE_EVERY_MS) return;
-    this.#prunedAt = now;
+    if (this.#tendedAt !== undefined && now - this.#tendedAt < TEND_EVERY_MS) return;
+    this.#tendedAt = now;
     const before = clock.now() - policy.retentionMs;
-    while ((await store.pruneAudit(before, clock.now())) > 0);
+    if (Number.isFinite(before)) while ((await store.pruneAudit(before, clock.now())) > 0);
+    await this.tellHead(store, logger);
+  }
+
+  /** Says in the log where the chain ends: a log that is kept elsewhere proves that nothing was cut off, or written anew. */
+  async tellHead(store: Pick<Store, "auditHead">, logger: Logger): Promise<void> {
+    const head = await store.auditHead();
+    if (head !== undefined) logger.info({ seq: head.seq, hash: head.hash }, "the head of the audit");
   }
 
   /** Says what was left out, and that the runtime stops, in the open batch. Idempotent. */
