@@ -165,7 +165,8 @@ export class SessionRegistry {
     this.#claimedAt.set(session.id, this.#clock.monotonic());
     const resumeToken = newResumeToken();
     const mustAuthenticate = identity === undefined ? record.mustAuthenticate : canEnd(identity);
-    session.update({ tokenHash: hashOf(resumeToken), previousTokenHash: hash, mustAuthenticate });
+    // What was numbered while nobody was there is sent as soon as this is stored: the limit of before must go with it.
+    session.update({ tokenHash: hashOf(resumeToken), previousTokenHash: hash, mustAuthenticate, sentSeq: null });
     session.remoteAddress = claim.remoteAddress;
     const facts = { wire: record.wire, after_seq: claim.lastEventSeq };
     this.#audit.record("session.resumed", bySession(session), facts);
