@@ -54,6 +54,7 @@ export interface EpisodeOutcome {
 const SETTLE_MS = 60_000;
 /** A revocation that has failed is tried again after up to so long. */
 const REVOKE_MS = 75_000;
+const MAX_BEGINNING_MS = 3_000;
 const LAST_CALL_MS = 3_000;
 
 export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutcome> {
@@ -106,6 +107,8 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
   let faults = 0;
   for (const { afterMs, fault } of plan.steps) {
     await pause(afterMs, signal);
+    // On a slow machine, too, what is struck lives; what strikes it while it begins is a part of some faults.
+    await Promise.race([runtime.ready(), pause(MAX_BEGINNING_MS, signal)]);
     if (signal.aborted || problems.length > 0) break;
     recorder.write({ kind: "fault", fault: JSON.stringify(fault) });
     faults += 1;

@@ -94,19 +94,25 @@ type Unstamped<Line> = Line extends HistoryLine ? Omit<Line, "at"> : never;
 /** Milliseconds of the clock that all processes of this machine share. */
 export const sharedNow = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
 
-/** Appends lines to a file. What {@link write} has returned from survives the end of this process, though no power cut. */
+/**
+ * Appends lines to a file. What {@link write} has returned from survives the end of this process, though no power cut. What
+ * comes after the end is of nobody's interest any more.
+ */
 export class Recorder implements Disposable {
   readonly #descriptor: number;
+  #isClosed = false;
 
   constructor(path: string) {
     this.#descriptor = openSync(path, "a");
   }
 
   write(line: Unstamped<HistoryLine>): void {
+    if (this.#isClosed) return;
     writeSync(this.#descriptor, `${JSON.stringify({ at: sharedNow(), ...line })}\n`);
   }
 
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     closeSync(this.#descriptor);
   }
 }

@@ -20,12 +20,12 @@ interface Outcome {
   readonly what: string;
 }
 
-/** Looks for each bug, or for the one called `only`. Returns the exit code: 1 if one was not found, 2 if there is none. */
+/** Looks for each bug, or for those that `only` names, with commas between them. Returns the exit code: 1 if one was not found, 2 if there is none. */
 export async function mutantRun(
   options: CampaignOptions & { readonly seed: number; readonly only: string | undefined },
 ): Promise<number> {
   const { only, signal } = options;
-  const bugs = Object.entries(MUTANTS).filter(([name]) => only === undefined || name === only);
+  const bugs = Object.entries(MUTANTS).filter(([name]) => only?.split(",").includes(name) ?? true);
   if (bugs.length === 0) {
     console.error(`there is no seeded bug called ${only}: ${Object.keys(MUTANTS).join(", ")}`);
     return 2;

@@ -37,7 +37,7 @@ const { values } = parseArgs({
 });
 
 const USAGE = `usage: npm run chaos -- [--minutes N | --seconds N] [--seed N] [--wire 1.0|1.1|both] [--store sqlite] [--sync FULL|NORMAL]
-                        [--episode SEED | --replay FILE [--minimise] | --mutants [--only NAME] | --power-loss [--cuts N]]`;
+                        [--episode SEED | --replay FILE [--minimise] | --mutants [--only NAME,…] | --power-loss [--cuts N]]`;
 
 const interrupted = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {

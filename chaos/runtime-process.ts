@@ -36,6 +36,8 @@ export interface RuntimeProcessOptions {
   readonly prefix?: readonly string[];
 }
 
+/** The ways in which the supervisor ends a process, and its fail-points do. */
+const INTENDED: readonly string[] = ["SIGKILL", "SIGTERM"];
 /** Lives that end by themselves before they are ready, in a row, after which the runtime is said not to come up. */
 const MAX_STILLBORN = 12;
 /** A runtime that is not ready by then hangs. */
@@ -174,7 +176,7 @@ export class RuntimeProcess implements AsyncDisposable {
 
   #onExit(life: number, how: string): void {
     this.#options.recorder.write({ kind: "died", life, how });
-    if (!this.isReady && !this.#isOver) this.#stillborn += 1;
+    if (!this.isReady && !this.#isOver && !INTENDED.includes(how)) this.#stillborn += 1;
     this.isReady = false;
     this.#options.onPort(undefined);
     if (this.#stillborn >= MAX_STILLBORN) {

@@ -15,6 +15,9 @@ export interface Loot {
   readonly tokens: readonly (readonly [string, string])[];
 }
 
+/** Those of before are void by now. */
+const FRESH_TOKENS = 6;
+
 const CORPUS = {
   "1.1": { openings: OPENING_FRAMES, frames: [...SESSION_FRAMES, ...OTHER_FRAMES] },
   "1.0": { openings: OPENING_FRAMES_10, frames: SESSION_FRAMES_10 },
@@ -45,7 +48,7 @@ export class VisitorHostile implements Visitor {
           this.#own = { ...this.#own, ...(JSON.parse(text) as object) };
         });
         const { openings, frames } = CORPUS[wire];
-        const stolen = this.#loot().tokens;
+        const stolen = this.#loot().tokens.slice(-FRESH_TOKENS);
         if (wire === "1.1" && stolen.length > 0 && this.#random.oneIn(3)) this.#resumeWith(this.#random.pick(stolen));
         else this.#say(this.#random.oneIn(3) ? this.#any(openings) : (openings[0] as string));
         for (let n = this.#random.below(60); n > 0 && !this.#transport.isClosed && !signal.aborted; n -= 1) {

@@ -266,19 +266,6 @@ export const STORE_BUGS: Readonly<Record<string, SeededBug>> = {
       },
     }),
   },
-  "token-is-enough": {
-    is: "whoever holds a resume token has its session, whoever that is",
-    caughtBy: ["I10", "I11"],
-    make: () => ({
-      store: (store) =>
-        overlaid(store, {
-          findSession: async (id) => {
-            const found = await store.findSession(id);
-            return found && { ...found, record: { ...found.record, principal: PRINCIPALS[2] } };
-          },
-        }),
-    }),
-  },
   "audit-gap": {
     is: "some of what is to be audited is left out",
     caughtBy: ["I16"],

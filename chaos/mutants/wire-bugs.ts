@@ -8,7 +8,10 @@ interface Spoken {
   readonly session_id?: string;
   readonly job_id?: string;
   readonly event_seq?: number;
-  readonly payload?: { readonly resume?: { readonly session_id?: string; readonly last_event_seq?: number } };
+  readonly payload?: {
+    readonly auth?: { readonly token?: string };
+    readonly resume?: { readonly session_id?: string; readonly last_event_seq?: number };
+  };
 }
 
 const spoken = (frame: string): Spoken => {
@@ -84,6 +87,33 @@ export const WIRE_BUGS: Readonly<Record<string, SeededBug>> = {
                 );
               }),
           }),
+      };
+    },
+  },
+  "token-is-enough": {
+    is: "whoever holds a resume token has its session, whoever that is",
+    caughtBy: ["I10", "I11"],
+    make: () => {
+      const owners = new Map<string, string>();
+      return {
+        transport: (transport) => {
+          let bearer = "";
+          return overlaid(transport, {
+            send: (frame) => {
+              const { type, session_id } = spoken(frame);
+              if (type === "session.welcome" && session_id !== undefined) owners.set(session_id, bearer);
+              transport.send(frame);
+            },
+            onFrame: (handler) =>
+              transport.onFrame((frame) => {
+                const { type, payload } = spoken(frame);
+                if (type !== "session.hello") return handler(frame);
+                const said = payload?.auth?.token ?? "";
+                bearer = owners.get(payload?.resume?.session_id ?? "") ?? said;
+                handler(frame.replace(`"token":"${said}"`, `"token":"${bearer}"`));
+              }),
+          });
+        },
       };
     },
   },

@@ -88,6 +88,10 @@ function heldIn(known: readonly HistoryLine[]): ReadonlyMap<string, Held> {
   const held = new Map<string, Held>();
   for (const line of known) {
     if (line.kind === "opened" && line.client !== "hostile") owners.set(line.connection, line.principal);
+    // Who has said goodbye has no session any more.
+    if (line.kind === "sent" && /"type":"session\.(close|bye)"/.test(line.text)) {
+      held.delete(String((JSON.parse(line.text) as Message).session_id));
+    }
     if (line.kind !== "received") continue;
     const principal = owners.get(line.connection);
     if (principal === undefined) continue;
