@@ -52,6 +52,7 @@ export {
   type SessionCaps,
 } from "./engine/caps.ts";
 export type { Checkpoint, CheckpointHandler, CheckpointOptions } from "./engine/checkpoints.ts";
+export type { NodeOptions } from "./engine/cluster/cluster.ts";
 export type { JobCredential } from "./engine/credentials/job-credential.ts";
 export type {
   CredentialProvisioner,

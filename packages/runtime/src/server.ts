@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import {
   type BearerVerifier,
   type Capabilities,
@@ -36,6 +37,7 @@ import {
   type PrincipalCaps,
   type SessionCaps,
 } from "./engine/caps.ts";
+import type { NodeOptions } from "./engine/cluster/cluster.ts";
 import type { CredentialProvisioner } from "./engine/credentials/provisioner.ts";
 import { DEFAULT_DELEGATION_CAPS, type DelegationCaps } from "./engine/delegation.ts";
 import { Engine } from "./engine/engine.ts";
@@ -88,6 +90,10 @@ export interface ARCPServerOptions {
   readonly authAttempts?: Partial<AttemptLimits> | "unlimited";
   /** Where the journal is kept. Default: in memory, gone with the process. */
   readonly eventLog?: Store;
+  /** This runtime among others over the same store, if that is one that several share (docs/cluster.md). */
+  readonly node?: Partial<NodeOptions>;
+  /** Called when somebody has asked this node to stop. Default: {@link ARCPServer.close}, with 30 seconds. */
+  readonly onDrain?: () => void;
   /** Default: {@link rootLogger}. */
   readonly logger?: Logger;
   /** Default: 30. */
@@ -286,6 +292,17 @@ export interface CloseOptions {
   readonly drainMs?: number;
 }
 
+/** What jobs may take when a node is asked to stop. */
+const DRAIN_MS = 30_000;
+const NODE_TTL_MS = 8_000;
+const MIN_NODE_TTL_MS = 200;
+
+/** @throws InvalidRequestError for a time that is none. */
+function nodeOptions({ name = hostname(), labels = {}, ttlMs = NODE_TTL_MS }: Partial<NodeOptions> = {}): NodeOptions {
+  if (Number.isFinite(ttlMs) && ttlMs >= MIN_NODE_TTL_MS) return { name, labels, ttlMs };
+  throw new InvalidRequestError(`node.ttlMs: at least ${MIN_NODE_TTL_MS}`);
+}
+
 /** @throws InvalidRequestError for what is no number of jobs. */
 function concurrencyCaps(asked: Partial<ConcurrencyCaps> = {}): ConcurrencyCaps {
   const caps = { ...DEFAULT_CONCURRENCY, ...asked };
@@ -372,6 +389,8 @@ export class ARCPServer {
         retention: options.artifactRetention ?? DEFAULT_ARTIFACT_RETENTION,
         mayRead: options.artifactReadPolicy,
       },
+      node: nodeOptions(options.node),
+      onMustDrain: () => this.#onMustDrain(),
       onStoreFailure: (error) => this.#onStoreFailure(error),
     });
     const gate = new AuthGate({
@@ -492,11 +511,22 @@ export class ARCPServer {
       this.#engine.audit.close(reason);
       await this.#engine.journal.flush();
       await this.#engine.audit.tellHead(this.eventLog, this.#logger);
+      await this.#engine.cluster?.stop();
       return report;
     } finally {
       await this.#schemas.close();
       if (this.#ownsBlobs) await this.#blobs[Symbol.asyncDispose]();
       if (this.#ownsStore) await this.eventLog.close();
+    }
+  }
+
+  #onMustDrain(): void {
+    this.#logger.info({ node: this.#engine.cluster?.id }, "this node was asked to stop");
+    if (this.#options.onDrain !== undefined) this.#options.onDrain();
+    else {
+      this.close("the node was asked to stop", { drainMs: DRAIN_MS }).catch((err) =>
+        this.#logger.error({ err }, "the runtime did not stop as it should"),
+      );
     }
   }
 

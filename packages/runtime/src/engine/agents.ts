@@ -70,6 +70,13 @@ export class AgentRegistry {
   readonly #agents = new Map<string, Versions>();
   readonly #onRegistered: (() => void)[] = [];
 
+  /** `name@version` of every agent. */
+  get references(): readonly string[] {
+    return [...this.#agents].flatMap(([name, { byVersion }]) =>
+      [...byVersion.keys()].map((version) => `${name}@${version}`),
+    );
+  }
+
   /** Adds or replaces `name` or `name@version`. Running jobs keep the handler that they started with. */
   register(reference: string, handler: AgentHandler, options: AgentOptions = {}): void {
     const { name, version = UNVERSIONED } = parseReference(reference);

@@ -9,6 +9,7 @@ import {
   type SessionId,
 } from "@arcp/core";
 import type { HeartbeatRecovery } from "@arcp/core/v1.0";
+import { isShared } from "../store/shared.ts";
 import { ENTRY, type JobRecord, type Store } from "../store/store.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
 import { AgentRegistry } from "./agents.ts";
@@ -17,6 +18,8 @@ import { Audit, type AuditPolicy } from "./audit/audit.ts";
 import { type CancelAuthority, Cancellation } from "./cancellation.ts";
 import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
 import { Checkpoints } from "./checkpoints.ts";
+import type { Cluster, NodeOptions } from "./cluster/cluster.ts";
+import { Member } from "./cluster/member.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
@@ -25,6 +28,7 @@ import type { DurableRun, DurableRunOptions } from "./durable/durable-run.ts";
 import { EndedParents } from "./durable/ended-parents.ts";
 import type { StoredRun } from "./durable/records.ts";
 import type { HandoffConnector } from "./handoff.ts";
+import type { ShownEntry } from "./interactions/interactions.ts";
 import { Job, type JobTools, type LeaseExpiryOptions } from "./job.ts";
 import { JobRegistry } from "./job-registry.ts";
 import { Journal } from "./journal.ts";
@@ -78,6 +82,10 @@ export interface EngineOptions {
   readonly artifacts: Pick<ArtifactsOptions, "blobs" | "caps" | "retention" | "mayRead">;
   /** Of questions to people and what they grant. */
   readonly people: Pick<PeopleOptions, "policy" | "schemas">;
+  /** This process among others, if the store is one that several share. */
+  readonly node: NodeOptions;
+  /** Somebody has asked this node to stop. */
+  readonly onMustDrain: () => void;
   /** Called once when the store fails: connections must be given up. */
   readonly onStoreFailure: (error: unknown) => void;
 }
@@ -119,6 +127,8 @@ export class Engine {
   readonly #durableTools: DurableRunOptions;
   readonly #launch: Launch;
   readonly #waitingJobs: WaitingJobs;
+  /** This process among others over the same store; `undefined`: it has the store to itself. */
+  readonly #member: Member | undefined;
   /** The jobs that have ended since the runtime began to wait for them; `undefined` while it does not. */
   #finished: JobId[] | undefined;
   #stopSweep: () => void = () => {};
@@ -130,9 +140,11 @@ export class Engine {
     this.#logger = logger;
     this.#jobRetentionMs = options.jobRetentionMs;
     this.cancelGraceMs = options.cancelGraceMs;
+    const shared = isShared(store) ? store : undefined;
     this.journal = new Journal({
       ...{ store, clock, logger, onFailure: options.onStoreFailure },
       onRoom: (hasRoom) => this.#tellJobs(hasRoom),
+      ...(shared && { onLost: (lost) => this.#member?.onLost(lost) }),
     });
     const { name, version } = options.runtime;
     const audit = new Audit({ journal: this.journal, clock, policy: options.auditPolicy, runtime: { name, version } });
@@ -146,7 +158,10 @@ export class Engine {
         audit,
         onForgotten: (feeds) => {
           for (const job of this.jobs.all()) job.unfollowAll(feeds);
+          this.cluster?.remote.unfollowAll(feeds);
         },
+        shared,
+        onTaken: async (session, follows) => this.#member?.onSessionTaken(session, follows),
         onOpened: (session) => this.people.interactions.welcome(session),
       },
     );
@@ -197,6 +212,17 @@ export class Engine {
     const queue = new JobQueue(options.concurrency, { hidesOthers: options.hidesForeignJobs });
     this.queue = queue;
     this.#waitingJobs = new WaitingJobs({ journal: this.journal, store, agents: this.agents });
+    this.#member =
+      shared &&
+      new Member({
+        ...{ store: shared, clock, logger, version, journal: this.journal, agents: this.agents, jobs: this.jobs },
+        node: options.node,
+        sessions: () => this.sessions,
+        live: this.#durableTools.live,
+        takeUp: (records, onMade) => this.#takeUp(records, onMade),
+        isDraining: () => this.submission.isClosed,
+        onMustDrain: options.onMustDrain,
+      });
     const launch = new Launch({
       ...{ queue, waitingJobs: this.#waitingJobs },
       credentials: this.credentials,
@@ -235,7 +261,7 @@ export class Engine {
     });
     this.submission = new Submission({
       ...{ agents: this.agents, jobs: this.jobs, journal: this.journal, store, clock, launch, leasePolicy, openModels },
-      queue,
+      ...{ queue, shared, remote: this.cluster?.remote },
       idempotencyTtlMs: options.idempotencyTtlMs,
       audit,
       max: maxJobs,
@@ -250,17 +276,20 @@ export class Engine {
       ...{ store, agents: this.agents, launch, logger, tools: this.#durableTools },
     });
     this.observation = new Observation({
+      remote: this.cluster?.remote,
+      ...(shared && { cursorKey: () => shared.secret() }),
       ...{ jobs: this.jobs, journal: this.journal, store, audit, queue },
       policy: options.jobAuthorizationPolicy,
       hidesForeignJobs: options.hidesForeignJobs,
     });
     this.cancellation = new Cancellation({
       findLive: (id) => this.jobs.get(id),
-      findEnded: async (id) => {
+      findStored: async (id) => {
         await this.journal.flush();
         return store.findJob(id);
       },
-      isSessionKept: (id) => this.sessions.get(id) !== undefined,
+      isSessionKept: async (id) => this.sessions.get(id) !== undefined || (await shared?.findSession(id)) !== undefined,
+      elsewhere: this.#member,
       authority: options.cancelAuthority,
       graceMs: options.cancelGraceMs,
       audit,
@@ -268,7 +297,9 @@ export class Engine {
     this.people = new People({
       ...{ journal: this.journal, store, clock, logger, audit, sessions: this.sessions, jobs: this.jobs },
       ...{ ...options.people, cancellation: this.cancellation, retentionMs: options.jobRetentionMs },
+      others: this.#member,
     });
+    this.#serveNodes();
     this.ready = this.#recover();
     this.ready.then(() => {
       this.#sweepLater();
@@ -345,6 +376,7 @@ export class Engine {
   /** The same for a store that has failed: nothing is waited for. */
   abort(reason: string): void {
     this.#stopSweep();
+    this.cluster?.abort();
     this.journal.close();
     void this.schedules.close();
     this.credentials.abort();
@@ -365,21 +397,41 @@ export class Engine {
    * every feed that shows them. Parents come before their children.
    */
   async #recover(): Promise<void> {
-    const taken = await this.store.takeOver(this.clock.now());
+    if (this.cluster === undefined) {
+      const taken = await this.store.takeOver(this.clock.now());
+      const followersOf = new Map(taken.map(({ job, followers }) => [job.id, followers]));
+      await this.#takeUp(
+        taken.map(({ job }) => job),
+        async (job) => {
+          for (const id of followersOf.get(job.id) ?? []) await this.#show(job, id);
+        },
+      );
+    } else await this.cluster.join();
+    await this.journal.flush();
+    await this.credentials.recover();
+    this.artifacts.start();
+    await this.schedules.start();
+    this.durableJobs.open();
+    this.#waitingJobs.open();
+    await this.cluster?.start();
+  }
+
+  /** Makes stored jobs, which are this runtime's now, jobs of this process. Parents come before their children. */
+  async #takeUp(records: readonly JobRecord[], onMade: (job: Job) => Promise<void>): Promise<void> {
     const parents = new EndedParents({
       store: this.store,
-      taken: taken.map(({ job }) => job),
+      taken: records,
       liveBudget: (id) => {
         const job = this.jobs.get(id);
         return job === undefined ? null : job.authority.budget;
       },
     });
-    for (const { job: record, followers } of taken.toSorted((a, b) => a.job.createdAt - b.job.createdAt)) {
+    for (const record of records.toSorted((a, b) => a.createdAt - b.createdAt)) {
       const run = await this.durableJobs.revive(record);
       const waiting = record.status === "pending" ? (run ?? (await this.#waitingJobs.read(record))) : undefined;
       const parentBudget = await parents.budgetAbove(record);
       const job = this.#takenOver(record, (run ?? waiting)?.run, run, parentBudget);
-      for (const id of followers) await this.#show(job, id);
+      await onMade(job);
       await this.streams.recover(job);
       if (waiting !== undefined) await this.#beginLater(job, waiting, run);
       else if (run === undefined) {
@@ -388,15 +440,32 @@ export class Engine {
       } else await this.#goOn(job, run);
     }
     parents.close();
-    await this.journal.flush();
-    await this.credentials.recover();
-    this.artifacts.start();
-    await this.schedules.start();
-    this.durableJobs.open();
-    this.#waitingJobs.open();
   }
 
-  readonly #loadSession = (id: SessionId): Promise<Session | undefined> => this.sessions.load(id);
+  /** What other nodes may ask of this one. */
+  #serveNodes(): void {
+    const { cluster, cancellation, people, jobs } = this;
+    if (cluster === undefined) return;
+    const { calls, remote } = cluster;
+    calls.serve("job.cancel", cancellation.cancelFor);
+    calls.serve("job.interrupt", people.interrupts.interruptFor);
+    calls.serve("question.answer", people.interactions.answerFor);
+    calls.serve("question.show", (entry: ShownEntry) => {
+      const { jobId } = entry.view;
+      const isFollowed = ({ feed }: Session): boolean =>
+        remote.isFollowedBy(feed, jobId) || jobs.get(jobId)?.isFollowedBy(feed) === true;
+      people.interactions.showFor(entry, isFollowed);
+    });
+  }
+
+  /** The others that share the store, and what they run; `undefined`: there are none. */
+  get cluster(): Cluster | undefined {
+    return this.#member?.cluster;
+  }
+
+  /** Sessions of other nodes are theirs. */
+  readonly #loadSession = async (id: SessionId): Promise<Session | undefined> =>
+    this.cluster === undefined ? this.sessions.load(id) : this.sessions.get(id);
 
   async #goOn(job: Job, run: DurableRun): Promise<void> {
     const { people, jobs } = this;
@@ -419,8 +488,8 @@ export class Engine {
   async #beginLater(job: Job, waiting: StoredWaiting, run: DurableRun | undefined): Promise<void> {
     this.jobs.add(job);
     run?.attach(job);
-    this.#waitingJobs.park(job, (agent) => this.#launch.startLater(job, agent, waiting, run));
     await this.#rejoinParent(job);
+    this.#waitingJobs.park(job, (agent) => this.#launch.startLater(job, agent, waiting, run));
   }
 
   async #rejoinParent(job: Job): Promise<void> {

@@ -37,6 +37,7 @@ export class Feed implements CommitListener {
   #lastRuns: FeedRun[] | undefined;
   #live: LiveItem[] = [];
   #keepsLive = false;
+  #isClosed = false;
 
   constructor(options: {
     readonly sessionId: SessionId;
@@ -74,9 +75,15 @@ export class Feed implements CommitListener {
     if (!keeps) this.#live = [];
   }
 
+  /** Another object numbers the session's entries from now on: this one gives none any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#live = [];
+  }
+
   /** Numbers one new entry. Returns its number, or 0 if this session is not shown such entries. */
   add(job: FollowedJob, entry: Entry): number {
-    if (!this.#shows(entry.code)) return 0;
+    if (this.#isClosed || !this.#shows(entry.code)) return 0;
     this.#extend(job.id, entry.n, 1);
     if (this.#keepsLive) this.#live.push({ seq: this.#head, job, entry });
     return this.#head;
@@ -84,7 +91,7 @@ export class Feed implements CommitListener {
 
   /** Numbers `count` entries that the journal already holds, from `n` on. They are delivered from the store. */
   addHistory(jobId: JobId, n: number, count: number): void {
-    if (count <= 0) return;
+    if (count <= 0 || this.#isClosed) return;
     this.keepLive(false);
     this.#extend(jobId, n, count);
   }
@@ -126,4 +133,24 @@ export class Feed implements CommitListener {
     }
     this.#head += count;
   }
+}
+
+/** An entry of a kind that a session may not have negotiated. */
+export type OptionalEntry = readonly [n: number, code: EntryCode];
+
+/** Numbers entries `fromN` to `lastN` of a job, without those of the `optional` ones that the session is not shown. */
+export function showHistory(
+  feed: Feed,
+  jobId: JobId,
+  fromN: number,
+  lastN: number,
+  optional: readonly OptionalEntry[],
+): void {
+  let next = fromN;
+  for (const [n, code] of optional) {
+    if (n < next || n > lastN || feed.shows(code)) continue;
+    feed.addHistory(jobId, next, n - next);
+    next = n + 1;
+  }
+  feed.addHistory(jobId, next, lastN - next + 1);
 }

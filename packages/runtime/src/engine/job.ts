@@ -421,7 +421,12 @@ export class Job {
     return this.#tools.caps;
   }
 
-  /** The entries of kinds that a session may not have negotiated, in order. */
+  /** How many entries it had when this process took it over; 0 for a job that began here. */
+  get storedN(): number {
+    return this.#facts.continues?.lastN ?? 0;
+  }
+
+  /** The entries after {@link storedN} of kinds that a session may not have negotiated, in order. */
   get optionalEntries(): readonly (readonly [n: number, code: EntryCode])[] {
     return this.#optionalEntries.map((packed) => [Math.floor(packed / CODES), (packed % CODES) as EntryCode]);
   }

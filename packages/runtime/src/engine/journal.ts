@@ -5,19 +5,20 @@
  * runs when it is durable: first the replies registered with {@link Journal.afterCommit}, in order, then the feeds.
  */
 import type { Clock, JobId, Logger, SessionId } from "@arcp/core";
-import type {
-  AuditRecord,
-  Batch,
-  CredentialRecord,
-  Entry,
-  FeedRun,
-  FollowChange,
-  IdempotencyRecord,
-  JobChange,
-  JobRecord,
-  SessionRecord,
-  Store,
-  StoredRecord,
+import {
+  type AuditRecord,
+  type Batch,
+  type CredentialRecord,
+  type Entry,
+  type FeedRun,
+  type FollowChange,
+  type IdempotencyRecord,
+  type JobChange,
+  type JobRecord,
+  type SessionRecord,
+  StaleWriterError,
+  type Store,
+  type StoredRecord,
 } from "../store/store.ts";
 import { StoreError } from "../store/store-error.ts";
 import { StorageRoom } from "./storage-room.ts";
@@ -55,12 +56,52 @@ const storable = (batch: OpenBatch): Batch => ({
   records: batch.records.values(),
 });
 
+/** What belongs to others now. */
+export interface Lost {
+  readonly jobs: ReadonlySet<JobId>;
+  readonly sessions: ReadonlySet<SessionId>;
+}
+
+/** Takes everything out of a batch that is about what was lost. */
+function strip(batch: OpenBatch, { jobs, sessions }: Lost): void {
+  for (const id of jobs) {
+    batch.entries.delete(id);
+    batch.jobChanges.delete(id);
+  }
+  for (const id of sessions) {
+    batch.sessions.delete(id);
+    batch.runs.delete(id);
+    batch.listeners.delete(id);
+  }
+  const isLost = (jobId: JobId | null | undefined): boolean => jobId !== null && jobId !== undefined && jobs.has(jobId);
+  remove(batch.jobs, ({ id }) => jobs.has(id));
+  remove(batch.idempotency, ({ jobId }) => jobs.has(jobId));
+  remove(batch.follows, ({ sessionId }) => sessions.has(sessionId));
+  remove(batch.audit, ({ jobId }) => isLost(jobId));
+  for (const [key, { jobId }] of batch.records) if (isLost(jobId)) batch.records.delete(key);
+  for (const [alias, { jobId }] of batch.credentials) if (jobs.has(jobId)) batch.credentials.delete(alias);
+}
+
+/** The sessions that have numbered something of these jobs in the batch. */
+const numbering = (batch: OpenBatch, jobs: ReadonlySet<JobId>): SessionId[] =>
+  [...batch.runs].filter(([, runs]) => runs.some(({ jobId }) => jobs.has(jobId))).map(([id]) => id);
+
+function remove<Item>(list: Item[], isGone: (item: Item) => boolean): void {
+  const kept = list.filter((item) => !isGone(item));
+  if (kept.length < list.length) list.splice(0, list.length, ...kept);
+}
+
 export interface JournalOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Called when the store runs out of room, and when it has some again. Default: nobody is told. */
   readonly onRoom?: (hasRoom: boolean) => void;
+  /**
+   * Called when others have taken jobs or sessions that there was something to write for: nothing of them is stored. With the
+   * sessions that had numbered something of those jobs: they are read anew. Default: that is a failure.
+   */
+  readonly onLost?: ((lost: Lost) => void) | undefined;
   /** Called once when a commit fails: nothing can be promised to anyone after that. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -81,6 +122,7 @@ export class Journal {
   readonly room: StorageRoom;
   readonly #store: Store;
   readonly #logger: Logger;
+  readonly #onLost: ((lost: Lost) => void) | undefined;
   readonly #onFailure: (error: unknown) => void;
   #open = new OpenBatch();
   #committing: OpenBatch | undefined;
@@ -88,10 +130,11 @@ export class Journal {
   #failure: unknown;
   #isClosing = false;
 
-  constructor({ store, clock, logger, onRoom = () => {}, onFailure }: JournalOptions) {
+  constructor({ store, clock, logger, onRoom = () => {}, onLost, onFailure }: JournalOptions) {
     this.room = new StorageRoom({ store, clock, logger, onChange: onRoom });
     this.#store = store;
     this.#logger = logger;
+    this.#onLost = onLost;
     this.#onFailure = onFailure;
   }
 
@@ -235,6 +278,7 @@ export class Journal {
         await this.#store.commit(storable(batch));
         return true;
       } catch (error) {
+        if (this.#hasLost(error, batch)) continue;
         const canWait = error instanceof StoreError && error.isTransient && !isLast;
         if (!canWait || this.#waitingBytes > MAX_WAITING_BYTES) {
           this.#fail(error, batch);
@@ -244,6 +288,19 @@ export class Journal {
         if (!isLast) await this.room.stalled(error);
       }
     }
+  }
+
+  /** Others own some of what the batch is about: without that, it can be stored. */
+  #hasLost(error: unknown, batch: OpenBatch): boolean {
+    if (this.#onLost === undefined || !(error instanceof StaleWriterError)) return false;
+    if (error.jobs.length + error.sessions.length === 0) return false;
+    const jobs = new Set(error.jobs);
+    const sessions = new Set([...error.sessions, ...numbering(batch, jobs), ...numbering(this.#open, jobs)]);
+    this.#onLost({ jobs, sessions });
+    // Whoever was told may have written some last words.
+    strip(batch, { jobs, sessions });
+    strip(this.#open, { jobs, sessions });
+    return true;
   }
 
   get #waitingBytes(): number {

@@ -10,10 +10,12 @@ import {
   PermissionDeniedError,
   type SessionId,
 } from "@arcp/core";
-import type { EntryCode, JobQuery, JobRecord, Store } from "../store/store.ts";
+import type { JobQuery, JobRecord, Store } from "../store/store.ts";
 import { parseReference } from "./agents.ts";
 import { type Audit, bySession } from "./audit/audit.ts";
+import type { RemoteJobs } from "./cluster/remote-jobs.ts";
 import { timestamp } from "./entry-text.ts";
+import { type OptionalEntry, showHistory } from "./feed.ts";
 import type { Job } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
@@ -92,6 +94,10 @@ export interface ObservationOptions {
   readonly hidesForeignJobs: boolean;
   readonly audit: Audit;
   readonly queue: JobQueue;
+  /** What other nodes run; `undefined`: there are none. */
+  readonly remote: RemoteJobs | undefined;
+  /** What signs the cursors of lists. Default: 32 bytes that no other process has. */
+  readonly cursorKey?: (() => Promise<Uint8Array>) | undefined;
 }
 
 const DEFAULT_LIMIT = 100;
@@ -100,7 +106,7 @@ const MAC_BYTES = 16;
 
 export class Observation {
   readonly #options: ObservationOptions;
-  readonly #cursorKey = randomBytes(32);
+  #cursorKey: Promise<Uint8Array> | undefined;
 
   constructor(options: ObservationOptions) {
     this.#options = options;
@@ -126,19 +132,22 @@ export class Observation {
   ): Promise<void> {
     const job = await this.#audited(session, request.jobId);
     const from = await this.#firstEntry(job, request);
+    const isWhole = isShownWhole(session, request);
+    // What this process has not written itself is known to the store alone.
+    const storedN = !isWhole && "storedN" in job ? job.storedN : 0;
+    const early = storedN < from.n ? [] : await this.#optionalEntries(request.jobId, from.n, storedN);
     // The job may have gone on, or ended, while the store was read: look again, and from here on do not wait.
     const live = this.#options.jobs.get(request.jobId);
     const ended = live === undefined ? await this.#ended(request.jobId) : undefined;
     const lastN = live?.lastN ?? ended?.lastN ?? 0;
-    const optional = isShownWhole(session, request)
+    const optional = isWhole
       ? []
-      : (live?.optionalEntries ?? (await this.#optionalEntries(request.jobId, from.n, lastN)));
+      : live === undefined
+        ? await this.#optionalEntries(request.jobId, from.n, lastN)
+        : [...early, ...live.optionalEntries];
     const before = session.feed.head;
-    if (request.history) addHistory(session, request.jobId, from.n, lastN, optional);
-    if (live !== undefined && !live.isFollowedBy(session.feed)) {
-      live.follow(session.feed);
-      this.#options.journal.putFollow({ sessionId: session.id, jobId: request.jobId, isOn: true, n: lastN });
-    }
+    if (request.history) showHistory(session.feed, request.jobId, from.n, lastN, optional);
+    this.#follow(session, live, ended, lastN);
     const facts = live === undefined ? listed(ended as JobRecord) : this.#liveFacts(live);
     const subscribed: Subscribed = {
       ...facts,
@@ -151,9 +160,28 @@ export class Observation {
     this.#options.journal.afterCommit(() => onSubscribed(subscribed));
   }
 
+  /** Shows what the job writes from now on, whoever runs it. */
+  #follow(session: Session, live: Job | undefined, record: JobRecord | undefined, n: number): void {
+    const { journal, remote } = this.#options;
+    const { feed, id: sessionId } = session;
+    const jobId = live?.id ?? record?.id;
+    if (jobId === undefined) return;
+    if (live === undefined) {
+      if (remote === undefined || record?.endedAt !== null || remote.isFollowedBy(feed, jobId)) return;
+      remote.follow(feed, jobId, n, record.sessionId === sessionId);
+    } else if (live.isFollowedBy(feed)) return;
+    else live.follow(feed);
+    journal.putFollow({ sessionId, jobId, isOn: true, n });
+  }
+
   /** Stops showing a job in the session's feed. The submitter's own jobs stay; unknown ones are no matter. */
   unsubscribe(session: Session, jobId: JobId): void {
-    const job = this.#options.jobs.get(jobId);
+    const { jobs, remote } = this.#options;
+    const job = jobs.get(jobId);
+    if (job === undefined && remote?.isSubscribed(session.feed, jobId)) {
+      remote.unfollow(session.feed, jobId);
+      this.#options.journal.putFollow({ sessionId: session.id, jobId, isOn: false, n: 0 });
+    }
     if (job === undefined || job.sessionId === session.id || !job.isFollowedBy(session.feed)) return;
     job.unfollow(session.feed);
     this.#options.journal.putFollow({ sessionId: session.id, jobId, isOn: false, n: 0 });
@@ -173,7 +201,7 @@ export class Observation {
     const { policy } = this.#options;
     const limit = Math.min(request.limit ?? DEFAULT_LIMIT, MAX_LIMIT);
     const query = queryOf(request, policy === undefined ? session.principal : null);
-    let after = request.cursor === undefined ? undefined : this.#readCursor(request.cursor, session.principal);
+    let after = request.cursor === undefined ? undefined : await this.#readCursor(request.cursor, session.principal);
     const found: ListedJob[] = [];
     for (;;) {
       const page = await this.#options.store.listJobs({ ...query, ...(after && { after }), limit: limit + 1 });
@@ -181,7 +209,7 @@ export class Observation {
         if (!this.#mayObserve(viewOf(record), session.principal)) continue;
         if (found.length === limit) {
           const last = found[limit - 1] as ListedJob;
-          return { jobs: found, nextCursor: this.#writeCursor(last, session.principal) };
+          return { jobs: found, nextCursor: await this.#writeCursor(last, session.principal) };
         }
         found.push(this.#current(record));
       }
@@ -239,12 +267,8 @@ export class Observation {
     return reached === undefined ? { n: 1, isTruncated: true } : { n: reached + 1, isTruncated: false };
   }
 
-  async #optionalEntries(
-    jobId: JobId,
-    fromN: number,
-    lastN: number,
-  ): Promise<readonly (readonly [n: number, code: EntryCode])[]> {
-    const codes = await this.#options.store.readCodes(jobId, fromN, lastN);
+  async #optionalEntries(jobId: JobId, fromN: number, toN: number): Promise<readonly OptionalEntry[]> {
+    const codes = await this.#options.store.readCodes(jobId, fromN, toN);
     return codes.flatMap((code, index) => (isOptional(code) ? [[fromN + index, code] as const] : []));
   }
 
@@ -264,48 +288,35 @@ export class Observation {
     };
   }
 
-  #writeCursor(last: ListedJob, principal: string): string {
+  async #writeCursor(last: ListedJob, principal: string): Promise<string> {
     const place = JSON.stringify([Date.parse(last.createdAt), last.jobId]);
-    return Buffer.concat([this.#cursorMac(place, principal), Buffer.from(place)]).toString("base64url");
+    return Buffer.concat([await this.#cursorMac(place, principal), Buffer.from(place)]).toString("base64url");
   }
 
-  #readCursor(cursor: string, principal: string): { readonly createdAt: number; readonly id: string } {
+  async #readCursor(cursor: string, principal: string): Promise<{ readonly createdAt: number; readonly id: string }> {
     const bytes = Buffer.from(cursor, "base64url");
     const place = bytes.subarray(MAC_BYTES).toString();
     const mac = bytes.subarray(0, MAC_BYTES);
-    if (mac.length !== MAC_BYTES || !timingSafeEqual(mac, this.#cursorMac(place, principal))) {
+    if (mac.length !== MAC_BYTES || !timingSafeEqual(mac, await this.#cursorMac(place, principal))) {
       throw new InvalidRequestError("the cursor is not one of this principal's");
     }
     const [createdAt, id] = JSON.parse(place) as [number, string];
     return { createdAt, id };
   }
 
-  #cursorMac(place: string, principal: string): Buffer {
+  async #cursorMac(place: string, principal: string): Promise<Buffer> {
+    this.#cursorKey ??= this.#options.cursorKey?.() ?? Promise.resolve(randomBytes(32));
     const text = JSON.stringify([place, principal]);
-    return createHmac("sha256", this.#cursorKey).update(text).digest().subarray(0, MAC_BYTES);
+    return createHmac("sha256", await this.#cursorKey)
+      .update(text)
+      .digest()
+      .subarray(0, MAC_BYTES);
   }
 }
 
 /** Is the history asked for, if any, shown whole? */
 const isShownWhole = (session: Session, { history }: SubscribeRequest): boolean =>
   !history || isShownEverything((code) => session.feed.shows(code));
-
-/** Numbers entries `fromN` to `lastN`, without those of kinds that the session is not shown. */
-function addHistory(
-  session: Session,
-  jobId: JobId,
-  fromN: number,
-  lastN: number,
-  optional: readonly (readonly [n: number, code: EntryCode])[],
-): void {
-  let next = fromN;
-  for (const [n, code] of optional) {
-    if (n < next || n > lastN || session.feed.shows(code)) continue;
-    session.feed.addHistory(jobId, next, n - next);
-    next = n + 1;
-  }
-  session.feed.addHistory(jobId, next, lastN - next + 1);
-}
 
 function queryOf(request: ListRequest, principal: string | null): Omit<JobQuery, "limit" | "after"> {
   const { status, agent, createdAfter, createdBefore } = request;

@@ -8,7 +8,7 @@ import { Grants } from "./grants/grants.ts";
 import type { GrantPolicy, MaxElevation } from "./grants/policy.ts";
 import type { Answered } from "./interactions/answer.ts";
 import { Audience, type InteractionPolicy } from "./interactions/audience.ts";
-import { type Asked, Interactions } from "./interactions/interactions.ts";
+import { type Asked, Interactions, type OtherNodes } from "./interactions/interactions.ts";
 import { Interrupts } from "./interactions/interrupts.ts";
 import {
   choiceDraft,
@@ -58,11 +58,13 @@ export interface PeopleOptions {
   readonly audit: Audit;
   readonly sessions: Pick<SessionRegistry, "get" | "of">;
   readonly jobs: Pick<JobRegistry, "get">;
-  readonly cancellation: Pick<Cancellation, "controlled">;
+  readonly cancellation: Pick<Cancellation, "controlled" | "isElsewhere">;
   readonly schemas: SchemaCompiler;
   readonly policy: PeoplePolicy;
   /** How long it is remembered how a question ended, in milliseconds. */
   readonly retentionMs: number;
+  /** The other nodes; `undefined`: there are none. */
+  readonly others?: OtherNodes | undefined;
 }
 
 /** Sessions of wire 1.0 carry how far their client is trusted; who is let in over wire 1.1 has shown a token. */
@@ -84,7 +86,9 @@ export class People {
       policy: policy.mayAnswer,
       logger,
     });
-    this.interactions = new Interactions({ journal, store, clock, logger, audit, audience, sessionOf, retentionMs });
+    this.interactions = new Interactions({
+      ...{ journal, store, clock, logger, audit, audience, sessionOf, retentionMs, others: options.others },
+    });
     this.grants = new Grants({
       ...{ audit, clock, logger, interactions: this.interactions, policy: policy.grants, sessionOf },
       maxElevation: policy.maxElevation,
@@ -95,6 +99,8 @@ export class People {
     this.interrupts = new Interrupts({
       ...{ interactions: this.interactions, logger, audit },
       controlled: (session, jobId) => options.cancellation.controlled(session, jobId),
+      isElsewhere: (session, jobId) => options.cancellation.isElsewhere(session, jobId),
+      elsewhere: options.others,
     });
   }
 

@@ -11,6 +11,7 @@ import {
   type SessionId,
   UnauthenticatedError,
 } from "@arcp/core";
+import type { Followed, SharedStore } from "../store/shared.ts";
 import type { Store } from "../store/store.ts";
 import { type Audit, bySession } from "./audit/audit.ts";
 import type { PrincipalCaps } from "./caps.ts";
@@ -54,6 +55,8 @@ export class SessionRegistry {
   readonly #audit: Audit;
   readonly #onForgotten: (feeds: ReadonlySet<Feed>) => void;
   readonly #onOpened: (session: Session) => void;
+  readonly #shared: SharedStore | undefined;
+  readonly #onTaken: (session: Session, follows: readonly Followed[]) => Promise<void>;
   readonly #sessions = new Map<SessionId, Session>();
   /** In the order of their making. */
   readonly #ofPrincipal = new Map<string, Set<Session>>();
@@ -72,6 +75,10 @@ export class SessionRegistry {
       readonly audit: Audit;
       /** Called with the feeds of sessions that are forgotten: nothing may be numbered in them any more. */
       readonly onForgotten: (feeds: ReadonlySet<Feed>) => void;
+      /** What other runtimes over the same store may have; `undefined`: there are none. */
+      readonly shared?: SharedStore | undefined;
+      /** Called with a session that was another node's, and with the jobs that it shows, before its client hears of anything. */
+      readonly onTaken?: (session: Session, follows: readonly Followed[]) => Promise<void>;
       /** Called with a new session in the turn of its making: what is numbered in its feed comes after its welcome. */
       readonly onOpened: (session: Session) => void;
     },
@@ -85,10 +92,21 @@ export class SessionRegistry {
     this.#audit = options.audit;
     this.#onForgotten = options.onForgotten;
     this.#onOpened = options.onOpened;
+    this.#shared = options.shared;
+    this.#onTaken = options.onTaken ?? (async () => {});
   }
 
   get size(): number {
     return this.#sessions.size;
+  }
+
+  ids(): IterableIterator<SessionId> {
+    return this.#sessions.keys();
+  }
+
+  /** Those that a client is connected to. */
+  attached(): SessionId[] {
+    return [...this.#sessions.values()].filter(({ isAttached }) => isAttached).map(({ id }) => id);
   }
 
   get(id: SessionId): Session | undefined {
@@ -145,7 +163,7 @@ export class SessionRegistry {
   async claim(claim: ResumeClaim): Promise<{ readonly session: Session; readonly resumeToken: string }> {
     this.#journal.room.assertForSession();
     const hash = hashOf(claim.token);
-    const session = await this.#owned(claim, hash);
+    const session = (await this.#owned(claim, hash)) ?? (await this.#takeOver(claim, hash));
     if (session === undefined) throw expired();
     const { record } = session;
     const isCurrent = isSameHash(hash, record.tokenHash);
@@ -178,7 +196,7 @@ export class SessionRegistry {
    * window is over.
    */
   async reclaim(id: SessionId, principal: string): Promise<Session | undefined> {
-    const session = await this.load(id);
+    const session = this.#shared === undefined ? await this.load(id) : this.#sessions.get(id);
     return session === undefined || session.principal !== principal || this.#isOver(session) ? undefined : session;
   }
 
@@ -233,11 +251,58 @@ export class SessionRegistry {
     });
   }
 
+  /** The session that the claim is about, if this process has it: with a store that others use, only if the token is known. */
   async #owned(claim: ResumeClaim, hash: string): Promise<Session | undefined> {
+    if (this.#shared !== undefined) {
+      const known = [...this.#sessions.values()].find(({ id, record }) =>
+        claim.sessionId ? id === claim.sessionId : [record.tokenHash, record.previousTokenHash].includes(hash),
+      );
+      return known !== undefined && [known.record.tokenHash, known.record.previousTokenHash].includes(hash)
+        ? known
+        : undefined;
+    }
     if (claim.sessionId) return this.load(claim.sessionId as SessionId);
     await this.#journal.flush();
     const id = await this.#store.findSessionByToken(hash);
     return id === undefined ? undefined : this.load(id);
+  }
+
+  /** The session that the claim is about, which another node has had, or this one in another life. It is this one's then. */
+  async #takeOver(claim: ResumeClaim, hash: string): Promise<Session | undefined> {
+    const shared = this.#shared;
+    if (shared === undefined) return undefined;
+    await this.#journal.flush();
+    const id = (claim.sessionId as SessionId | undefined) ?? (await shared.findSessionByToken(hash));
+    const stored = id === undefined ? undefined : await shared.findSession(id);
+    if (stored === undefined || !this.#isClaimable(stored, claim)) return undefined;
+    const taken = await shared.takeSession(stored.record.id, hash);
+    if (taken === undefined) return undefined;
+    this.lose(new Set([taken.record.id]));
+    const session = new Session(taken.record, taken.lastRun, this.#tools);
+    this.#add(session);
+    await this.#onTaken(session, taken.follows);
+    return session;
+  }
+
+  /** Is it worth taking? What a claim has to show for it is looked at once more when it is here. */
+  #isClaimable(
+    { record, lastRun }: NonNullable<Awaited<ReturnType<Store["findSession"]>>>,
+    claim: ResumeClaim,
+  ): boolean {
+    const { identity } = claim;
+    const head = lastRun === null ? 0 : lastRun.seq + lastRun.count - 1;
+    const isOver = record.detachedAt !== null && this.#clock.now() - record.detachedAt > this.#resumeWindowMs;
+    const mayBe = identity === undefined ? !record.mustAuthenticate : identity.principal === record.principal;
+    return !isOver && mayBe && claim.lastEventSeq <= head && claim.lastEventSeq >= record.ackedSeq;
+  }
+
+  /** Others have these, or they have to be read anew: nothing is written for them here any more. */
+  lose(ids: ReadonlySet<SessionId>, reason: "taken" | "stale" = "taken"): void {
+    const lost = [...ids].flatMap((id) => this.#sessions.get(id) ?? []);
+    if (lost.length === 0) return;
+    for (const session of lost) this.#remove(session);
+    this.#onForgotten(new Set(lost.map(({ feed }) => feed)));
+    for (const session of lost) session.lose(reason);
   }
 
   async #read(id: SessionId): Promise<Session | undefined> {

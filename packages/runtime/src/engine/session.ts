@@ -33,6 +33,17 @@ export interface Link {
   displaced(): void;
   /** The session cannot go on over this connection: end it with `error`. */
   fail(error: ARCPError): void;
+  /** The session is to be read anew: lose this connection, so that the client comes back. */
+  dropped(): void;
+}
+
+/** A client in whose name something is done: a session of this process, or of another node. */
+export interface Actor {
+  readonly id: SessionId;
+  readonly principal: string;
+  readonly features: ReadonlySet<string>;
+  readonly remoteAddress: string | undefined;
+  readonly record: { readonly wire: string };
 }
 
 type Attachment =
@@ -95,6 +106,7 @@ export class Session {
   #record: SessionRecord;
   #features: ReadonlySet<string>;
   #attachment: Attachment;
+  #isLost = false;
   #relief: { readonly gate: PromiseWithResolvers<void>; readonly stopTimer: () => void } | undefined;
   /** What output of low priority waits for. */
   #ease: { readonly gate: PromiseWithResolvers<void>; readonly stopTimer: () => void } | undefined;
@@ -162,11 +174,25 @@ export class Session {
     return Math.min(this.#record.sentSeq ?? head, head);
   }
 
+  /** It is another's, or is read anew: this object writes nothing any more, and lets its client go. */
+  lose(reason: "taken" | "stale"): void {
+    this.#isLost = true;
+    this.feed.close();
+    if (this.#attachment.phase !== "attached") return;
+    const { delivery, link } = this.#attachment;
+    delivery.stop();
+    this.#attachment = { phase: "detached", since: this.#tools.clock.now() };
+    this.#release();
+    this.#letGo();
+    if (reason === "taken") link.displaced();
+    else link.dropped();
+  }
+
   /** Changes what is stored of the session, in the open batch. */
   update(change: Partial<Pick<SessionRecord, Changing>>): void {
     this.#record = { ...this.#record, ...change };
     if (change.features) this.#features = new Set(change.features);
-    this.#tools.journal.putSession(this.#record);
+    if (!this.#isLost) this.#tools.journal.putSession(this.#record);
   }
 
   /** Sends everything after `afterSeq` through `link`, and goes on from there. Takes the place of another link. */
@@ -246,7 +272,7 @@ export class Session {
 
   /** The client said goodbye with everything up to the last acknowledgement: store that. */
   persistAck(): void {
-    this.#tools.journal.putSession(this.#record);
+    if (!this.#isLost) this.#tools.journal.putSession(this.#record);
   }
 
   /**

@@ -12,6 +12,7 @@ import {
   type TraceContext,
 } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
+import type { SharedStore } from "../store/shared.ts";
 import { ENTRY, type EntryCode, type IdempotencyRecord, type Store } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
@@ -19,8 +20,9 @@ import { type Audit, type AuditSubject, bySession } from "./audit/audit.ts";
 import { leaseFacts } from "./audit/lease-facts.ts";
 import { digestOf } from "./canonical-json.ts";
 import type { Restored } from "./checkpoints.ts";
+import type { RemoteJobs } from "./cluster/remote-jobs.ts";
 import type { Issuance } from "./credentials/credentials.ts";
-import type { Feed } from "./feed.ts";
+import type { Feed, OptionalEntry } from "./feed.ts";
 import type { JobOrigin } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
@@ -74,6 +76,9 @@ export interface SubmissionOptions {
   readonly openModels: readonly string[] | undefined;
   readonly idempotencyTtlMs: number;
   readonly audit: Audit;
+  /** What other nodes have; `undefined`: there are none. */
+  readonly shared?: Pick<SharedStore, "bindKey" | "releaseKey"> | undefined;
+  readonly remote?: RemoteJobs | undefined;
   readonly max: { readonly session: number; readonly principal: number };
 }
 
@@ -92,6 +97,10 @@ export class Submission {
 
   constructor(options: SubmissionOptions) {
     this.#options = options;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed !== undefined;
   }
 
   /** From now on every new job is refused with a retryable error that names `reason`. */
@@ -133,13 +142,7 @@ export class Submission {
     while (earlier === undefined && this.#binding.has(binding)) {
       earlier = await this.#earlier(binding, session.principal, idempotencyKey);
     }
-    if (earlier !== undefined) {
-      if (earlier.digest !== digest) {
-        throw new DuplicateKeyError("the idempotency key stands for a submission with other parameters");
-      }
-      await this.#rejoin(session, earlier.jobId, onAccepted);
-      return;
-    }
+    if (earlier !== undefined) return this.#repeat(session, earlier, digest, onAccepted);
     const isBound = Promise.withResolvers<void>();
     this.#binding.set(binding, isBound.promise);
     const settle = (): void => {
@@ -147,12 +150,45 @@ export class Submission {
       isBound.resolve();
     };
     try {
-      await this.#accept(session, request, { digest, key: idempotencyKey }, onAccepted);
+      const other = await this.#acceptOnce(session, request, { digest, key: idempotencyKey }, onAccepted);
+      if (other !== undefined) await this.#repeat(session, other, digest, onAccepted);
     } catch (error) {
       settle();
       throw error;
     }
     this.#options.journal.flush().then(settle, settle);
+  }
+
+  /** Accepts the job, unless another node has bound the key meanwhile. Returns what it has bound it to. */
+  async #acceptOnce(
+    session: Session,
+    request: SubmitRequest,
+    key: { readonly digest: string; readonly key: string },
+    onAccepted: OnAccepted,
+  ): Promise<IdempotencyRecord | undefined> {
+    const { shared, clock, idempotencyTtlMs } = this.#options;
+    const { principal } = session;
+    if (shared === undefined) {
+      await this.#accept(session, request, key, onAccepted);
+      return undefined;
+    }
+    const id = newJobId();
+    const bound = await shared.bindKey({ ...key, principal, jobId: id, expiresAt: clock.now() + idempotencyTtlMs });
+    if (bound.jobId !== id) return bound;
+    try {
+      await this.#accept(session, request, key, onAccepted, id);
+    } catch (error) {
+      await shared.releaseKey({ principal, key: key.key, jobId: id });
+      throw error;
+    }
+    return undefined;
+  }
+
+  async #repeat(session: Session, bound: IdempotencyRecord, digest: string, onAccepted: OnAccepted): Promise<void> {
+    if (bound.digest !== digest) {
+      throw new DuplicateKeyError("the idempotency key stands for a submission with other parameters");
+    }
+    await this.#rejoin(session, bound.jobId, onAccepted);
   }
 
   /** The same without a key, also for a session that is gone. Resolves when the job is durable. */
@@ -193,6 +229,7 @@ export class Submission {
     request: SubmitRequest,
     key: { readonly digest: string; readonly key: string } | undefined,
     onAccepted: OnAccepted,
+    id: JobId = newJobId(),
   ): Promise<void> {
     const { jobs, clock, launch, idempotencyTtlMs, max, queue } = this.#options;
     if (this.#closed !== undefined) throw closing(this.#closed);
@@ -201,7 +238,6 @@ export class Submission {
     const lease = this.#grant(submitter.principal, agent, request.leaseRequest ?? {});
     const constraints = request.leaseConstraints && validateLeaseConstraints(request.leaseConstraints, now);
     const { id: sessionId, principal, feed } = submitter;
-    const id = newJobId();
     const facts = {
       ...{ id, sessionId, principal, lease },
       leaseConstraints: constraints?.expires_at === undefined ? null : constraints,
@@ -259,26 +295,29 @@ export class Submission {
 
   /** Shows an accepted job to a session that submits it again (§7.2). */
   async #rejoin(session: Session, jobId: JobId, onAccepted: OnAccepted): Promise<void> {
-    const { jobs, journal, store } = this.#options;
+    const { jobs, journal, store, remote } = this.#options;
     const record = await store.findJob(jobId);
-    if (record === undefined) throw new InternalError("the job of this idempotency key is gone");
+    if (record === undefined) throw new InternalError("the job of this idempotency key is not there yet, or gone");
+    const live = jobs.get(jobId);
+    const early = live === undefined || live.storedN === 0 ? [] : await store.readCodes(jobId, 1, live.storedN);
     const job = jobs.get(jobId);
     if (job !== undefined && !job.isTerminal) {
       if (!job.isFollowedBy(session.feed)) {
-        addChunks(session, jobId, job.optionalEntries);
+        addChunks(session, jobId, [...numbered(early), ...job.optionalEntries]);
         journal.putFollow({ sessionId: session.id, jobId, isOn: true, n: job.lastN });
         job.follow(session.feed);
+      }
+    } else if (remote !== undefined && record.endedAt === null) {
+      if (!remote.isFollowedBy(session.feed, jobId)) {
+        addChunks(session, jobId, numbered(await store.readCodes(jobId, 1, record.lastN)));
+        journal.putFollow({ sessionId: session.id, jobId, isOn: true, n: record.lastN });
+        remote.follow(session.feed, jobId, record.lastN, record.sessionId === session.id);
       }
     } else {
       await journal.flush();
       const ended = (await store.findJob(jobId)) ?? record;
       if (ended.status === "success" && session.feed.shows(ENTRY.result_chunk)) {
-        const codes = await store.readCodes(jobId, 1, ended.lastN);
-        addChunks(
-          session,
-          jobId,
-          codes.map((code, index) => [index + 1, code]),
-        );
+        addChunks(session, jobId, numbered(await store.readCodes(jobId, 1, ended.lastN)));
       }
       session.feed.addHistory(jobId, ended.lastN, 1);
     }
@@ -296,8 +335,12 @@ const closing = (reason: string): CanonicalError =>
 const subjectOf = ({ principal, id, remoteAddress }: Submitter): AuditSubject =>
   bySession({ principal, id, remoteAddress });
 
+/** The codes of a journal from its first entry on, with their positions. */
+const numbered = (codes: readonly EntryCode[]): readonly OptionalEntry[] =>
+  codes.map((code, index) => [index + 1, code]);
+
 /** Numbers the result chunks among `entries`: the end of a job refers to them. */
-function addChunks(session: Session, jobId: JobId, entries: readonly (readonly [n: number, code: EntryCode])[]): void {
+function addChunks(session: Session, jobId: JobId, entries: readonly OptionalEntry[]): void {
   if (!session.feed.shows(ENTRY.result_chunk)) return;
   for (const [n, code] of entries) if (code === ENTRY.result_chunk) session.feed.addHistory(jobId, n, 1);
 }

@@ -77,6 +77,8 @@ export interface JobHead {
 export interface Followed {
   readonly jobId: JobId;
   readonly n: number;
+  /** Has it submitted the job, or did a job of it delegate to it? */
+  readonly isOwn: boolean;
 }
 
 export interface TakenSession {
@@ -109,9 +111,10 @@ export interface SharedStore extends Store {
   /**
    * Makes jobs this node's, raises their epochs and returns them: those that nobody runs yet and whose agents are among
    * `agents` (`name@version`), and those of dead nodes that end with their process (that have no record of the kind `run`) or
-   * whose agents are among them. Oldest first, at most `limit`. No two nodes get the same one.
+   * whose agents are among them. Oldest first, at most `limit`. No two nodes get the same one. With `only`: that one, if it is
+   * anybody's, whatever its agent.
    */
-  claimJobs(agents: readonly string[], limit: number): Promise<readonly JobRecord[]>;
+  claimJobs(agents: readonly string[], limit: number, only?: JobId): Promise<readonly JobRecord[]>;
   /** Gives jobs to whoever claims them: they stay as they were stored last. Those that are not this node's any more are left. */
   releaseJobs(ids: readonly JobId[]): Promise<void>;
   /** Where these jobs stand; without those that there are not. */
@@ -125,10 +128,12 @@ export interface SharedStore extends Store {
    */
   takeSession(id: SessionId, tokenHash: string): Promise<TakenSession | undefined>;
   /**
-   * Binds the key, unless it stands for another job already: for one that lives, that is not older than its time, or that a living
-   * node is about to store. Returns the record that stands.
+   * Binds the key before its job is stored, unless it stands for another job already: for one that lives, whose time is not over, or
+   * that a living node is about to store. Returns the record that stands.
    */
   bindKey(record: IdempotencyRecord): Promise<IdempotencyRecord>;
+  /** The job that the key was bound for was refused: it is free again. */
+  releaseKey(record: Pick<IdempotencyRecord, "principal" | "key" | "jobId">): Promise<void>;
   /** 32 random bytes, the same for all nodes and for ever: what one node signs another can verify. */
   secret(): Promise<Uint8Array>;
   /** Jobs of the principal that have not ended, on all nodes. */

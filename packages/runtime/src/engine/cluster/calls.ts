@@ -61,6 +61,13 @@ export class Calls {
     }
   }
 
+  /** The same of this node. Rejects with what the method throws. */
+  async run<Result>(name: string, params: unknown): Promise<Result> {
+    const method = this.#methods.get(name);
+    if (method === undefined) throw new InternalError(`a node of another version asks for ${name}`);
+    return (await method(params as never)) as Result;
+  }
+
   /** A message for this node. Never throws. */
   receive({ from, data }: NodeMessage): void {
     const frame = JSON.parse(data) as CallFrame | ReplyFrame;
@@ -78,10 +85,8 @@ export class Calls {
   }
 
   async #outcome(name: string, params: unknown): Promise<{ result: unknown } | { error: ErrorPayload }> {
-    const method = this.#methods.get(name);
     try {
-      if (method === undefined) throw new InternalError(`a node of another version asks for ${name}`);
-      return { result: await method(params as never) };
+      return { result: await this.run(name, params) };
     } catch (error) {
       if (!(error instanceof ARCPError)) this.#options.logger.error({ err: error, method: name }, "a call failed");
       return { error: ARCPError.from(error).toWire() };

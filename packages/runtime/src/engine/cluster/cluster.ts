@@ -109,19 +109,6 @@ export class Cluster {
     this.#repeat(POLL_MS, () => this.#poll());
   }
 
-  /** The node that runs a job; `undefined` if none does, or there is no such job. */
-  async ownerOf(jobId: JobId): Promise<NodeId | undefined> {
-    const [head] = await this.#options.store.heads([jobId]);
-    return head === undefined || head.isEnded ? undefined : (head.node ?? undefined);
-  }
-
-  /** Calls a method of the node that runs the job; `undefined` if that is this one, or none. Rejects as {@link Calls.call}. */
-  async callOwner<Result>(jobId: JobId, method: string, params: unknown): Promise<{ result: Result } | undefined> {
-    const owner = await this.ownerOf(jobId);
-    if (owner === undefined || owner === this.#id) return undefined;
-    return { result: await this.calls.call<Result>(owner, method, params) };
-  }
-
   /** Tells every other node. What does not arrive is not told again. */
   tellAll(method: string, params: unknown): void {
     for (const { id } of this.#peers) {

@@ -7,13 +7,19 @@
 import type { JobId, Logger } from "@arcp/core";
 import type { SharedStore } from "../../store/shared.ts";
 import { type Entry, isTerminal } from "../../store/store.ts";
-import type { Feed } from "../feed.ts";
+import { type Feed, type OptionalEntry, showHistory } from "../feed.ts";
 import type { Job } from "../job.ts";
 
-/** One job, and how far each feed has come in it. */
+/** How far a feed has come in a job. */
+interface Follower {
+  n: number;
+  /** Did its session submit the job? */
+  readonly isOwn: boolean;
+}
+
 interface Cursor {
   readonly jobId: JobId;
-  readonly followers: Map<Feed, number>;
+  readonly followers: Map<Feed, Follower>;
   isReading: boolean;
   /** Has it grown since it was read last? */
   hasGrown: boolean;
@@ -36,16 +42,26 @@ export class RemoteJobs {
     this.#options = options;
   }
 
-  /** Shows the job in `feed` from its entry `n + 1` on. It is looked at at once. */
-  follow(feed: Feed, jobId: JobId, n: number): void {
+  /** Shows the job in `feed` from its entry `n + 1` on. It is looked at at once. `isOwn`: its session has submitted it. */
+  follow(feed: Feed, jobId: JobId, n: number, isOwn: boolean): void {
     const cursor = this.#cursors.get(jobId) ?? { jobId, followers: new Map(), isReading: false, hasGrown: false };
     this.#cursors.set(jobId, cursor);
-    if (!cursor.followers.has(feed)) cursor.followers.set(feed, n);
+    if (!cursor.followers.has(feed)) cursor.followers.set(feed, { n, isOwn });
     this.#look(cursor);
+  }
+
+  /** Is it shown by any session of this node? */
+  has(jobId: JobId): boolean {
+    return this.#cursors.has(jobId);
   }
 
   isFollowedBy(feed: Feed, jobId: JobId): boolean {
     return this.#cursors.get(jobId)?.followers.has(feed) ?? false;
+  }
+
+  /** Was the job shown to `feed` because it was asked for? */
+  isSubscribed(feed: Feed, jobId: JobId): boolean {
+    return this.#cursors.get(jobId)?.followers.get(feed)?.isOwn === false;
   }
 
   unfollow(feed: Feed, jobId: JobId): void {
@@ -74,20 +90,25 @@ export class RemoteJobs {
   async poll(): Promise<void> {
     const ids = [...this.#cursors.keys()];
     for (let from = 0; from < ids.length; from += MAX_HEADS) {
-      for (const { id, lastN } of await this.#options.store.heads(ids.slice(from, from + MAX_HEADS))) {
+      for (const { id, lastN, isEnded } of await this.#options.store.heads(ids.slice(from, from + MAX_HEADS))) {
         const cursor = this.#cursors.get(id);
-        if (cursor !== undefined && [...cursor.followers.values()].some((n) => n < lastN)) this.#look(cursor);
+        if (cursor === undefined) continue;
+        if ([...cursor.followers.values()].some(({ n }) => n < lastN)) this.#look(cursor);
+        else if (isEnded) this.#cursors.delete(id);
       }
     }
   }
 
-  /** The job is this node's now, and has not gone on yet: those that showed it follow it directly. */
-  adopt(job: Job): void {
+  /**
+   * The job is this node's now, and has not gone on yet: those that showed it follow it directly. `optional`: its entries of kinds
+   * that a session may not have negotiated.
+   */
+  adopt(job: Job, optional: readonly OptionalEntry[]): void {
     const cursor = this.#cursors.get(job.id);
     if (cursor === undefined) return;
     this.#cursors.delete(job.id);
-    for (const [feed, n] of cursor.followers) {
-      feed.addHistory(job.id, n + 1, job.lastN - n);
+    for (const [feed, { n }] of cursor.followers) {
+      showHistory(feed, job.id, n + 1, job.lastN, optional);
       job.follow(feed);
     }
   }
@@ -106,7 +127,7 @@ export class RemoteJobs {
   async #read(cursor: Cursor): Promise<void> {
     while (cursor.hasGrown && this.#cursors.get(cursor.jobId) === cursor) {
       cursor.hasGrown = false;
-      const from = Math.min(...cursor.followers.values()) + 1;
+      const from = Math.min(...[...cursor.followers.values()].map(({ n }) => n)) + 1;
       const entries = await this.#options.store.readJournal(cursor.jobId, from, from + PAGE - 1);
       if (this.#cursors.get(cursor.jobId) !== cursor) return;
       this.#number(cursor, entries);
@@ -119,13 +140,10 @@ export class RemoteJobs {
   #number({ jobId, followers }: Cursor, entries: readonly Entry[]): void {
     const last = entries.at(-1);
     if (last === undefined) return;
-    for (const [feed, n] of followers) {
-      if (n >= last.n) continue;
-      feed.addStored(
-        jobId,
-        entries.filter((entry) => entry.n > n),
-      );
-      followers.set(feed, last.n);
+    for (const [feed, follower] of followers) {
+      const unseen = entries.filter(({ n }) => n > follower.n);
+      feed.addStored(jobId, unseen);
+      follower.n = Math.max(follower.n, last.n);
     }
   }
 }

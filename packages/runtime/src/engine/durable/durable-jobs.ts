@@ -50,6 +50,7 @@ export class DurableJobs {
     if (job.isTerminal) return;
     this.#parked.set(job.id, { job, run });
     job.whenEnded(() => this.#parked.delete(job.id));
+    this.#wake();
   }
 
   /** From now on jobs are gone on with. */

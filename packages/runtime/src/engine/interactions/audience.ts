@@ -1,6 +1,6 @@
 /** Who is asked (RFC §12.3), and who may answer: nobody but sessions of the principal that the job belongs to. */
 import { EXTENSION_FEATURE, type JobId, type Logger, type SessionId } from "@arcp/core";
-import type { Session } from "../session.ts";
+import type { Actor, Session } from "../session.ts";
 import type { Answer } from "./answer.ts";
 
 /** A question, as a policy sees it. */
@@ -66,7 +66,7 @@ export class Audience {
   }
 
   /** Does the operator let this session, one of the job's principal, answer? */
-  mayAnswer(question: QuestionView, { id, principal, features }: Session): boolean {
+  mayAnswer(question: QuestionView, { id, principal, features }: Actor): boolean {
     const { policy, logger } = this.#options;
     try {
       return policy === undefined || policy(question, { sessionId: id, principal, features }) === true;
@@ -78,7 +78,7 @@ export class Audience {
 }
 
 /** Has the session's client agreed to be asked such questions? */
-export function hears({ kind, quorum }: QuestionView, { features, record }: Session): boolean {
+export function hears({ kind, quorum }: QuestionView, { features, record }: Actor): boolean {
   if (record.wire !== "1.0") return features.has(EXTENSION_FEATURE);
   if (quorum > 1 && !features.has(QUORUM_EXTENSION)) return false;
   return kind === "permission" || features.has(HUMAN_INPUT);

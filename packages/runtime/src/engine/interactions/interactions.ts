@@ -2,17 +2,26 @@
  * Questions of jobs to people (RFC §12, §15.4): asked of every client of the principal that can show them, answered by the
  * first valid answer, and closed once, whatever else happens to the job.
  */
-import { type Clock, InvalidRequestError, type JobId, type Logger, type SessionId, ulid } from "@arcp/core";
+import {
+  type Clock,
+  InternalError,
+  InvalidRequestError,
+  type JobId,
+  type Logger,
+  type SessionId,
+  ulid,
+} from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
 import { ENTRY, type Store, type StoredRecord } from "../../store/store.ts";
 import { type Audit, type AuditSubject, bySession, ofJob } from "../audit/audit.ts";
 import { Expiry } from "../authority.ts";
 import { tooMany } from "../caps.ts";
+import { type ActorFacts, actorFacts, actorOf, type Elsewhere } from "../cluster/elsewhere.ts";
 import { timestamp } from "../entry-text.ts";
 import type { Job } from "../job.ts";
 import type { Journal } from "../journal.ts";
 import { shownTarget } from "../lease/operation.ts";
-import type { Session } from "../session.ts";
+import type { Actor, Session } from "../session.ts";
 import { type Answer, type Answered, type Closing, closingMembers } from "./answer.ts";
 import { type Audience, hears, type QuestionView } from "./audience.ts";
 import { Question } from "./question.ts";
@@ -29,6 +38,22 @@ export interface InteractionsOptions {
   readonly sessionOf: (id: SessionId) => Session | undefined;
   /** How long it is remembered how a question ended, in milliseconds. */
   readonly retentionMs: number;
+  /** The other nodes; `undefined`: there are none. */
+  readonly others?: OtherNodes | undefined;
+}
+
+/** Where people may be besides here. */
+export interface OtherNodes extends Elsewhere {
+  /** Are there any? */
+  readonly arePresent: boolean;
+  /** Has all of them show an entry of a job to those sessions of its principal that are asked. */
+  show(entry: ShownEntry): void;
+}
+
+/** An entry about a question. */
+export interface ShownEntry {
+  readonly view: QuestionView;
+  readonly n: number;
 }
 
 /** A question that was asked. */
@@ -43,7 +68,7 @@ export interface Asked<Result> {
 
 /** An answer, as it comes from a client. */
 export interface GivenAnswer {
-  readonly session: Session;
+  readonly session: Actor;
   readonly questionId: string;
   readonly answer: Answer;
   /** The client's message. */
@@ -65,6 +90,8 @@ interface StoredQuestion {
   readonly question: Answer["kind"];
   readonly n: number;
   readonly shown: readonly SessionId[];
+  /** Absent in those of before. */
+  readonly view?: QuestionView;
 }
 
 const RECORD_KIND = "question";
@@ -103,7 +130,8 @@ export class Interactions {
     const { clock, audience } = this.#options;
     const view = viewOf(job, draft);
     const asked = audience.of(view);
-    if (asked.length === 0) return this.#unasked(view, draft, conclude);
+    const isElsewhere = this.#options.others?.arePresent === true;
+    if (asked.length === 0 && !isElsewhere) return this.#unasked(view, draft, conclude);
     this.#assertRoom(job, draft);
     const now = clock.now();
     const expiresAt = now + draft.expiresInMs;
@@ -114,6 +142,7 @@ export class Interactions {
     const expiry = new Expiry(clock, expiresAt);
     const question = new Question({ view, job, draft, expiry, expiresAt, n });
     for (const session of asked) this.#show(question, session);
+    if (isElsewhere) this.#options.journal.afterCommit(() => this.#options.others?.show({ view, n }));
     this.#recordAsked(question);
     return { id, settled: this.#wait(question, conclude) };
   }
@@ -163,6 +192,22 @@ export class Interactions {
         this.#show(question, session);
         this.#put(question);
       }
+    }
+    if (this.#options.others?.arePresent !== true) return;
+    this.#showStored(session).catch((err) => {
+      this.#options.logger.warn({ err, sessionId: session.id }, "open questions of other nodes are not shown");
+    });
+  }
+
+  /** The same for questions of jobs that other nodes run. */
+  async #showStored(session: Session): Promise<void> {
+    const { store, journal, audience } = this.#options;
+    await journal.flush();
+    const query = { kind: RECORD_KIND, principal: session.principal, limit: MAX_OPEN_PER_PRINCIPAL };
+    for (const { id, data } of await store.listRecords(query)) {
+      const { outcome, view, n } = JSON.parse(String(data)) as StoredQuestion;
+      if (outcome !== "open" || this.#open.has(id) || view === undefined) continue;
+      if (audience.includes(view, session)) session.feed.addHistory(view.jobId, n, 1);
     }
   }
 
@@ -320,6 +365,7 @@ export class Interactions {
     if (all?.size === 0) this.#ofPrincipal.delete(view.principal);
     const n = this.#noteClosing(job, id, view.kind, closing);
     for (const session of question.shown) showEntry(job, n, this.#options.sessionOf(session.id));
+    this.#options.journal.afterCommit(() => this.#options.others?.show({ view, n }));
     this.#put(question);
     this.#recordClosed(question, closing);
     open?.settle(closing, reason);
@@ -358,7 +404,23 @@ export class Interactions {
     if (record === undefined || record.principal !== session.principal) {
       throw new CanonicalError("NOT_FOUND", "there is no such question", { details: { question_id: questionId } });
     }
-    return this.#late(given, (JSON.parse(String(record.data)) as StoredQuestion).outcome);
+    const { outcome } = JSON.parse(String(record.data)) as StoredQuestion;
+    const { others } = this.#options;
+    if (outcome !== "open" || others === undefined || record.jobId === null) return this.#late(given, outcome);
+    return others.call<AnswerStatus>(record.jobId, "question.answer", { ...given, session: actorFacts(session) });
+  }
+
+  /** The same as another node asks for it: the question is one of a job of this node, or of none. */
+  readonly answerFor = async (given: Omit<GivenAnswer, "session"> & { readonly session: ActorFacts }) => {
+    if (this.#open.has(given.questionId)) return this.answer({ ...given, session: actorOf(given.session) });
+    throw new InternalError("the job is between two nodes", { retryable: true, details: { reason: "moving" } });
+  };
+
+  /** Shows an entry about a question of another node to those who are asked here and do not follow its job. */
+  showFor({ view, n }: ShownEntry, isFollowed: (session: Session) => boolean): void {
+    for (const session of this.#options.audience.of(view)) {
+      if (!isFollowed(session)) session.feed.addHistory(view.jobId, n, 1);
+    }
   }
 
   /** RFC §12.3: an answer after another one is no error. Without another one it is. */
@@ -390,7 +452,7 @@ export class Interactions {
     const stored: StoredQuestion = {
       expiresAt,
       ...{ outcome: closing?.outcome ?? "open", question: draft.kind, n },
-      shown: [...shown].map(({ id }) => id),
+      ...{ shown: [...shown].map(({ id }) => id), view },
     };
     const record: StoredRecord = {
       ...{ kind: RECORD_KIND, id: view.id, principal: view.principal, jobId: job.id },

@@ -8,8 +8,9 @@
 import { InvalidRequestError, type JobId, type Logger } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
 import { type Audit, bySession } from "../audit/audit.ts";
+import { type ActorFacts, actorFacts, actorOf, type Elsewhere } from "../cluster/elsewhere.ts";
 import type { Job } from "../job.ts";
-import type { Session } from "../session.ts";
+import type { Actor } from "../session.ts";
 import type { Answered } from "./answer.ts";
 import type { Interactions } from "./interactions.ts";
 import { type QuestionDraft, textOf } from "./request.ts";
@@ -32,7 +33,11 @@ export type InterruptHandler = (interruption: Interruption) => void;
 export interface InterruptsOptions {
   readonly interactions: Pick<Interactions, "ask">;
   /** The live job, if this session may stop it; throws as for a cancellation (§7.4). */
-  readonly controlled: (session: Session, jobId: JobId) => Promise<Job>;
+  readonly controlled: (session: Actor, jobId: JobId) => Promise<Job>;
+  /** Does another node run the job? Throws in the same way. */
+  readonly isElsewhere: (session: Actor, jobId: JobId) => Promise<boolean>;
+  /** The other nodes; `undefined`: there are none. */
+  readonly elsewhere?: Elsewhere | undefined;
   readonly logger: Logger;
   readonly audit: Pick<Audit, "record">;
 }
@@ -73,11 +78,16 @@ export class Interrupts {
    * @throws CanonicalError `FAILED_PRECONDITION` for a job that has ended, and when nobody can be asked.
    */
   async interrupt(
-    session: Session,
+    session: Actor,
     jobId: JobId,
     { prompt, commandId }: { readonly prompt: string | undefined; readonly commandId: string },
   ): Promise<void> {
     if (prompt !== undefined) textOf("the prompt of an interrupt", prompt, MAX_TEXT);
+    const { elsewhere } = this.#options;
+    if (elsewhere !== undefined && (await this.#options.isElsewhere(session, jobId))) {
+      await elsewhere.call(jobId, "job.interrupt", { session: actorFacts(session), jobId, prompt, commandId });
+      return;
+    }
     const job = await this.#controlled(session, jobId);
     const asked = this.#options.interactions.ask(job, draftOf(prompt, commandId), ({ answer, ...answered }) =>
       this.#say(job, interruptionOf(prompt, answer, answered)),
@@ -100,6 +110,17 @@ export class Interrupts {
       });
   }
 
+  /** The same as another node asks for it. */
+  readonly interruptFor = (asked: {
+    readonly session: ActorFacts;
+    readonly jobId: JobId;
+    readonly prompt?: string;
+    readonly commandId: string;
+  }): Promise<void> => {
+    const { jobId, prompt, commandId } = asked;
+    return this.interrupt(actorOf(asked.session), jobId, { prompt, commandId });
+  };
+
   /** What an emitter of `job` waits for; `undefined` unless the job is paused. */
   pauseOf(job: Job): Promise<void> | undefined {
     return this.#jobs.get(job)?.gate?.promise;
@@ -119,7 +140,7 @@ export class Interrupts {
     return () => void handlers.delete(own);
   }
 
-  async #controlled(session: Session, jobId: JobId): Promise<Job> {
+  async #controlled(session: Actor, jobId: JobId): Promise<Job> {
     try {
       return await this.#options.controlled(session, jobId);
     } catch (error) {

@@ -75,6 +75,7 @@ export class WaitingJobs {
       this.#parked.delete(job.id);
       this.forget(job);
     });
+    this.#wake();
   }
 
   /** From now on jobs are begun, in the order in which they were parked. */

@@ -23,7 +23,7 @@ export interface StreamsOptions {
   readonly store: Pick<Store, "listRecords">;
   readonly clock: Clock;
   readonly sessionOf: (id: SessionId) => Session | undefined;
-  readonly cancellation: () => Pick<Cancellation, "prepare">;
+  readonly cancellation: () => Pick<Cancellation, "controlled">;
 }
 
 /** Of the records that say which streams are open: a process that takes a job over ends them. */
@@ -146,7 +146,7 @@ export class Streams {
         details: { reason: "already_terminal" },
       });
     }
-    await this.#options.cancellation().prepare(session, stream.job.id);
+    await this.#options.cancellation().controlled(session, stream.job.id);
     const { cancel } = stream;
     if (cancel === undefined) {
       const details = { reason: "not_cancellable" };

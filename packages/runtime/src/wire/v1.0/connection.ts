@@ -92,6 +92,7 @@ const MAX_CARRIED = 16;
 const CLOSE_NORMAL = 1000;
 const CLOSE_POLICY = 1008;
 const CLOSE_GOING_AWAY = 1001;
+const CLOSE_RESTART = 1012;
 
 /** The feed of one session through the connection; a resumed one keeps its own id. */
 interface Carried {
@@ -464,8 +465,9 @@ export class Connection10 implements WireConnection {
       // The child's first entry tells of it.
       announce: (_acceptance: Acceptance) => {},
       beat: (job, deadlineMs) => this.#admitted?.heartbeats.beat(job, session.id, deadlineMs),
-      displaced: () => this.#displaced(session),
       fail: (error) => this.fail(error),
+      displaced: () => this.#displaced(session, "resumed on another connection", CLOSE_POLICY),
+      dropped: () => this.#displaced(session, "the session is to be resumed", CLOSE_RESTART),
     };
     this.#carried.push({ session, link });
     session.attach(link, afterSeq);
@@ -488,11 +490,11 @@ export class Connection10 implements WireConnection {
     return outlet;
   }
 
-  /** A session was resumed elsewhere. If it is the connection's own there is nothing left to serve. */
-  #displaced(session: Session): void {
+  /** A session is not carried here any more. If it is the connection's own there is nothing left to serve. */
+  #displaced(session: Session, reason: string, code: number): void {
     const at = this.#carried.findIndex((one) => one.session === session);
     if (at >= 0) this.#carried.splice(at, 1);
-    if (session === this.session) this.#close("runtime", "resumed on another connection", CLOSE_POLICY);
+    if (session === this.session) this.#close("runtime", reason, code);
   }
 
   /** Asks for fresh credentials in time, and evicts who has none when they have ended (RFC §8.4, §8.5). */

@@ -85,6 +85,7 @@ const MAX_ECHO_CHARS = 128;
 const CLOSE_NORMAL = 1000;
 const CLOSE_POLICY = 1008;
 const CLOSE_GOING_AWAY = 1001;
+const CLOSE_RESTART = 1012;
 
 export class Connection implements Link, WireConnection {
   readonly sink: Outbox;
@@ -207,6 +208,10 @@ export class Connection implements Link, WireConnection {
   /** The session was resumed elsewhere. */
   displaced(): void {
     this.#close("resume", "resumed on another connection", CLOSE_POLICY);
+  }
+
+  dropped(): void {
+    this.#close("runtime", "the session is to be resumed", CLOSE_RESTART);
   }
 
   // --- Inbound ----------------------------------------------------------------------------------------------------

@@ -86,11 +86,11 @@ export class Requests {
     }
     const jobId = message.job_id ?? payload.job_id;
     if (jobId === undefined) throw new InvalidRequestError("job_id: expected the job to cancel");
-    const cancel = await this.#options.cancellation.prepare(this.#session, jobId);
+    const cancel = await this.#options.cancellation.prepare(this.#session, jobId, payload.reason);
     reply(() => {
       const reason = payload.reason === undefined ? {} : { reason: payload.reason };
       this.#outbox.reply(message, "job.cancelled", { job_id: jobId, ...reason }, { job_id: jobId });
-      cancel(payload.reason);
+      cancel();
     });
   }
 

@@ -88,9 +88,9 @@ export const cancel: Command<"cancel"> = async (message, caller, reply) => {
       const stop = await caller.engine.streams.prepareCancel(caller.session, target_id);
       return accept(() => stop(reason));
     }
-    const stop = await caller.engine.cancellation.prepare(caller.session, target_id as JobId);
     const error = new CanonicalError("ABORTED", "the job did not stop in time");
-    accept(() => stop(reason, { graceMs, overrun: { status: "error", error } }));
+    const terms = { graceMs, overrun: { status: "error", error } } as const;
+    accept(await caller.engine.cancellation.prepare(caller.session, target_id as JobId, reason, terms));
   } catch (error) {
     refuse(whyNot(ARCPError.from(error)));
   }
