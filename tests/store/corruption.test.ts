@@ -7,6 +7,7 @@ import {
   readSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -234,6 +235,15 @@ describe("a file that is not what it was", () => {
     expect(readFileSync(`${path}-wal`).equals(log)).toBe(true);
     for (const suffix of ["-wal", "-shm", "-open"]) rmSync(`${path}${suffix}`, { force: true });
     expect(await outcomeOf(path, ids)).toBe(whole);
+  });
+
+  test("whose process was killed is whole behind a link, too", async () => {
+    const path = freshPath();
+    const { ids, whole } = await killed(path);
+    const link = freshPath();
+    symlinkSync(path, link);
+    expect(await outcomeOf(link, ids)).toBe(whole);
+    expect([existsSync(`${path}-open`), existsSync(`${link}-open`)]).toEqual([false, false]);
   });
 
   test("without the log's index is as it was", async () => {

@@ -74,7 +74,7 @@ function copyBlobs(copy: string, original: Database.Database, from: string, to: 
       if (!ids.has(id) || name.endsWith(".partial")) continue;
       if (copyIfThere(join(from, name), join(to, name))) copied.add(id);
     }
-    syncPath(to, "r");
+    if (process.platform !== "win32") syncPath(to, "r");
     const isThere = original.prepare("SELECT 1 FROM record WHERE kind = 'artifact' AND id = ?");
     const remove = db.prepare("DELETE FROM record WHERE kind = 'artifact' AND id = ?");
     for (const id of ids) if (!copied.has(id) && isThere.get(id) === undefined) remove.run(id);

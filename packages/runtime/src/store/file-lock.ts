@@ -99,7 +99,7 @@ function nameOf(holder: Holder | undefined): string {
 }
 
 /** The file itself, for whoever reaches it through links. */
-function realPath(path: string): string {
+export function realPath(path: string): string {
   if (existsSync(path)) return realpathSync(path);
   const directory = dirname(resolve(path));
   return join(existsSync(directory) ? realpathSync(directory) : directory, basename(path));

@@ -5,7 +5,7 @@ import Database from "better-sqlite3";
 import { sealAudit } from "./audit-sealing.ts";
 import { DiskReserve } from "./disk-reserve.ts";
 import { assertOwnLog, assertSchema, assertWhole, countOpen, isMemory, OpenMark } from "./file-health.ts";
-import { lockFile } from "./file-lock.ts";
+import { lockFile, realPath } from "./file-lock.ts";
 import { cipherForWriting, cipherOf, type RowCipher } from "./row-cipher.ts";
 import { CHAINED_AUDIT_VERSION, MIGRATIONS } from "./schema.ts";
 import { guarded, isFull, StoreError, storeErrorOf } from "./store-error.ts";
@@ -67,7 +67,7 @@ function openedOnFullDisk(...[path, ...rest]: Parameters<typeof opened>): Databa
 
 /** The same for reading only, beside whoever writes to it. Throws {@link StoreError}. */
 export function openForReading(path: string, { encryptionKeys = [], isSealed = false }: FileOptions): DatabaseFile {
-  assertOwnLog(path);
+  assertOwnLog(realPath(path));
   const db = connect(path, { readonly: true, fileMustExist: true });
   try {
     assertOwn(db);
@@ -89,13 +89,15 @@ export function openForReading(path: string, { encryptionKeys = [], isSealed = f
 
 function opened(path: string, unlock: () => void, options: FileOptions): DatabaseFile {
   const { synchronous = "FULL" } = options;
-  const mark = isMemory(path) ? undefined : new OpenMark(path);
+  // SQLite keeps the log beside the file itself.
+  const file = isMemory(path) ? path : realPath(path);
+  const mark = isMemory(path) ? undefined : new OpenMark(file);
   mark?.assertLogIsThere();
-  assertOwnLog(path);
+  assertOwnLog(file);
   const db = connect(path, {});
   try {
     assertOwn(db);
-    assertWhole(db, path);
+    assertWhole(db, file);
     // Before anything is written: what a newer version has made is left as it is.
     assertKnown(versionOf(db));
     db.pragma("journal_mode = WAL");
