@@ -1,9 +1,10 @@
 /** What waits when the runtime ends is begun by the next one. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type AgentOptions, type ARCPServerOptions, sqliteStore } from "@arcp/runtime";
-import { describe, expect, test } from "vitest";
+import type { JobId } from "@arcp/core";
+import { type AgentOptions, type ARCPServerOptions, type Store, sqliteStore } from "@arcp/runtime";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { type Harness, startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -172,4 +173,103 @@ test("a delegated job that had not begun ends with its parent", async () => {
     },
     { server: { concurrency: {} } },
   );
+});
+
+test("a durable job that had begun is not shown as pending again, and goes before those that had not", async () => {
+  covers("V11-7.3-01");
+  const ids: string[] = [];
+  await lives(
+    async (harness) => {
+      const client = await harness.rawSession();
+      for (const input of [0, 1]) ids.push((await client.submit("puppet", input)).job_id as string);
+    },
+    async (harness, puppet) => {
+      const client = await harness.rawSession();
+      expect((await client.listJobs()).map(({ status }) => status)).toEqual(["running", "pending"]);
+      const run = await puppet.next();
+      expect(run.input).toBe(0);
+      expect((await client.listJobs()).map(({ status }) => status)).toEqual(["running", "pending"]);
+      run.finish();
+      (await puppet.next()).finish();
+      for (const job_id of ids) {
+        await client.ask("job.subscribe", { job_id, history: true });
+        await client.end(job_id);
+      }
+    },
+    { agent: { durable: true } },
+  );
+});
+
+test("what was asked for over wire 1.0 is answered by the next runtime", async () => {
+  covers("V10-10.2-02");
+  let command: { jobId: string; id: string } | undefined;
+  await lives(
+    async (harness) => {
+      const client = await harness.rawSession10();
+      await client.invoke("puppet", 0);
+      const accepted = await client.invoke("puppet", { n: 1 });
+      command = { jobId: accepted.job_id as string, id: accepted.correlation_id as string };
+    },
+    async (harness, puppet) => {
+      const client = await harness.rawSession10();
+      await client.ask("job.subscribe", { job_id: command?.jobId, history: true });
+      const run = await puppet.next();
+      expect(run.input).toEqual({ n: 1 });
+      run.finish("answered");
+      expect(await client.ending(command?.jobId)).toMatchObject({
+        type: "tool.result",
+        correlation_id: command?.id,
+        payload: { value: "answered" },
+      });
+      const types = client.ofJob(command?.jobId).map(({ type }) => type);
+      expect(types.filter((type) => type === "job.started")).toHaveLength(1);
+    },
+  );
+});
+
+test("a runtime that is killed as it calls an agent leaves a job that begins no second time", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "arcp-queue-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, "runtime.db");
+  /** What is on disk when the agent is called, by input. */
+  const images: string[] = [];
+  const begun: unknown[] = [];
+  const gate = Promise.withResolvers<void>();
+  const agent = async (input: unknown): Promise<unknown> => {
+    begun.push(input);
+    const image = join(directory, `image-${input}`);
+    for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, image + suffix);
+    images.push(image);
+    await gate.promise;
+    return input;
+  };
+  const life = async (store: Store, use: (harness: Harness) => Promise<void>): Promise<void> => {
+    await using harness = startHarness({ server: { eventLog: store, concurrency: { jobs: 1 } } });
+    harness.server.registerAgent("agent", agent);
+    await use(harness);
+  };
+  const store = sqliteStore({ path });
+  const ids: string[] = [];
+  await life(store, async (harness) => {
+    const client = await harness.rawSession();
+    for (const input of [0, 1, 2]) await client.submit("agent", input);
+    gate.resolve();
+    for (const input of [0, 1, 2]) {
+      ids.push((await client.nextWhere(({ payload }) => payload.result === input)).job_id as string);
+    }
+  });
+  await store.close();
+  expect(images).toHaveLength(3);
+  // The first had room at once: it may think before its acceptance is on disk, like any other.
+  for (const input of [1, 2]) {
+    begun.length = 0;
+    const left = sqliteStore({ path: images[input] as string });
+    await life(left, async (harness) => {
+      await harness.rawSession();
+      while (harness.server.runningJobs > 0) await settle();
+    });
+    expect(begun).toEqual([2].filter((each) => each > input));
+    expect(await left.findJob(ids[input] as JobId)).toMatchObject({ status: "error" });
+    await left.close();
+  }
 });

@@ -134,4 +134,33 @@ describe("with one slot", () => {
     other.finish();
     await client.end(second);
   });
+
+  test("a job that waits for one thing and begins to wait for another holds none", async () => {
+    const clock = new ManualClock();
+    const puppet = new Puppet();
+    await using harness = startHarness({
+      agents: { puppet: puppet.handler },
+      server: { concurrency: { jobs: 1 }, clock },
+    });
+    const client = await harness.rawSession(QUIET_FEATURES);
+    const ids: string[] = [];
+    for (const input of [1, 2]) ids.push((await client.submit("puppet", input)).job_id as string);
+    const first = await puppet.next();
+    let isAwake = false;
+    first.context.sleep(1_000).then(() => {
+      isAwake = true;
+    });
+    const second = await puppet.next();
+    clock.advance(1_000);
+    await settle();
+    expect(isAwake).toBe(false);
+    const longer = first.context.sleep(5_000);
+    await settle();
+    expect(isAwake).toBe(true);
+    clock.advance(5_000);
+    second.finish();
+    await longer;
+    first.finish();
+    for (const id of ids) await client.end(id);
+  });
 });
