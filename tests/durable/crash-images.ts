@@ -50,9 +50,14 @@ export class CrashImages {
   readonly #directory = mkdtempSync(join(tmpdir(), "arcp-durable-"));
   readonly images: Image[] = [];
 
-  /** A store on a new file, of which every commit is kept. */
-  store(mark: () => unknown): Store {
-    const path = join(this.#directory, "runtime.db");
+  /** The file of the store. */
+  get path(): string {
+    return join(this.#directory, "runtime.db");
+  }
+
+  /** A store on a new file, or on a copy of the image at `from`, of which every commit is kept. */
+  store(mark: () => unknown, from?: string): Store {
+    const path = from === undefined ? this.path : this.#copy(from, "runtime.db");
     const store = sqliteStore({ path, synchronous: "NORMAL" });
     const commit = async (batch: Parameters<Store["commit"]>[0]): Promise<void> => {
       await store.commit(batch);
@@ -183,6 +188,48 @@ export async function afterEveryCommit(
     await store.close();
   }
   return count;
+}
+
+/**
+ * Runs a trial that is killed again and again: each life after the commit that is so far into it, from 0 to below 1; the last
+ * one is not.
+ */
+export async function killedAt(trial: Trial, points: readonly number[]): Promise<Whole> {
+  const { effects } = trial;
+  const lives: CrashImages[] = [new CrashImages()];
+  try {
+    await uninterrupted(lives[0] as CrashImages, trial);
+    for (const point of points) {
+      const { images } = lives.at(-1) as CrashImages;
+      const image = images[Math.floor(point * images.length)];
+      // That life had nothing left to do.
+      if (image === undefined) break;
+      effects.splice(0, effects.length, ...(image.mark as string[]));
+      const life = new CrashImages();
+      lives.push(life);
+      await goOn(
+        trial,
+        life.store(() => [...effects], image.path),
+      );
+    }
+    const last = lives.at(-1) as CrashImages;
+    const store = sqliteStore({ path: last.path });
+    const jobs = await keptJobs(store);
+    await store.close();
+    return { jobs, effects: [...effects] };
+  } finally {
+    for (const life of lives) life[Symbol.dispose]();
+  }
+}
+
+/** Has a runtime on `store` until nothing is left to do. */
+async function goOn({ agents, server: options, prepare }: Trial, store: Store): Promise<void> {
+  const server = serverOn(store, agents, options);
+  await prepare?.(server);
+  await settle(RECOVERY_TURNS);
+  await idle(server);
+  await server.close();
+  await store.close();
 }
 
 /** After so many the recovery of a new runtime has begun its jobs. */
