@@ -398,7 +398,7 @@ test("keys outlive the runtime that they were given to", async () => {
       expect((await client.end(jobIds[1] as string)).payload).toMatchObject({
         code: "INTERNAL_ERROR",
         retryable: true,
-        details: { reason: "runtime_shutdown" },
+        details: { reason: "runtime_restarted" },
       });
       expect((await keyed(client, "finished", "other")).payload.code).toBe("DUPLICATE_KEY");
     });

@@ -473,7 +473,7 @@ describe("a runtime that starts again on the same file", () => {
         const resumed = await restarted.raw();
         expect((await resumed.resume(client, 1)).session_id).toBe(client.sessionId);
         const end = await resumed.ended(job_id as string);
-        expect(end.payload).toMatchObject({ code: "INTERNAL_ERROR", details: { reason: "runtime_shutdown" } });
+        expect(end.payload).toMatchObject({ code: "INTERNAL_ERROR", details: { reason: "runtime_restarted" } });
         expect(resumed.numbered).toEqual(client.numbered.slice(1));
       }
       await second.close();

@@ -140,7 +140,7 @@ test("when its time is over, what still runs ends with an error that may be trie
   expect((await client.end(jobId)).payload).toMatchObject({
     code: "INTERNAL_ERROR",
     retryable: true,
-    details: { reason: "runtime_shutdown" },
+    details: { reason: "runtime_restarted" },
   });
   run.finish();
 });

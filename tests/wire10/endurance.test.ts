@@ -170,7 +170,7 @@ test("a runtime that is started anew knows every job, how it ended, and who may 
     const end = await client.ending(jobs[0]);
     expect(end).toMatchObject({
       session_id: sessionId,
-      payload: { code: "INTERNAL", details: { reason: "runtime_shutdown" } },
+      payload: { code: "INTERNAL", details: { reason: "runtime_restarted" } },
     });
     expect((await eventLog.findJob(jobs[0] as never))?.status).toBe("error");
     expect((await eventLog.findJob(jobs[1] as never))?.status).toBe("success");

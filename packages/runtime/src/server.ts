@@ -506,7 +506,7 @@ export class ARCPServer {
   async #close(reason: string, drainMs: number): Promise<ShutdownReport> {
     try {
       await this.#engine.ready;
-      const report = await this.#engine.close("runtime_shutdown", drainMs);
+      const report = await this.#engine.close(drainMs);
       for (const context of this.#contexts) context.close(reason);
       this.#engine.audit.close(reason);
       await this.#engine.journal.flush();

@@ -310,12 +310,12 @@ export class Engine {
 
   /**
    * Takes no new work, and lets what runs go on for `drainMs` at most: durable jobs until they can be put aside without a
-   * loss, others until they end. What then still runs ends with a retryable error that names `reason`; durable jobs and those
+   * loss, others until they end. What then still runs ends with a retryable error, as after a crash; durable jobs and those
    * that have not begun are left to the next runtime. Resolves when that is durable. The store stays open.
    */
-  async close(reason: string, drainMs: number): Promise<ShutdownReport> {
+  async close(drainMs: number): Promise<ShutdownReport> {
     this.#stopSweep();
-    this.submission.close(reason);
+    this.submission.close();
     this.queue.close();
     await this.schedules.close();
     const finished: JobId[] = [];
@@ -323,9 +323,9 @@ export class Engine {
     await drained(this.jobs, this.#durableTools.live, this.clock, drainMs);
     this.#finished = undefined;
     this.journal.close();
-    const left = this.#putAside(reason);
+    const left = this.#putAside();
     const interruptedJobs = [...this.jobs.all()];
-    for (const job of interruptedJobs) job.end({ status: "error", error: interrupted(reason) });
+    for (const job of interruptedJobs) job.end({ status: "error", error: interrupted(RESTARTED) });
     await this.journal.flush();
     try {
       await this.credentials.close();
@@ -335,17 +335,17 @@ export class Engine {
     return { finished, ...left, interrupted: interruptedJobs.map(({ id }) => id) };
   }
 
-  #putAside(reason: string): Pick<ShutdownReport, "handedOver" | "waiting"> {
+  #putAside(): Pick<ShutdownReport, "handedOver" | "waiting"> {
     const { live } = this.#durableTools;
     const waiting = [...this.jobs.all()].filter((job) => job.state === "pending");
     const begun = [...live].filter(([job]) => job.state !== "pending");
     for (const job of waiting) {
       live.delete(job);
-      job.putAside(interrupted(reason));
+      job.putAside(interrupted(RESTARTED));
       this.jobs.remove(job);
     }
     for (const [job, run] of begun) {
-      run.putAside(interrupted(reason));
+      run.putAside(interrupted(RESTARTED));
       this.jobs.remove(job);
     }
     return { handedOver: begun.map(([{ id }]) => id), waiting: waiting.map(({ id }) => id) };
@@ -436,7 +436,7 @@ export class Engine {
       if (waiting !== undefined) await this.#beginLater(job, waiting, run);
       else if (run === undefined) {
         await this.people.interactions.recover(job, this.#loadSession);
-        job.end({ status: "error", error: interrupted("runtime_restarted") });
+        job.end({ status: "error", error: interrupted(RESTARTED) });
       } else await this.#goOn(job, run);
     }
     parents.close();
@@ -570,6 +570,9 @@ export class Engine {
     }, SWEEP_EVERY_MS);
   }
 }
+
+/** What jobs that are not gone on with are told, whether the runtime was stopped or died. */
+const RESTARTED = "runtime_restarted";
 
 const interrupted = (reason: string): InternalError =>
   new InternalError("the runtime stopped while the job was running", { details: { reason } });

@@ -92,20 +92,19 @@ export class Submission {
   readonly #options: SubmissionOptions;
   /** Keys whose first submission is on its way to the store. */
   readonly #binding = new Map<string, Promise<void>>();
-  /** Why nothing is taken any more; `undefined` while something is. */
-  #closed: string | undefined;
+  #isClosed = false;
 
   constructor(options: SubmissionOptions) {
     this.#options = options;
   }
 
   get isClosed(): boolean {
-    return this.#closed !== undefined;
+    return this.#isClosed;
   }
 
-  /** From now on every new job is refused with a retryable error that names `reason`. */
-  close(reason: string): void {
-    this.#closed = reason;
+  /** From now on every new job is refused with a retryable error. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   /**
@@ -232,7 +231,7 @@ export class Submission {
     id: JobId = newJobId(),
   ): Promise<void> {
     const { jobs, clock, launch, idempotencyTtlMs, max, queue } = this.#options;
-    if (this.#closed !== undefined) throw closing(this.#closed);
+    if (this.#isClosed) throw closing();
     const agent = this.#options.agents.resolve(request.agent);
     const now = clock.now();
     const lease = this.#grant(submitter.principal, agent, request.leaseRequest ?? {});
@@ -327,9 +326,9 @@ export class Submission {
 }
 
 /** Whoever comes after this runtime takes it. */
-const closing = (reason: string): CanonicalError =>
+const closing = (): CanonicalError =>
   new CanonicalError("UNAVAILABLE", "the runtime is shutting down: it takes no new jobs", {
-    details: { reason, retry_after_seconds: RETRY_AFTER_SECONDS },
+    details: { reason: "runtime_shutdown", retry_after_seconds: RETRY_AFTER_SECONDS },
   });
 
 const subjectOf = ({ principal, id, remoteAddress }: Submitter): AuditSubject =>
