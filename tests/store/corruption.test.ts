@@ -13,7 +13,15 @@ import {
   writeSync,
 } from "node:fs";
 import { type JobId, newJobId, type SessionId } from "@arcp/core";
-import { backUpDatabase, type Entry, type SessionRecord, type Store, StoreError, sqliteStore } from "@arcp/runtime";
+import {
+  backUpDatabase,
+  type CredentialRecord,
+  type Entry,
+  type SessionRecord,
+  type Store,
+  StoreError,
+  sqliteStore,
+} from "@arcp/runtime";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import { EMPTY, entriesOf, freshPath, jobRecord, putJob, storeFailure } from "./files.ts";
@@ -40,6 +48,12 @@ const ENTRIES = 50;
 const payloadOf = (job: number, n: number): string =>
   JSON.stringify({ kind: "log", body: { message: `entry ${n} of job ${job}: ${"lorem ipsum ".repeat(12)}` } });
 
+const credentialOf = (index: number, jobId: JobId): CredentialRecord => ({
+  ...{ alias: `alias-${index}`, credentialId: `c${index}`, jobId, provisioner: "upstream", upstreamId: null },
+  ...{ state: "live", createdAt: index, issuedAt: 2, expiresAt: null, revokingSince: null, attempts: 0 },
+  ...{ lastError: null, revokedAt: null },
+});
+
 /** Puts something of everything into a store, in batches; returns the ids of the jobs. */
 async function fill(store: Store): Promise<JobId[]> {
   const ids: JobId[] = [];
@@ -52,6 +66,8 @@ async function fill(store: Store): Promise<JobId[]> {
       records: [
         { kind: "step", id: `s${index}`, principal: "alice", jobId: job.id, dueAt: null, data: `{"value":${index}}` },
       ],
+      idempotency: [{ principal: "alice", key: `k${index}`, digest: "d".repeat(64), jobId: job.id, expiresAt: 9 }],
+      credentials: [credentialOf(index, job.id)],
       audit: [{ at: index, action: "test", principal: "alice", jobId: job.id, facts: `{"fact":${index}}` }],
     });
     ids.push(job.id);
@@ -67,7 +83,9 @@ async function shown(store: Store, ids: readonly JobId[]): Promise<string> {
   const feed = await store.readFeed(SESSION.id, 0, JOBS * ENTRIES, Number.POSITIVE_INFINITY);
   const session = await store.findSession(SESSION.id);
   const records = await store.listRecords({ kind: "step", limit: 100 });
-  return JSON.stringify({ jobs, journals, feed, session, records });
+  const credentials = await store.listCredentials({ limit: 100 });
+  const keys = await Promise.all(ids.map((_, index) => store.findIdempotency("alice", `k${index}`)));
+  return JSON.stringify({ jobs, journals, feed, session, records, credentials, keys });
 }
 
 /** `refused`: it is said that something is wrong. Otherwise what is shown. */

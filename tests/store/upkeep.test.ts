@@ -1,8 +1,9 @@
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { SessionId } from "@arcp/core";
+import { newJobId, type SessionId } from "@arcp/core";
 import {
   backUpDatabase,
+  type CredentialRecord,
   checkDatabase,
   compactDatabase,
   type DatabaseProblem,
@@ -20,6 +21,10 @@ const SESSION: SessionRecord = {
   ...{ previousTokenHash: null, mustAuthenticate: false, salt: "its-salt", ackedSeq: 0, detachedAt: 5, sentSeq: 3 },
   createdAt: 1,
 };
+const CREDENTIAL: CredentialRecord = {
+  ...{ alias: "a1", credentialId: "c1", jobId: newJobId(), provisioner: "p", upstreamId: null, state: "live" },
+  ...{ createdAt: 1, issuedAt: 2, expiresAt: null, revokingSince: null, attempts: 0, lastError: null, revokedAt: null },
+};
 const ARTIFACT = "ab12";
 
 /** A database with something of everything, and the contents of an artifact beside it. */
@@ -34,6 +39,7 @@ async function filled(path = freshPath()) {
   await store.commit({
     ...{ ...EMPTY, sessions: [SESSION], runs: new Map([[SESSION.id, [{ seq: 1, jobId: job.id, n: 1, count: 3 }]]]) },
     follows: [{ sessionId: SESSION.id, jobId: job.id, isOn: true, n: 0 }],
+    credentials: [CREDENTIAL],
     idempotency: [{ principal: "alice", key: "k", digest: "d", jobId: job.id, expiresAt: 9 }],
     audit: [1, 2, 3].map((at) => ({ at, action: "test", principal: "", facts: `{"fact":${at}}` })),
     records: [
@@ -105,6 +111,8 @@ describe("a check", () => {
     ["a session of another", "UPDATE session SET principal = 'mallory'", /^sess_1: it is not what was stored$/],
     ["a lost subscription", "UPDATE follow SET job = 99", /^file: 1 subscriptions are of jobs or sessions that are/],
     ["an edited record", `UPDATE record SET data = '{"value":2}' WHERE kind = 'step'`, /^step s: it is not what was/],
+    ["a revoked credential", "UPDATE credential SET state = 3", /^credential a1: it is not what was stored$/],
+    ["a key of another job", "UPDATE idempotency SET job_id = 'job_2'", /^idempotency key k of alice: it is not what/],
     [
       "an edited audit",
       `UPDATE audit SET facts = '{"fact":9}' WHERE key = 2`,
@@ -149,7 +157,7 @@ describe("an export", () => {
     const lines = text.map((line) => JSON.parse(line));
     expect(lines.map(({ type }) => type)).toEqual([
       ...["database", "job", "entry", "entry", "entry", "session", "number", "subscription", "idempotency"],
-      ...["record", "record", "audit", "audit", "audit"],
+      ...["credential", "record", "record", "audit", "audit", "audit"],
     ]);
     expect(lines[1]).toEqual({ type: "job", ...job });
     expect(lines[4]).toEqual({

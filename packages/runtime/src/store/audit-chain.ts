@@ -10,7 +10,7 @@
  * The oldest rows may be deleted: a row of the chain, {@link PRUNED}, then says up to where, and with which hash that
  * ended. What is left begins where such a row says, or at the beginning.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { canonicalJson } from "./canonical-json.ts";
 import type { AuditHead, AuditRecord, AuditRow, Store } from "./store.ts";
 
@@ -43,7 +43,7 @@ function hashedText(prev: string, seq: number, record: AuditRecord): string {
 export function linked(head: AuditHead | undefined, record: AuditRecord): AuditRow {
   const seq = (head?.seq ?? 0) + 1;
   const text = hashedText(head?.hash ?? NO_HASH, seq, record);
-  return { ...record, seq, hash: createHash("sha256").update(text).digest("hex") };
+  return { ...record, seq, hash: hash("sha256", text) };
 }
 
 /** The record that stands for the rows that were deleted. */

@@ -12,6 +12,10 @@ import { openForReading } from "./sqlite-file.ts";
 import {
   type AuditTableRow,
   auditRow,
+  type CredentialRow,
+  credentialRecord,
+  type IdempotencyRow,
+  idempotencyRecord,
   type JobRow,
   jobRecord,
   type RecordRow,
@@ -109,6 +113,7 @@ class Check {
       const sessions = this.#checkSessions();
       this.#checkFeeds(sessions);
       this.#checkFollows();
+      this.#checkPromises();
       const records = this.#checkRecords();
       const auditRows = this.#checkAudit();
       return { jobs: this.#jobs.size, entries, sessions: sessions.size, records, auditRows };
@@ -235,6 +240,16 @@ class Check {
     );
     const count = lost.pluck().get() as number;
     if (count > 0) this.#report("file", `${count} subscriptions are of jobs or sessions that are not there`);
+  }
+
+  /** Secrets that have to be revoked, and jobs that keys stand for. */
+  #checkPromises(): void {
+    for (const row of this.#db.prepare("SELECT * FROM credential").iterate() as Iterable<CredentialRow>) {
+      this.#readable(`credential ${row.alias}`, () => credentialRecord(row));
+    }
+    for (const row of this.#db.prepare("SELECT * FROM idempotency").iterate() as Iterable<IdempotencyRow>) {
+      this.#readable(`idempotency key ${row.key} of ${row.principal}`, () => idempotencyRecord(row));
+    }
   }
 
   #checkRecords(): number {

@@ -173,6 +173,12 @@ ALTER TABLE feed ADD COLUMN sum INTEGER;
 ALTER TABLE record ADD COLUMN sum INTEGER;
 `;
 
+/** A flipped bit of a credential's state would leave a secret that nobody revokes. */
+const VERSION_8 = `
+ALTER TABLE credential ADD COLUMN sum INTEGER;
+ALTER TABLE idempotency ADD COLUMN sum INTEGER;
+`;
+
 /** Each step takes a file from the version before it to the next. `user_version` counts the steps taken. */
 export const MIGRATIONS: readonly string[] = [
   VERSION_1,
@@ -182,4 +188,5 @@ export const MIGRATIONS: readonly string[] = [
   VERSION_5,
   VERSION_6,
   VERSION_7,
+  VERSION_8,
 ];

@@ -2,7 +2,15 @@
 import type { JobId, LoggedJob, SessionId } from "@arcp/core";
 import { auditPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
 import { assertSum, sumOf } from "./row-sums.ts";
-import type { AuditRow, CredentialRecord, CredentialState, JobRecord, SessionRecord, StoredRecord } from "./store.ts";
+import type {
+  AuditRow,
+  CredentialRecord,
+  CredentialState,
+  IdempotencyRecord,
+  JobRecord,
+  SessionRecord,
+  StoredRecord,
+} from "./store.ts";
 
 export interface JobRow {
   key: number;
@@ -58,6 +66,16 @@ export interface CredentialRow {
   attempts: number;
   last_error: string | null;
   revoked_at: number | null;
+  sum: number | null;
+}
+
+export interface IdempotencyRow {
+  principal: string;
+  key: string;
+  digest: string;
+  job_id: string;
+  expires_at: number;
+  sum: number | null;
 }
 
 export interface RecordRow {
@@ -125,6 +143,15 @@ export const sessionSum = (row: Omit<SessionRow, "key" | "detached_at" | "sent_s
 export const recordSum = (row: Omit<RecordRow, "sum">): number =>
   sumOf(row.kind, row.id, row.principal, row.job_id, row.due_at, row.data);
 
+export const credentialSum = (row: Omit<CredentialRow, "sum">): number =>
+  sumOf(
+    ...[row.alias, row.credential_id, row.job_id, row.provisioner, row.upstream_id, row.state, row.created_at],
+    ...[row.issued_at, row.expires_at, row.revoking_since, row.attempts, row.last_error, row.revoked_at],
+  );
+
+export const idempotencySum = (row: Omit<IdempotencyRow, "sum">): number =>
+  sumOf(row.principal, row.key, row.digest, row.job_id, row.expires_at);
+
 /** Throws {@link StoreError} `corrupt` if the row is not what was stored, as all of these do. */
 export function jobRecord(row: JobRow): JobRecord {
   assertSum(row.facts_sum, factsSum(row), `job ${row.id}`);
@@ -177,6 +204,7 @@ export function sessionRecord(row: SessionRow): SessionRecord {
 }
 
 export function credentialRecord(row: CredentialRow): CredentialRecord {
+  assertSum(row.sum, credentialSum(row), `credential ${row.alias}`);
   return {
     alias: row.alias,
     credentialId: row.credential_id,
@@ -192,6 +220,12 @@ export function credentialRecord(row: CredentialRow): CredentialRecord {
     lastError: row.last_error,
     revokedAt: row.revoked_at,
   };
+}
+
+export function idempotencyRecord(row: IdempotencyRow): IdempotencyRecord {
+  assertSum(row.sum, idempotencySum(row), `the key ${row.key} of ${row.principal}`);
+  const { principal, key, digest, job_id, expires_at } = row;
+  return { principal, key, digest, jobId: job_id as JobId, expiresAt: expires_at };
 }
 
 export function storedRecord(row: RecordRow, cipher: RowCipher | undefined): StoredRecord {

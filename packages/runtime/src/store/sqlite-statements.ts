@@ -128,11 +128,12 @@ export function prepare(db: Database.Database) {
     deleteFollows: statement("DELETE FROM follow WHERE session = ?"),
     deleteJobFollows: statement("DELETE FROM follow WHERE job = ?"),
     putIdempotency: statement(
-      `INSERT INTO idempotency (principal, key, digest, job_id, expires_at) VALUES (?, ?, ?, ?, ?)
+      `INSERT INTO idempotency (principal, key, digest, job_id, expires_at, sum)
+       VALUES (@principal, @key, @digest, @job_id, @expires_at, @sum)
        ON CONFLICT (principal, key) DO UPDATE SET digest = excluded.digest, job_id = excluded.job_id,
-        expires_at = excluded.expires_at`,
+        expires_at = excluded.expires_at, sum = excluded.sum`,
     ),
-    idempotency: statement("SELECT digest, job_id, expires_at FROM idempotency WHERE principal = ? AND key = ?"),
+    idempotency: statement("SELECT * FROM idempotency WHERE principal = ? AND key = ?"),
     deleteIdempotency: statement(
       `DELETE FROM idempotency WHERE (principal, key) IN (
         SELECT principal, key FROM idempotency WHERE expires_at < ? AND NOT EXISTS
@@ -140,10 +141,12 @@ export function prepare(db: Database.Database) {
     ),
     putCredential: statement(
       `INSERT INTO credential (alias, credential_id, job_id, provisioner, upstream_id, state, created_at, issued_at,
-        expires_at, revoking_since, attempts, last_error, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        expires_at, revoking_since, attempts, last_error, revoked_at, sum)
+       VALUES (@alias, @credential_id, @job_id, @provisioner, @upstream_id, @state, @created_at, @issued_at,
+        @expires_at, @revoking_since, @attempts, @last_error, @revoked_at, @sum)
        ON CONFLICT (alias) DO UPDATE SET upstream_id = excluded.upstream_id, state = excluded.state,
         issued_at = excluded.issued_at, expires_at = excluded.expires_at, revoking_since = excluded.revoking_since, attempts = excluded.attempts,
-        last_error = excluded.last_error, revoked_at = excluded.revoked_at
+        last_error = excluded.last_error, revoked_at = excluded.revoked_at, sum = excluded.sum
        WHERE credential.state <= excluded.state`,
     ),
     outstandingCredentials: statement("SELECT * FROM credential WHERE state < 3 ORDER BY created_at, alias"),

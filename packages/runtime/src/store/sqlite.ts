@@ -16,7 +16,11 @@ import {
   CREDENTIAL_STATES,
   type CredentialRow,
   credentialRecord,
+  credentialSum,
   factsSum,
+  type IdempotencyRow,
+  idempotencyRecord,
+  idempotencySum,
   type JobRow,
   jobRecord,
   loggedJob,
@@ -178,7 +182,8 @@ class SqliteStore implements Store {
     for (const job of batch.jobs) this.#insertJob({ ...job, ...batch.jobChanges.get(job.id) });
     const isNew = new Set(batch.jobs.map(({ id }) => id));
     for (const { principal, key, digest, jobId, expiresAt } of batch.idempotency) {
-      sql.putIdempotency.run(principal, key, digest, jobId, expiresAt);
+      const row = { principal, key, digest, job_id: jobId, expires_at: expiresAt };
+      sql.putIdempotency.run({ ...row, sum: idempotencySum(row) });
     }
     for (const [id, { epoch, list }] of batch.entries) this.#append(this.#openJob(id, epoch), list);
     for (const change of batch.jobChanges.values()) {
@@ -235,21 +240,15 @@ class SqliteStore implements Store {
   }
 
   #putCredential(credential: CredentialRecord): void {
-    const { changes } = this.#sql.putCredential.run(
-      credential.alias,
-      credential.credentialId,
-      credential.jobId,
-      credential.provisioner,
-      credential.upstreamId,
-      CREDENTIAL_STATES.indexOf(credential.state),
-      credential.createdAt,
-      credential.issuedAt,
-      credential.expiresAt,
-      credential.revokingSince,
-      credential.attempts,
-      credential.lastError,
-      credential.revokedAt,
-    );
+    const row = {
+      ...{ alias: credential.alias, credential_id: credential.credentialId, job_id: credential.jobId },
+      ...{ provisioner: credential.provisioner, upstream_id: credential.upstreamId },
+      ...{ state: CREDENTIAL_STATES.indexOf(credential.state), created_at: credential.createdAt },
+      ...{ issued_at: credential.issuedAt, expires_at: credential.expiresAt, attempts: credential.attempts },
+      ...{ revoking_since: credential.revokingSince, last_error: credential.lastError },
+      revoked_at: credential.revokedAt,
+    };
+    const { changes } = this.#sql.putCredential.run({ ...row, sum: credentialSum(row) });
     if (changes !== 1) throw new StaleWriterError(`credential ${credential.alias} belongs to another writer`);
   }
 
@@ -438,10 +437,8 @@ class SqliteStore implements Store {
   }
 
   async findIdempotency(principal: string, key: string): Promise<IdempotencyRecord | undefined> {
-    const row = this.#sql.idempotency.get(principal, key) as
-      | { digest: string; job_id: string; expires_at: number }
-      | undefined;
-    return row && { principal, key, digest: row.digest, jobId: row.job_id as JobId, expiresAt: row.expires_at };
+    const row = this.#sql.idempotency.get(principal, key) as IdempotencyRow | undefined;
+    return row && idempotencyRecord(row);
   }
 
   async outstandingCredentials(): Promise<readonly CredentialRecord[]> {
