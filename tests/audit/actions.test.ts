@@ -3,7 +3,6 @@ import { type AuditAction, type AuditRecord, DEFAULT_AUDIT_POLICY, type Interact
 import { describe, expect, test } from "vitest";
 import { Audit } from "../../packages/runtime/src/engine/audit/audit.ts";
 import { inTime, until } from "../credentials/ledger.ts";
-import { covers } from "../support/covers.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { settle } from "../support/puppet.ts";
 import { CANARY, type Client, GUEST_MS, Scene, type Submitted, type Told, type Wire } from "./scene.ts";
@@ -276,7 +275,6 @@ const CASES: Readonly<Record<AuditAction, Case>> = {
   "subscription.opened": {
     on: BOTH,
     act: async (scene, wire) => {
-      covers("V11-14-28");
       const { jobId } = await scene.job(wire);
       const bob = await scene.connect(wire, "bob");
       await watch(scene, bob, jobId);
@@ -287,7 +285,6 @@ const CASES: Readonly<Record<AuditAction, Case>> = {
   "subscription.refused": {
     on: BOTH,
     act: async (scene, wire) => {
-      covers("V11-14-28");
       const { jobId } = await scene.job(wire);
       const other = await scene.connect(wire, "mallory");
       await watch(scene, other, jobId);
