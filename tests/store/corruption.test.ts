@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import {
   closeSync,
   copyFileSync,
@@ -89,10 +90,10 @@ async function shown(store: Store, ids: readonly JobId[]): Promise<string> {
 }
 
 /** `refused`: it is said that something is wrong. Otherwise what is shown. */
-async function outcomeOf(path: string, ids: readonly JobId[]): Promise<string> {
+async function outcomeOf(path: string, ids: readonly JobId[], encryptionKeys: Buffer[] = []): Promise<string> {
   let store: Store;
   try {
-    store = sqliteStore({ path });
+    store = sqliteStore({ path, encryptionKeys });
   } catch (error) {
     if (error instanceof StoreError) return "refused";
     throw error;
@@ -128,12 +129,16 @@ async function killed(path: string): Promise<{ readonly ids: JobId[]; readonly w
 }
 
 describe("one flipped bit", () => {
-  test.each([1, 2, 3])(
-    "in the database is refused, or changes nothing that anybody is shown (seed %i)",
-    async (seed) => {
+  test.each([
+    ["open", 1, []],
+    ["open", 2, []],
+    ["encrypted", 3, [randomBytes(32)]],
+  ])(
+    "in the database (%s) is refused, or changes nothing that anybody is shown (seed %i)",
+    async (_kind, seed, encryptionKeys) => {
       const random = randomOf(seed);
       const original = freshPath();
-      const store = sqliteStore({ path: original });
+      const store = sqliteStore({ path: original, encryptionKeys });
       const ids = await fill(store);
       const whole = await shown(store, ids);
       await store.close();
@@ -144,7 +149,7 @@ describe("one flipped bit", () => {
         const bit = random(content.length * 8);
         writeFileSync(path, content);
         flip(path, bit);
-        const outcome = await outcomeOf(path, ids);
+        const outcome = await outcomeOf(path, ids, encryptionKeys);
         if (outcome === "refused") refused += 1;
         else expect({ bit, outcome }).toEqual({ bit, outcome: whole });
         for (const suffix of ["-wal", "-shm", "-open"]) rmSync(`${path}${suffix}`, { force: true });
