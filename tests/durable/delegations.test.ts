@@ -7,6 +7,7 @@ import {
   afterEveryCommit,
   CrashImages,
   type Durable,
+  keptJobs,
   type Trial,
   toldBy,
   uninterrupted,
@@ -164,6 +165,54 @@ describe("a family over restarts", () => {
     const ends = [...client.frames, ...again.frames].filter(({ type }) => type === "job.error");
     expect(ends.map(({ payload: { final_status } }) => final_status)).toEqual(["cancelled", "cancelled"]);
   });
+
+  test.each([["well"], ["badly"]])(
+    "what came of a child that ended %s is known when the child is forgotten",
+    async (how) => {
+      const HOUR_MS = 3_600_000;
+      lives = new Lives(
+        {
+          main: {
+            handler: async (_input, context) => {
+              const { done } = context.delegate({ agent: "child", input: { how }, lease_request: {} });
+              const end = await done.then(
+                ({ result }) => ({ result }),
+                ({ code, message }) => ({ code, message }),
+              );
+              await context.sleep(40 * HOUR_MS);
+              return end;
+            },
+          },
+          child: {
+            handler: (input) => {
+              if ((input as { readonly how: string }).how === "badly") throw new RangeError("out of range");
+              return { sum: 3 };
+            },
+          },
+        },
+        { clock },
+      );
+      await lives.begin();
+      const client = await lives.session();
+      await client.submit("main", null, LEASE);
+      await turns();
+      // Whoever follows a job keeps it.
+      client.cut();
+      for (let hour = 0; hour < 39; hour += 1) {
+        clock.advance(HOUR_MS);
+        await turns();
+      }
+      expect((await keptJobs(lives.store)).map(({ agent }) => agent)).toEqual(["main"]);
+      await lives.kill();
+      await lives.begin();
+      clock.advance(HOUR_MS);
+      await turns();
+      const [main] = await keptJobs(lives.store);
+      expect(main?.told.at(-1)?.body.result).toEqual(
+        how === "well" ? { result: { sum: 3 } } : { code: "INTERNAL_ERROR", message: "out of range" },
+      );
+    },
+  );
 
   /** A grandparent that waits, a parent that has ended, and their child, which spends when it is let. */
   const generations = (childLease: object) => ({

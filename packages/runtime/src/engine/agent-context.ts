@@ -37,7 +37,13 @@ import type { Artifacts } from "./artifacts/artifacts.ts";
 import type { Checkpoint, CheckpointHandler, CheckpointOptions, Checkpoints } from "./checkpoints.ts";
 import { reportCost } from "./cost.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
-import { type DelegatedJob, type Delegation, type DelegationRecord, refusedDelegation } from "./delegation.ts";
+import {
+  type DelegatedJob,
+  type Delegation,
+  type DelegationRecord,
+  type KnownChild,
+  refusedDelegation,
+} from "./delegation.ts";
 import type { DurableRun, StepContext, StepOptions } from "./durable/durable-run.ts";
 import { doStep } from "./durable/plain-steps.ts";
 import { sleepUntil } from "./durable/timing.ts";
@@ -92,7 +98,7 @@ export interface AgentTools {
   readonly tools: ToolRegistry;
   readonly delegate: (parent: Job, body: DelegateBody, record?: DelegationRecord) => Delegation;
   /** A delegation that was made before a restart. */
-  readonly delegateAgain: (parent: Job, delegateId: string, childId: JobId) => Delegation;
+  readonly delegateAgain: (parent: Job, known: KnownChild) => Delegation;
   readonly credentialsOf: (job: Job) => readonly JobCredential[];
   /** An upstream's refusal in the terms of §12; `undefined` for any other error. */
   readonly explain: (error: unknown) => ARCPError | undefined;
@@ -368,11 +374,9 @@ export class AgentContext implements JobContext {
     if (record === undefined) return this.#resting(delegate(this.#job, body));
     if ("refusal" in record) return refusedDelegation(record.refusal);
     const { known } = record;
-    return this.#resting(
-      known === undefined
-        ? delegate(this.#job, body, record)
-        : delegateAgain(this.#job, known.delegateId, known.childId),
-    );
+    const delegation = known === undefined ? delegate(this.#job, body, record) : delegateAgain(this.#job, known);
+    if (known?.end === undefined) record.keep(delegation.done);
+    return this.#resting(delegation);
   }
 
   /** From when the agent asks for the child's end, or its events, it rests until it has them. */

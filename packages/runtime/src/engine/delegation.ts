@@ -223,14 +223,14 @@ export class Delegations {
   }
 
   /** A delegation that was made before the runtime was restarted, to a child that lives, or has ended. */
-  again(parent: Job, delegateId: string, childId: JobId): Delegation {
+  again(parent: Job, { delegateId, childId, end }: KnownChild): Delegation {
     this.#childrenOf(parent).delegateIds.add(delegateId);
-    const child = this.#find(childId);
+    const child = this.#find(childId, end);
     child.catch(() => {});
     return Object.assign(Promise.resolve(), this.#handle(delegateId, child));
   }
 
-  async #find(id: JobId): Promise<Child> {
+  async #find(id: JobId, known: DelegationEnd | undefined): Promise<Child> {
     const live = this.#options.jobs.get(id);
     if (live !== undefined) return live;
     const { journal, store } = this.#options;
@@ -238,6 +238,7 @@ export class Delegations {
     const record = await store.findJob(id);
     const [end] = record === undefined ? [] : await store.readJournal(id, record.lastN, record.lastN);
     if (record === undefined || end === undefined || !isTerminal(end.code)) {
+      if (known !== undefined) return forgottenChild(id, known);
       throw new InternalError("the delegated job is not kept any more", { retryable: false });
     }
     return endedChild(record, end);
@@ -372,6 +373,16 @@ type Child = Pick<
   | "audit"
 >;
 
+/** What came of a child: its result, or the payload of its error. */
+export type DelegationEnd = { readonly result: DelegationResult } | { readonly error: ErrorPayload };
+
+/** A child as its parent has it on record. */
+export interface KnownChild {
+  readonly delegateId: string;
+  readonly childId: JobId;
+  readonly end?: DelegationEnd;
+}
+
 /** Where a delegation of a durable job is recorded. */
 export interface DelegationRecord {
   /** The id under which it was announced before the restart; `undefined` if it was not. */
@@ -393,6 +404,27 @@ function endedChild({ id, lease, leaseConstraints, lastN }: JobRecord, { payload
     ...{ id, lease, lastN, outcome, isTerminal: true, isCancelling: false },
     audit: () => {},
     leaseConstraints: leaseConstraints ?? undefined,
+    whenEnded: (task) => task(),
+    writtenAfter: () => Promise.resolve(),
+    cancel: () => false,
+  };
+}
+
+/** A child of which nothing is left but what its parent has on record. */
+function forgottenChild(id: JobId, end: DelegationEnd): Child {
+  const {
+    jobId: _id,
+    resultId: result_id,
+    resultSize: result_size,
+    ...result
+  } = "result" in end ? end.result : { jobId: id };
+  const outcome: Outcome =
+    "error" in end
+      ? { status: "error", error: errorFromWire(end.error) }
+      : { status: "success", members: jsonOf({ ...result, result_id, result_size }).slice(1, -1) };
+  return {
+    ...{ id, lease: {}, leaseConstraints: undefined, lastN: 0, outcome, isTerminal: true, isCancelling: false },
+    audit: () => {},
     whenEnded: (task) => task(),
     writtenAfter: () => Promise.resolve(),
     cancel: () => false,

@@ -231,7 +231,7 @@ export class Engine {
       agentTools: {
         tools: this.tools,
         delegate: (parent, body, record) => this.#delegations.delegate(parent, body, record),
-        delegateAgain: (parent, delegateId, childId) => this.#delegations.again(parent, delegateId, childId),
+        delegateAgain: (parent, known) => this.#delegations.again(parent, known),
         credentialsOf: (job) => this.credentials.jobCredentials(job.id),
         explain: (error) => this.credentials.explain(error),
         artifacts: this.artifacts,

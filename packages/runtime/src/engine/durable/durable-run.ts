@@ -14,14 +14,13 @@ import {
   errorFromWire,
   InternalError,
   InvalidRequestError,
-  type JobId,
   type JsonObject,
 } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
 import type { Entry, EntryCode } from "../../store/store.ts";
 import { agentError, errorMembers } from "../agent-failure.ts";
 import { tooLarge } from "../caps.ts";
-import type { DelegationRecord } from "../delegation.ts";
+import type { DelegationEnd, DelegationRecord, DelegationResult, KnownChild } from "../delegation.ts";
 import { isLonger, jsonWithin } from "../entry-text.ts";
 import { type Job, quiet } from "../job.ts";
 import type { Journal } from "../journal.ts";
@@ -43,7 +42,9 @@ import { NOTHING_TOLD, StepEvents, type StepPieces, Told } from "./told.ts";
 /** A delegation as it is on record, and what puts it there. */
 export interface RecordedDelegation extends DelegationRecord {
   /** The child, if it was made before. */
-  readonly known: { readonly delegateId: string; readonly childId: JobId } | undefined;
+  readonly known: KnownChild | undefined;
+  /** Keeps what comes of the child, which `done` says. */
+  readonly keep: (done: Promise<DelegationResult>) => void;
 }
 
 export interface StepOptions {
@@ -87,6 +88,8 @@ const MAX_NAME = 256;
 const ID_CHARS = 26;
 
 type Settled = Extract<StoredStep["state"], { readonly is: "done" | "failed" }>;
+
+type Failed = Extract<StoredStep["state"], { readonly is: "failed" }>;
 
 /** One step of the agent, in the generation in which it was begun. */
 interface Place {
@@ -331,7 +334,22 @@ export class DurableRun {
       onRefused: (error) => {
         if (this.#mayRecord(place)) this.#record(place, this.#failedWith(agentError(error)));
       },
+      keep: (done) => {
+        const keepEnd = (end: DelegationEnd): void => this.#keepEnd(place, end);
+        done.then(
+          (result) => keepEnd({ result }),
+          (error) => keepEnd({ error: this.#failedWith(agentError(error)).error }),
+        );
+      },
     };
+  }
+
+  /** What came of a child, unless that is too large: then it can be asked for as long as the child is kept. */
+  #keepEnd(place: Place, end: DelegationEnd): void {
+    const step = this.#steps.get(place.ordinal);
+    if (!this.#mayRecord(place) || step?.state.is !== "delegated") return;
+    const text = jsonWithin(end, this.#theJob.caps.maxCheckpointBytes);
+    if (text !== undefined) this.#record(place, { ...step.state, end: JSON.parse(this.#theJob.masked(text)) });
   }
 
   /** A checkpoint of the agent's own was made, in this turn: a restart begins here, and its steps are counted anew. */
@@ -502,7 +520,7 @@ export class DurableRun {
     return { is: "done", value: JSON.parse(text) as unknown };
   }
 
-  #failedWith(failure: ARCPError): Settled {
+  #failedWith(failure: ARCPError): Failed {
     const members = errorMembers(failure, this.#theJob.caps.maxEventBytes);
     const error = JSON.parse(this.#theJob.masked(`{${members}}`)) as ErrorPayload;
     return { is: "failed", error, ...(failure instanceof CanonicalError && { code10: failure.canonicalCode }) };
@@ -644,7 +662,7 @@ export class DurableRun {
 }
 
 /** What a step has failed with, as the agent was told of it. */
-function failureOf({ error, code10 }: Extract<StoredStep["state"], { readonly is: "failed" }>): ARCPError {
+function failureOf({ error, code10 }: Failed): ARCPError {
   if (code10 === undefined) return errorFromWire(error);
   const { message, retryable, details } = error;
   return new CanonicalError(code10, message, { retryable, ...(details && { details }) });

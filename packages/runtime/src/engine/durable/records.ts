@@ -2,6 +2,7 @@
 import type { ErrorPayload, JobId, JsonObject, ResultId } from "@arcp/core";
 import type { ErrorCode10 } from "@arcp/core/v1.0";
 import type { Store, StoredRecord } from "../../store/store.ts";
+import type { DelegationEnd } from "../delegation.ts";
 import type { JobOrigin } from "../job.ts";
 import type { WakeUp } from "./timing.ts";
 import type { Positions, StepPieces } from "./told.ts";
@@ -85,7 +86,8 @@ export interface StoredStep {
     | { readonly is: "asked"; readonly questionId: string; readonly question: JsonObject }
     /** The event is written; the child was not made yet. */
     | { readonly is: "delegating"; readonly delegateId: string }
-    | { readonly is: "delegated"; readonly delegateId: string; readonly childId: JobId };
+    /** `end` is what came of the child, once that is known: it is kept no shorter than its parent. */
+    | { readonly is: "delegated"; readonly delegateId: string; readonly childId: JobId; readonly end?: DelegationEnd };
 }
 
 /** What is stored of a job that can be gone on with. */
