@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { JobId } from "@arcp/core";
 import { type AgentOptions, type ARCPServerOptions, type Store, sqliteStore } from "@arcp/runtime";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { LEASE, Mint } from "../credentials/mint.ts";
 import { covers } from "../support/covers.ts";
 import { type Harness, startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -225,6 +226,32 @@ test("what was asked for over wire 1.0 is answered by the next runtime", async (
       expect(types.filter((type) => type === "job.started")).toHaveLength(1);
     },
   );
+});
+
+test("a job that waited has credentials of the new runtime, and those of the old one are dead", async () => {
+  covers("V11-9.8.2-07");
+  const mint = new Mint();
+  let jobId = "";
+  await lives(
+    async (harness) => {
+      const client = await harness.rawSession();
+      await client.submit("puppet", 0);
+      jobId = (await client.submit("puppet", 1, { lease_request: LEASE })).job_id as string;
+    },
+    async (harness, puppet) => {
+      const run = await puppet.next();
+      const [old, fresh] = mint.minted;
+      expect(run.context.credentials.map((credential) => credential.reveal())).toEqual([fresh?.value]);
+      expect(mint.live).toEqual([fresh]);
+      expect(old?.request.jobId).toBe(jobId);
+      run.finish();
+      const client = await harness.rawSession();
+      await client.ask("job.subscribe", { job_id: jobId, history: true });
+      await client.end(jobId);
+    },
+    { server: { credentialProvisioners: [mint] } },
+  );
+  expect(mint.live).toEqual([]);
 });
 
 test("a runtime that is killed as it calls an agent leaves a job that begins no second time", async () => {
