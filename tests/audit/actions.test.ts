@@ -2,6 +2,7 @@
 import { type AuditAction, type AuditRecord, DEFAULT_AUDIT_POLICY, type InteractionPolicy } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { Audit } from "../../packages/runtime/src/engine/audit/audit.ts";
+import { RATIONED } from "../../packages/runtime/src/engine/audit/catalogue.ts";
 import { inTime, until } from "../credentials/ledger.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { settle } from "../support/puppet.ts";
@@ -657,6 +658,11 @@ describe("who is refused again and again", () => {
       facts: { action: "job.refused", rows: FLOOD - 20 },
     });
     expect(await scene.leaked()).toEqual([]);
+  });
+
+  test("has a ration, whatever is refused", () => {
+    const refusals = Object.keys(CASES).filter((action) => /\.(refused|invalid_answer|ignored_answer)$/.test(action));
+    expect([...RATIONED].sort()).toEqual(refusals.sort());
   });
 
   test("at the door cannot hide what principals have refused", async () => {
