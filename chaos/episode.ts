@@ -96,7 +96,7 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
     recorder,
     () => runtime.life,
   );
-  const loot: Found = { sessions: [], jobs: [], tokens: [] };
+  const loot: Found = { sessions: [], jobs: [], tokens: [], heads: new Map() };
   const visitors = visitorsOf(plan.seed, options.wires, places, spied(lines, loot), () => loot);
   const flood = new VisitorFlood(spied(lines, loot));
 
@@ -157,10 +157,14 @@ function visitorsOf(
   ];
 }
 
+/** Where a frame says whose it is. */
+const HEAD = 400;
+
 interface Found extends Loot {
   readonly sessions: string[];
   readonly jobs: string[];
   readonly tokens: [string, string][];
+  readonly heads: Map<string, number>;
 }
 
 /** The same, telling `loot` of the ids that the others were given, and of their tokens. */
@@ -183,6 +187,8 @@ function spied(lines: ReturnType<typeof lineMaker>, loot: Found): ReturnType<typ
               note(loot.sessions, /"session_id":"([^"]+)"/.exec(frame)?.[1]);
               note(loot.jobs, /"job_id":"([^"]+)"/.exec(frame)?.[1]);
               const [, session, token] = /"session_id":"([^"]+)".*"resume_token":"([^"]+)"/.exec(frame) ?? [];
+              const [, numbered, seq] = /"session_id":"([^"]+)".*"event_seq":(\d+)/.exec(frame.slice(0, HEAD)) ?? [];
+              if (numbered !== undefined) loot.heads.set(numbered, Number(seq));
               if (session !== undefined && token !== undefined) loot.tokens.push([session, token]);
               handler(frame);
             });

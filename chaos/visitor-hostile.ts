@@ -13,8 +13,12 @@ export interface Loot {
   readonly jobs: readonly string[];
   /** Resume tokens, with the ids of their sessions. */
   readonly tokens: readonly (readonly [string, string])[];
+  /** The last number that was heard in a session. */
+  readonly heads: ReadonlyMap<string, number>;
 }
 
+/** So long it waits to see what a token is good for. */
+const ANSWER_MS = 250;
 /** Those of before are void by now. */
 const FRESH_TOKENS = 6;
 
@@ -49,8 +53,10 @@ export class VisitorHostile implements Visitor {
         });
         const { openings, frames } = CORPUS[wire];
         const stolen = this.#loot().tokens.slice(-FRESH_TOKENS);
-        if (wire === "1.1" && stolen.length > 0 && this.#random.oneIn(3)) this.#resumeWith(this.#random.pick(stolen));
-        else this.#say(this.#random.oneIn(3) ? this.#any(openings) : (openings[0] as string));
+        if (wire === "1.1" && stolen.length > 0 && this.#random.oneIn(3)) {
+          this.#resumeWith(this.#random.pick(stolen));
+          await pause(ANSWER_MS, signal);
+        } else this.#say(this.#random.oneIn(3) ? this.#any(openings) : (openings[0] as string));
         for (let n = this.#random.below(60); n > 0 && !this.#transport.isClosed && !signal.aborted; n -= 1) {
           this.#say(this.#any(frames));
           await pause(this.#random.below(20), signal);
@@ -77,7 +83,7 @@ export class VisitorHostile implements Visitor {
       client: { name: this.name, version: "1.0.0" },
       auth: { scheme: "bearer", token: "mallory" },
       capabilities: { encodings: ["json"], features: [] },
-      resume: { session_id, resume_token, last_event_seq: 0 },
+      resume: { session_id, resume_token, last_event_seq: this.#loot().heads.get(session_id) ?? 0 },
     };
     this.#say(JSON.stringify({ arcp: "1.1", id: PLACEHOLDERS.id, type: "session.hello", payload }));
   }

@@ -171,6 +171,8 @@ export class VisitorRaw implements Visitor {
         // Two at once want the session.
         const [one] = await Promise.all([this.#attach(signal, true), this.#attach(signal, true)]);
         if (one === undefined) return;
+        // What is asked for there is told there alone.
+        this.#submit(one);
       }
       await pause(this.#random.below(80), signal);
     }

@@ -13,12 +13,7 @@ export function checkSessions({ connections }: Story, report: Report): void {
     if (session === undefined) continue;
     const principals = new Set(own.map(({ principal }) => principal));
     if (principals.size > 1) report("I10", `session ${session} was opened to ${[...principals].join(" and ")}`);
-    const welcomes = own
-      .map((connection) => ({
-        connection,
-        at: connection.received.find(({ message }) => message.type === "session.welcome")?.at ?? connection.openedAt,
-      }))
-      .sort((a, b) => a.at - b.at);
+    const welcomes = own.map((connection) => ({ connection, at: welcomedAt(connection) })).sort((a, b) => a.at - b.at);
     for (const [index, { connection }] of welcomes.entries()) {
       const next = welcomes[index + 1];
       if (next === undefined || connection.wire !== "1.1") continue;
@@ -32,6 +27,9 @@ export function checkSessions({ connections }: Story, report: Report): void {
         );
     }
   }
+  for (const [session, own] of grouped(connections, ({ sessionId }) => sessionId)) {
+    if (session !== undefined) checkPlace(session, own, report);
+  }
   for (const connection of connections) {
     if (connection.client === "hostile" || connection.wire !== "1.1") continue;
     if ((presentedBy(connection) ?? 0) >= OVERCLAIM) continue;
@@ -41,6 +39,43 @@ export function checkSessions({ connections }: Story, report: Report): void {
     if (refusal) report("I10", `${connection.id}: a session that has not expired could not be resumed`);
   }
 }
+
+/** What was asked for on a connection is not told on those that the session had before: they were displaced by it. */
+function checkPlace(session: string, own: readonly ConnectionStory[], report: Report): void {
+  const order = own.filter(({ wire }) => wire === "1.1").sort((a, b) => welcomedAt(a) - welcomedAt(b));
+  const firstAsked = new Map<unknown, number>();
+  for (const [index, { sent }] of order.entries()) {
+    for (const { message } of sent) {
+      const key = message.type === "job.submit" ? message.payload["idempotency_key"] : undefined;
+      if (key !== undefined && !firstAsked.has(key)) firstAsked.set(key, index);
+    }
+  }
+  const places = new Map<unknown, number>();
+  for (const { sent, received } of order) {
+    const asked = new Map(sent.map(({ message }) => [message.id, message.payload["idempotency_key"]]));
+    for (const { message } of received) {
+      if (message.type !== "job.accepted") continue;
+      const place = firstAsked.get(asked.get(String(message.payload["request_id"])));
+      if (place !== undefined) places.set(message.payload["job_id"], place);
+    }
+  }
+  for (const [index, { id, received }] of order.entries()) {
+    const misplaced = received.find(({ message }) => {
+      const place = places.get(message.job_id);
+      return message.event_seq !== undefined && place !== undefined && index < place;
+    });
+    if (misplaced) {
+      const { event_seq, job_id } = misplaced.message;
+      report(
+        "I10",
+        `session ${session}: ${event_seq} of job ${job_id} came on ${id}, which it had left before it asked for it`,
+      );
+    }
+  }
+}
+
+const welcomedAt = ({ received, openedAt }: ConnectionStory): number =>
+  received.find(({ message }) => message.type === "session.welcome")?.at ?? openedAt;
 
 export function checkIsolation(story: Story, stored: Stored, report: Report): void {
   checkSecrets(story, stored, report);

@@ -279,6 +279,15 @@ const SPOILT: readonly (readonly [Invariant, string, (run: Run) => void])[] = [
     (run) => run.add(...run.says("a", 3, DURABLE, "job.result", result(DURABLE))),
   ],
   [
+    "I10",
+    "what was asked for on a connection is told on the one before it",
+    (run) =>
+      run.add(
+        ...run.submits("b", "submit-5", "job_5", "key-5"),
+        ...run.says("a", 3, "job_5", "job.event", event("job_5", 1)),
+      ),
+  ],
+  [
     "I11",
     "somebody is sent what is another's",
     (run) =>
