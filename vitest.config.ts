@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 
 /** Tests run the sources: one copy of every class, no stale build. The commands and examples run what is built. */
 const packageSources = Object.fromEntries(
-  ["core/v1.0", "core", "client", "runtime", "gateway", "sdk"].map((entrance) => {
+  ["core/v1.0", "core", "client", "runtime", "postgres", "gateway", "sdk"].map((entrance) => {
     const [name, ...path] = entrance.split("/");
     const source = ["packages", name, "src", ...path, "index.ts"].join("/");
     return [`@arcp/${entrance}`, fileURLToPath(new URL(source, import.meta.url))];
@@ -15,6 +15,7 @@ export default defineConfig({
   resolve: { alias: packageSources },
   test: {
     include: ["tests/**/*.test.ts"],
+    globalSetup: ["tests/support/postgres-setup.ts"],
     // Other type errors are the `types` check; here only the expectations of the type tests count.
     typecheck: {
       enabled: true,

@@ -13,6 +13,7 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   "@arcp/core": [],
   "@arcp/client": ["@arcp/core"],
   "@arcp/runtime": ["@arcp/core"],
+  "@arcp/postgres": ["@arcp/core", "@arcp/runtime"],
   "@arcp/gateway": ["@arcp/core", "@arcp/runtime"],
   "@arcp/sdk": ["@arcp/core", "@arcp/client", "@arcp/runtime", "@arcp/gateway"],
 };

@@ -131,8 +131,22 @@ export { type LiteLLMOptions, litellmProvisioner } from "./provisioners/litellm.
 export { explainUpstreamRefusal } from "./provisioners/upstream-refusal.ts";
 export { ARCPServer, type ARCPServerOptions, type CloseOptions, type RuntimeIdentity } from "./server.ts";
 export { type JobManager, SessionContext } from "./session-context.ts";
-export { type AuditVerdict, auditRows, type BrokenLink, verifyAudit } from "./store/audit-chain.ts";
-export type { BlobStore } from "./store/blobs.ts";
+export {
+  type AuditVerdict,
+  auditRows,
+  auditTexts,
+  type BrokenLink,
+  prunedRecord,
+  verifyAudit,
+} from "./store/audit-chain.ts";
+export {
+  BlobError,
+  type BlobRange,
+  type BlobStore,
+  type BlobWriter,
+  type ListedBlob,
+  type StoredBlob,
+} from "./store/blobs.ts";
 export { type FileBlobsOptions, fileBlobs, temporaryBlobs } from "./store/blobs-files.ts";
 export {
   checkDatabase,
@@ -162,12 +176,24 @@ export {
   type AuditRecord,
   type AuditRow,
   type Batch,
+  type CredentialQuery,
   type CredentialRecord,
+  type CredentialState,
   type Entry,
+  type EntryCode,
+  type FeedItem,
+  type FeedRun,
+  type IdempotencyRecord,
+  type JobQuery,
   type JobRecord,
+  loggedJob,
+  messageTypeOf,
+  type RecordQuery,
+  type RetentionCuts,
   type SessionRecord,
   StaleWriterError,
   type Store,
+  type StoredRecord,
 } from "./store/store.ts";
 export { StoreError, type StoreFailure } from "./store/store-error.ts";
 export { type SentMessage, SessionReplay } from "./wire/session-replay.ts";

@@ -4,8 +4,8 @@
  *
  * What is hashed is one JSON text (RFC 8785), with the previous hash as a member of it; members that a row does not have
  * are left out. The number and the hash are given to a row in the transaction that stores it, from the last row that is
- * stored: whoever appends, and however a process ended, the chain goes on without a fork. A store with several writers
- * has a chain for each, named by one more member, because a single one would make them all wait for each other's commits.
+ * stored: whoever appends, and however a process ended, the chain goes on without a fork. A store with several writers has
+ * one chain, too: those of them that have something to append wait for each other.
  *
  * The oldest rows may be deleted: a row of the chain, {@link PRUNED}, then says up to where, and with which hash that
  * ended. What is left begins where such a row says, or at the beginning.
@@ -26,23 +26,26 @@ interface Pruned {
   readonly rows: number;
 }
 
-/** What is hashed of a row. Its facts are canonical JSON already. */
-function hashedText(prev: string, seq: number, record: AuditRecord): string {
+/** What is hashed of a row: these texts, with the hash before it after the first of them, and its number after the second. */
+export function auditTexts(record: AuditRecord): readonly [beforeHash: string, beforeSeq: string, afterSeq: string] {
   const { at, action, principal, sessionId, jobId, remoteAddress, traceId, facts } = record;
   const optional = (name: string, value: string | undefined): string =>
     value === undefined ? "" : `"${name}":${JSON.stringify(value)},`;
   const trace = traceId === undefined ? "" : `,"trace_id":${JSON.stringify(traceId)}`;
   const session = sessionId === undefined ? "" : `,"session_id":${JSON.stringify(sessionId)}`;
-  return (
-    `{"action":${JSON.stringify(action)},"at":${at},"facts":${facts},${optional("job_id", jobId)}"prev":"${prev}",` +
-    `"principal":${JSON.stringify(principal)},${optional("remote_address", remoteAddress)}"seq":${seq}${session}${trace}}`
-  );
+  // Facts are canonical JSON already.
+  return [
+    `{"action":${JSON.stringify(action)},"at":${at},"facts":${facts},${optional("job_id", jobId)}"prev":"`,
+    `","principal":${JSON.stringify(principal)},${optional("remote_address", remoteAddress)}"seq":`,
+    `${session}${trace}}`,
+  ];
 }
 
 /** The next link after `head`: `record` as it is stored. */
 export function linked(head: AuditHead | undefined, record: AuditRecord): AuditRow {
   const seq = (head?.seq ?? 0) + 1;
-  const text = hashedText(head?.hash ?? NO_HASH, seq, record);
+  const [beforeHash, beforeSeq, afterSeq] = auditTexts(record);
+  const text = `${beforeHash}${head?.hash ?? NO_HASH}${beforeSeq}${seq}${afterSeq}`;
   return { ...record, seq, hash: hash("sha256", text) };
 }
 

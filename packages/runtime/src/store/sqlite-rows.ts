@@ -1,5 +1,5 @@
 /** Rows of the embedded store, and the records that they stand for. */
-import type { JobId, LoggedJob, SessionId } from "@arcp/core";
+import type { JobId, SessionId } from "@arcp/core";
 import { auditPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
 import { assertSum, sumOf } from "./row-sums.ts";
 import type {
@@ -175,14 +175,6 @@ export function jobRecord(row: JobRow): JobRecord {
     lastN: row.last_n,
     lastEventSeq: row.last_event_seq,
   };
-}
-
-export function loggedJob(job: JobRecord): LoggedJob {
-  const { id, sessionId, principal, agent, agentVersion, status, lease, parentJobId, traceId, createdAt, endedAt } =
-    job;
-  const facts = { jobId: id, sessionId, principal, agent, agentVersion, status, lease, parentJobId };
-  const constraints = job.leaseConstraints === null ? {} : { leaseConstraints: job.leaseConstraints };
-  return { ...facts, ...constraints, traceId, createdAt, endedAt };
 }
 
 export function sessionRecord(row: SessionRow): SessionRecord {

@@ -10,6 +10,8 @@
  *   foreign    it is no database, or another program's
  *   version    it was written by a newer version, or by an older one that only a runtime brings up to date
  *   key        it is encrypted with a key that was not given, or not encrypted although a key was given
+ *   unreachable  the server of the database is not there, or not just now
+ *   denied     it does not let this program in, or not do this
  *   failed     anything else
  */
 export type StoreFailure =
@@ -22,6 +24,8 @@ export type StoreFailure =
   | "foreign"
   | "version"
   | "key"
+  | "unreachable"
+  | "denied"
   | "failed";
 
 /** The failure of a store. `cause` is the database's own error. */
@@ -34,9 +38,12 @@ export class StoreError extends Error {
     this.reason = reason;
   }
 
-  /** Was the batch rolled back by something that passes, so that the same batch can be committed later? */
+  /**
+   * Was it something that passes, so that the same batch can be committed later? It is not stored then, or the store knows
+   * it again and does not store it twice.
+   */
   get isTransient(): boolean {
-    return this.reason === "full" || this.reason === "busy";
+    return this.reason === "full" || this.reason === "busy" || this.reason === "unreachable";
   }
 }
 
@@ -50,6 +57,8 @@ const SENTENCES: Readonly<Record<StoreFailure, string>> = {
   foreign: "the file is not a database",
   version: "the database is of another version",
   key: "the database is encrypted with another key",
+  unreachable: "the database cannot be reached",
+  denied: "the database does not let this program in",
   failed: "the database failed",
 };
 

@@ -5,8 +5,17 @@
  * not at all, and is refused whole when one of its writers no longer owns its job ({@link StaleWriterError}). Nothing
  * may assume that a commit is synchronous.
  */
-
-import type { EventLog, JobId, JobStatus, Lease, LeaseConstraints, LoggedEntry, SessionId, TraceId } from "@arcp/core";
+import type {
+  EventLog,
+  JobId,
+  JobStatus,
+  Lease,
+  LeaseConstraints,
+  LoggedEntry,
+  LoggedJob,
+  SessionId,
+  TraceId,
+} from "@arcp/core";
 
 /** What an entry is, as one small integer. Stored: never renumber. */
 export const ENTRY = {
@@ -88,6 +97,17 @@ export interface JobRecord {
   readonly lastN: number;
   /** The number of the last entry in the submitting session's space. */
   readonly lastEventSeq: number;
+  /** To be made for whichever runtime claims it, and not for the one that stores it. Only of a store that several share. */
+  readonly isForAnybody?: true;
+}
+
+/** The job as an {@link EventLog} tells of it. */
+export function loggedJob(job: JobRecord): LoggedJob {
+  const { id, sessionId, principal, agent, agentVersion, status, lease, parentJobId, traceId, createdAt, endedAt } =
+    job;
+  const facts = { jobId: id, sessionId, principal, agent, agentVersion, status, lease, parentJobId };
+  const constraints = job.leaseConstraints === null ? {} : { leaseConstraints: job.leaseConstraints };
+  return { ...facts, ...constraints, traceId, createdAt, endedAt };
 }
 
 /** What changes about a job after it was created. */

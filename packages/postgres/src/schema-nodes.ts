@@ -1,0 +1,143 @@
+/**
+ * Nodes, and what belongs to them. A node that was declared dead stays dead, and its row stays until nothing names it any more:
+ * whoever takes from dead nodes looks for those that are known to be dead, and cannot take from one that has just begun.
+ */
+export const NODE_FUNCTIONS = `
+CREATE FUNCTION dead_nodes() RETURNS text[] LANGUAGE sql STABLE SET search_path = @schema@, pg_temp AS
+  $$ SELECT coalesce(array_agg(id), '{}') FROM node WHERE NOT is_up $$;
+
+-- Who takes something must be alive, and stays so until it has it.
+CREATE FUNCTION assert_up(p_node text) RETURNS void LANGUAGE plpgsql SET search_path = @schema@, pg_temp AS $$
+BEGIN
+  PERFORM FROM node WHERE id = p_node AND is_up FOR SHARE;
+  IF NOT FOUND THEN RAISE EXCEPTION 'the node is not up' USING ERRCODE = 'AR002'; END IF;
+END $$;
+
+-- Their clients are not connected to anybody now. What they can have been sent is all that was numbered.
+CREATE FUNCTION detach_sessions(p_nodes text[], p_now bigint) RETURNS void LANGUAGE sql SET search_path = @schema@, pg_temp AS $$
+  UPDATE session SET detached_at = p_now, sent_seq = last_number(key) WHERE node = ANY (p_nodes) AND detached_at IS NULL
+$$;
+
+-- Declares dead, and returns who was.
+CREATE FUNCTION bury_nodes() RETURNS text[] LANGUAGE plpgsql SET search_path = @schema@, pg_temp AS $$
+DECLARE
+  gone text[];
+BEGIN
+  WITH dead AS (
+    UPDATE node SET is_up = false WHERE id IN (
+      SELECT id FROM node WHERE is_up AND beat_at + ttl_ms < now_ms() ORDER BY id FOR UPDATE)
+    RETURNING id)
+  SELECT array_agg(id) INTO gone FROM dead;
+  IF gone IS NOT NULL THEN PERFORM detach_sessions(gone, now_ms()); END IF;
+  RETURN coalesce(gone, '{}');
+END $$;
+
+-- Returns false if the node is dead, and who was declared so by this.
+CREATE FUNCTION beat(p_node text, p_facts text, OUT is_alive boolean, OUT buried text[]) LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp AS $$
+BEGIN
+  UPDATE node SET beat_at = now_ms(), facts = p_facts WHERE id = p_node AND is_up;
+  is_alive := FOUND;
+  IF NOT is_alive THEN RETURN; END IF;
+  buried := bury_nodes();
+  -- Forgotten: who has been dead for a week, and has nothing that somebody could take.
+  DELETE FROM node n WHERE NOT n.is_up AND n.beat_at < now_ms() - 604800000
+    AND NOT EXISTS (SELECT FROM job j WHERE j.node = n.id AND j.ended_at IS NULL)
+    AND NOT EXISTS (SELECT FROM session s WHERE s.node = n.id);
+  DELETE FROM message m WHERE m.at < now_ms() - 3600000 OR m.receiver = ANY (buried);
+END $$;
+
+CREATE FUNCTION leave(p_node text) RETURNS void LANGUAGE plpgsql SET search_path = @schema@, pg_temp AS $$
+BEGIN
+  UPDATE node SET is_up = false WHERE id = p_node AND is_up;
+  IF FOUND THEN PERFORM detach_sessions(ARRAY[p_node], now_ms()); END IF;
+END $$;
+
+-- With \`p_only\`: that one, whatever its agent.
+CREATE FUNCTION claim_jobs(p_node text, p_agents text[], p_limit integer, p_only text) RETURNS SETOF job LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp AS $$
+DECLARE
+  dead text[];
+BEGIN
+  PERFORM assert_up(p_node);
+  dead := dead_nodes();
+  RETURN QUERY
+    WITH picked AS MATERIALIZED (
+      SELECT j.key FROM job j WHERE j.ended_at IS NULL AND (j.node IS NULL OR j.node = ANY (dead))
+          AND (p_only IS NULL OR j.id = p_only) AND (p_only IS NOT NULL
+          OR j.agent || '@' || j.agent_version = ANY (p_agents)
+          OR j.node IS NOT NULL AND NOT EXISTS (SELECT FROM record r WHERE r.kind = 'run' AND r.id = j.id))
+        ORDER BY j.created_at, j.key LIMIT p_limit FOR UPDATE SKIP LOCKED),
+    taken AS (
+      UPDATE job j SET node = p_node, epoch = j.epoch + 1 FROM picked p WHERE j.key = p.key RETURNING j.*)
+    SELECT * FROM taken ORDER BY created_at, key;
+END $$;
+
+-- Everything of dead nodes that has not ended, and the sessions of theirs that follow it: they are this node's, too.
+CREATE FUNCTION take_over(p_node text, p_now bigint, OUT jobs jsonb, OUT sessions jsonb) LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp AS $$
+DECLARE
+  dead text[];
+  keys bigint[];
+BEGIN
+  PERFORM assert_up(p_node);
+  dead := dead_nodes();
+  PERFORM detach_sessions(dead, p_now);
+  WITH picked AS MATERIALIZED (
+    SELECT key FROM job WHERE ended_at IS NULL AND node = ANY (dead) ORDER BY id FOR UPDATE SKIP LOCKED),
+  taken AS (
+    UPDATE job j SET node = p_node, epoch = j.epoch + 1 FROM picked p WHERE j.key = p.key RETURNING j.key)
+  SELECT array_agg(key) INTO keys FROM taken;
+  WITH taken AS (
+    UPDATE session s SET node = p_node, epoch = s.epoch + 1 WHERE s.node = ANY (dead) AND (
+      EXISTS (SELECT FROM job j WHERE j.key = ANY (keys) AND j.session_id = s.id)
+      OR EXISTS (SELECT FROM follow f WHERE f.job = ANY (keys) AND f.session = s.key))
+    RETURNING s.id, s.epoch)
+  SELECT jsonb_agg(jsonb_build_object('id', id, 'epoch', epoch)) INTO sessions FROM taken;
+  SELECT jsonb_agg(jsonb_build_object('job', to_jsonb(j), 'followers', (
+      SELECT jsonb_agg(s.id ORDER BY s.id = j.session_id DESC, s.key) FROM session s WHERE s.node = p_node AND (s.id = j.session_id
+        OR EXISTS (SELECT FROM follow f WHERE f.job = j.key AND f.session = s.key)))) ORDER BY j.key)
+    INTO jobs FROM job j WHERE j.key = ANY (keys);
+END $$;
+
+-- One row with the session as it is then, or none.
+CREATE FUNCTION take_session(p_node text, p_session text, p_token_hash text, OUT taken jsonb, OUT follows jsonb)
+LANGUAGE plpgsql SET search_path = @schema@, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+DECLARE
+  mine session;
+BEGIN
+  PERFORM assert_up(p_node);
+  UPDATE session SET node = p_node, epoch = epoch + 1
+    WHERE id = p_session AND (token_hash = p_token_hash OR previous_token_hash = p_token_hash) RETURNING * INTO mine;
+  IF NOT FOUND THEN RETURN; END IF;
+  taken := to_jsonb(mine);
+  SELECT coalesce(jsonb_agg(jsonb_build_object('jobId', p.id, 'n', p.n) ORDER BY p.key), '[]') INTO follows FROM (
+    SELECT j.key, j.id, j.ended_at, j.last_n, greatest(shown.n, coalesce((
+        SELECT f.n + f.count - 1 FROM feed f WHERE f.job = j.key AND f.session = mine.key ORDER BY f.seq DESC LIMIT 1), 0)) AS n
+      FROM (SELECT all_of.job, max(all_of.n) AS n FROM (
+          SELECT f.job, f.n FROM follow f WHERE f.session = mine.key
+          UNION ALL SELECT j.key, 0 FROM job j WHERE j.session_id = mine.id) all_of GROUP BY all_of.job) shown
+      JOIN job j ON j.key = shown.job) p
+    WHERE p.ended_at IS NULL OR p.n < p.last_n;
+END $$;
+
+CREATE FUNCTION bind_key(p_node text, p_principal text, p_key text, p_digest text, p_job text, p_expires_at bigint)
+RETURNS idempotency LANGUAGE plpgsql SET search_path = @schema@, pg_temp AS $$
+DECLARE
+  bound idempotency;
+  stands boolean;
+BEGIN
+  PERFORM assert_up(p_node);
+  INSERT INTO idempotency AS i VALUES (p_principal, p_key, p_digest, p_job, p_expires_at, p_node)
+    ON CONFLICT (principal, key) DO UPDATE SET key = i.key RETURNING * INTO bound;
+  IF bound.job_id = p_job THEN RETURN bound; END IF;
+  SELECT j.ended_at IS NULL OR bound.expires_at > now_ms() INTO stands FROM job j WHERE j.id = bound.job_id;
+  IF NOT FOUND THEN
+    stands := EXISTS (SELECT FROM node WHERE id = bound.node AND is_up);
+  END IF;
+  IF stands THEN RETURN bound; END IF;
+  UPDATE idempotency SET digest = p_digest, job_id = p_job, expires_at = p_expires_at, node = p_node
+    WHERE principal = p_principal AND key = p_key RETURNING * INTO bound;
+  RETURN bound;
+END $$;
+`;

@@ -1,0 +1,143 @@
+/**
+ * Days of entries, and how what is not needed goes. Each call is one transaction of a bounded number of rows. Of all nodes
+ * one does it at a time: the others are told -1.
+ *
+ * A job or a session that goes is gone at once for everybody; the rows under it are garbage, until a later call has
+ * deleted them, or the whole day.
+ *
+ * The two functions that make and drop partitions run with the rights of the schema's owner: the runtime needs none to do that.
+ */
+export const RETENTION_FUNCTIONS = `
+CREATE FUNCTION make_days() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = @schema@, pg_temp AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtext('@schema@.days'));
+  FOR day IN today() - 1 .. today() + 7 LOOP
+    IF to_regclass('@schema@.entry_' || day) IS NULL THEN
+      EXECUTE format('CREATE TABLE @schema@.%I PARTITION OF @schema@.entry FOR VALUES FROM (%s) TO (%s)', 'entry_' || day, day, day + 1);
+    END IF;
+  END LOOP;
+END $$;
+SELECT make_days();
+
+-- Days that are over and of which no job is left. A day that somebody reads from is left for the next time.
+CREATE FUNCTION drop_days() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET lock_timeout = '500ms' AS $$
+DECLARE
+  old_day integer;
+  gone integer := 0;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('@schema@.sweep')) THEN RETURN -1; END IF;
+  FOR old_day IN
+    SELECT substring(c.relname FROM 7)::integer FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+      WHERE i.inhparent = 'entry'::regclass AND c.relname ~ '^entry_\\d+$' ORDER BY 1
+  LOOP
+    CONTINUE WHEN old_day >= today() - 1 OR EXISTS (SELECT FROM job j WHERE j.day = old_day);
+    BEGIN
+      EXECUTE format('DROP TABLE @schema@.%I', 'entry_' || old_day);
+      DELETE FROM garbage g WHERE g.kind = 'j' AND g.day = old_day;
+      gone := gone + 1;
+    EXCEPTION WHEN lock_not_available THEN EXIT;
+    END;
+  END LOOP;
+  RETURN gone;
+END $$;
+
+CREATE FUNCTION sweep_sessions(p_detached_before bigint, p_rows integer) RETURNS integer LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp AS $$
+DECLARE
+  keys bigint[];
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('@schema@.sweep')) THEN RETURN -1; END IF;
+  WITH gone AS (
+    DELETE FROM session WHERE key IN (
+      SELECT key FROM session WHERE detached_at < p_detached_before ORDER BY detached_at LIMIT p_rows FOR UPDATE SKIP LOCKED)
+    RETURNING key)
+  SELECT array_agg(key) INTO keys FROM gone;
+  DELETE FROM follow WHERE session = ANY (keys);
+  INSERT INTO garbage (kind, key, day) SELECT 's', key, 0 FROM unnest(keys) AS key;
+  RETURN coalesce(cardinality(keys), 0);
+END $$;
+
+-- Jobs that ended before, after that one place, and that no session follows or has numbered. How many were looked at, the last
+-- of them, and which went.
+CREATE FUNCTION sweep_jobs(
+  p_ended_before bigint, p_after_ended bigint, p_after_key bigint, p_rows integer,
+  OUT looked integer, OUT last_ended bigint, OUT last_key bigint, OUT gone integer
+) LANGUAGE plpgsql SET search_path = @schema@, pg_temp SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+  keys bigint[];
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('@schema@.sweep')) THEN looked := -1; RETURN; END IF;
+  SELECT count(*), max(x.ended_at), (array_agg(x.key ORDER BY x.ended_at DESC, x.key DESC))[1],
+      array_agg(x.key) FILTER (WHERE NOT EXISTS (SELECT FROM follow f WHERE f.job = x.key)
+        AND NOT EXISTS (SELECT FROM feed f WHERE f.job = x.key))
+    INTO looked, last_ended, last_key, keys
+    FROM (SELECT j.key, j.ended_at FROM job j WHERE j.ended_at < p_ended_before
+      AND (j.ended_at, j.key) > (p_after_ended, p_after_key) ORDER BY j.ended_at, j.key LIMIT p_rows) x;
+  WITH deleted AS (
+    DELETE FROM job WHERE key = ANY (keys) RETURNING key, day, id),
+  unneeded AS (
+    DELETE FROM credential c USING deleted d WHERE c.job_id = d.id AND c.state = 3)
+  INSERT INTO garbage (kind, key, day) SELECT 'j', d.key, d.day FROM deleted d;
+  GET DIAGNOSTICS gone = ROW_COUNT;
+END $$;
+
+-- Feeds of sessions and entries of jobs that are gone. 0: nothing is left.
+CREATE FUNCTION sweep_garbage(p_kind "char", p_rows integer) RETURNS integer LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+DECLARE
+  item garbage;
+  budget integer := p_rows;
+  deleted integer;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('@schema@.sweep')) THEN RETURN -1; END IF;
+  FOR item IN SELECT * FROM garbage WHERE kind = p_kind ORDER BY key LIMIT 100 LOOP
+    IF p_kind = 's' THEN
+      DELETE FROM feed WHERE session = item.key AND seq IN
+        (SELECT f.seq FROM feed f WHERE f.session = item.key ORDER BY f.seq LIMIT budget);
+    ELSE
+      DELETE FROM entry WHERE day = item.day AND job = item.key AND n IN
+        (SELECT e.n FROM entry e WHERE e.day = item.day AND e.job = item.key ORDER BY e.n LIMIT budget);
+    END IF;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    budget := budget - deleted - 1;
+    EXIT WHEN budget <= 0;
+    DELETE FROM garbage WHERE kind = item.kind AND key = item.key;
+  END LOOP;
+  RETURN p_rows - budget;
+END $$;
+
+-- Revoked credentials without a job, and keys that are too old.
+CREATE FUNCTION sweep_rest(p_ended_before bigint, p_now bigint, p_rows integer) RETURNS integer LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp AS $$
+DECLARE
+  deleted integer;
+  total integer;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('@schema@.sweep')) THEN RETURN -1; END IF;
+  DELETE FROM credential WHERE alias IN (
+    SELECT c.alias FROM credential c WHERE c.state = 3 AND c.revoked_at < p_ended_before
+      AND NOT EXISTS (SELECT FROM job j WHERE j.id = c.job_id) LIMIT p_rows);
+  GET DIAGNOSTICS total = ROW_COUNT;
+  DELETE FROM idempotency WHERE (principal, key) IN (
+    SELECT i.principal, i.key FROM idempotency i WHERE i.expires_at < p_now
+      AND NOT EXISTS (SELECT FROM job j WHERE j.id = i.job_id AND j.ended_at IS NULL) LIMIT p_rows);
+  GET DIAGNOSTICS deleted = ROW_COUNT;
+  RETURN total + deleted;
+END $$;
+
+-- Deletes rows up to \`p_through\`, if \`p_first\` is the first, and appends the row that stands for them.
+CREATE FUNCTION prune_audit(p_first bigint, p_through bigint, p_record jsonb) RETURNS integer LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp AS $$
+DECLARE
+  deleted integer;
+BEGIN
+  PERFORM append_audit(p_record);
+  DELETE FROM audit WHERE seq <= p_through;
+  GET DIAGNOSTICS deleted = ROW_COUNT;
+  IF deleted < p_through - p_first + 1 THEN
+    RAISE EXCEPTION 'another node has pruned the audit' USING ERRCODE = 'serialization_failure';
+  END IF;
+  RETURN deleted;
+END $$;
+`;

@@ -1,0 +1,146 @@
+/** A throw-away PostgreSQL on this machine, and where it is found. */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { delimiter, join } from "node:path";
+
+/** Of the superuser `postgres`. */
+const PASSWORD = "throw-away";
+/** What the test servers of one run write down when they are up. */
+const ADDRESS_FILE = "address";
+const LOG_FILE = "log";
+
+export interface Address {
+  /** Over TCP, with a password. */
+  readonly url: string;
+  readonly port: number;
+}
+
+/** The directory of `initdb` and `pg_ctl`; `undefined` if PostgreSQL is not installed here. */
+export function installation(): string | undefined {
+  const versions = existsSync("/usr/lib/postgresql")
+    ? readdirSync("/usr/lib/postgresql").sort((a, b) => Number(b) - Number(a))
+    : [];
+  const candidates = [
+    ...versions.map((version) => join("/usr/lib/postgresql", version, "bin")),
+    ...(process.env["PATH"] ?? "").split(delimiter),
+  ];
+  return candidates.find((path) => ["initdb", "pg_ctl"].every((name) => existsSync(join(path, name))));
+}
+
+/** PostgreSQL refuses to run as root: then it runs as another user. */
+function identity(): { readonly uid?: number; readonly gid?: number } {
+  if (process.getuid?.() !== 0) return {};
+  for (const user of ["postgres", "nobody"]) {
+    try {
+      const idOf = (flag: string): number =>
+        Number(execFileSync("id", [flag, user], { stdio: ["ignore", "pipe", "ignore"] }));
+      return { uid: idOf("-u"), gid: idOf("-g") };
+    } catch {
+      // There is no such user.
+    }
+  }
+  throw new Error("PostgreSQL does not run as root, and there is no other user to run it as");
+}
+
+/** One server, with its data in a directory. */
+export class PostgresServer {
+  readonly #bin: string;
+  readonly #directory: string;
+
+  /** `directory` may be there already, with a server in it. */
+  constructor(directory: string, bin = installation()) {
+    if (bin === undefined) throw new Error("PostgreSQL is not installed");
+    this.#bin = bin;
+    this.#directory = directory;
+  }
+
+  /** `undefined` while it has never been started. */
+  get address(): Address | undefined {
+    const file = join(this.#directory, ADDRESS_FILE);
+    return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : undefined;
+  }
+
+  get log(): string {
+    const file = join(this.#directory, LOG_FILE);
+    return existsSync(file) ? readFileSync(file, "utf8") : "";
+  }
+
+  /** Makes a server with a database in UTF-8 and starts it. */
+  async create(): Promise<Address> {
+    mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
+    const { uid, gid } = identity();
+    if (uid !== undefined && gid !== undefined) chownSync(this.#directory, uid, gid);
+    const passwordFile = join(this.#directory, "password");
+    writeFileSync(passwordFile, PASSWORD, { mode: 0o644 });
+    const options = ["--username=postgres", "--encoding=UTF8", "--locale=C", "--auth-local=trust"];
+    await this.#run("initdb", [
+      ...options,
+      "--auth-host=scram-sha-256",
+      `--pwfile=${passwordFile}`,
+      "--no-sync",
+      "-D",
+      this.#data,
+    ]);
+    const port = await freePort();
+    const settings = [
+      `listen_addresses = '127.0.0.1'`,
+      `port = ${port}`,
+      `unix_socket_directories = '${this.#directory}'`,
+    ];
+    const config = join(this.#data, "postgresql.auto.conf");
+    writeFileSync(config, `${[...settings, "max_connections = 200", "log_min_messages = warning"].join("\n")}\n`);
+    await this.start();
+    const address = { url: `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`, port };
+    writeFileSync(join(this.#directory, ADDRESS_FILE), JSON.stringify(address));
+    return address;
+  }
+
+  start(): Promise<void> {
+    return this.#run("pg_ctl", ["start", "-w", "-D", this.#data, "-l", join(this.#directory, LOG_FILE)]);
+  }
+
+  /** `immediate`: as if the machine had lost its power. */
+  restart(mode: "fast" | "immediate"): Promise<void> {
+    return this.#run("pg_ctl", ["restart", "-w", "-m", mode, "-D", this.#data, "-l", join(this.#directory, LOG_FILE)]);
+  }
+
+  /** Stops it, if it runs, and removes everything. */
+  async remove(): Promise<void> {
+    if (existsSync(join(this.#data, "postmaster.pid"))) {
+      await this.#run("pg_ctl", ["stop", "-w", "-m", "immediate", "-D", this.#data]);
+    }
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  get #data(): string {
+    return join(this.#directory, "data");
+  }
+
+  async #run(name: string, args: readonly string[]): Promise<void> {
+    const child = spawn(join(this.#bin, name), args, {
+      ...identity(),
+      cwd: this.#directory,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let said = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    const [code] = (await once(child, "exit")) as [number | null];
+    child.stderr.destroy();
+    if (code !== 0) throw new Error(`${name} failed with ${code}: ${said}${this.log.slice(-2_000)}`);
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no port is free");
+  return address.port;
+}
