@@ -89,6 +89,8 @@ export class FairOrder<Entry extends Queued> {
 
   /** The same, if its principal was the only one. */
   positionAmongOwn(entry: Entry): number {
+    // The newest is asked about most, and is behind all others.
+    if (!entry.isAwaited && this.#arrivals.get(entry) === this.#lastArrival) return this.sizeOf(entry.principal);
     let position = 1;
     for (const entries of this.#lines.get(entry.principal)?.lanes.values() ?? []) {
       for (const other of entries) {
