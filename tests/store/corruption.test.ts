@@ -276,6 +276,21 @@ describe("a file that is not what it was", () => {
     expect(await outcomeOf(path, ids)).toBe(whole);
   });
 
+  test("without its last entry says so", async () => {
+    const path = freshPath();
+    const store = sqliteStore({ path });
+    const job = await putJob(store, 3);
+    await store.close();
+    const db = new Database(path);
+    db.exec("UPDATE entry SET key = key + 1024 WHERE code = 20");
+    db.close();
+    const again = sqliteStore({ path });
+    expect(await again.readJournal(job.id, 1, 2)).toHaveLength(2);
+    expect((await storeFailure(() => again.readJournal(job.id, 1, 3))).reason).toBe("corrupt");
+    expect((await storeFailure(() => again.readJournal(job.id, 3, 99))).reason).toBe("corrupt");
+    await again.close();
+  });
+
   test("with an edited entry shows the others, and not that one", async () => {
     const path = freshPath();
     const store = sqliteStore({ path });
