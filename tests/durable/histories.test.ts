@@ -63,6 +63,37 @@ describe("branches that run at the same time", () => {
     );
   });
 
+  test("go on in that order, too, when one of them comes to its next step late", async () => {
+    const effects: string[] = [];
+    await alwaysTheSame(
+      {
+        effects,
+        agents: {
+          main: {
+            handler: async (_input, context) => {
+              const late = async () => {
+                await context.step("late 1", () => effects.push("late 1"));
+                await turns(3);
+                await context.step("late 2", () => effects.push("late 2"));
+                await context.log("info", "late is done");
+              };
+              const slow = async () => {
+                await context.step("slow", async () => {
+                  await turns(60);
+                  effects.push("slow");
+                });
+                await context.log("info", "slow is done");
+              };
+              await Promise.all([slow(), late()]);
+              await context.step("last", () => turns(2));
+            },
+          },
+        },
+      },
+      2,
+    );
+  });
+
   test("keep no step of before a checkpoint that was made while it was being done", async () => {
     const effects: string[] = [];
     const trial: Trial = {

@@ -42,6 +42,15 @@ const agents: Readonly<Record<string, Durable>> = {
       return value;
     },
   },
+  eager: {
+    handler: async (_input, context) => {
+      context.requestHumanInput({ prompt: "first" }).catch(() => {});
+      await context.flush();
+      await context.checkpoint({});
+      const { value } = await context.requestHumanInput({ prompt: "second" });
+      return value;
+    },
+  },
   lonely: {
     handler: async (_input, context) => {
       const refusal = await context
@@ -200,6 +209,13 @@ test("a question after a checkpoint is another one than the question before it",
   const jobId = await start(client, "again");
   await respond(client, await asked(client), "one");
   await respond(client, await asked(client, 1), "two");
+  expect(await client.ending(jobId)).toMatchObject({ payload: { value: "two" } });
+});
+
+test("a question after a checkpoint is another one than one that is still open", async () => {
+  const client = await lives.session10();
+  const jobId = await start(client, "eager");
+  await respond(client, await prompted(client, "second"), "two");
   expect(await client.ending(jobId)).toMatchObject({ payload: { value: "two" } });
 });
 
