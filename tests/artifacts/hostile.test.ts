@@ -86,7 +86,7 @@ describe("ids", () => {
     expect(await failureOf(shelf.artifacts.release("alice", artifactId))).toMatchObject(refused);
     expect(readdirSync(shelf.directory).sort()).toEqual([
       "contents",
-      ...["", "-lock", "-shm", "-wal"].map((suffix) => `journal.db${suffix}`),
+      ...["", "-lock", "-open", "-shm", "-wal"].map((suffix) => `journal.db${suffix}`),
     ]);
     expect(shelf.files).toHaveLength(1);
   });

@@ -247,7 +247,7 @@ describe("wrong arguments", () => {
     await using workspace = await Workspace.create();
     const commands = [
       ...["serve", "submit", "jobs", "tail", "cancel", "replay", "agents", "gateway", "credentials"],
-      ...["send", "respond", "interrupt", "artifact", "schedule"],
+      ...["send", "respond", "interrupt", "artifact", "schedule", "audit", "db"],
     ];
     for (const command of commands) {
       const { code, stdout } = await workspace.run([command, "--help"]);
