@@ -289,7 +289,7 @@ export const WIRE_BUGS: Readonly<Record<string, SeededBug>> = {
             return overlaid(writer, {
               finish: async (sha256) => {
                 const stored = await writer.finish(sha256);
-                void later(GHOST_MS / 10).then(() => blobs.remove(name));
+                void later(GHOST_MS / 10).then(() => blobs.remove(stored.id));
                 return stored;
               },
             });
