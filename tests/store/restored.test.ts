@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type AgentHandler, backUpDatabase, type JobContext, sqliteStore } from "@arcp/runtime";
+import { type AgentHandler, backUpDatabase, type JobContext, StoreError, sqliteStore } from "@arcp/runtime";
 import Database from "better-sqlite3";
 import { expect, test } from "vitest";
 import { startHarness } from "../support/harness.ts";
@@ -78,4 +78,38 @@ test("a client that would be sent a damaged entry is told that it is lost, and s
   await raw.transport.closed;
   await again[Symbol.asyncDispose]();
   await damaged.close();
+});
+
+test("a client that the disk keeps from reading on is told so, and goes on when it comes back", async () => {
+  const store = sqliteStore({ path: freshPath() });
+  let fails = false;
+  const readFeed: typeof store.readFeed = (...query) =>
+    fails ? Promise.reject(new StoreError("io", "the disk of the database failed")) : store.readFeed(...query);
+  const eventLog = new Proxy(store, {
+    get: (target, name) => {
+      if (name === "readFeed") return readFeed;
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+  const harness = startHarness({ server: { eventLog } });
+  harness.server.registerAgent("talker", async (_input, context) => {
+    for (let index = 1; index <= 5; index += 1) await context.log("info", `number ${index}`);
+  });
+  const client = await harness.rawSession();
+  client.send("job.submit", { agent: "talker", input: {} });
+  await client.next("job.result");
+  await harness.disconnect(client);
+  fails = true;
+  const unlucky = await harness.raw();
+  expect((await unlucky.resume(client, 1)).type).toBe("session.welcome");
+  expect((await unlucky.next("session.error")).payload).toMatchObject({ code: "INTERNAL_ERROR", retryable: true });
+  await unlucky.transport.closed;
+  fails = false;
+  const lucky = await harness.raw();
+  expect((await lucky.resume(unlucky, 1)).type).toBe("session.welcome");
+  await lucky.next("job.result");
+  expect(lucky.frames.flatMap(({ event_seq }) => event_seq ?? [])).toEqual([2, 3, 4, 5, 6]);
+  await harness[Symbol.asyncDispose]();
+  await store.close();
 });

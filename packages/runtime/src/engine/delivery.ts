@@ -40,7 +40,7 @@ export class Delivery {
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #onProgress: () => void;
-  readonly #onLost: () => void;
+  readonly #onUnreadable: (error: StoreError) => void;
   #phase: "live" | "catching-up" | "stopped" = "catching-up";
   #sentSeq: number;
   #isReading = false;
@@ -55,8 +55,8 @@ export class Delivery {
     readonly now: () => number;
     /** Called when a backlog has become smaller. */
     readonly onProgress: () => void;
-    /** Something that comes next is damaged. */
-    readonly onLost: () => void;
+    /** What comes next is damaged, or the disk does not give it out. */
+    readonly onUnreadable: (error: StoreError) => void;
     /** The client has everything up to here. */
     readonly afterSeq: number;
   }) {
@@ -66,7 +66,7 @@ export class Delivery {
     this.#logger = options.logger;
     this.#now = options.now;
     this.#onProgress = options.onProgress;
-    this.#onLost = options.onLost;
+    this.#onUnreadable = options.onUnreadable;
     this.#sentSeq = options.afterSeq;
     this.onCommitted([]);
   }
@@ -125,14 +125,14 @@ export class Delivery {
     this.#catchUp().catch((error) => this.#onFailure(error));
   }
 
-  /** What is damaged cannot be sent, and nothing that follows it may be. */
+  /** What cannot be read cannot be sent, and nothing that follows it may be. */
   #onFailure(error: unknown): void {
-    if (!(error instanceof StoreError) || error.reason !== "corrupt") {
+    if (!(error instanceof StoreError)) {
       this.#logger.error({ err: error, invariant: true }, "reading a feed failed");
       return;
     }
-    this.#logger.error({ err: error }, "a session cannot be sent what comes next: the database is damaged");
-    if (this.#isCatchingUp()) this.#onLost();
+    this.#logger.error({ err: error }, "a session cannot be sent what comes next: it cannot be read");
+    if (this.#isCatchingUp()) this.#onUnreadable(error);
   }
 
   async #catchUp(): Promise<void> {

@@ -8,6 +8,7 @@
 import {
   type ARCPError,
   type Clock,
+  InternalError,
   type JobId,
   type Logger,
   ResumeWindowExpiredError,
@@ -223,7 +224,12 @@ export class Session {
       ...{ feed: this.feed, store, logger, sink: link.sink, afterSeq },
       now: () => clock.monotonic(),
       onProgress: () => this.#relieve(),
-      onLost: () => link.fail(new ResumeWindowExpiredError("what comes next is lost: the database is damaged")),
+      onUnreadable: ({ reason }) =>
+        link.fail(
+          reason === "corrupt"
+            ? new ResumeWindowExpiredError("what comes next is lost: the database is damaged")
+            : new InternalError("what comes next cannot be read: the database failed"),
+        ),
     });
   }
 
