@@ -32,11 +32,6 @@ export class FairOrder<Entry extends Queued> {
     return this.#lines.get(principal)?.size ?? 0;
   }
 
-  /** In the order of arrival. */
-  all(): IterableIterator<Entry> {
-    return this.#arrivals.keys();
-  }
-
   /** Adds it behind all others of its principal; a principal that had none has its turn after all others. */
   add(entry: Entry): void {
     const { principal } = entry;

@@ -87,11 +87,6 @@ export class JobQueue {
     this.#hidesOthers = hidesOthers;
   }
 
-  /** Jobs that have not begun. */
-  get waiting(): readonly QueuedJob[] {
-    return [...this.#waiting.all()].map(({ job }) => job);
-  }
-
   /**
    * Calls `begin` when there is room for `job`: now, and then this returns `undefined`, or later. With `hasBegun` it comes
    * before those that have not, and is not counted as waiting.

@@ -43,11 +43,6 @@ export class WaitingJobs {
     options.agents.whenRegistered(() => this.#wake());
   }
 
-  /** Those that wait for their agents. */
-  get parked(): readonly Job[] {
-    return [...this.#parked.values()].map(({ job }) => job);
-  }
-
   /** Keeps what `job` was asked for, in the batch that says that it waits. */
   keep(job: Job, waiting: StoredWaiting): void {
     this.#kept.add(job.id);
