@@ -36,7 +36,7 @@ export async function sweep(
   };
   try {
     gone.sessions = await repeat("sweep_sessions($1, $2)", [detachedBefore, SLICE_ROWS]);
-    await repeat("sweep_garbage($1, $2)", ["s", SLICE_ROWS]);
+    await repeat("sweep_feeds($1)", [SLICE_ROWS]);
     for (let after: readonly [endedAt: number, key: number] = [Number.MIN_SAFE_INTEGER, 0]; ; ) {
       const values = [endedBefore, ...after, SLICE_ROWS];
       const [slice] = await ask<JobSlice>(`SELECT * FROM ${schema}.sweep_jobs($1, $2, $3, $4)`, values);
@@ -47,7 +47,7 @@ export async function sweep(
     }
     // What goes with its day need not be deleted row by row.
     await count("drop_days()", []);
-    await repeat("sweep_garbage($1, $2)", ["j", SLICE_ROWS]);
+    await repeat("sweep_entries($1)", [SLICE_ROWS]);
     await repeat("sweep_rest($1, $2, $3)", [endedBefore, now, SLICE_ROWS]);
   } catch (error) {
     if (!(error instanceof Occupied)) throw error;

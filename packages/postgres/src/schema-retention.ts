@@ -54,7 +54,7 @@ BEGIN
     RETURNING key)
   SELECT array_agg(key) INTO keys FROM gone;
   DELETE FROM follow WHERE session = ANY (keys);
-  INSERT INTO garbage (kind, key, day) SELECT 's', key, 0 FROM unnest(keys) AS key;
+  INSERT INTO garbage (kind, key, day, size) SELECT 's', key, 0, 0 FROM unnest(keys) AS key;
   RETURN coalesce(cardinality(keys), 0);
 END $$;
 
@@ -75,36 +75,57 @@ BEGIN
     FROM (SELECT j.key, j.ended_at FROM job j WHERE j.ended_at < p_ended_before
       AND (j.ended_at, j.key) > (p_after_ended, p_after_key) ORDER BY j.ended_at, j.key LIMIT p_rows) x;
   WITH deleted AS (
-    DELETE FROM job WHERE key = ANY (keys) RETURNING key, day, id),
+    DELETE FROM job WHERE key = ANY (keys) RETURNING key, day, id, last_n),
   unneeded AS (
     DELETE FROM credential c USING deleted d WHERE c.job_id = d.id AND c.state = 3)
-  INSERT INTO garbage (kind, key, day) SELECT 'j', d.key, d.day FROM deleted d;
+  INSERT INTO garbage (kind, key, day, size) SELECT 'j', d.key, d.day, d.last_n FROM deleted d;
   GET DIAGNOSTICS gone = ROW_COUNT;
 END $$;
 
--- Feeds of sessions and entries of jobs that are gone. 0: nothing is left.
-CREATE FUNCTION sweep_garbage(p_kind "char", p_rows integer) RETURNS integer LANGUAGE plpgsql
-SET search_path = @schema@, pg_temp SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+-- Feeds of sessions that are gone. 0: nothing is left.
+CREATE FUNCTION sweep_feeds(p_rows integer) RETURNS integer LANGUAGE plpgsql SET search_path = @schema@, pg_temp AS $$
 DECLARE
   item garbage;
   budget integer := p_rows;
   deleted integer;
 BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtext('@schema@.sweep')) THEN RETURN -1; END IF;
-  FOR item IN SELECT * FROM garbage WHERE kind = p_kind ORDER BY key LIMIT 100 LOOP
-    IF p_kind = 's' THEN
-      DELETE FROM feed WHERE session = item.key AND seq IN
-        (SELECT f.seq FROM feed f WHERE f.session = item.key ORDER BY f.seq LIMIT budget);
-    ELSE
-      DELETE FROM entry WHERE day = item.day AND job = item.key AND n IN
-        (SELECT e.n FROM entry e WHERE e.day = item.day AND e.job = item.key ORDER BY e.n LIMIT budget);
-    END IF;
+  FOR item IN SELECT * FROM garbage WHERE kind = 's' ORDER BY key LIMIT p_rows LOOP
+    DELETE FROM feed WHERE session = item.key AND seq IN
+      (SELECT f.seq FROM feed f WHERE f.session = item.key ORDER BY f.seq LIMIT budget);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     budget := budget - deleted - 1;
     EXIT WHEN budget <= 0;
-    DELETE FROM garbage WHERE kind = item.kind AND key = item.key;
+    DELETE FROM garbage WHERE kind = 's' AND key = item.key;
   END LOOP;
   RETURN p_rows - budget;
+END $$;
+
+-- Entries of jobs that are gone: those of several short ones, or a piece of a long one. 0: nothing is left.
+CREATE FUNCTION sweep_entries(p_rows integer) RETURNS integer LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+DECLARE
+  head garbage;
+  keys bigint[];
+  deleted integer;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('@schema@.sweep')) THEN RETURN -1; END IF;
+  SELECT * INTO head FROM garbage WHERE kind = 'j' ORDER BY day, key LIMIT 1;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  IF head.size > p_rows THEN
+    DELETE FROM entry WHERE day = head.day AND job = head.key AND n IN
+      (SELECT e.n FROM entry e WHERE e.day = head.day AND e.job = head.key ORDER BY e.n LIMIT p_rows);
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    UPDATE garbage SET size = CASE WHEN deleted < p_rows THEN 0 ELSE size - deleted END WHERE kind = 'j' AND key = head.key;
+    RETURN deleted + 1;
+  END IF;
+  SELECT array_agg(g.key) INTO keys FROM (
+    SELECT x.key, sum(x.size + 1) OVER (ORDER BY x.key) AS total FROM garbage x
+    WHERE x.kind = 'j' AND x.day = head.day ORDER BY x.key LIMIT p_rows) g
+    WHERE g.total <= p_rows OR g.key = head.key;
+  DELETE FROM entry WHERE day = head.day AND job = ANY (keys);
+  DELETE FROM garbage WHERE kind = 'j' AND key = ANY (keys);
+  RETURN cardinality(keys);
 END $$;
 
 -- Revoked credentials without a job, and keys that are too old.

@@ -180,11 +180,12 @@ CREATE INDEX record_by_principal ON record (kind, principal, id);
 CREATE INDEX record_by_job ON record (job_id, kind, id) WHERE job_id IS NOT NULL;
 CREATE INDEX record_due ON record (kind, due_at, id) WHERE due_at IS NOT NULL;
 
--- What is gone, and still has rows: of a job (\`j\`, its entries of that day) or of a session (\`s\`, its feed).
+-- What is gone, and still has rows: of a job (\`j\`: so many entries of that day) or of a session (\`s\`: its feed).
 CREATE TABLE garbage (
   kind "char" NOT NULL,
   key bigint NOT NULL,
   day integer NOT NULL,
+  size integer NOT NULL,
   PRIMARY KEY (kind, key)
 );
 CREATE INDEX garbage_by_day ON garbage (day, key) WHERE kind = 'j';
