@@ -63,6 +63,8 @@ export interface Verdict {
 /** Reads what an episode has left, and decides. */
 export async function checkEpisode(directory: string, storeDirectory: string): Promise<Verdict> {
   const story = storyOf(readHistory([join(directory, FILES.history), join(directory, FILES.ledger)]));
+  // Nobody was told anything: there need not even be a database.
+  if (story.acceptances.length === 0) return { violations: [], counts: countsOf(story), voidBecause: whyVoid(story) };
   const sessions = story.connections.filter(({ wire }) => wire === "1.1").flatMap(({ sessionId }) => sessionId ?? []);
   const stored = await readStored(storeDirectory, new Set(sessions));
   return { violations: violationsOf(story, stored), counts: countsOf(story), voidBecause: whyVoid(story) };

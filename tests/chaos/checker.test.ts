@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { BUDGET_USD, COST_MICROS, COST_USD } from "../../chaos/agents.ts";
 import { violationsOf } from "../../chaos/checker/check.ts";
 import type { Stored, StoredItem, StoredJob } from "../../chaos/checker/stored.ts";
-import { storyOf } from "../../chaos/checker/story.ts";
+import { type Story, storyOf } from "../../chaos/checker/story.ts";
+import { whyVoid } from "../../chaos/checker/validity.ts";
 import { INVARIANTS, type Invariant } from "../../chaos/checker/violation.ts";
 import type { HistoryLine } from "../../chaos/history.ts";
 import { OVERCLAIM, secretOf } from "../../chaos/runtime-settings.ts";
@@ -135,14 +136,21 @@ class Run {
     this.lines.splice(this.lines.findIndex(matches), 1, ...lines);
   }
 
+  get #story(): Story {
+    return storyOf(this.lines.map((line, index) => ({ at: index * STEP_MS, ...line }) as HistoryLine));
+  }
+
+  get voidBecause(): string | undefined {
+    return whyVoid(this.#story);
+  }
+
   get violated(): ReadonlySet<Invariant> {
-    const stamped = this.lines.map((line, index) => ({ at: index * STEP_MS, ...line }) as HistoryLine);
     const stored: Stored = {
       ...{ integrity: this.integrity, damage: [], jobs: this.jobs, feeds: new Map([[SESSION, this.feed]]) },
       audit: { broken: this.brokenAudit, submitted: this.submitted },
       ...{ outstanding: this.outstanding, artifacts: this.artifacts },
     };
-    return new Set(violationsOf(storyOf(stamped), stored).map(({ invariant }) => invariant));
+    return new Set(violationsOf(this.#story, stored).map(({ invariant }) => invariant));
   }
 }
 
@@ -348,6 +356,16 @@ describe("the checker", () => {
     const run = new Run();
     spoil(run);
     expect([...run.violated]).toContain(invariant);
+  });
+
+  test("a run with next to no work in it shows nothing", () => {
+    const run = new Run();
+    expect(run.voidBecause).toBe("3 jobs were accepted: nobody was at work");
+    for (let n = 10; n < 20; n += 1) run.add(...run.submits("b", `submit-${n}`, `job_${n}`, `key-${n}`));
+    // The connection broke while nobody waited for anything.
+    expect(run.voidBecause).toBe("no job was running when something went wrong");
+    run.add({ kind: "failpoint", life: 1, point: "commit.after:kill" });
+    expect(run.voidBecause).toBeUndefined();
   });
 
   test("there is a way to spoil every invariant", () => {
