@@ -521,15 +521,15 @@ class PostgresStore implements SharedStore {
 
   async takeSession(id: SessionId, tokenHash: string): Promise<TakenSession | undefined> {
     const node = this.#self;
-    const [row] = await this.#steadily<{ taken: SessionRow | null; follows: TakenSession["follows"] } & LastRunRow>(
-      `SELECT t.taken, t.follows, r.* FROM ${this.#schema}.take_session($1, $2, $3) t
-       LEFT JOIN LATERAL (${this.#lastRun("(t.taken->>'key')::bigint")}) r ON true`,
-      [node.id, id, tokenHash],
-    );
+    const [row] = await this.#steadily<{
+      taken: SessionRow | null;
+      last_run: LastRunRow | null;
+      follows: TakenSession["follows"];
+    }>(`SELECT * FROM ${this.#schema}.take_session($1, $2, $3)`, [node.id, id, tokenHash]);
     if (row === undefined || row.taken === null) return undefined;
     node.sessions.set(id, row.taken.epoch);
     this.#wakes.taken(id);
-    return { record: sessionRecord(row.taken), lastRun: lastRunOf(row), follows: row.follows };
+    return { record: sessionRecord(row.taken), lastRun: lastRunOf(row.last_run ?? undefined), follows: row.follows };
   }
 
   async bindKey(record: IdempotencyRecord): Promise<IdempotencyRecord> {

@@ -101,7 +101,8 @@ BEGIN
 END $$;
 
 -- One row with the session as it is then, or none.
-CREATE FUNCTION take_session(p_node text, p_session text, p_token_hash text, OUT taken jsonb, OUT follows jsonb)
+CREATE FUNCTION take_session(
+  p_node text, p_session text, p_token_hash text, OUT taken jsonb, OUT last_run jsonb, OUT follows jsonb)
 LANGUAGE plpgsql SET search_path = @schema@, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
   mine session;
@@ -111,8 +112,13 @@ BEGIN
     WHERE id = p_session AND (token_hash = p_token_hash OR previous_token_hash = p_token_hash) RETURNING * INTO mine;
   IF NOT FOUND THEN RETURN; END IF;
   taken := to_jsonb(mine);
-  SELECT coalesce(jsonb_agg(jsonb_build_object('jobId', p.id, 'n', p.n) ORDER BY p.key), '[]') INTO follows FROM (
-    SELECT j.key, j.id, j.ended_at, j.last_n, greatest(shown.n, coalesce((
+  -- Whoever had it may have committed while this waited for the row: nothing may be read with the statement that called.
+  SELECT to_jsonb(r) INTO last_run FROM (
+    SELECT f.seq AS run_seq, j.id AS run_job, f.n AS run_n, f.count AS run_count
+      FROM feed f JOIN job j ON j.key = f.job WHERE f.session = mine.key ORDER BY f.seq DESC LIMIT 1) r;
+  SELECT coalesce(jsonb_agg(jsonb_build_object('jobId', p.id, 'n', p.n, 'isOwn', p.is_own) ORDER BY p.key), '[]')
+    INTO follows FROM (
+    SELECT j.key, j.id, j.ended_at, j.last_n, j.session_id = mine.id AS is_own, greatest(shown.n, coalesce((
         SELECT f.n + f.count - 1 FROM feed f WHERE f.job = j.key AND f.session = mine.key ORDER BY f.seq DESC LIMIT 1), 0)) AS n
       FROM (SELECT all_of.job, max(all_of.n) AS n FROM (
           SELECT f.job, f.n FROM follow f WHERE f.session = mine.key

@@ -41,6 +41,12 @@ export interface DurableTerms {
 /** Also of jobs whose agent is not durable any more. */
 export const DEFAULT_MAX_RESTARTS = 10;
 
+/** One version of one agent, wherever it is. */
+export interface AgentName {
+  readonly name: string;
+  readonly version: string;
+}
+
 /** One version of one agent. A job keeps the one that it was accepted with. */
 export interface Agent {
   readonly name: string;

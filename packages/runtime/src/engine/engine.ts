@@ -24,7 +24,7 @@ import { Credentials } from "./credentials/credentials.ts";
 import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
 import { DurableJobs } from "./durable/durable-jobs.ts";
-import type { DurableRun, DurableRunOptions } from "./durable/durable-run.ts";
+import { DurableRun, type DurableRunOptions } from "./durable/durable-run.ts";
 import { EndedParents } from "./durable/ended-parents.ts";
 import type { StoredRun } from "./durable/records.ts";
 import type { HandoffConnector } from "./handoff.ts";
@@ -262,6 +262,7 @@ export class Engine {
     this.submission = new Submission({
       ...{ agents: this.agents, jobs: this.jobs, journal: this.journal, store, clock, launch, leasePolicy, openModels },
       ...{ queue, shared, remote: this.cluster?.remote },
+      findElsewhere: (reference) => this.cluster?.findAgent(reference),
       idempotencyTtlMs: options.idempotencyTtlMs,
       audit,
       max: maxJobs,
@@ -427,8 +428,10 @@ export class Engine {
       },
     });
     for (const record of records.toSorted((a, b) => a.createdAt - b.createdAt)) {
-      const run = await this.durableJobs.revive(record);
-      const waiting = record.status === "pending" ? (run ?? (await this.#waitingJobs.read(record))) : undefined;
+      const revived = await this.durableJobs.revive(record);
+      const isPending = record.status === "pending";
+      const waiting = isPending ? (revived ?? (await this.#waitingJobs.read(record))) : undefined;
+      const run = revived ?? (waiting && this.#freshRun(record, waiting));
       const parentBudget = await parents.budgetAbove(record);
       const job = this.#takenOver(record, (run ?? waiting)?.run, run, parentBudget);
       await onMade(job);
@@ -467,6 +470,12 @@ export class Engine {
   readonly #loadSession = async (id: SessionId): Promise<Session | undefined> =>
     this.cluster === undefined ? this.sessions.load(id) : this.sessions.get(id);
 
+  /** Of a job that was asked for where nobody knew that its agent is durable. */
+  #freshRun({ agent, agentVersion }: JobRecord, { run, restored }: StoredWaiting): DurableRun | undefined {
+    if (this.agents.find(agent, agentVersion)?.durable === undefined) return undefined;
+    return DurableRun.fresh(run, this.#durableTools, restored === undefined ? undefined : { data: restored });
+  }
+
   async #goOn(job: Job, run: DurableRun): Promise<void> {
     const { people, jobs } = this;
     jobs.add(job);
@@ -488,6 +497,10 @@ export class Engine {
   async #beginLater(job: Job, waiting: StoredWaiting, run: DurableRun | undefined): Promise<void> {
     this.jobs.add(job);
     run?.attach(job);
+    if (run !== waiting) {
+      run?.begin();
+      if (run !== undefined) this.#waitingJobs.forget(job);
+    }
     await this.#rejoinParent(job);
     this.#waitingJobs.park(job, (agent) => this.#launch.startLater(job, agent, waiting, run));
   }

@@ -3,7 +3,7 @@ import { ARCPError, InternalError, type JobId, type JsonObject, LeaseExpiredErro
 import { ENTRY, type IdempotencyRecord, type JobRecord } from "../store/store.ts";
 import { AgentContext, type AgentTools } from "./agent-context.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
-import type { Agent } from "./agents.ts";
+import type { Agent, AgentName } from "./agents.ts";
 import type { Restored } from "./checkpoints.ts";
 import type { Credentials, Issuance } from "./credentials/credentials.ts";
 import { DurableRun, type DurableRunOptions } from "./durable/durable-run.ts";
@@ -62,6 +62,12 @@ interface Work {
   readonly run: DurableRun | undefined;
 }
 
+/** A job whose agent is another node's. */
+export interface PlacementRequest extends Omit<LaunchRequest, "agent" | "issuance"> {
+  readonly agent: AgentName;
+  readonly onPlaced: (lastN: number) => void;
+}
+
 /** What an upstream is told of a job. */
 type IssueFacts = Pick<JobFacts, "id" | "lease" | "leaseConstraints" | "principal" | "budget">;
 
@@ -100,7 +106,7 @@ export class Launch {
   }
 
   /** Does a job with these facts wait for credentials? */
-  mustIssue(facts: IssueFacts, agent: Agent): boolean {
+  mustIssue(facts: IssueFacts, agent: AgentName): boolean {
     const { credentials } = this.#options;
     const request = { lease: facts.lease, agent: `${agent.name}@${agent.version}`, principal: facts.principal };
     return credentials.canGuarantee && credentials.issuesFor(request);
@@ -141,6 +147,30 @@ export class Launch {
       }
     }
     return job;
+  }
+
+  /**
+   * The same for an agent that only other nodes have: the job waits for one of them. `onPlaced` is called when it is anybody's, with
+   * its last entry: from then on this process has no more to do with it.
+   */
+  place(request: PlacementRequest): void {
+    const { jobs, journal, jobTools, waitingJobs } = this.#options;
+    const { facts, agent, input, feed, idempotency, restored, onAccepted, onPlaced } = request;
+    const asked = storedRun(facts, input, this.mustIssue(facts, agent));
+    const job = new Job({ ...facts, agent, hasCredentials: asked.hasCredentials, epoch: FIRST_EPOCH }, jobTools);
+    const record = job.record();
+    jobs.add(job);
+    if (feed !== undefined) job.follow(feed);
+    journal.addJob({ ...record, isForAnybody: true });
+    if (idempotency !== undefined) journal.addIdempotency(idempotency);
+    journal.afterCommit(() => onAccepted({ jobId: job.id, traceId: job.traceId, payload: acceptedPayload(record) }));
+    this.#announce(job);
+    job.note(ENTRY.status, "status", { phase: "pending", message: `waits for a node that has ${job.agentRef}` });
+    waitingJobs.hand(job, { run: asked, ...(restored !== undefined && { restored: restored.data }) });
+    const { lastN } = job;
+    job.putAside(new InternalError("the job is another node's", { details: { reason: "placed" } }));
+    jobs.remove(job);
+    journal.afterCommit(() => onPlaced(lastN));
   }
 
   /** The same for a job that was taken over before it had begun. */

@@ -15,7 +15,7 @@ import { CanonicalError } from "@arcp/core/v1.0";
 import type { SharedStore } from "../store/shared.ts";
 import { ENTRY, type EntryCode, type IdempotencyRecord, type Store } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
-import type { Agent, AgentRegistry } from "./agents.ts";
+import type { Agent, AgentName, AgentRegistry } from "./agents.ts";
 import { type Audit, type AuditSubject, bySession } from "./audit/audit.ts";
 import { leaseFacts } from "./audit/lease-facts.ts";
 import { digestOf } from "./canonical-json.ts";
@@ -26,7 +26,7 @@ import type { Feed, OptionalEntry } from "./feed.ts";
 import type { JobOrigin } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
-import { acceptedPayload, type Launch } from "./launch.ts";
+import { acceptedPayload, type Launch, type LaunchRequest } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
 import { validateLeaseConstraints } from "./lease/constraints.ts";
 import { isLiteralPart, validateLeaseEntries, validateLeaseShape } from "./lease/shape.ts";
@@ -79,6 +79,8 @@ export interface SubmissionOptions {
   /** What other nodes have; `undefined`: there are none. */
   readonly shared?: Pick<SharedStore, "bindKey" | "releaseKey"> | undefined;
   readonly remote?: RemoteJobs | undefined;
+  /** An agent that another node has. */
+  readonly findElsewhere?: ((reference: string) => AgentName | undefined) | undefined;
   readonly max: { readonly session: number; readonly principal: number };
 }
 
@@ -230,9 +232,9 @@ export class Submission {
     onAccepted: OnAccepted,
     id: JobId = newJobId(),
   ): Promise<void> {
-    const { jobs, clock, launch, idempotencyTtlMs, max, queue } = this.#options;
+    const { jobs, clock, launch, idempotencyTtlMs, max, remote } = this.#options;
     if (this.#isClosed) throw closing();
-    const agent = this.#options.agents.resolve(request.agent);
+    const agent = this.#resolve(request.agent);
     const now = clock.now();
     const lease = this.#grant(submitter.principal, agent, request.leaseRequest ?? {});
     const constraints = request.leaseConstraints && validateLeaseConstraints(request.leaseConstraints, now);
@@ -248,26 +250,15 @@ export class Submission {
       createdAt: now,
       maxRuntimeMs: request.maxRuntimeSec === undefined ? undefined : request.maxRuntimeSec * MS_PER_SECOND,
     };
-    queue.assertRoom(principal, agent);
-    const leave = jobs.reserve(sessionId, principal, max);
-    let issuance: Issuance | undefined;
-    try {
-      if (launch.mustIssue(facts, agent)) issuance = await launch.issue(facts, agent);
-    } finally {
-      leave();
-    }
-    const expiresAt = now + idempotencyTtlMs;
-    try {
+    const idempotency = key && { ...key, principal, jobId: id, expiresAt: now + idempotencyTtlMs };
+    const work = { facts, feed, onAccepted, input: request.input, restored: request.restored };
+    const asked = { ...work, ...(idempotency && { idempotency }) };
+    if ("handler" in agent) await this.#launch(submitter, { ...asked, agent }, request.onMade);
+    else {
+      jobs.assertRoom(sessionId, principal, max);
       request.onMade?.(id);
-    } catch (error) {
-      issuance?.abandon();
-      throw error;
+      launch.place({ ...asked, agent, onPlaced: (lastN) => feed && remote?.follow(feed, id, lastN, true) });
     }
-    launch.start({
-      ...{ agent, feed, facts, onAccepted, input: request.input, restored: request.restored },
-      ...(issuance && { issuance }),
-      ...(key && { idempotency: { ...key, principal, jobId: id, expiresAt } }),
-    });
     const { commandId, command } = request.origin ?? {};
     this.#options.audit.record(
       "job.submitted",
@@ -281,7 +272,43 @@ export class Submission {
     );
   }
 
-  #grant(principal: string, agent: Agent, requested: Lease): Lease {
+  /** Makes the job here, when it has what it needs and there is room for it. */
+  async #launch(
+    { id: sessionId, principal }: Submitter,
+    request: Omit<LaunchRequest, "issuance">,
+    onMade: SubmitRequest["onMade"],
+  ): Promise<void> {
+    const { jobs, launch, max, queue } = this.#options;
+    const { facts, agent } = request;
+    queue.assertRoom(principal, agent);
+    const leave = jobs.reserve(sessionId, principal, max);
+    let issuance: Issuance | undefined;
+    try {
+      if (launch.mustIssue(facts, agent)) issuance = await launch.issue(facts, agent);
+    } finally {
+      leave();
+    }
+    try {
+      onMade?.(facts.id);
+    } catch (error) {
+      issuance?.abandon();
+      throw error;
+    }
+    launch.start({ ...request, ...(issuance && { issuance }) });
+  }
+
+  /** The agent, or what another node calls it. Throws as {@link AgentRegistry.resolve} does. */
+  #resolve(reference: string): Agent | AgentName {
+    try {
+      return this.#options.agents.resolve(reference);
+    } catch (error) {
+      const elsewhere = this.#options.findElsewhere?.(reference);
+      if (elsewhere === undefined) throw error;
+      return elsewhere;
+    }
+  }
+
+  #grant(principal: string, agent: AgentName, requested: Lease): Lease {
     const request = validateLeaseEntries(requested);
     const decided = this.#options.leasePolicy(request, { principal, agent: agent.name });
     if (decided === request) return validateLeaseShape(request);

@@ -9,6 +9,7 @@
 import { type Clock, type JobId, type Logger, type SessionId, ulid } from "@arcp/core";
 import type { NodeFacts, NodeId, NodeRecord, SharedStore, Wake } from "../../store/shared.ts";
 import type { JobRecord } from "../../store/store.ts";
+import { type AgentName, parseReference } from "../agents.ts";
 import { Calls } from "./calls.ts";
 import { RemoteJobs } from "./remote-jobs.ts";
 
@@ -52,6 +53,8 @@ export interface ClusterOptions {
 
 /** Signs of life per time to live. */
 const BEATS_PER_TTL = 4;
+/** By which a node that has just joined makes itself known. */
+const JOINED = "node.joined";
 const POLL_MS = 1_000;
 /** Polls between two looks for jobs that nobody has told of. */
 const POLLS_PER_CENSUS = 5;
@@ -77,6 +80,7 @@ export class Cluster {
     const { store, clock, logger } = options;
     this.calls = new Calls({ store, clock, logger, self: () => this.#id });
     this.remote = new RemoteJobs({ store, logger });
+    this.calls.serve(JOINED, () => this.#beat());
   }
 
   get id(): NodeId {
@@ -86,6 +90,20 @@ export class Cluster {
   /** The other nodes that are up, as of the last sign of life. */
   get peers(): readonly NodeRecord[] {
     return this.#peers;
+  }
+
+  /** The agent that another node, which takes jobs, has under this reference; without a version the one that it lists last. */
+  findAgent(reference: string): AgentName | undefined {
+    const { name, version } = parseReference(reference);
+    for (const { agents, isDraining } of this.#peers) {
+      const found = isDraining ? undefined : agents.map(parseReference).findLast(isCalled);
+      if (found?.version !== undefined) return { name, version: found.version };
+    }
+    return undefined;
+
+    function isCalled(agent: { readonly name: string; readonly version?: string | undefined }): boolean {
+      return agent.name === name && (version === undefined || agent.version === version);
+    }
   }
 
   /** May others have taken what this node has, because it could not say for too long that it lives? */
@@ -104,6 +122,7 @@ export class Cluster {
   /** From now on it takes jobs. Resolves when it has taken those that there are. */
   async start(): Promise<void> {
     await this.#beat();
+    this.tellAll(JOINED, {});
     await this.#claim();
     this.#repeat(this.#options.node.ttlMs / BEATS_PER_TTL, () => this.#beat());
     this.#repeat(POLL_MS, () => this.#poll());

@@ -50,6 +50,11 @@ export class WaitingJobs {
     job.whenEnded(() => this.forget(job));
   }
 
+  /** Keeps the same for another process, which takes the job. */
+  hand(job: Job, waiting: StoredWaiting): void {
+    this.#put(job, waiting);
+  }
+
   /** It has begun, or never will. */
   forget(job: Job): void {
     if (this.#kept.delete(job.id)) this.#put(job, undefined);
