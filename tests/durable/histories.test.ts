@@ -186,6 +186,32 @@ describe("what a job tells between its steps", () => {
   });
 });
 
+test("pieces of a result that are written within steps are numbered on after those that are out", async () => {
+  const effects: string[] = [];
+  const whole = await alwaysTheSame(
+    {
+      effects,
+      agents: {
+        main: {
+          handler: async (_input, context) => {
+            for (let n = 1; n <= 3; n += 1) {
+              await context.step("write", async () => {
+                await context.streamResult({ resultId: "res_own" }).write(`piece ${n};`);
+                await context.flush();
+                effects.push(`write ${n}`);
+              });
+            }
+          },
+        },
+      },
+    },
+    1,
+  );
+  const chunks = toldBy(whole).filter(({ kind }) => kind === "result_chunk");
+  expect(chunks.map(({ body }) => body.chunk_seq)).toEqual([0, 1, 2, 3]);
+  expect(toldBy(whole).at(-1)?.body).toMatchObject({ result_size: 24 });
+});
+
 describe("what a job does besides its steps", () => {
   test("tools are called once, but for the call that was under way, and so is what they cost", async () => {
     const effects: string[] = [];
