@@ -34,9 +34,13 @@ export interface PostgresOptions {
   readonly applicationName?: string;
 }
 
-/** With every default. */
+/** With every default. Throws TypeError for a URL of something else. */
 export function settled(options: PostgresOptions) {
   const { url, schema = "arcp", listenUrl = url } = options;
+  for (const text of [url, listenUrl]) {
+    // Without the text itself, which may hold a password.
+    if (!/^postgres(ql)?:\/\//.test(text)) throw new TypeError("the URL of PostgreSQL begins with postgresql://");
+  }
   return {
     ...{ url, schema, listenUrl, cluster: options.cluster, ssl: options.ssl },
     ...{ maxConnections: options.pool?.max ?? 8, synchronousCommit: options.synchronousCommit ?? "on" },

@@ -111,6 +111,7 @@ class PostgresStore implements SharedStore {
   readonly #wakes: Wakes;
   readonly #places = new Map<JobId, Place>();
   #opening: Promise<OpenedSchema> | undefined;
+  #hasOpened = false;
   #isSynced = true;
   #node: Membership | undefined;
   /** Commits follow one another, and so do messages. */
@@ -669,6 +670,7 @@ class PostgresStore implements SharedStore {
     this.#opening ??= openSchema(this.#connections, this.#options).then(
       (opened) => {
         this.#isSynced = opened.isSynced;
+        this.#hasOpened = true;
         return opened;
       },
       (error: unknown) => {
@@ -691,7 +693,7 @@ class PostgresStore implements SharedStore {
     return this.#connections.ask<Row>(text, values);
   };
 
-  /** What does no harm when it is done twice: again and again for a while, if the server is not there. */
+  /** What does no harm when it is done twice: again and again for a while, if the server is not there any more. */
   #steadily<Row>(text: string, values: readonly Value[] = []): Promise<Row[]> {
     return this.#again(() => this.#ask<Row>(text, values));
   }
@@ -710,7 +712,7 @@ class PostgresStore implements SharedStore {
       } catch (error) {
         const delayMs = RETRY_MS[failures];
         const mayPass = error instanceof StoreError && error.reason === "unreachable";
-        if (!mayPass || delayMs === undefined || this.#isClosed) throw error;
+        if (!mayPass || delayMs === undefined || this.#isClosed || !this.#hasOpened) throw error;
         await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
     }
