@@ -158,7 +158,8 @@ export interface JobContext extends Guard {
   heartbeat(options?: AgentHeartbeatOptions): Promise<void>;
   /**
    * Keeps `data`, which JSON can hold, so that another job can go on from here (RFC §19). Resolves when it is durable.
-   * Rejects with {@link InvalidRequestError} for other data, InternalError beyond `maxCheckpointBytes`.
+   * Rejects with {@link InvalidRequestError} for other data, and within a step of a durable agent; with InternalError beyond
+   * `maxCheckpointBytes`, which is noticed before the data is written down.
    */
   checkpoint(data: unknown, options?: CheckpointOptions): Promise<Checkpoint>;
   /**
@@ -196,7 +197,8 @@ export interface JobContext extends Guard {
   readonly fetch: AgentFetch;
   /**
    * Calls a tool that is registered with the runtime, and returns its result. Throws the errors of {@link operation},
-   * {@link InvalidRequestError} for input that its schema refuses, and what the tool throws.
+   * {@link InvalidRequestError} for input that its schema refuses, and what the tool throws. For a durable agent, outside
+   * steps, a call is a step of its own: it is not made again after a restart, and its result is what JSON makes of it.
    */
   callTool<Result = unknown>(name: string, input?: unknown): Promise<Result>;
   /**
@@ -219,7 +221,8 @@ export interface JobContext extends Guard {
   /**
    * Keeps a content of any size as an artifact of the job's principal (RFC §16). Resolves when it is durable, with the
    * reference to it, which may stand in any event or result. Rejects with {@link InternalError} beyond a cap of the
-   * runtime's, and with {@link InvalidRequestError} for a media type or an id that is none.
+   * runtime's, and with {@link InvalidRequestError} for a media type or an id that is none. For a durable agent, outside
+   * steps, it is a step of its own: what is kept is not kept again after a restart.
    */
   putArtifact(data: ArtifactContent, options?: PutArtifactOptions): Promise<ArtifactRef>;
   // --- People (RFC §10.5, §12, §15) ------------------------------------------------------------------------------
@@ -240,7 +243,8 @@ export interface JobContext extends Guard {
   /**
    * Asks people whether the job may do something that its lease does not cover (RFC §15.4). What they grant counts at once
    * in {@link operation}, {@link callTool}, {@link useModel}, {@link fs} and {@link fetch}, for its resource, until it
-   * ends; it is no part of what the job may hand on to another agent, or spend.
+   * ends; it is no part of what the job may hand on to another agent, or spend. A restart ends it: a durable agent that is
+   * called again asks again.
    *
    * @throws PermissionDeniedError with `details.reason`: `denied`, `timeout` when nobody has decided, `policy` when the
    *   operator allows nobody to grant it.
