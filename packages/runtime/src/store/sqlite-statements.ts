@@ -93,7 +93,8 @@ export function prepare(db: Database.Database) {
         detached_at, created_at, must_authenticate, sent_seq, sum)
        VALUES (@id, @principal, @wire, @features, @token_hash, @previous_token_hash, @salt, @acked_seq, @detached_at,
         @created_at, @must_authenticate, @sent_seq, @sum)
-       ON CONFLICT (id) DO UPDATE SET features = excluded.features, token_hash = excluded.token_hash,
+       ON CONFLICT (id) DO UPDATE SET principal = excluded.principal, wire = excluded.wire, salt = excluded.salt,
+        created_at = excluded.created_at, features = excluded.features, token_hash = excluded.token_hash,
         previous_token_hash = excluded.previous_token_hash, acked_seq = excluded.acked_seq,
         detached_at = excluded.detached_at, must_authenticate = excluded.must_authenticate,
         sent_seq = excluded.sent_seq, sum = excluded.sum
@@ -144,7 +145,8 @@ export function prepare(db: Database.Database) {
         expires_at, revoking_since, attempts, last_error, revoked_at, sum)
        VALUES (@alias, @credential_id, @job_id, @provisioner, @upstream_id, @state, @created_at, @issued_at,
         @expires_at, @revoking_since, @attempts, @last_error, @revoked_at, @sum)
-       ON CONFLICT (alias) DO UPDATE SET upstream_id = excluded.upstream_id, state = excluded.state,
+       ON CONFLICT (alias) DO UPDATE SET credential_id = excluded.credential_id, job_id = excluded.job_id,
+        provisioner = excluded.provisioner, created_at = excluded.created_at, upstream_id = excluded.upstream_id, state = excluded.state,
         issued_at = excluded.issued_at, expires_at = excluded.expires_at, revoking_since = excluded.revoking_since, attempts = excluded.attempts,
         last_error = excluded.last_error, revoked_at = excluded.revoked_at, sum = excluded.sum
        WHERE credential.state <= excluded.state`,
