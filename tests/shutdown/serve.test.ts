@@ -91,37 +91,47 @@ test("the same under a client of wire 1.0", async () => {
   });
 });
 
-test("what is not durable gets its time and is ended then; what waits is begun by the next start", async () => {
+test("what is not durable is ended when its time is over; what waits is begun by the next start", async () => {
   await using workspace = await Workspace.create(FILES);
   const first = await workspace.serve([...AGENTS, "--drain", "0"]);
   const env = { ARCP_URL: first.url };
-  const submit = async (): Promise<string> =>
-    (await workspace.run(["submit", "endless", "--detach"], { env })).stdout.trim();
-  const ids = [await submit(), await submit(), await submit()];
-  const table = await workspace.run(["jobs", "--no-json"], { env });
-  expect(table.stdout).toMatch(/running[\s\S]*pending, 1st of 2[\s\S]*pending, 2nd of 2/);
+  await using client = await ARCPClient.connect(first.url, { token: await tokenOf(workspace), logger: silentLogger });
+  const submitted = [];
+  for (let left = 3; left > 0; left -= 1) submitted.push(await client.submit({ agent: "endless" }));
   const watching = workspace.start(["submit", "endless", "--no-json"], env);
   await watching.shows("pending: waits for capacity, number 3 of 3");
   watching.process.kill("SIGKILL");
+  const table = await workspace.run(["jobs", "--no-json"], { env });
+  expect(table.stdout).toMatch(/running[\s\S]*pending, 1st of 3[\s\S]*pending, 2nd of 3[\s\S]*pending, 3rd of 3/);
 
   const stopped = await first.command.kill("SIGTERM");
   expect(stopped.code).toBe(0);
-  expect(lastLog(stopped.stderr)).toMatchObject({ waiting: 3, interrupted: 1, interruptedJobs: [ids[0]] });
+  expect(lastLog(stopped.stderr)).toMatchObject({
+    waiting: 3,
+    interrupted: 1,
+    interruptedJobs: [submitted[0]?.jobId],
+  });
 
   await workspace.serve([...AGENTS, "--port", String(first.port)]);
-  const jobs = await workspace.run(["jobs", "--json"], { env });
-  expect(jobs.lines.map(({ status, queue }) => [status, queue])).toEqual([
+  // The client has come back by itself.
+  await expect(submitted[0]?.done).rejects.toMatchObject({ retryable: true, details: { reason: "runtime_restarted" } });
+  const listed: unknown[] = [];
+  for await (const { status, place } of client.jobs()) listed.push([status, place]);
+  expect(listed).toEqual([
     ["error", undefined],
     ["running", undefined],
     ["pending", { position: 1, length: 2 }],
     ["pending", { position: 2, length: 2 }],
   ]);
+  for (const job of submitted) job.done.catch(() => {});
 });
 
 test("a second signal ends it at once", async () => {
   await using workspace = await Workspace.create(FILES);
   const { command, url } = await workspace.serve([...AGENTS, "--drain", "600"]);
-  await workspace.run(["submit", "endless", "--detach"], { env: { ARCP_URL: url } });
+  await using client = await ARCPClient.connect(url, { token: await tokenOf(workspace), logger: silentLogger });
+  const job = await client.submit({ agent: "endless" });
+  job.done.catch(() => {});
   command.process.kill("SIGTERM");
   await command.complains("shutting down");
   expect((await command.kill("SIGTERM")).code).toBe(143);
