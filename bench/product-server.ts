@@ -31,6 +31,22 @@ server.registerAgent("stream@1.0.0", async (input, ctx) => {
   return { sent: count };
 });
 
+const EVENTS_PER_STEP = 1_000;
+server.registerAgent(
+  "durable-stream@1.0.0",
+  async (input, ctx) => {
+    const { count, bytes } = input as StreamInput;
+    const text = "x".repeat(bytes);
+    for (let sent = 0; sent < count; ) {
+      const upTo = Math.min(sent + EVENTS_PER_STEP, count);
+      for (; sent < upTo; sent += 1) await ctx.log("info", text);
+      await ctx.step("a thousand", () => sent);
+    }
+    return { sent: count };
+  },
+  { durable: true },
+);
+
 server.registerAgent("chunks@1.0.0", async (input, ctx) => {
   const { chunks, chunkBytes } = input as ChunksInput;
   const bytes = new Uint8Array(chunkBytes).fill(0xa5);

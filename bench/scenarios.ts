@@ -22,6 +22,7 @@ const BYTES_PER_MEGABYTE = 1e6;
 const WARM_UP_EVENTS = 5_000;
 const WARM_UP_JOBS = 300;
 const WARM_UP_SESSIONS = 500;
+const DURABLE_ROUNDS = 3;
 
 function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -45,8 +46,8 @@ async function measure(
 }
 
 /** Submits one job of `count` events and reads all of it. Fails when an event is missing. */
-async function stream(session: WireSession, input: StreamInput): Promise<void> {
-  session.submit("stream", input);
+async function stream(session: WireSession, input: StreamInput, agent = "stream"): Promise<void> {
+  session.submit(agent, input);
   await receiveStream(session, input.count);
 }
 
@@ -135,6 +136,36 @@ async function longStreamThroughClient(scene: Scene): Promise<Figures> {
   const { user, system } = process.cpuUsage(before);
   await close();
   return { clientCpuMicros: (user + system) / count, perSecond: count / seconds };
+}
+
+/** Both kinds of agents in turns in one server, so that what else the machine does meets them alike. */
+async function longStreamDurable(scene: Scene): Promise<Figures> {
+  if (scene.serverName === "limit") return {};
+  const session = await WireSession.open(scene.server.url);
+  const count = scaled(scene, 100_000);
+  const rounds = { stream: [] as Figures[], "durable-stream": [] as Figures[] };
+  const agents = ["stream", "durable-stream"] as const;
+  for (const agent of agents) await stream(session, { count: WARM_UP_EVENTS, bytes: EVENT_BYTES }, agent);
+  for (let round = 0; round < DURABLE_ROUNDS; round += 1) {
+    for (const agent of agents) {
+      const { seconds, serverCpuMicros } = await measure(scene, () =>
+        stream(session, { count, bytes: EVENT_BYTES }, agent),
+      );
+      rounds[agent].push({ seconds, serverCpuMicros });
+    }
+  }
+  const beyond = (key: string): number => {
+    const [plain = Number.NaN, durable = Number.NaN] = agents.map((agent) =>
+      median(rounds[agent].map((round) => round[key] ?? Number.NaN)),
+    );
+    return (durable / plain - 1) * 100;
+  };
+  const seconds = median(rounds["durable-stream"].map((round) => round["seconds"] ?? Number.NaN));
+  return {
+    costPercent: beyond("serverCpuMicros"),
+    slowerPercent: beyond("seconds"),
+    perSecond: count / seconds,
+  };
 }
 
 async function manySessions(scene: Scene): Promise<Figures> {
@@ -365,6 +396,7 @@ export const RUN: Readonly<Record<ScenarioId, (scene: Scene) => Promise<Figures>
   "2": manyInFlight,
   "3": longStream,
   "3c": longStreamThroughClient,
+  "3d": longStreamDurable,
   "4": manySessions,
   "5": manySubscribers,
   "6": resume,

@@ -1,6 +1,6 @@
 /** What is measured, in which unit, and how good it has to be. Data only; `scenarios.ts` has the code. */
 
-export const SCENARIO_IDS = ["1", "2", "3", "3c", "4", "5", "6", "7", "8", "9", "10", "11"] as const;
+export const SCENARIO_IDS = ["1", "2", "3", "3c", "3d", "4", "5", "6", "7", "8", "9", "10", "11"] as const;
 export type ScenarioId = (typeof SCENARIO_IDS)[number];
 
 export type Target =
@@ -58,6 +58,14 @@ export const SCENARIOS: Readonly<Record<ScenarioId, Scenario>> = {
     title: "the same through the client library",
     measures: [
       { key: "clientCpuMicros", label: "client CPU per event", unit: "us", target: absolute(15) },
+      { key: "perSecond", label: "events", unit: "/s" },
+    ],
+  },
+  "3d": {
+    title: "the same by a durable agent, a step every 1,000 events",
+    measures: [
+      { key: "costPercent", label: "server CPU beyond that of one that is not", unit: "%", target: absolute(10) },
+      { key: "slowerPercent", label: "time beyond", unit: "%", target: absolute(10) },
       { key: "perSecond", label: "events", unit: "/s" },
     ],
   },
