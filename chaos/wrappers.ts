@@ -37,10 +37,13 @@ function pointsOf(batch: Batch): FailPoint[] {
 
 /** The same batch, which passes points while it is read: a store reads its sessions first, and its records last. */
 function withPointsInside(batch: Batch, points: FailPoints): Batch {
-  const passing = function* <Item>(items: Iterable<Item>, moment: FailMoment): Iterable<Item> {
-    yield* items;
-    points.passNow(moment);
-  };
+  // To be read again, like what it stands for: a commit may be tried twice.
+  const passing = <Item>(items: Iterable<Item>, moment: FailMoment): Iterable<Item> => ({
+    *[Symbol.iterator]() {
+      yield* items;
+      points.passNow(moment);
+    },
+  });
   return overlaid(batch, {
     sessions: passing(batch.sessions, "commit.inside.before"),
     records: passing(batch.records, "commit.inside.after"),

@@ -48,12 +48,12 @@ class OpenBatch {
   bytes = 0;
 }
 
-/** Turns maps by id into what the store reads. */
+/** Turns maps by id into what the store reads: as often as it has to, for a commit may be tried twice. */
 const storable = (batch: OpenBatch): Batch => ({
   ...batch,
-  sessions: batch.sessions.values(),
+  sessions: [...batch.sessions.values()],
   credentials: [...batch.credentials.values()],
-  records: batch.records.values(),
+  records: [...batch.records.values()],
 });
 
 /** What belongs to others now. */

@@ -274,7 +274,7 @@ export interface FollowChange {
   readonly n: number;
 }
 
-/** Everything that one commit makes true. Applied in the order of the members. */
+/** Everything that one commit makes true. Applied in the order of the members, each of which can be read again. */
 export interface Batch {
   readonly sessions: Iterable<SessionRecord>;
   readonly jobs: readonly JobRecord[];
