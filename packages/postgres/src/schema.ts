@@ -200,11 +200,13 @@ CREATE UNLOGGED TABLE message (
 );
 CREATE INDEX message_by_receiver ON message (receiver, key);
 
+-- \`owner\` is the process that has written it.
 CREATE TABLE blob (
   id text COLLATE "C" PRIMARY KEY,
   name text COLLATE "C" NOT NULL,
   size bigint NOT NULL,
   is_whole boolean NOT NULL,
+  owner text NOT NULL,
   touched_at bigint NOT NULL,
   removed_at bigint
 );

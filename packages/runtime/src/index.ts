@@ -141,6 +141,7 @@ export {
 } from "./store/audit-chain.ts";
 export {
   BlobError,
+  type BlobFailure,
   type BlobRange,
   type BlobStore,
   type BlobWriter,
