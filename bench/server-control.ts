@@ -26,6 +26,8 @@ export interface ServerSettings {
   /** A directory of its own, for its database. */
   readonly directory: string;
   readonly synchronous: "NORMAL" | "FULL";
+  /** A PostgreSQL that it shares with other nodes, in the place of a database of its own. */
+  readonly database?: { readonly url: string; readonly schema: string };
 }
 
 export function serverSettings(): ServerSettings {
@@ -72,6 +74,8 @@ export interface StreamInput {
   readonly bytes: number;
   /** Wait for the load process before the first one. */
   readonly gated?: boolean;
+  /** Emit as many per second as this, each with the time as its message. */
+  readonly perSecond?: number;
 }
 export interface ChunksInput {
   readonly chunks: number;

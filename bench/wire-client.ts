@@ -13,7 +13,7 @@ export interface WireMessage {
   readonly event_seq?: number;
   readonly payload: {
     readonly kind?: string;
-    readonly body?: { readonly data?: string; readonly chunk_seq?: number };
+    readonly body?: { readonly data?: string; readonly chunk_seq?: number; readonly message?: string };
     readonly job_id?: string;
     readonly resume_token?: string;
     readonly nonce?: string;
