@@ -41,7 +41,7 @@ const isServerError = (error: unknown): error is ServerError =>
   error instanceof Error && "code" in error && typeof error.code === "string" && error.code.length === 5;
 
 /** The SQLSTATE of an error of the server. */
-export const stateOf = (error: unknown): string | undefined => (isServerError(error) ? error.code : undefined);
+const stateOf = (error: unknown): string | undefined => (isServerError(error) ? error.code : undefined);
 
 /** Can the same be done again at once, because nothing but the meeting of two transactions was wrong? */
 export const isCollision = (error: unknown): boolean => ["40001", "40P01"].includes(stateOf(error) ?? "");
