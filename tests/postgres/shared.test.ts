@@ -97,7 +97,9 @@ suite("nodes", () => {
     ]);
     expect(await two.store.beat(nodeFacts(two.id))).toBeUndefined();
     expect(await two.store.beat(nodeFacts(two.id))).toBeUndefined();
-    await stale(two.store.commit(batch({ jobs: [job()] })));
+    const [made, open] = [job(), session()];
+    const error = await stale(two.store.commit(batch({ jobs: [made], sessions: [open] })));
+    expect(error).toMatchObject({ jobs: [made.id], sessions: [open.id] });
     await stale(two.store.claimJobs(["worker@1.0.0"], 1));
   });
 
@@ -113,8 +115,12 @@ suite("nodes", () => {
     const one = await cluster.node();
     await one.store.commit(batch({ jobs: [job()] }));
     await cluster.kill();
+    // What nobody owns waits until then.
+    const kept = batch({ audit: [{ at: 1, action: "a", principal: "", facts: "{}" }] });
+    await expect(one.store.commit(kept)).rejects.toMatchObject({ name: "StoreError", isTransient: true });
     await one.store.join(nodeFacts("node_again"), 60_000);
-    await one.store.commit(batch({ jobs: [job()] }));
+    await one.store.commit({ ...kept, jobs: [job()] });
+    expect(await one.store.readAudit(undefined, 9)).toHaveLength(1);
     expect(await one.store.beat(nodeFacts("node_again"))).toMatchObject([
       { id: "node_again", isUp: true },
       { isUp: false },
@@ -379,10 +385,10 @@ suite("sessions that move", () => {
       record: open,
       lastRun: { seq: 8, jobId: behind.id, n: 1, count: 1 },
       follows: [
-        { jobId: own.id, n: 3 },
-        { jobId: fresh.id, n: 0 },
-        { jobId: behind.id, n: 1 },
-        { jobId: through.id, n: 4 },
+        { jobId: own.id, n: 3, isOwn: true },
+        { jobId: fresh.id, n: 0, isOwn: true },
+        { jobId: behind.id, n: 1, isOwn: false },
+        { jobId: through.id, n: 4, isOwn: false },
       ],
     });
   });

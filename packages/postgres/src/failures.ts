@@ -6,6 +6,13 @@ interface ServerError extends Error {
   readonly detail?: string;
 }
 
+/** This process was declared dead, or is no node yet: nothing that it says is stored. */
+export class NotUpError extends StaleWriterError {
+  constructor(lost?: ConstructorParameters<typeof StaleWriterError>[1]) {
+    super("this node was declared dead: it must join anew", lost);
+  }
+}
+
 /** Ways in which sockets and names fail. */
 const NETWORK = new Set([
   ...["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "EAI_AGAIN"],
@@ -58,7 +65,7 @@ export function storeErrorOf(error: unknown): unknown {
   const cause = innermost(error);
   const state = stateOf(cause);
   if (state === "AR001") return staleOf(cause as ServerError);
-  if (state === "AR002") return new StaleWriterError("this node was declared dead, or never was one");
+  if (state === "AR002") return new NotUpError();
   const known = REASONS.find(([prefix]) => state?.startsWith(prefix));
   if (known !== undefined) return new StoreError(known[1], `${known[2]} (${cause.message})`, { cause: error });
   if (state !== undefined) return new StoreError("failed", `the database failed: ${cause.message}`, { cause: error });

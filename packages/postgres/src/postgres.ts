@@ -35,7 +35,7 @@ import { bigintArray, textArray } from "./arrays.ts";
 import { auditRow, batchValues, digestOf } from "./batch.ts";
 import { Conditions } from "./conditions.ts";
 import { type Ask, Connections, clientConfig, type Value } from "./connections.ts";
-import { isNoPartition, isOutcomeUnknown } from "./failures.ts";
+import { isNoPartition, isOutcomeUnknown, NotUpError } from "./failures.ts";
 import { type OpenedSchema, openSchema, quoted } from "./migration.ts";
 import { type PostgresOptions, settled } from "./options.ts";
 import { sweep } from "./retention.ts";
@@ -236,9 +236,8 @@ class PostgresStore implements SharedStore {
     return committing;
   }
 
-  async #commit(given: Batch): Promise<void> {
+  async #commit(batch: Batch): Promise<void> {
     const node = this.#self;
-    const batch = { ...given, sessions: [...given.sessions], records: [...given.records] };
     // A session that is not known here is opened by this: it is refused if another node has it.
     for (const { id } of batch.sessions) if (!node.sessions.has(id)) node.sessions.set(id, 1);
     const values = batchValues(batch, (id) => node.sessions.get(id) ?? 0);
@@ -250,6 +249,7 @@ class PostgresStore implements SharedStore {
       if (error instanceof StoreError && isOutcomeUnknown(error.cause)) {
         node.doubtful = { batch: number, digest: digestOf(values) };
       }
+      if (error instanceof NotUpError) throw fenced(batch);
       if (error instanceof StaleWriterError) this.#lose(node, error);
       throw error;
     }
@@ -717,6 +717,21 @@ class PostgresStore implements SharedStore {
       }
     }
   }
+}
+
+/**
+ * What a dead node's batch is refused with: everything in it that somebody owns is others'. What nobody owns can be stored
+ * when the process has joined anew.
+ */
+function fenced({ jobs, entries, jobChanges, sessions, runs, follows }: Batch): Error {
+  const lost = {
+    jobs: [...new Set([...jobs.map(({ id }) => id), ...entries.keys(), ...jobChanges.keys()])],
+    sessions: [
+      ...new Set([...[...sessions].map(({ id }) => id), ...runs.keys(), ...follows.map(({ sessionId }) => sessionId)]),
+    ],
+  };
+  const error = new NotUpError(lost);
+  return lost.jobs.length + lost.sessions.length > 0 ? error : new StoreError("busy", error.message);
 }
 
 const damaged = (subject: string): StoreError => new StoreError("corrupt", `${subject} is missing in the database`);

@@ -6,10 +6,10 @@ export const NODE_FUNCTIONS = `
 CREATE FUNCTION dead_nodes() RETURNS text[] LANGUAGE sql STABLE SET search_path = @schema@, pg_temp AS
   $$ SELECT coalesce(array_agg(id), '{}') FROM node WHERE NOT is_up $$;
 
--- Who takes something must be alive, and stays so until it has it.
+-- Who takes something must be alive. If it is declared dead meanwhile, what it takes is anybody's at once.
 CREATE FUNCTION assert_up(p_node text) RETURNS void LANGUAGE plpgsql SET search_path = @schema@, pg_temp AS $$
 BEGIN
-  PERFORM FROM node WHERE id = p_node AND is_up FOR SHARE;
+  PERFORM FROM node WHERE id = p_node AND is_up;
   IF NOT FOUND THEN RAISE EXCEPTION 'the node is not up' USING ERRCODE = 'AR002'; END IF;
 END $$;
 
@@ -28,7 +28,8 @@ BEGIN
       SELECT id FROM node WHERE is_up AND beat_at + ttl_ms < now_ms() ORDER BY id FOR UPDATE)
     RETURNING id)
   SELECT array_agg(id) INTO gone FROM dead;
-  IF gone IS NOT NULL THEN PERFORM detach_sessions(gone, now_ms()); END IF;
+  -- Of those that were dead before, too: one may have taken a session at the moment of its death.
+  PERFORM detach_sessions(dead_nodes(), now_ms());
   RETURN coalesce(gone, '{}');
 END $$;
 

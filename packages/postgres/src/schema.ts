@@ -96,6 +96,7 @@ CREATE INDEX session_by_previous_token ON session (previous_token_hash) WHERE pr
 CREATE INDEX session_detached ON session (detached_at) WHERE detached_at IS NOT NULL;
 CREATE INDEX session_attached ON session (principal) WHERE detached_at IS NULL;
 CREATE INDEX session_by_node ON session (node);
+CREATE INDEX session_attached_to ON session (node) WHERE detached_at IS NULL;
 
 CREATE TABLE feed (
   session bigint NOT NULL,
