@@ -15,7 +15,7 @@ import { mutantRun } from "./mutant-run.ts";
 import { powerLoss } from "./power-loss/run.ts";
 
 const MS_PER_SECOND = 1_000;
-const DEFAULT_CUTS = 40;
+const DEFAULT_CUTS = 25;
 const MS_PER_MINUTE = 60_000;
 
 const { values } = parseArgs({

@@ -22,6 +22,7 @@ interface Held {
   readonly last: number;
 }
 
+const GOODBYES: readonly string[] = ["session.close", "session.bye"];
 const MAX_SESSIONS = 4;
 const ANSWER_MS = 10_000;
 /** Whatever else the welcome brings with it. */
@@ -88,15 +89,16 @@ function heldIn(known: readonly HistoryLine[]): ReadonlyMap<string, Held> {
   const held = new Map<string, Held>();
   for (const line of known) {
     if (line.kind === "opened" && line.client !== "hostile") owners.set(line.connection, line.principal);
-    // Who has said goodbye has no session any more.
-    if (line.kind === "sent" && /"type":"session\.(close|bye)"/.test(line.text)) {
-      held.delete(String((JSON.parse(line.text) as Message).session_id));
-    }
-    if (line.kind !== "received") continue;
+    if (line.kind !== "received" && line.kind !== "sent") continue;
     const principal = owners.get(line.connection);
-    if (principal === undefined) continue;
+    if (principal === undefined) continue; // Who means harm says anything.
     const { type, session_id, event_seq, payload } = JSON.parse(line.text) as Message;
     const session = held.get(session_id ?? "");
+    if (line.kind === "sent") {
+      // Who has said goodbye has no session any more.
+      if (GOODBYES.includes(type)) held.delete(session_id ?? "");
+      continue;
+    }
     if (type === "session.welcome" && session_id !== undefined) {
       held.set(session_id, { principal, token: String(payload["resume_token"]), last: session?.last ?? 0 });
     } else if (session !== undefined && session_id !== undefined && event_seq !== undefined) {
