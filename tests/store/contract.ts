@@ -280,7 +280,7 @@ export function storeContract(name: string, place: () => Promise<StorePlace>): v
           ...{ ...first, tokenHash: "new", previousTokenHash: first.tokenHash, ackedSeq: 4, features: [] },
           ...{ detachedAt: 9, sentSeq: 5 },
         };
-        await store.commit({ ...ALL, sessions: [then].values() });
+        await store.commit({ ...ALL, sessions: [then] });
         expect(await store.findSession(first.id)).toEqual({ record: then, lastRun: null });
         expect(await store.findSessionByToken("new")).toBe(first.id);
         expect(await store.findSessionByToken(first.tokenHash)).toBe(first.id);
@@ -478,7 +478,7 @@ export function storeContract(name: string, place: () => Promise<StorePlace>): v
       test("records are replaced and deleted", async () => {
         const { store } = await opened();
         const [one, two] = [record("one"), record("two", { kind: "other", jobId: newJobId(), dueAt: 5 })];
-        await store.commit({ ...ALL, records: [one, two].values() });
+        await store.commit({ ...ALL, records: new Set([one, two]) });
         expect(await store.findRecord("thing", "one")).toEqual(one);
         expect(await store.findRecord("other", "two")).toEqual(two);
         expect(await store.findRecord("other", "one")).toBeUndefined();
