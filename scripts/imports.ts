@@ -15,7 +15,7 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   "@arcp/runtime": ["@arcp/core"],
   "@arcp/postgres": ["@arcp/core", "@arcp/runtime"],
   "@arcp/gateway": ["@arcp/core", "@arcp/runtime"],
-  "@arcp/sdk": ["@arcp/core", "@arcp/client", "@arcp/runtime", "@arcp/gateway"],
+  "@arcp/sdk": ["@arcp/core", "@arcp/client", "@arcp/runtime", "@arcp/postgres", "@arcp/gateway"],
 };
 
 /** What a package offers beside its root. */

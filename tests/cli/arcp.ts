@@ -152,7 +152,7 @@ export interface RunningRuntime {
 }
 
 function cleanEnvironment(): NodeJS.ProcessEnv {
-  const { ARCP_TOKEN, ARCP_URL, ARCP_DEBUG, NODE_OPTIONS, FORCE_COLOR, ...rest } = process.env;
+  const { ARCP_TOKEN, ARCP_URL, ARCP_DB, ARCP_DEBUG, NODE_OPTIONS, FORCE_COLOR, ...rest } = process.env;
   return rest;
 }
 

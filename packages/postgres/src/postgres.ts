@@ -179,7 +179,7 @@ class PostgresStore implements SharedStore {
 
   async #nodesSince(ms: number): Promise<readonly NodeRecord[]> {
     const rows = await this.#steadily<NodeRow>(
-      `SELECT facts, started_at, beat_at, is_up, must_drain FROM ${this.#schema}.node
+      `SELECT facts, started_at, beat_at, ttl_ms, ${this.#schema}.now_ms() AS now, is_up, must_drain FROM ${this.#schema}.node
        WHERE is_up OR beat_at > ${this.#schema}.now_ms() - $1 ORDER BY started_at DESC, id DESC`,
       [ms],
     );

@@ -159,11 +159,14 @@ export interface NodeRow {
   readonly facts: string;
   readonly started_at: number;
   readonly beat_at: number;
+  readonly ttl_ms: number;
+  readonly now: number;
   readonly is_up: boolean;
   readonly must_drain: boolean;
 }
 
 export const nodeRecord = (row: NodeRow): NodeRecord => ({
   ...(JSON.parse(row.facts) as NodeFacts),
-  ...{ startedAt: row.started_at, beatAt: row.beat_at, isUp: row.is_up, mustDrain: row.must_drain },
+  ...{ startedAt: row.started_at, beatAt: row.beat_at, silentMs: row.now - row.beat_at, ttlMs: row.ttl_ms },
+  ...{ isUp: row.is_up, mustDrain: row.must_drain },
 });

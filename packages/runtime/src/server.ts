@@ -483,6 +483,14 @@ export class ARCPServer {
     return this.#engine.people.grants.revoke(leaseId, reason);
   }
 
+  /**
+   * Resolves when what an earlier runtime has left is taken up, and this one is a node, if there may be several. Clients that come
+   * before that wait. Rejects when the store does.
+   */
+  get ready(): Promise<void> {
+    return this.#engine.ready;
+  }
+
   /** The number of jobs that have not ended, those that wait to begin among them. */
   get runningJobs(): number {
     return this.#engine.jobs.size;

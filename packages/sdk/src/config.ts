@@ -1,5 +1,6 @@
 /** `arcp.config.ts`: what `arcp serve` reads. */
 import type { ListenOptions, ModelGatewayOptions, UpstreamOptions } from "@arcp/gateway";
+import type { PostgresOptions } from "@arcp/postgres";
 import type {
   AgentHandler,
   ARCPServerOptions,
@@ -48,6 +49,8 @@ type ServerSettings = Pick<
   | "refreshDeadlineMs"
   | "fingerprint"
   | "allowMissingTimestamp"
+  | "node"
+  | "blobs"
 >;
 
 /** A secret: itself, the variable of the environment that has it, or a file that holds it and nobody else can read. */
@@ -99,6 +102,9 @@ export interface AuthSettings {
   readonly schemes?: readonly SchemeVerifier[];
 }
 
+/** How a database on PostgreSQL is used (`@arcp/postgres`). */
+export type PostgresSettings = Omit<PostgresOptions, "url" | "synchronousCommit">;
+
 /** Another runtime that jobs may be handed over to (RFC §14). */
 export interface PeerSettings {
   readonly url: string;
@@ -130,8 +136,12 @@ export interface ARCPConfig extends ServerSettings {
   readonly path?: string;
   /** The path of a Unix socket to listen on, for this user alone. Without `host` and `port`: on nothing else. */
   readonly unix?: string;
-  /** The database file, or `:memory:`. Default: `.arcp/runtime.db` in the working directory. */
+  /**
+   * The database: a file, `:memory:`, or `postgresql://…`, which any number of runtimes share (docs/cluster.md). Default:
+   * `.arcp/runtime.db` in the working directory. Better kept in the variable `ARCP_DB` if there is a password in it.
+   */
   readonly db?: string;
+  readonly postgres?: PostgresSettings;
   /** `full`: what was acknowledged survives a power cut. Default: `full`. */
   readonly sync?: "full" | "normal";
   /** Tokens with their principals. Better kept in the environment or in `tokenFile`. */

@@ -13,6 +13,7 @@ export {
   type GatewaySettings,
   type LiteLLMSettings,
   type PeerSettings,
+  type PostgresSettings,
   type SecretSource,
 } from "./config.ts";
 export { type HandoffPeer, type HandoffPeersOptions, handoffPeers } from "./handoff.ts";

@@ -34,6 +34,10 @@ export interface NodeRecord extends NodeFacts {
   readonly startedAt: number;
   /** When it said so last. */
   readonly beatAt: number;
+  /** How long ago that was when the store was asked, in milliseconds. */
+  readonly silentMs: number;
+  /** After how long a silence the others declare it dead, in milliseconds. */
+  readonly ttlMs: number;
   /** Is it alive? One that was declared dead never is again. */
   readonly isUp: boolean;
   /** Has somebody asked it to stop? */

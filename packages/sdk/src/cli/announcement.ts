@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { ServedAgent } from "./agent-modules.ts";
 import type { Provisioning } from "./authority.ts";
-import { toSafeJson } from "./escape.ts";
+import { escapeLine, toSafeJson } from "./escape.ts";
 import { DEFAULT_URL } from "./runtime-address.ts";
 import { Terminal } from "./terminal.ts";
 import type { Token } from "./tokens.ts";
@@ -19,23 +19,26 @@ export interface Announcement {
   readonly isOpen: boolean;
   readonly isJson: boolean;
   readonly file: string | undefined;
+  /** Where several runtimes share a database. */
+  readonly node?: { readonly name: string; readonly database: string };
 }
 
 export function announce(facts: Announcement): void {
-  const { urls, agents, tools, provisioning, fingerprint, developer, isOpen, isJson, file } = facts;
+  const { urls, agents, tools, provisioning, fingerprint, developer, isOpen, isJson, file, node } = facts;
   const [url = ""] = urls;
   const names = agents.map(({ reference }) => reference);
   const provisioners = provisioning.provisioners.map(({ name }) => name);
   const gateway = provisioning.gatewayUrl;
   if (isJson) {
     const ready = { type: "ready", url, urls, pid: process.pid, agents: names, tools, provisioners, gateway };
-    process.stdout.write(`${toSafeJson({ ...ready, fingerprint })}\n`);
+    process.stdout.write(`${toSafeJson({ ...ready, fingerprint, ...(node && { node: node.name }) })}\n`);
     return;
   }
   const terminal = new Terminal(process.stdout);
   const lines = urls.map((each) => `${terminal.style("green", "●")} ${terminal.style("bold", each)}`);
   lines.push(`  agents   ${names.join(", ")}`);
   lines.push(`  identity ${fingerprint}`);
+  if (node !== undefined) lines.push(`  node     ${escapeLine(`${node.name}, on ${node.database}`)}`);
   if (tools.length > 0) lines.push(`  tools    ${tools.join(", ")}`);
   if (provisioners.length > 0) lines.push(`  keys by  ${provisioners.join(", ")}`);
   if (gateway !== undefined) lines.push(`  gateway  ${gateway}`);

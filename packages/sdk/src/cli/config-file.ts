@@ -5,6 +5,7 @@ import { dirname, resolve } from "node:path";
 import type { ARCPConfig } from "../config.ts";
 import { UsageError } from "./exit-code.ts";
 import { importModule } from "./module.ts";
+import { hasPassword } from "./postgres.ts";
 import { requirePrivate } from "./tokens.ts";
 
 const NAMES = ["arcp.config.ts", "arcp.config.js", "arcp.config.mjs", "arcp.config.json"];
@@ -33,8 +34,9 @@ export async function loadConfig(path: string | undefined): Promise<LoadedConfig
 }
 
 /** Are there secrets in it, and not only where they are kept? */
-const holdsSecret = ({ tokens, litellm, gateway, auth, peers }: ARCPConfig): boolean =>
+const holdsSecret = ({ db, tokens, litellm, gateway, auth, peers }: ARCPConfig): boolean =>
   tokens !== undefined ||
+  hasPassword(db ?? "") ||
   [
     ...[litellm?.masterKey, gateway?.admin?.masterKey, auth?.oauth2?.clientSecret, sharedSecret(auth)],
     ...(gateway?.upstreams ?? []).map(({ apiKey }) => apiKey),
@@ -67,6 +69,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   unix: true,
   db: true,
   sync: true,
+  postgres: true,
   drainSeconds: true,
   tokens: true,
   tokenFile: true,
@@ -113,6 +116,8 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   refreshDeadlineMs: true,
   fingerprint: true,
   allowMissingTimestamp: true,
+  node: true,
+  blobs: true,
 };
 
 /** A misspelt limit or policy that is silently not applied is worse than no start. */

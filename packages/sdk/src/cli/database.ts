@@ -2,9 +2,32 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Store, StoreError, sqliteStore } from "@arcp/runtime";
 import { UsageError } from "./exit-code.ts";
+import { isPostgres, openPostgres, withoutPassword } from "./postgres.ts";
 
 /** Where `arcp serve` keeps what happens, below the directory in which it was started. */
 export const DEFAULT_DATABASE = join(".arcp", "runtime.db");
+
+/** What a command is told of its database; `undefined` if nothing. Throws {@link UsageError} for a URL of something else. */
+export function namedDatabase(option: string | undefined): string | undefined {
+  const name = option ?? (process.env["ARCP_DB"] || undefined);
+  if (name !== undefined && /^[a-z][a-z0-9+.-]*:\/\//i.test(name) && !isPostgres(name)) {
+    throw new UsageError("a database is a file, or a URL that begins with postgresql://");
+  }
+  return name;
+}
+
+/** The same, or the one of the working directory. */
+export const chosenDatabase = (option: string | undefined): string => namedDatabase(option) ?? DEFAULT_DATABASE;
+
+/** Its name as it can be printed. */
+export const shownDatabase = (database: string): string =>
+  isPostgres(database) ? withoutPassword(database) : database;
+
+/** Flags and description of the option that names one. */
+export const DATABASE_OPTION = [
+  "--db <database>",
+  `a file, or postgresql://…; else ARCP_DB (default: ${DEFAULT_DATABASE})`,
+] as const;
 
 /** Where contents of artifacts are, beside the database that names them. */
 export const artifactsOf = (path: string): string => `${path}.artifacts`;
@@ -23,8 +46,9 @@ export function databaseKeys(): readonly Uint8Array[] {
   });
 }
 
-/** The database of a runtime, for reading, whether the runtime is there or not. Throws an error that names the file. */
-export function openDatabase(path: string): Store {
+/** The database of a runtime, for reading, whether the runtime is there or not. Throws an error that names it. */
+export async function openDatabase(path: string): Promise<Store> {
+  if (isPostgres(path)) return openPostgres(path, { migrate: false, pool: { max: 2 } });
   if (!existsSync(path)) throw new UsageError(`there is no file ${path}; --db says where the database is`);
   try {
     return sqliteStore({ path, readOnly: true, encryptionKeys: databaseKeys() });

@@ -1,16 +1,24 @@
 /** How a command that cannot do its work says so: one line, and never a stack unless it is asked for. */
 import { ARCPError, TransportError } from "@arcp/core";
 import { codeOf10 } from "@arcp/core/v1.0";
+import { StoreError } from "@arcp/runtime";
 import { CommanderError } from "commander";
 import { escapeLine } from "./escape.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 
 /** Reports on standard error, and returns what to exit with. */
-export function reportFailure(thrown: unknown): ExitCode {
+export function reportFailure(failure: unknown): ExitCode {
+  const thrown = firstOf(failure);
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.success : EXIT.usage;
   process.stderr.write(`arcp: ${escapeLine(describe(thrown))}\n`);
   if (process.env["ARCP_DEBUG"] && thrown instanceof Error) process.stderr.write(`${thrown.stack}\n`);
   return thrown instanceof UsageError ? EXIT.usage : EXIT.failure;
+}
+
+/** What went wrong first, where what was then undone went wrong, too. */
+function firstOf(failure: unknown): unknown {
+  const hasSuppressed = failure instanceof Error && failure.name === "SuppressedError" && "suppressed" in failure;
+  return hasSuppressed ? firstOf(failure.suppressed) : failure;
 }
 
 /** What went wrong over wire 1.0, which has codes of its own. */
@@ -37,6 +45,7 @@ function describe(thrown: unknown): string {
 
 /** What to do about the failures that people meet first. */
 function hintFor(error: Error): string | undefined {
+  if (error instanceof StoreError || error.cause instanceof StoreError) return undefined;
   if (error.message.includes("ECONNREFUSED")) return "is `arcp serve` running there? --url or ARCP_URL says where";
   if (error instanceof ARCPError && error.code === "UNAUTHENTICATED") {
     return "set ARCP_TOKEN or --token-file, or run this where `arcp serve` was started";

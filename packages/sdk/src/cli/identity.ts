@@ -1,5 +1,5 @@
 /** By what other runtimes and clients know this runtime again (RFC §8.3). */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, createHmac, randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { requirePrivate } from "./tokens.ts";
@@ -12,8 +12,14 @@ const KEY_BYTES = 32;
  */
 export async function ensureFingerprint(file: string | undefined): Promise<string> {
   const key = file === undefined ? randomBytes(KEY_BYTES) : ((await makeKey(file)) ?? (await readKey(file)));
-  return `sha256:${createHash("sha256").update(key).digest("hex")}`;
+  return fingerprintOf(key);
 }
+
+/** The same of all nodes over one database, from the secret that they share. */
+export const sharedFingerprint = (secret: Uint8Array): string =>
+  fingerprintOf(createHmac("sha256", secret).update("identity").digest());
+
+const fingerprintOf = (key: Uint8Array): string => `sha256:${createHash("sha256").update(key).digest("hex")}`;
 
 /** `undefined` if there is one. */
 async function makeKey(path: string): Promise<Buffer | undefined> {

@@ -6,9 +6,11 @@ import { addAudit } from "./commands/audit.ts";
 import { addCancel } from "./commands/cancel.ts";
 import { addCredentials } from "./commands/credentials.ts";
 import { addDb } from "./commands/db.ts";
+import { addDrain } from "./commands/drain.ts";
 import { addGateway } from "./commands/gateway.ts";
 import { addInterrupt } from "./commands/interrupt.ts";
 import { addJobs } from "./commands/jobs.ts";
+import { addNodes } from "./commands/nodes.ts";
 import { addReplay } from "./commands/replay.ts";
 import { addRespond } from "./commands/respond.ts";
 import { addSchedule } from "./commands/schedule.ts";
@@ -31,6 +33,7 @@ Environment:
   ARCP_URL     where the runtime listens (default: ws://127.0.0.1:7777/arcp)
   ARCP_TOKEN   the token to show; for serve, those to let in: TOKEN[=PRINCIPAL], separated by commas
   ARCP_GATEWAY_MASTER_KEY  for gateway: what lets an administrator make keys
+  ARCP_DB      the database, where --db does not say which: a file, or postgresql://…
   ARCP_DB_KEY  the keys of an encrypted database: base64 of 32 bytes each, the one in use first, separated by commas
   ARCP_DEBUG   anything: errors come with their stack
   NO_COLOR     anything: no colours
@@ -70,6 +73,8 @@ function createProgram(): Command {
     addGateway,
     addCredentials,
     addDb,
+    addNodes,
+    addDrain,
   ])
     add(program, run);
   program

@@ -1,18 +1,10 @@
 /** `arcp serve` at work: from the options to a runtime that listens, and back down in order. */
-import { chmodSync, mkdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { StdioTransport, startSocketServer, startWebSocketServer, type WebSocketTlsOptions } from "@arcp/core";
-import {
-  ARCPServer,
-  type ARCPServerOptions,
-  type BlobStore,
-  fileBlobs,
-  type ShutdownReport,
-  type Store,
-  sqliteStore,
-} from "@arcp/runtime";
+import { ARCPServer, type ARCPServerOptions, isShared, type ShutdownReport } from "@arcp/runtime";
 import type { ARCPConfig } from "../config.ts";
 import {
   admissionOf,
@@ -27,19 +19,21 @@ import { BUILT_IN, loadAgent, parseAgentOption, type ServedAgent } from "./agent
 import { announce } from "./announcement.ts";
 import { loadTools, openProvisioning } from "./authority.ts";
 import { type LoadedConfig, loadConfig } from "./config-file.ts";
-import { artifactsOf, DEFAULT_DATABASE, databaseError, databaseKeys } from "./database.ts";
+import { openData } from "./data.ts";
+import { shownDatabase } from "./database.ts";
 import { checkExposure, type EndpointOptions, endpointOf, isStdio, type WebSocketEndpoint } from "./endpoint.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
-import { ensureFingerprint } from "./identity.ts";
+import { type NodeOptions, nodeSettings } from "./node-settings.ts";
 import { openPeers } from "./peers.ts";
 import { portInUse } from "./port-in-use.ts";
+import { postgresError } from "./postgres.ts";
 import { createServeLog } from "./serve-log.ts";
 import { Shutdown } from "./shutdown.ts";
 import { takeStandardOutput } from "./standard-output.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { version } from "./version.ts";
 
-export interface ServeOptions extends EndpointOptions, CredentialOptions {
+export interface ServeOptions extends EndpointOptions, CredentialOptions, NodeOptions {
   readonly config?: string;
   readonly agent?: readonly string[];
   readonly db?: string;
@@ -51,7 +45,6 @@ export interface ServeOptions extends EndpointOptions, CredentialOptions {
   readonly json?: boolean;
 }
 
-const MEMORY = ":memory:";
 const MS_PER_SECOND = 1000;
 const DRAIN_SECONDS = 5;
 /** Jobs of one sort that the log names when the server stops. */
@@ -75,9 +68,11 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   await using shutdown = new Shutdown();
   const logger = createServeLog(process.stderr, options.logLevel ?? config.logLevel ?? "info");
   shutdown.defer(containAgentFaults(logger));
-  const { store, blobs, fingerprint } = await openData(options, loaded, shutdown);
+  const { database, store, blobs, fingerprint } = await openData(options, loaded, shutdown);
+  const node = nodeSettings(options, config, isShared(store));
   // Before the runtime: credentials that it issues are of use, and can be revoked until it has closed.
   const provisioning = await openProvisioning(loaded, store, shutdown, logger);
+  const drain = Promise.withResolvers<void>();
   const admission = await admissionOf(credentials, endpoint, options.ws === true);
   if (admission.isOpen) warnOfOpenAccess();
   const server = new ARCPServer({
@@ -92,6 +87,8 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     credentialProvisioners: provisioning.provisioners,
     eventLog: store,
     ...(blobs === undefined ? {} : { blobs }),
+    ...(node === undefined ? {} : { node }),
+    onDrain: () => drain.resolve(),
     fingerprint,
     logger,
   });
@@ -99,7 +96,13 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   for (const [name, tool] of tools) server.registerTool(name, tool);
   for (const { reference, handler, options: terms } of agents) server.registerAgent(reference, handler, terms);
 
-  const stop = stopSignal(logger);
+  if (isShared(store)) {
+    await server.ready.catch((cause) => {
+      throw postgresError(database, cause);
+    });
+  }
+
+  const stop = Promise.race([stopSignal(logger), drain.promise]);
   const drainMs = (options.drain ?? config.drainSeconds ?? DRAIN_SECONDS) * MS_PER_SECOND;
   const close = async (): Promise<void> => {
     const report = await server.close("the runtime is shutting down", { drainMs });
@@ -121,6 +124,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     ...{ urls, agents, tools: tools.map(([name]) => name), provisioning, fingerprint },
     ...{ developer: admission.developer, isOpen: admission.isOpen },
     ...{ isJson: options.json === true, file: loaded.file },
+    ...(isShared(store) && { node: { name: node?.name ?? hostname(), database: shownDatabase(database) } }),
   });
   await stop;
   await close();
@@ -165,41 +169,8 @@ async function readTls(
   return certificates === undefined ? pem : { ...pem, clientCertificates: certificates };
 }
 
-/** What outlives the process, and belongs together. */
-interface Data {
-  readonly store: Store;
-  /** `undefined`: artifacts go with the process. */
-  readonly blobs: BlobStore | undefined;
-  readonly fingerprint: string;
-}
-
-async function openData(options: ServeOptions, { config, directory }: LoadedConfig, shutdown: Shutdown): Promise<Data> {
-  const configured = config.db === undefined || config.db === MEMORY ? config.db : resolve(directory, config.db);
-  const path = options.db ?? configured ?? DEFAULT_DATABASE;
-  const synchronous = (options.sync ?? config.sync) === "normal" ? "NORMAL" : "FULL";
-  const isFile = path !== MEMORY;
-  if (isFile) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const encryptionKeys = databaseKeys();
-  const store = openStore(path, synchronous, encryptionKeys);
-  // One that was made by other means may be open to others.
-  if (isFile && process.platform !== "win32") chmodSync(path, 0o600);
-  shutdown.defer(() => store.close());
-  const blobs = isFile ? fileBlobs({ directory: artifactsOf(path), encryptionKeys }) : undefined;
-  if (blobs !== undefined) shutdown.defer(async () => blobs[Symbol.asyncDispose]());
-  const fingerprint = config.fingerprint ?? (await ensureFingerprint(isFile ? `${path}.key` : undefined));
-  return { store, blobs, fingerprint };
-}
-
-function openStore(path: string, synchronous: "FULL" | "NORMAL", encryptionKeys: readonly Uint8Array[]): Store {
-  try {
-    return sqliteStore({ path, synchronous, encryptionKeys });
-  } catch (cause) {
-    throw databaseError(path, cause);
-  }
-}
-
 function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
-  const { runtime, agents, tools, gateway, litellm, host, port, path, unix, db, sync, ...more } = config;
+  const { runtime, agents, tools, gateway, litellm, host, port, path, unix, db, sync, postgres, ...more } = config;
   const { tokens, tokenFile, auth, peers, tls, drainSeconds, ...rest } = more;
   const { allowInsecure, allowedHosts, allowedOrigins, cancelAuthority, logLevel, ...settings } = rest;
   return settings;

@@ -71,6 +71,8 @@ export class Cluster {
   #polls = 0;
   #isClaiming = false;
   #isStopped = false;
+  /** Did the last attempt to ask the store fail? */
+  #isUnanswered = false;
   #lastBeatAt = Number.NEGATIVE_INFINITY;
   #stopTimers: (() => void)[] = [];
   #stopWatching: () => void = () => {};
@@ -248,13 +250,19 @@ export class Cluster {
     this.#stopTimers.push(() => stop());
   }
 
-  /** What fails now is tried again with the next beat or poll. */
+  /** What fails now is tried again with the next beat or poll. The first failure is told, and the end of them. */
   async #attempt(work: () => Promise<void>): Promise<void> {
+    const { logger } = this.#options;
+    const node = this.#id;
     try {
       await work();
+      if (this.#isUnanswered) logger.info({ node }, "the store that nodes share answers again");
+      this.#isUnanswered = false;
     } catch (err) {
-      if (!this.#isStopped)
-        this.#options.logger.warn({ err, node: this.#id }, "the store that nodes share does not answer");
+      if (this.#isStopped) return;
+      const log = this.#isUnanswered ? logger.debug : logger.warn;
+      log.call(logger, { err, node }, "the store that nodes share does not answer");
+      this.#isUnanswered = true;
     }
   }
 }

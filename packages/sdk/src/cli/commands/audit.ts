@@ -1,7 +1,7 @@
 import { type AuditRow, auditRows, type Store, verifyAudit } from "@arcp/runtime";
 import { type Command, InvalidArgumentError } from "commander";
 import { parseCount } from "../count.ts";
-import { DEFAULT_DATABASE, openDatabase } from "../database.ts";
+import { chosenDatabase, DATABASE_OPTION, openDatabase } from "../database.ts";
 import { escapeLine } from "../escape.ts";
 import { amount } from "../event-line.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
@@ -12,7 +12,7 @@ import { table } from "../table.ts";
 import { Terminal } from "../terminal.ts";
 
 interface Options {
-  readonly db: string;
+  readonly db?: string;
   readonly action: readonly string[];
   readonly principal?: string;
   readonly job?: string;
@@ -24,7 +24,7 @@ interface Options {
 }
 
 interface VerifyOptions {
-  readonly db: string;
+  readonly db?: string;
   readonly head?: string;
   readonly json?: boolean;
 }
@@ -55,7 +55,7 @@ export function addAudit(program: Command, run: (work: () => Promise<ExitCode>) 
   const command = program
     .command("audit")
     .description("Print who did what, from the database of a runtime, offline: the oldest first")
-    .option("--db <file>", "the database", DEFAULT_DATABASE)
+    .option(...DATABASE_OPTION)
     .option("--action <action>", "only this one, or those of a kind: 'session.*'; repeatable", collect, [])
     .option("--principal <principal>", "only what this one did")
     .option("--job <job>", "only what concerns this job")
@@ -70,7 +70,7 @@ export function addAudit(program: Command, run: (work: () => Promise<ExitCode>) 
   command
     .command("verify")
     .description("Check that no row was changed, taken out, put in or moved")
-    .option("--db <file>", "the database", DEFAULT_DATABASE)
+    .option(...DATABASE_OPTION)
     .option("--head <hash>", "the hash of a row that was the last one once, and must be there still", parseHash)
     .option("--json", "a line of JSON (default where the output is not a terminal)")
     .option("--no-json", "text for people, wherever the output goes")
@@ -80,7 +80,7 @@ export function addAudit(program: Command, run: (work: () => Promise<ExitCode>) 
 
 async function audit(options: Options): Promise<ExitCode> {
   const matches = filterOf(options);
-  const store = openDatabase(options.db);
+  const store = await openDatabase(chosenDatabase(options.db));
   try {
     const print = (options.json ?? !process.stdout.isTTY) ? printLines : printTables;
     await print(latest(matching(store, matches), options.limit));
@@ -173,7 +173,7 @@ const MAX_TIME = 8.64e15;
 const isoTime = (ms: number): string => (Math.abs(ms) <= MAX_TIME ? new Date(ms).toISOString() : String(ms));
 
 async function verifyRows({ db, head: expected, json }: VerifyOptions): Promise<ExitCode> {
-  const store = openDatabase(db);
+  const store = await openDatabase(chosenDatabase(db));
   try {
     const { rows, firstSeq, head, broken } = await verifyAudit(store, expected);
     if (json ?? !process.stdout.isTTY) {

@@ -1,6 +1,6 @@
 import type { CredentialRecord, Store } from "@arcp/runtime";
 import type { Command } from "commander";
-import { DEFAULT_DATABASE, openDatabase } from "../database.ts";
+import { chosenDatabase, DATABASE_OPTION, openDatabase } from "../database.ts";
 import { escapeLine } from "../escape.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { printJson } from "../json-view.ts";
@@ -8,7 +8,7 @@ import { table } from "../table.ts";
 import { Terminal } from "../terminal.ts";
 
 interface Options {
-  readonly db: string;
+  readonly db?: string;
   readonly all?: boolean;
   readonly json?: boolean;
 }
@@ -28,7 +28,7 @@ export function addCredentials(program: Command, run: (work: () => Promise<ExitC
   program
     .command("credentials")
     .description("List the credentials of jobs that could not be revoked yet, from a database")
-    .option("--db <file>", "the database", DEFAULT_DATABASE)
+    .option(...DATABASE_OPTION)
     .option("--all", "those that are in use, and those that are dead, too")
     .option("--json", "lines of JSON (default where the output is not a terminal)")
     .option("--no-json", "text for people, wherever the output goes")
@@ -37,7 +37,7 @@ export function addCredentials(program: Command, run: (work: () => Promise<ExitC
 }
 
 async function credentials(options: Options): Promise<ExitCode> {
-  const store = openDatabase(options.db);
+  const store = await openDatabase(chosenDatabase(options.db));
   try {
     const isJson = options.json ?? !process.stdout.isTTY;
     const rows: string[][] = [];

@@ -13,18 +13,30 @@ import {
   StoreError,
 } from "@arcp/runtime";
 import type { Command } from "commander";
-import { artifactsOf, DEFAULT_DATABASE, databaseError, databaseKeys } from "../database.ts";
+import {
+  artifactsOf,
+  chosenDatabase,
+  DATABASE_OPTION,
+  DEFAULT_DATABASE,
+  databaseError,
+  databaseKeys,
+} from "../database.ts";
 import { escapeLine } from "../escape.ts";
 import { amount } from "../event-line.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
 import { printJson } from "../json-view.ts";
+import { isPostgres } from "../postgres.ts";
 import { Terminal } from "../terminal.ts";
 
-interface Options {
-  readonly db: string;
+interface Given {
+  readonly db?: string;
   readonly json?: boolean;
   readonly content?: boolean;
   readonly output?: string;
+}
+
+interface Options extends Given {
+  readonly db: string;
 }
 
 const EXAMPLES = `
@@ -37,34 +49,37 @@ Examples:
   ARCP_DB_KEY=NEW,OLD arcp db rekey    encrypts everything with the first key; no runtime may be running
 
 ARCP_DB_KEY has the keys of an encrypted database: 32 bytes each in base64, as \`openssl rand -base64 32\` prints them,
-the one in use first, separated by commas. docs/storage.md says more.`;
+the one in use first, separated by commas. docs/storage.md says more. These commands are for files: a database on PostgreSQL
+is looked after with what PostgreSQL has for that.`;
 
 type Run = (work: () => Promise<ExitCode>) => Promise<void>;
 
 export function addDb(program: Command, run: Run): void {
   const db = program.command("db").description("Look after the database of a runtime").addHelpText("after", EXAMPLES);
   const add = (name: string, description: string): Command =>
-    db.command(name).description(description).option("--db <file>", "the database", DEFAULT_DATABASE);
+    db
+      .command(name)
+      .description(description)
+      .option(...DATABASE_OPTION);
   add("check", "Look whether everything in the database is what it should be")
     .option("--content", "read the contents of artifacts, and compare their digests")
     .option("--json", "one line of JSON")
-    .action((options: Options) => run(() => check(options)));
+    .action((options: Given) => run(() => check(onFile(options))));
   add("backup", "Copy the database and its artifacts, while a runtime uses them or not")
     .argument("<file>", "the copy, which is not there yet")
-    .action((target: string, options: Options) => run(() => backup(target, options)));
+    .action((target: string, options: Given) => run(() => backup(target, onFile(options))));
   add("export", "Print everything in the database as lines of JSON")
     .option("-o, --output <file>", "into this file, which is not there yet")
-    .action((options: Options) => run(() => exportLines(options)));
+    .action((options: Given) => run(() => exportLines(onFile(options))));
   add("compact", "Give back the room of what was deleted")
     .option("--json", "one line of JSON")
-    .action((options: Options) => run(() => compact(options)));
+    .action((options: Given) => run(() => compact(onFile(options))));
   add("rekey", "Encrypt everything with the first key of ARCP_DB_KEY, and forget the others")
     .option("--json", "one line of JSON")
-    .action((options: Options) => run(() => rekey(options)));
+    .action((options: Given) => run(() => rekey(onFile(options))));
 }
 
 async function check({ db, content = false, json = false }: Options): Promise<ExitCode> {
-  requireFile(db);
   const problems: DatabaseProblem[] = [];
   const summary = await onDatabase(db, () => summaryOf(db, content, problems));
   if (json) await printJson(process.stdout, { ok: problems.length === 0, ...summary, problems });
@@ -105,7 +120,6 @@ async function printProblems(
 }
 
 async function backup(target: string, { db }: Options): Promise<ExitCode> {
-  requireFile(db);
   await onDatabase(db, () =>
     backUpDatabase({ path: db, blobDirectory: artifactsOf(db), target, blobTarget: artifactsOf(target) }),
   );
@@ -114,7 +128,6 @@ async function backup(target: string, { db }: Options): Promise<ExitCode> {
 }
 
 async function exportLines({ db, output }: Options): Promise<ExitCode> {
-  requireFile(db);
   const stream = output === undefined ? process.stdout : createWriteStream(output, { flags: "wx", mode: 0o600 });
   if (stream !== process.stdout) await once(stream, "open");
   await onDatabase(db, async () => {
@@ -132,7 +145,6 @@ async function write(stream: Writable, text: string): Promise<void> {
 }
 
 async function compact({ db, json = false }: Options): Promise<ExitCode> {
-  requireFile(db);
   const { before, after } = await onDatabase(db, () => compactDatabase(db));
   if (json) await printJson(process.stdout, { before, after });
   else await new Terminal(process.stdout).print(`${db}: ${amount(before)} bytes before, ${amount(after)} after`);
@@ -140,7 +152,6 @@ async function compact({ db, json = false }: Options): Promise<ExitCode> {
 }
 
 async function rekey({ db, json = false }: Options): Promise<ExitCode> {
-  requireFile(db);
   const encryptionKeys = databaseKeys();
   if (encryptionKeys.length === 0) {
     throw new UsageError("ARCP_DB_KEY has no key; `openssl rand -base64 32` makes one");
@@ -153,8 +164,16 @@ async function rekey({ db, json = false }: Options): Promise<ExitCode> {
   return EXIT.success;
 }
 
-function requireFile(path: string): void {
-  if (!existsSync(path)) throw new UsageError(`there is no file ${path}; --db says where the database is`);
+/** Throws {@link UsageError} where there is no file. */
+function onFile(given: Given): Options {
+  const db = chosenDatabase(given.db);
+  if (isPostgres(db)) {
+    throw new UsageError(
+      "`arcp db` is for files; PostgreSQL has tools of its own for that, pg_dump and amcheck among them (docs/cluster.md)",
+    );
+  }
+  if (!existsSync(db)) throw new UsageError(`there is no file ${db}; --db says where the database is`);
+  return { ...given, db };
 }
 
 /** What `work` returns. Throws an error that names the file. */

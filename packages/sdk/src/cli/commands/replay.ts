@@ -1,7 +1,7 @@
 import { type JsonObject, toSessionId } from "@arcp/core";
 import { SessionReplay, type Store } from "@arcp/runtime";
 import type { Command } from "commander";
-import { DEFAULT_DATABASE, openDatabase } from "../database.ts";
+import { chosenDatabase, DEFAULT_DATABASE, openDatabase, shownDatabase } from "../database.ts";
 import { amount } from "../event-line.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
 import { FramePrinter } from "../frame-printer.ts";
@@ -26,15 +26,15 @@ Examples:
   arcp replay runtime.db --after msg_01J…       what that message's session was sent after it
   arcp replay --json | jq -c 'select(.type == "job.error")'
 
-Reads the file only, while a server uses it or without one. A session is kept as long as it can be resumed; its jobs are
+Reads the database only, while a server uses it or without one. A session is kept as long as it can be resumed; its jobs are
 kept longer.`;
 
 export function addReplay(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
   program
     .command("replay")
     .description("Print what happened, from the database of a runtime, offline")
-    .argument("[file]", `the database (default: ${DEFAULT_DATABASE})`)
-    .option("--db <file>", "the same as an option")
+    .argument("[database]", `a file, or postgresql://…; else ARCP_DB (default: ${DEFAULT_DATABASE})`)
+    .option("--db <database>", "the same as an option")
     .option("--job <job>", "only this job")
     .option("--session <session>", "what this session was sent, message by message")
     .option("--after <n|message>", "leave out each job's first n entries, or what was sent up to a message")
@@ -46,17 +46,18 @@ export function addReplay(program: Command, run: (work: () => Promise<ExitCode>)
 
 async function replay(file: string | undefined, options: Options): Promise<ExitCode> {
   if (file !== undefined && options.db !== undefined)
-    throw new UsageError("--db stands for the file: give one of them");
-  const path = file ?? options.db ?? DEFAULT_DATABASE;
+    throw new UsageError("--db stands for the database: give one of them");
+  const database = chosenDatabase(file ?? options.db);
   const { session, after } = options;
   const isPosition = after === undefined || /^\d{1,15}$/.test(after);
   if (session !== undefined && isPosition && after !== undefined) {
     throw new UsageError("--after: the messages of a session have ids, e.g. msg_01J…");
   }
-  const store = openDatabase(path);
+  const store = await openDatabase(database);
   try {
-    if (session === undefined && isPosition) await printJobs(store, path, options, Number(after ?? 0));
-    else await printSession(store, path, options);
+    if (session === undefined && isPosition)
+      await printJobs(store, shownDatabase(database), options, Number(after ?? 0));
+    else await printSession(store, shownDatabase(database), options);
     return EXIT.success;
   } finally {
     await store.close();

@@ -3,7 +3,7 @@ import { type JsonObject, newMessageId } from "@arcp/core";
 import { storedSchedules } from "@arcp/runtime";
 import type { Command } from "commander";
 import { Conversation } from "../../conversation.ts";
-import { DEFAULT_DATABASE, openDatabase } from "../database.ts";
+import { chosenDatabase, DATABASE_OPTION, openDatabase } from "../database.ts";
 import { escapeLine } from "../escape.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
 import { readDuration, readInstant } from "../instant.ts";
@@ -24,7 +24,7 @@ interface Options extends RuntimeAddress {
 }
 
 interface ListOptions {
-  readonly db: string;
+  readonly db?: string;
   readonly json?: boolean;
 }
 
@@ -57,7 +57,7 @@ export function addSchedule(program: Command, run: (work: () => Promise<ExitCode
   command
     .command("list")
     .description("List what is scheduled, from a database")
-    .option("--db <file>", "the database", DEFAULT_DATABASE)
+    .option(...DATABASE_OPTION)
     .option("--json", "lines of JSON (default where the output is not a terminal)")
     .option("--no-json", "text for people, wherever the output goes")
     .action((_options: unknown, list: Command) => run(() => listSchedules(list.optsWithGlobals() as ListOptions)));
@@ -118,7 +118,7 @@ function readSeconds(text: string): number {
 }
 
 async function listSchedules(options: ListOptions): Promise<ExitCode> {
-  const store = openDatabase(options.db);
+  const store = await openDatabase(chosenDatabase(options.db));
   const isJson = options.json ?? !process.stdout.isTTY;
   const rows: string[][] = [];
   const at = (ms: number): string => new Date(ms).toISOString();

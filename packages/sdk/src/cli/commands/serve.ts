@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import type { ExitCode } from "../exit-code.ts";
-import { parseSecondsOrZero } from "../instant.ts";
+import { parseSeconds, parseSecondsOrZero } from "../instant.ts";
+import { parseLabel } from "../node-settings.ts";
 import { type ServeOptions, serve } from "../serve.ts";
 
 const EXAMPLES = `
@@ -11,6 +12,7 @@ Examples:
   ARCP_TOKEN=s3cret=alice,0ther=bob arcp serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
   arcp serve --ws --port 7878                          to try out a client: any token will do, on this machine
   arcp serve --unix /run/user/1000/arcp.sock           clients take --url unix:///run/user/1000/arcp.sock
+  arcp serve --db postgresql://arcp@db/arcp --node-name a   one of several nodes (docs/cluster.md)
   arcp serve --stdio --agent echo=./echo.ts            as the child of another program, one message per line
 
 Without a token it serves this machine only, and makes one that commands in the same directory find by themselves.`;
@@ -31,7 +33,14 @@ export function addServe(program: Command, run: (work: () => Promise<ExitCode>) 
     .option("--host <host>", "address to listen on (default: 127.0.0.1)")
     .option("-p, --port <port>", "port to listen on; 0: any free one (default: 7777)")
     .option("--path <path>", "path of the WebSocket endpoint (default: /arcp, / and /ws)")
-    .option("--db <file>", "database file, or :memory: (default: .arcp/runtime.db)")
+    .option("--db <database>", "a file, :memory:, or postgresql://…; else ARCP_DB (default: .arcp/runtime.db)")
+    .option("--node-name <name>", "on PostgreSQL: by which people know this node (default: the machine's name)")
+    .option("--label <key=value>", "on PostgreSQL: a label of this node; repeatable", parseLabel)
+    .option(
+      "--node-ttl <seconds>",
+      "on PostgreSQL: silence after which others take its jobs (default: 8)",
+      parseSeconds,
+    )
     .addOption(new Option("--sync <mode>", "when commits are synced to disk").choices(["full", "normal"]))
     .option("--drain <seconds>", "how long jobs may go on after SIGTERM or SIGINT (default: 5)", parseSecondsOrZero)
     .option(

@@ -8,6 +8,7 @@ import { readJobId } from "../job-id.ts";
 import { JournalPrinter } from "../journal-printer.ts";
 import { LogFollower } from "../log-follower.ts";
 import { observe } from "../observe.ts";
+import { isPostgres } from "../postgres.ts";
 import { connectTo, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
 import { openScreen, watchJob } from "../watch.ts";
 
@@ -34,7 +35,7 @@ export function addTail(program: Command, run: (work: () => Promise<ExitCode>) =
   const command = program
     .command("tail")
     .description("Watch a job, all of your sessions, or a database")
-    .argument("[job|file]", "the job's id, or a database (default: every message of your sessions)")
+    .argument("[job|database]", "the job's id, a file, or postgresql://… (default: every message of your sessions)")
     .addOption(new Option("--history", "with what has happened so far (default for a job and a database)"))
     .addOption(new Option("--no-history", "only what happens from now on (default for sessions)"))
     .option("--no-follow", "of a database: end when everything is printed")
@@ -69,13 +70,14 @@ const jsonOption = ({ json }: Options): { readonly json?: boolean } => (json ===
 /** A job's id names a job, whatever lies around here. */
 function isDatabase(target: string): boolean {
   if (target.startsWith("job_")) return false;
+  if (isPostgres(target)) return true;
   const isPath = /[/\\.]/.test(target);
   if (isPath && !existsSync(target)) throw new UsageError(`there is no file ${target}`);
   return isPath || existsSync(target);
 }
 
 async function tailFile(path: string, history: boolean, options: Options, signal: AbortSignal): Promise<void> {
-  const store = openDatabase(path);
+  const store = await openDatabase(path);
   try {
     const printer = new JournalPrinter(options.json ?? !process.stdout.isTTY);
     const told = new Set<string>();
