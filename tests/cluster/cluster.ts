@@ -26,6 +26,11 @@ export interface NodeSettings {
   readonly wrap?: (store: SharedStore) => SharedStore;
 }
 
+/** Resolves when what other processes do has come so far: nobody tells of it here. */
+export async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
 /** One runtime. */
 export class Node {
   readonly name: string;
@@ -76,6 +81,11 @@ export class Node {
     this.#ends.clear();
   }
 
+  /** Resolves when it takes part. */
+  async up(): Promise<void> {
+    await this.session();
+  }
+
   /** Pulls every cable, and lets go of the database without a word: as when the process is killed. */
   async kill(): Promise<void> {
     this.cut();
@@ -116,12 +126,17 @@ export class Cluster {
     for (const node of this.nodes) node.cut();
   }
 
-  /** Everybody but `survivor` has been silent for too long; whoever says next that it lives declares them dead. */
+  /** Everybody but `survivor` has been silent for too long. Resolves when they were declared dead for it. */
   async silence(survivor: Node): Promise<void> {
-    await this.#database.ask(
-      "UPDATE node SET beat_at = beat_at - ttl_ms - 1 WHERE is_up AND facts::json->>'name' <> $1",
-      [survivor.name],
-    );
+    const others = await this.ask<{ id: string }>("SELECT id FROM node WHERE is_up AND facts::json->>'name' <> $1", [
+      survivor.name,
+    ]);
+    const ids = others.map(({ id }) => id);
+    // One that lives may say so before anybody notices.
+    await until(async () => {
+      const late = "UPDATE node SET beat_at = beat_at - ttl_ms - 1 WHERE is_up AND id = ANY ($1) RETURNING id";
+      return (await this.ask(late, [ids])).length === 0;
+    });
   }
 
   /** Asks the database. */

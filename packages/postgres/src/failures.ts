@@ -9,7 +9,7 @@ interface ServerError extends Error {
 /** This process was declared dead, or is no node yet: nothing that it says is stored. */
 export class NotUpError extends StaleWriterError {
   constructor(lost?: ConstructorParameters<typeof StaleWriterError>[1]) {
-    super("this node was declared dead: it must join anew", lost);
+    super("this node was declared dead: it must join anew", { ...lost, isFenced: true });
   }
 }
 

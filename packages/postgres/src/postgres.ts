@@ -437,6 +437,16 @@ class PostgresStore implements SharedStore {
     return rows.map(credentialRecord);
   }
 
+  async claimCredentials(
+    provisioners: readonly string[],
+    known: readonly string[],
+  ): Promise<readonly CredentialRecord[]> {
+    const rows = await this.#steadily<CredentialRow>(`SELECT * FROM ${this.#schema}.claim_credentials($1, $2, $3)`, [
+      ...[this.#self.id, textArray(provisioners.map(storable)), textArray(known.map(storable))],
+    ]);
+    return rows.map(credentialRecord);
+  }
+
   async listCredentials(query: CredentialQuery): Promise<readonly CredentialRecord[]> {
     const where = new Conditions();
     if (query.jobId !== undefined) where.add("job_id =", query.jobId);

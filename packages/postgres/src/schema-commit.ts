@@ -174,9 +174,9 @@ BEGIN
   END IF;
 
   IF p_rest ? 'credentials' THEN
-    INSERT INTO credential AS c (alias, credential_id, job_id, provisioner, upstream_id, state, created_at, issued_at,
+    INSERT INTO credential AS c (alias, node, credential_id, job_id, provisioner, upstream_id, state, created_at, issued_at,
         expires_at, revoking_since, attempts, last_error, revoked_at)
-      SELECT x.alias, x.credential_id, x.job_id, x.provisioner, x.upstream_id, x.state, x.created_at, x.issued_at,
+      SELECT x.alias, p_node, x.credential_id, x.job_id, x.provisioner, x.upstream_id, x.state, x.created_at, x.issued_at,
         x.expires_at, x.revoking_since, x.attempts, x.last_error, x.revoked_at
       FROM jsonb_to_recordset(p_rest->'credentials') AS x(
         alias text, credential_id text, job_id text, provisioner text, upstream_id text, state smallint, created_at bigint,
@@ -185,7 +185,7 @@ BEGIN
       ON CONFLICT (alias) DO UPDATE SET upstream_id = excluded.upstream_id, state = excluded.state,
         issued_at = excluded.issued_at, expires_at = excluded.expires_at, revoking_since = excluded.revoking_since,
         attempts = excluded.attempts, last_error = excluded.last_error, revoked_at = excluded.revoked_at
-      WHERE c.state <= excluded.state;
+      WHERE c.state <= excluded.state AND c.node = excluded.node;
     GET DIAGNOSTICS found_rows = ROW_COUNT;
     IF found_rows < jsonb_array_length(p_rest->'credentials') THEN
       RAISE EXCEPTION 'a credential belongs to another writer' USING ERRCODE = 'AR001', DETAIL = '{}';

@@ -44,7 +44,8 @@ BEGIN
   -- Forgotten: who has been dead for a week, and has nothing that somebody could take.
   DELETE FROM node n WHERE NOT n.is_up AND n.beat_at < now_ms() - 604800000
     AND NOT EXISTS (SELECT FROM job j WHERE j.node = n.id AND j.ended_at IS NULL)
-    AND NOT EXISTS (SELECT FROM session s WHERE s.node = n.id);
+    AND NOT EXISTS (SELECT FROM session s WHERE s.node = n.id)
+    AND NOT EXISTS (SELECT FROM credential c WHERE c.node = n.id AND c.state < 3);
   DELETE FROM message m WHERE m.at < now_ms() - 3600000 OR m.receiver = ANY (buried);
 END $$;
 
@@ -72,6 +73,24 @@ BEGIN
     taken AS (
       UPDATE job j SET node = p_node, epoch = j.epoch + 1 FROM picked p WHERE j.key = p.key RETURNING j.*)
     SELECT * FROM taken ORDER BY created_at, key;
+END $$;
+
+-- Of dead nodes, whatever has become of their jobs: a secret dies with the process that knew it. With those that an earlier call
+-- has claimed without being heard: this node's, and not among the ones that it knows of.
+CREATE FUNCTION claim_credentials(p_node text, p_provisioners text[], p_known text[]) RETURNS SETOF credential LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp AS $$
+DECLARE
+  dead text[];
+BEGIN
+  PERFORM assert_up(p_node);
+  dead := dead_nodes();
+  WITH picked AS MATERIALIZED (
+    SELECT c.alias FROM credential c WHERE c.state < 3 AND c.node = ANY (dead) AND c.provisioner = ANY (p_provisioners)
+      ORDER BY c.alias FOR UPDATE SKIP LOCKED)
+  UPDATE credential c SET node = p_node, state = 2, revoking_since = coalesce(c.revoking_since, now_ms())
+    FROM picked p WHERE c.alias = p.alias;
+  RETURN QUERY SELECT c.* FROM credential c WHERE c.state = 2 AND c.node = p_node AND c.alias <> ALL (p_known)
+    ORDER BY c.created_at, c.alias;
 END $$;
 
 -- Everything of dead nodes that has not ended, and the sessions of theirs that follow it: they are this node's, too.
@@ -133,15 +152,16 @@ RETURNS idempotency LANGUAGE plpgsql SET search_path = @schema@, pg_temp AS $$
 DECLARE
   bound idempotency;
   stands boolean;
+  found_job boolean;
 BEGIN
   PERFORM assert_up(p_node);
   INSERT INTO idempotency AS i VALUES (p_principal, p_key, p_digest, p_job, p_expires_at, p_node)
     ON CONFLICT (principal, key) DO UPDATE SET key = i.key RETURNING * INTO bound;
   IF bound.job_id = p_job THEN RETURN bound; END IF;
-  SELECT j.ended_at IS NULL OR bound.expires_at > now_ms() INTO stands FROM job j WHERE j.id = bound.job_id;
-  IF NOT FOUND THEN
-    stands := EXISTS (SELECT FROM node WHERE id = bound.node AND is_up);
-  END IF;
+  -- In this order: who is not up any more has committed by then what it ever will.
+  stands := EXISTS (SELECT FROM node WHERE id = bound.node AND is_up);
+  SELECT j.ended_at IS NULL OR bound.expires_at > now_ms() INTO found_job FROM job j WHERE j.id = bound.job_id;
+  IF FOUND THEN stands := found_job; END IF;
   IF stands THEN RETURN bound; END IF;
   UPDATE idempotency SET digest = p_digest, job_id = p_job, expires_at = p_expires_at, node = p_node
     WHERE principal = p_principal AND key = p_key RETURNING * INTO bound;

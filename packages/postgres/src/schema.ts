@@ -148,8 +148,10 @@ CREATE TABLE audit_head (
 ) WITH (fillfactor = 10);
 INSERT INTO audit_head (seq, hash) VALUES (0, repeat('0', 64));
 
+-- \`node\` is who issues it, has its job, or is about to revoke it.
 CREATE TABLE credential (
   alias text COLLATE "C" PRIMARY KEY,
+  node text COLLATE "C" NOT NULL,
   credential_id text COLLATE "C" NOT NULL,
   job_id text COLLATE "C" NOT NULL,
   provisioner text COLLATE "C" NOT NULL,
@@ -166,6 +168,7 @@ CREATE TABLE credential (
 CREATE INDEX credential_by_job ON credential (job_id);
 CREATE INDEX credential_by_time ON credential (created_at, alias);
 CREATE INDEX credential_outstanding ON credential (created_at, alias) WHERE state < 3;
+CREATE INDEX credential_by_node ON credential (node) WHERE state < 3;
 CREATE INDEX credential_revoked ON credential (revoked_at) WHERE state = 3;
 
 CREATE TABLE record (

@@ -9,7 +9,7 @@ import {
   type SessionId,
 } from "@arcp/core";
 import type { HeartbeatRecovery } from "@arcp/core/v1.0";
-import { isShared } from "../store/shared.ts";
+import { isShared, type SharedStore } from "../store/shared.ts";
 import { ENTRY, type JobRecord, type Store } from "../store/store.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
 import { AgentRegistry } from "./agents.ts";
@@ -144,7 +144,13 @@ export class Engine {
     this.journal = new Journal({
       ...{ store, clock, logger, onFailure: options.onStoreFailure },
       onRoom: (hasRoom) => this.#tellJobs(hasRoom),
-      ...(shared && { onLost: (lost) => this.#member?.onLost(lost) }),
+      ...(shared && {
+        onLost: (lost) => this.#member?.onLost(lost),
+        fencing: {
+          begin: async () => this.cluster?.rejoin(),
+          settled: async () => this.cluster?.settled(),
+        },
+      }),
     });
     const { name, version } = options.runtime;
     const audit = new Audit({ journal: this.journal, clock, policy: options.auditPolicy, runtime: { name, version } });
@@ -220,6 +226,8 @@ export class Engine {
         sessions: () => this.sessions,
         live: this.#durableTools.live,
         takeUp: (records, onMade) => this.#takeUp(records, onMade),
+        onFenced: () => this.credentials.lose(),
+        onDead: () => this.credentials.takeOver(shared),
         isDraining: () => this.submission.isClosed,
         onMustDrain: options.onMustDrain,
       });
@@ -301,7 +309,7 @@ export class Engine {
       others: this.#member,
     });
     this.#serveNodes();
-    this.ready = this.#recover();
+    this.ready = this.#recover(shared);
     this.ready.then(() => {
       this.#sweepLater();
       audit.tellHead(store, logger).catch((err) => logger.error({ err }, "the head of the audit cannot be read"));
@@ -397,7 +405,7 @@ export class Engine {
    * Goes on with the durable jobs of a process that is no more, begins those that it had not begun, and ends its others, in
    * every feed that shows them. Parents come before their children.
    */
-  async #recover(): Promise<void> {
+  async #recover(shared: SharedStore | undefined): Promise<void> {
     if (this.cluster === undefined) {
       const taken = await this.store.takeOver(this.clock.now());
       const followersOf = new Map(taken.map(({ job, followers }) => [job.id, followers]));
@@ -409,12 +417,13 @@ export class Engine {
       );
     } else await this.cluster.join();
     await this.journal.flush();
-    await this.credentials.recover();
+    if (shared === undefined) await this.credentials.recover();
     this.artifacts.start();
     await this.schedules.start();
     this.durableJobs.open();
     this.#waitingJobs.open();
     await this.cluster?.start();
+    if (shared !== undefined) await this.credentials.takeOver(shared);
   }
 
   /** Makes stored jobs, which are this runtime's now, jobs of this process. Parents come before their children. */

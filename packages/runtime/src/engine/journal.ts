@@ -4,7 +4,7 @@
  * One commit is in flight at a time, so batches commit in the order in which they were filled. What waits for a batch
  * runs when it is durable: first the replies registered with {@link Journal.afterCommit}, in order, then the feeds.
  */
-import type { Clock, JobId, Logger, SessionId } from "@arcp/core";
+import { type Clock, InternalError, type JobId, type Logger, type SessionId } from "@arcp/core";
 import {
   type AuditRecord,
   type Batch,
@@ -44,6 +44,8 @@ class OpenBatch {
   readonly listeners = new Map<SessionId, CommitListener>();
   /** Made when somebody waits for the batch. */
   durable: PromiseWithResolvers<void> | undefined;
+  /** Is it of a life of this process that is over? */
+  isDropped = false;
   entryCount = 0;
   bytes = 0;
 }
@@ -60,6 +62,14 @@ const storable = (batch: OpenBatch): Batch => ({
 export interface Lost {
   readonly jobs: ReadonlySet<JobId>;
   readonly sessions: ReadonlySet<SessionId>;
+}
+
+/** What a process does that was declared dead: it begins anew. */
+export interface Fencing {
+  /** Lets go of everything, {@link Journal.drop} among it. Resolves when the process can commit again. */
+  begin(): Promise<void>;
+  /** The same when that was begun already, or is over. */
+  settled(): Promise<void>;
 }
 
 /** Takes everything out of a batch that is about what was lost. */
@@ -102,6 +112,8 @@ export interface JournalOptions {
    * sessions that had numbered something of those jobs: they are read anew. Default: that is a failure.
    */
   readonly onLost?: ((lost: Lost) => void) | undefined;
+  /** Default: to be declared dead is a failure. */
+  readonly fencing?: Fencing | undefined;
   /** Called once when a commit fails: nothing can be promised to anyone after that. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -123,6 +135,7 @@ export class Journal {
   readonly #store: Store;
   readonly #logger: Logger;
   readonly #onLost: ((lost: Lost) => void) | undefined;
+  readonly #fencing: Fencing | undefined;
   readonly #onFailure: (error: unknown) => void;
   #open = new OpenBatch();
   #committing: OpenBatch | undefined;
@@ -130,11 +143,12 @@ export class Journal {
   #failure: unknown;
   #isClosing = false;
 
-  constructor({ store, clock, logger, onRoom = () => {}, onLost, onFailure }: JournalOptions) {
+  constructor({ store, clock, logger, onRoom = () => {}, onLost, fencing, onFailure }: JournalOptions) {
     this.room = new StorageRoom({ store, clock, logger, onChange: onRoom });
     this.#store = store;
     this.#logger = logger;
     this.#onLost = onLost;
+    this.#fencing = fencing;
     this.#onFailure = onFailure;
   }
 
@@ -243,6 +257,16 @@ export class Journal {
     this.room.close();
   }
 
+  /**
+   * Forgets what is not stored yet: whatever it is about belongs to others. Who waits for it hears that it is not durable. A batch
+   * that is on its way to the store may arrive there all the same.
+   */
+  drop(): void {
+    const open = this.#open;
+    this.#open = new OpenBatch();
+    for (const batch of [this.#committing, open]) if (batch !== undefined) discard(batch);
+  }
+
   /** Bytes that wait to be committed. */
   get uncommittedBytes(): number {
     return this.#open.bytes;
@@ -264,6 +288,10 @@ export class Journal {
     if (!(await this.#persist(batch))) return;
     this.room.committed();
     this.#committing = undefined;
+    if (batch.isDropped) {
+      if (!isEmpty(this.#open)) this.#schedule();
+      return;
+    }
     for (const callback of batch.callbacks) this.#run(callback);
     for (const [id, listener] of batch.listeners) this.#run(() => listener.onCommitted(batch.runs.get(id) ?? []));
     batch.durable?.resolve();
@@ -278,6 +306,7 @@ export class Journal {
         await this.#store.commit(storable(batch));
         return true;
       } catch (error) {
+        if (await this.#hasBegunAnew(error, batch)) return true;
         if (this.#hasLost(error, batch)) continue;
         const canWait = error instanceof StoreError && error.isTransient && !isLast;
         if (!canWait || this.#waitingBytes > MAX_WAITING_BYTES) {
@@ -303,6 +332,14 @@ export class Journal {
     return true;
   }
 
+  /** This process was declared dead: nothing of the batch is stored. Resolves when the next one can be. */
+  async #hasBegunAnew(error: unknown, batch: OpenBatch): Promise<boolean> {
+    const isFenced = error instanceof StaleWriterError && error.isFenced;
+    if (this.#fencing === undefined || !(isFenced || batch.isDropped)) return false;
+    await (batch.isDropped ? this.#fencing.settled() : this.#fencing.begin());
+    return true;
+  }
+
   get #waitingBytes(): number {
     return this.#open.bytes + (this.#committing?.bytes ?? 0);
   }
@@ -323,6 +360,12 @@ export class Journal {
     this.#logger.error({ err: error, invariant: true }, "a commit failed: nothing more will be acknowledged");
     this.#onFailure(error);
   }
+}
+
+function discard(batch: OpenBatch): void {
+  batch.isDropped = true;
+  batch.durable?.promise.catch(() => {});
+  batch.durable?.reject(new InternalError("this runtime was declared dead", { details: { reason: "taken_over" } }));
 }
 
 const isEmpty = (batch: OpenBatch): boolean =>

@@ -6,7 +6,7 @@
  * this process has opened or taken. Whether a node lives is decided by the store's clock alone.
  */
 import type { JobId, SessionId } from "@arcp/core";
-import type { FeedRun, IdempotencyRecord, JobRecord, SessionRecord, Store } from "./store.ts";
+import type { CredentialRecord, FeedRun, IdempotencyRecord, JobRecord, SessionRecord, Store } from "./store.ts";
 
 /** `node_` and a ULID: of one life of one process. */
 export type NodeId = `node_${string}`;
@@ -121,6 +121,12 @@ export interface SharedStore extends Store {
   claimJobs(agents: readonly string[], limit: number, only?: JobId): Promise<readonly JobRecord[]>;
   /** Gives jobs to whoever claims them: they stay as they were stored last. Those that are not this node's any more are left. */
   releaseJobs(ids: readonly JobId[]): Promise<void>;
+  /**
+   * Makes credentials of dead nodes this node's to revoke, whatever has become of their jobs, and puts them to `revoking`: those of
+   * these provisioners that are not known to be dead. No two nodes get the same one. `known`: what this node is revoking already;
+   * everything else that it is to revoke is returned, oldest first.
+   */
+  claimCredentials(provisioners: readonly string[], known: readonly string[]): Promise<readonly CredentialRecord[]>;
   /** Where these jobs stand; without those that there are not. */
   heads(ids: readonly JobId[]): Promise<readonly JobHead[]>;
   /** The jobs of these sessions that have not ended. */

@@ -335,12 +335,19 @@ export class StaleWriterError extends Error {
   /** Those that belong to others, where the store knows all of them. */
   readonly jobs: readonly JobId[];
   readonly sessions: readonly SessionId[];
+  /** Was this process declared dead? Then everything that it had belongs to others. */
+  readonly isFenced: boolean;
 
   constructor(
     message: string,
-    lost: { readonly jobs?: readonly JobId[]; readonly sessions?: readonly SessionId[] } = {},
+    lost: {
+      readonly jobs?: readonly JobId[];
+      readonly sessions?: readonly SessionId[];
+      readonly isFenced?: boolean;
+    } = {},
   ) {
     super(message);
+    this.isFenced = lost.isFenced ?? false;
     this.jobs = lost.jobs ?? [];
     this.sessions = lost.sessions ?? [];
   }

@@ -38,6 +38,8 @@ export interface ClusterHooks {
   attached(): readonly SessionId[];
   /** Whatever this node had is others'. */
   onFenced(): void;
+  /** There are nodes that are no more. Called with every sign of life while that is lately. */
+  onDead(): Promise<void>;
   /** Somebody wants this node to stop. */
   onMustDrain(): void;
 }
@@ -74,6 +76,8 @@ export class Cluster {
   /** Did the last attempt to ask the store fail? */
   #isUnanswered = false;
   #lastBeatAt = Number.NEGATIVE_INFINITY;
+  /** While it begins anew. */
+  #rejoining: Promise<void> | undefined;
   #stopTimers: (() => void)[] = [];
   #stopWatching: () => void = () => {};
 
@@ -172,26 +176,53 @@ export class Cluster {
 
   async #beat(): Promise<void> {
     const { store, clock, hooks } = this.#options;
+    await this.#rejoining;
     const askedAt = clock.monotonic();
     const nodes = await store.beat(this.#facts());
     if (this.#isStopped) return;
-    if (nodes === undefined) return this.#rejoin();
+    if (nodes === undefined) {
+      await this.rejoin();
+      return this.#beat();
+    }
     this.#lastBeatAt = askedAt;
     const self = nodes.find(({ id }) => id === this.#id);
     this.#peers = nodes.filter(({ id, isUp }) => isUp && id !== this.#id);
     if (self?.mustDrain === true && !hooks.isDraining()) hooks.onMustDrain();
-    if (nodes.some(({ isUp }) => !isUp)) await this.#claim();
+    if (!nodes.some(({ isUp }) => !isUp)) return;
+    await this.#claim();
+    await hooks.onDead();
   }
 
-  async #rejoin(): Promise<void> {
-    const { hooks, logger } = this.#options;
+  /** This node was declared dead: it lets go of everything at once, and is another one when this resolves. Never rejects. */
+  rejoin(): Promise<void> {
+    this.#rejoining ??= this.#beginAnew().finally(() => {
+      this.#rejoining = undefined;
+    });
+    return this.#rejoining;
+  }
+
+  /** Resolves when it does not begin anew any more. */
+  async settled(): Promise<void> {
+    await this.#rejoining;
+  }
+
+  async #beginAnew(): Promise<void> {
+    const { hooks, logger, clock } = this.#options;
     logger.error({ node: this.#id }, "this node was declared dead: what it had belongs to others, and it begins anew");
     this.#stopWatching();
+    this.#lastBeatAt = Number.NEGATIVE_INFINITY;
     hooks.onFenced();
     this.#id = newNodeId();
     this.#peers = [];
-    await this.join();
-    await this.#claim();
+    while (!this.#isStopped) {
+      try {
+        await this.join();
+        return;
+      } catch (err) {
+        logger.warn({ err, node: this.#id }, "the store that nodes share does not answer");
+        await new Promise<void>((resolve) => clock.setTimer(resolve, POLL_MS));
+      }
+    }
   }
 
   async #poll(): Promise<void> {

@@ -29,6 +29,9 @@ export interface MemberOptions extends Omit<ClusterOptions, "hooks"> {
   readonly live: Map<Job, DurableRun>;
   /** Makes stored jobs, which are this node's, jobs of this process: goes on with them, or ends them. */
   readonly takeUp: (records: readonly JobRecord[], onMade: (job: Job) => Promise<void>) => Promise<void>;
+  /** Everything that this node had belongs to others: called in the turn in which it lets go of its jobs and sessions. */
+  readonly onFenced: () => void;
+  readonly onDead: () => Promise<void>;
   readonly isDraining: () => boolean;
   readonly onMustDrain: () => void;
 }
@@ -52,6 +55,7 @@ export class Member implements OtherNodes {
         onJobsOf: (sessionId, ids) => this.#showOwn(sessionId, ids),
         attached: () => options.sessions().attached(),
         onFenced: () => this.#letGo(),
+        onDead: options.onDead,
       },
     });
   }
@@ -124,6 +128,8 @@ export class Member implements OtherNodes {
     for (const job of [...this.#options.jobs.all()]) this.#putAside(job);
     const sessions = this.#options.sessions();
     sessions.lose(new Set(sessions.ids()), "stale");
+    this.#options.onFenced();
+    this.#options.journal.drop();
   }
 
   #putAside(job: Job): void {

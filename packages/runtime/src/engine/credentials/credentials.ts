@@ -6,6 +6,7 @@
  * is not of a job that lives is revoked. The secrets themselves are in memory only, and only while their job lives.
  */
 import { ARCPError, type Clock, InternalError, InvalidRequestError, type JobId, type Logger, ulid } from "@arcp/core";
+import type { SharedStore } from "../../store/shared.ts";
 import type { CredentialRecord, Store } from "../../store/store.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { Journal } from "../journal.ts";
@@ -187,6 +188,34 @@ export class Credentials {
       this.#retire(credential);
       this.#revocations.begin(record);
     }
+  }
+
+  /**
+   * Revokes what nodes that are no more left, with a store that others use: the secrets of their jobs, too, as whoever goes on with
+   * a job issues new ones. To be called again and again. Resolves when the upstreams are about to be told.
+   */
+  async takeOver(shared: Pick<SharedStore, "claimCredentials">): Promise<void> {
+    this.#newAliases = undefined;
+    if (this.#provisioners.size === 0 || this.#isClosed) return;
+    // What is known to be dead, and is not stored yet, is known before as well.
+    const before = this.#revocations.outstanding;
+    await this.#options.journal.flush();
+    const known = [...before, ...this.#revocations.outstanding].map(({ alias }) => alias);
+    const claimed = await shared.claimCredentials([...this.#provisioners.keys()], known);
+    if (!this.#isClosed) for (const record of claimed) this.#revocations.begin(record);
+  }
+
+  /** Forgets everything: others revoke what this process has issued. Nothing of it is written any more. */
+  lose(): void {
+    for (const issuance of [...this.#open]) {
+      issuance.phase = "abandoned";
+      issuance.stop.abort(new InternalError("another runtime has what this one had"));
+      for (const { credential } of issuance.asked) if (credential !== undefined) this.#retire(credential);
+    }
+    this.#open.clear();
+    for (const { held } of this.#holders.values()) for (const { credential } of held.values()) this.#retire(credential);
+    this.#holders.clear();
+    this.#revocations.lose();
   }
 
   /**

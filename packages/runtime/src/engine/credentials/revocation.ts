@@ -64,6 +64,8 @@ interface Outstanding {
   phase: Phase;
   /** Something was learnt while the upstream was being asked: its answer is not the last word. */
   mustRepeat: boolean;
+  /** Does another runtime see to it? */
+  isLost: boolean;
   stopAlarm: () => void;
 }
 
@@ -94,7 +96,9 @@ export class Revocations {
     const { journal, clock, timing } = this.#tools;
     const revoking = { ...record, state: "revoking" as const, revokingSince: record.revokingSince ?? clock.now() };
     if (record.state !== "revoking") journal.putCredential(revoking);
-    const entry: Outstanding = { record: revoking, phase: { name: "queued" }, mustRepeat: false, stopAlarm: () => {} };
+    const entry: Outstanding = {
+      ...{ record: revoking, phase: { name: "queued" }, mustRepeat: false, isLost: false, stopAlarm: () => {} },
+    };
     this.#outstanding.set(record.alias, entry);
     if (this.#stop.signal.aborted) return;
     this.#alarmIn(entry, Math.max(revoking.revokingSince + timing.alarmAfterMs - clock.now(), 0));
@@ -142,6 +146,18 @@ export class Revocations {
     stopTimer();
   }
 
+  /** Others revoke these. Nothing is written of them any more. */
+  lose(): void {
+    for (const entry of this.#outstanding.values()) {
+      entry.stopAlarm();
+      if (entry.phase.name === "waiting") entry.phase.stopTimer();
+      entry.isLost = true;
+    }
+    this.#outstanding.clear();
+    this.#unanswered.clear();
+    for (const lane of this.#lanes.values()) lane.queue.length = 0;
+  }
+
   /** Stops at once. What is outstanding stays for the next start. */
   abort(): void {
     this.#stop.abort(new Error("the runtime is shutting down"));
@@ -164,7 +180,7 @@ export class Revocations {
   }
 
   #enqueue(entry: Outstanding): void {
-    if (this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted || entry.isLost) return;
     const { provisioner } = entry.record;
     if (!this.#tools.provisioners.has(provisioner)) {
       entry.phase = { name: "kept" };
@@ -209,10 +225,10 @@ export class Revocations {
         ...{ clock, timeoutMs: timing.attemptTimeoutMs, signal: this.#stop.signal },
       }).answer;
     } catch (error) {
-      if (!this.#stop.signal.aborted) this.#failed(entry, error);
+      if (!this.#stop.signal.aborted && !entry.isLost) this.#failed(entry, error);
       return;
     }
-    if (this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted || entry.isLost) return;
     if (entry.mustRepeat) this.#enqueue(entry);
     else if (settlesIn === 0) this.#revoked(entry);
     else this.#wait(entry, settlesIn, true);
