@@ -171,6 +171,42 @@ suite("a database that cannot be used says why", () => {
   });
 });
 
+suite("what passes", () => {
+  test.each([
+    ["53100", "full"],
+    ["55P03", "busy"],
+    ["57P01", "unreachable"],
+  ])("SQLSTATE %s: the same batch is stored later", async (state, reason) => {
+    const cluster = await TestCluster.make();
+    const { store } = await cluster.node();
+    const made = job();
+    await store.commit({ ...EMPTY, jobs: [made] });
+    await cluster.ask(`
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '${state}'; END $$;
+      CREATE TRIGGER refuse BEFORE INSERT ON entry FOR EACH ROW EXECUTE FUNCTION refuse();`);
+    expect(await storeFailure(() => store.commit(nextOf(made, 1)))).toMatchObject({ reason, isTransient: true });
+    await cluster.ask("DROP TRIGGER refuse ON entry");
+    await store.commit(nextOf(made, 1));
+    await expectExactly(store, made, 1);
+  });
+
+  test("too many connections", async () => {
+    const cluster = await TestCluster.make();
+    await cluster.node();
+    const role = `${cluster.schema}_full`;
+    await asked(cluster.url, `CREATE ROLE ${role} LOGIN PASSWORD 'p' CONNECTION LIMIT 0`);
+    onTestFinished(async () => {
+      await asked(cluster.url, `DROP ROLE ${role}`);
+    });
+    const url = new URL(cluster.url);
+    [url.username, url.password] = [role, "p"];
+    const failure = await storeFailure(() => cluster.store({ url: url.href }).nodes());
+    expect(failure).toMatchObject({ reason: "unreachable", isTransient: true });
+    expect(failure.message).toContain("too many connections");
+  });
+});
+
 suite("connections that end", () => {
   test("in the middle of commits: everything that was acknowledged is there, once", async () => {
     const cluster = await TestCluster.make();

@@ -11,6 +11,7 @@ import {
   verifyAudit,
   type Wake,
 } from "@arcp/runtime";
+import pg from "pg";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { EMPTY, entriesOf } from "../store/files.ts";
 import { reasonForNoPostgres } from "../support/postgres.ts";
@@ -594,24 +595,60 @@ suite("the audit of several nodes", () => {
   });
 });
 
+/** Somebody who reads the log for long, as a dump does. Resolves when it has begun. */
+async function longReader({ url, schema }: TestCluster): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  onTestFinished(() => client.end());
+  await client.query("BEGIN");
+  await client.query(`SELECT count(*) FROM "${schema}".entry`);
+}
+
+/** A day in the past, with every job that there is. Returns whether its partition is there. */
+async function pastDay(cluster: TestCluster): Promise<() => Promise<boolean>> {
+  const day = Math.floor(Date.now() / 86_400_000) - 10;
+  await cluster.ask(`CREATE TABLE entry_${day} PARTITION OF entry FOR VALUES FROM (${day}) TO (${day + 1})`);
+  await cluster.ask("UPDATE entry SET day = $1", [day]);
+  await cluster.ask("UPDATE job SET day = $1", [day]);
+  return async () => {
+    const [row] = await cluster.ask<{ isThere: boolean }>(
+      `SELECT to_regclass('entry_${day}') IS NOT NULL AS "isThere"`,
+    );
+    return row?.isThere === true;
+  };
+}
+
 suite("days", () => {
+  test("are made and left alone while somebody reads for long, and nobody waits", async () => {
+    const cluster = await TestCluster.make();
+    const one = await cluster.node({ queryTimeoutMs: 5_000 });
+    const old = job({ status: "success", endedAt: 5 });
+    await one.store.commit(batch({ jobs: [old], ...appended(old, 2) }));
+    const isThere = await pastDay(cluster);
+    const tomorrow = Math.floor(Date.now() / 86_400_000) + 1;
+    await cluster.ask(`DROP TABLE entry_${tomorrow}`);
+    await longReader(cluster);
+    const made = job();
+    const sweeping = one.store.sweep({ detachedBefore: 0, endedBefore: 500, now: 0 });
+    await one.store.commit(batch({ jobs: [made], ...appended(made, 1) }));
+    expect(await sweeping).toEqual({ sessions: 0, jobs: 1 });
+    expect(await cluster.ask(`SELECT * FROM entry_${tomorrow}`)).toEqual([]);
+    expect(await isThere()).toBe(true);
+    expect(await cluster.ask("SELECT * FROM garbage")).toEqual([]);
+  });
+
   test("are dropped when no job of them is left, and not before", async () => {
     const cluster = await TestCluster.make();
     const one = await cluster.node();
     const [kept, gone] = [job({ status: "success", endedAt: 900 }), job({ status: "success", endedAt: 5 })];
     await one.store.commit(batch({ jobs: [kept, gone], ...appended(gone, 2) }));
-    // As if they had been made ten days ago.
-    const day = Math.floor(Date.now() / 86_400_000) - 10;
-    await cluster.ask(`CREATE TABLE entry_${day} PARTITION OF entry FOR VALUES FROM (${day}) TO (${day + 1})`);
-    await cluster.ask("UPDATE entry SET day = $1", [day]);
-    await cluster.ask("UPDATE job SET day = $1", [day]);
-    const days = async () => (await cluster.ask(`SELECT to_regclass('entry_${day}') AS there`))[0];
+    const isThere = await pastDay(cluster);
     const cuts = { detachedBefore: 0, now: 0 };
     expect(await one.store.sweep({ ...cuts, endedBefore: 500 })).toEqual({ sessions: 0, jobs: 1 });
-    expect(await days()).not.toEqual({ there: null });
+    expect(await isThere()).toBe(true);
     expect(await cluster.ask("SELECT * FROM entry")).toEqual([]);
     expect(await one.store.sweep({ ...cuts, endedBefore: 1_000 })).toEqual({ sessions: 0, jobs: 1 });
-    expect(await days()).toEqual({ there: null });
+    expect(await isThere()).toBe(false);
     expect(await cluster.ask("SELECT * FROM garbage")).toEqual([]);
   });
 

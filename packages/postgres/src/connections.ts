@@ -22,6 +22,9 @@ export interface ConnectionOptions {
 /** How often a transaction that met another one is tried anew. */
 const MAX_COLLISIONS = 5;
 
+/** As good as no limit: a migration takes as long as it takes, and so does waiting for somebody else's. */
+const UNHURRIED_MS = 2 ** 31 - 1;
+
 const BIGINT = 20;
 const TEXTS = new Set([25, 1043, 18]);
 
@@ -80,7 +83,7 @@ export class Connections {
     }
   }
 
-  /** Several statements as one transaction. Rejects with StoreError, or with what `work` throws. */
+  /** Several statements as one transaction, however long it takes. Rejects with StoreError, or with what `work` throws. */
   async transaction<Result>(work: (ask: Ask) => Promise<Result>): Promise<Result> {
     let client: pg.PoolClient;
     try {
@@ -88,7 +91,9 @@ export class Connections {
     } catch (error) {
       throw storeErrorOf(error);
     }
-    const ask: Ask = async (text, values = []) => (await client.query({ text, values: values.map(bound) })).rows;
+    const unhurried = { query_timeout: UNHURRIED_MS };
+    const ask: Ask = async (text, values = []) =>
+      (await client.query({ text, values: values.map(bound), ...unhurried })).rows;
     try {
       await ask("BEGIN");
       const result = await work(ask);

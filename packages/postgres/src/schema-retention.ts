@@ -13,15 +13,19 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('@schema@.days'));
   FOR day IN today() - 1 .. today() + 7 LOOP
     IF to_regclass('@schema@.entry_' || day) IS NULL THEN
-      EXECUTE format('CREATE TABLE @schema@.%I PARTITION OF @schema@.entry FOR VALUES FROM (%s) TO (%s)', 'entry_' || day, day, day + 1);
+      -- Made by itself and then attached: nobody who reads or writes has to wait for that, nor it for them.
+      EXECUTE format('CREATE TABLE @schema@.%I (LIKE @schema@.entry INCLUDING ALL)', 'entry_' || day);
+      EXECUTE format('ALTER TABLE @schema@.entry ATTACH PARTITION @schema@.%I FOR VALUES FROM (%s) TO (%s)',
+        'entry_' || day, day, day + 1);
     END IF;
   END LOOP;
 END $$;
 SELECT make_days();
 
--- Days that are over and of which no job is left. A day that somebody reads from is left for the next time.
+-- Days that are over and of which no job is left. To drop one takes a moment without anybody who reads: while there is
+-- somebody, commits wait for no longer than this does, and the day is left for the next time.
 CREATE FUNCTION drop_days() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = @schema@, pg_temp SET lock_timeout = '500ms' AS $$
+SET search_path = @schema@, pg_temp SET lock_timeout = '200ms' AS $$
 DECLARE
   old_day integer;
   gone integer := 0;
