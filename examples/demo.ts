@@ -3,6 +3,7 @@ const demos: Readonly<Record<string, string>> = {
   "repo-report": "./repo-report/demo.ts",
   authority: "./authority/run.ts",
   crash: "./durable-research/run.ts",
+  cluster: "./cluster/run.ts",
 };
 
 const name = process.argv[2] ?? "";
