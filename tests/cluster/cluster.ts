@@ -11,6 +11,7 @@ import {
 import { onTestFinished } from "vitest";
 import { TestCluster } from "../support/postgres-nodes.ts";
 import { ALL_FEATURES, RawClient } from "../support/raw-client.ts";
+import { RawClient10 } from "../support/raw-client-10.ts";
 
 const TOKENS = ["alice", "bob"];
 
@@ -73,6 +74,14 @@ export class Node {
     const client = await this.raw();
     const answer = await client.hello(features, token);
     if (answer.type !== "session.welcome") throw new Error(`no welcome: ${JSON.stringify(answer.payload)}`);
+    return client;
+  }
+
+  /** The same over wire 1.0. */
+  async session10(token = "alice"): Promise<RawClient10> {
+    const client = new RawClient10(await this.connect());
+    const answer = await client.open({ auth: { scheme: "bearer", token } });
+    if (answer.type !== "session.accepted") throw new Error(`not accepted: ${JSON.stringify(answer.payload)}`);
     return client;
   }
 

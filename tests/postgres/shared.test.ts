@@ -514,14 +514,17 @@ suite("wake-ups", () => {
     const [here, there] = [new Watch(one), new Watch(two)];
     await Promise.all([here.begun(), there.begun()]);
     await two.store.beat(nodeFacts(two.id));
-    const made = job();
-    const child = job({ parentJobId: made.id });
     const open = session();
-    await one.store.commit(batch({ sessions: [open], jobs: [made, child], ...appended(made, 1) }));
+    const made = job({ sessionId: open.id });
+    const [child, another] = [job({ sessionId: open.id, parentJobId: made.id }), job()];
+    await one.store.commit(batch({ sessions: [open], jobs: [made, child, another], ...appended(made, 1) }));
     const grown = await there.next(({ jobs }) => jobs?.has(made.id) === true);
     expect(grown.sentAgoMs).toBeGreaterThanOrEqual(0);
     expect(grown.sentAgoMs).toBeLessThan(5_000);
-    expect((await there.next(({ made: list }) => list.size > 0)).made).toEqual(new Map([[child.id, child.sessionId]]));
+    // Of a job that its own session has asked for nobody else needs to hear.
+    expect((await there.next(({ made: list }) => list.size > 0)).made).toEqual(
+      new Map([child, another].map(({ id, sessionId }) => [id, sessionId])),
+    );
     await one.store.send([{ from: one.id, to: two.id, data: "x" }]);
     await there.next(({ hasMessages }) => hasMessages);
     await one.store.releaseJobs([made.id]);
@@ -538,10 +541,11 @@ suite("wake-ups", () => {
     const [one, two] = [await cluster.node({ wakeMs: 200 }), await cluster.node()];
     const there = new Watch(two);
     await there.begun();
-    const many = Array.from({ length: 500 }, () => job());
-    const children = many.slice(0, 50).map(({ id }) => job({ parentJobId: id }));
+    const open = session();
+    const many = Array.from({ length: 500 }, () => job({ sessionId: open.id }));
+    const children = many.slice(0, 50).map(({ id }) => job({ sessionId: open.id, parentJobId: id }));
     const entries = new Map(many.map(({ id }) => [id, { epoch: 1, list: entriesOf(1) }]));
-    await one.store.commit(batch({ jobs: [...many, ...children], entries }));
+    await one.store.commit(batch({ sessions: [open], jobs: [...many, ...children], entries }));
     await vi.waitUntil(() => there.wakes.flatMap(({ made }) => [...made]).length === 50, { timeout: 10_000 });
     expect(there.wakes[0]?.jobs).toBeUndefined();
     expect(there.wakes.length).toBeLessThanOrEqual(4);

@@ -187,6 +187,7 @@ export class World implements AsyncDisposable {
           if (isCurrent()) this.#open.put(record);
         },
         list: (query) => this.store.listRecords({ kind: "schedule", ...query }),
+        find: (id) => this.store.findRecord("schedule", id),
       },
       clock: this.clock,
       logger: createLogger((line) => {

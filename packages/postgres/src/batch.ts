@@ -124,8 +124,8 @@ function restOf(
     follows: lastOf(follows, ({ session, job }) => `${session} ${job}`),
     credentials: lastOf(batch.credentials, ({ alias }) => alias).map(credentialRow),
     records: lastOf(batch.records, ({ kind, id }) => `${kind}\0${id}`).map(
-      ({ kind, id, principal, jobId, dueAt, data }) => ({
-        ...{ kind, id, principal, job_id: jobId, due_at: dueAt, data },
+      ({ kind, id, principal, jobId, dueAt, data, mustExist = false }) => ({
+        ...{ kind, id, principal, job_id: jobId, due_at: dueAt, data, must_exist: mustExist },
       }),
     ),
     audit: batch.audit.map(auditRow),

@@ -286,7 +286,8 @@ class PostgresStore implements SharedStore {
     for (const { id, sessionId, parentJobId, endedAt, isForAnybody } of jobs) {
       if (isForAnybody === true) this.#wakes.work();
       else if (endedAt === null) node.jobs.add(id);
-      if (parentJobId !== null) this.#wakes.made(id, sessionId);
+      // Its session may be another node's: of a job that was delegated or scheduled.
+      if (parentJobId !== null || !node.sessions.has(sessionId)) this.#wakes.made(id, sessionId);
     }
     for (const { id, endedAt } of jobChanges.values()) if (endedAt !== null) node.jobs.delete(id);
     if (entries.size + jobChanges.size > 0) this.#wakes.grown([...entries.keys(), ...jobChanges.keys()]);

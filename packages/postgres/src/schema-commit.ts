@@ -145,7 +145,7 @@ BEGIN
 
   IF p_rest ? 'idempotency' THEN
     INSERT INTO idempotency (principal, key, digest, job_id, expires_at, node)
-      SELECT x.principal, x.key, x.digest, x.job_id, x.expires_at, p_node
+      SELECT x.principal, x.key, x.digest, x.job_id, x.expires_at, NULL
       FROM jsonb_to_recordset(p_rest->'idempotency') AS x(
         principal text, key text, digest text, job_id text, expires_at bigint)
       ORDER BY x.principal COLLATE "C", x.key COLLATE "C"
@@ -194,11 +194,14 @@ BEGIN
   IF p_rest ? 'records' THEN
     DELETE FROM record r USING jsonb_to_recordset(p_rest->'records') AS x(kind text, id text, data text)
       WHERE x.data IS NULL AND r.kind = x.kind AND r.id = x.id;
+    UPDATE record r SET due_at = x.due_at, data = x.data
+      FROM jsonb_to_recordset(p_rest->'records') AS x(kind text, id text, due_at bigint, data text, must_exist boolean)
+      WHERE x.must_exist AND x.data IS NOT NULL AND r.kind = x.kind AND r.id = x.id;
     INSERT INTO record (kind, id, principal, job_id, due_at, data)
       SELECT x.kind, x.id, x.principal, x.job_id, x.due_at, x.data
       FROM jsonb_to_recordset(p_rest->'records') AS x(
-        kind text, id text, principal text, job_id text, due_at bigint, data text)
-      WHERE x.data IS NOT NULL ORDER BY x.kind COLLATE "C", x.id COLLATE "C"
+        kind text, id text, principal text, job_id text, due_at bigint, data text, must_exist boolean)
+      WHERE x.data IS NOT NULL AND NOT x.must_exist ORDER BY x.kind COLLATE "C", x.id COLLATE "C"
       ON CONFLICT (kind, id) DO UPDATE SET principal = excluded.principal, job_id = excluded.job_id,
         due_at = excluded.due_at, data = excluded.data;
   END IF;

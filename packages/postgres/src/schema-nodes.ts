@@ -159,7 +159,8 @@ BEGIN
     ON CONFLICT (principal, key) DO UPDATE SET key = i.key RETURNING * INTO bound;
   IF bound.job_id = p_job THEN RETURN bound; END IF;
   -- In this order: who is not up any more has committed by then what it ever will.
-  stands := EXISTS (SELECT FROM node WHERE id = bound.node AND is_up);
+  stands := CASE WHEN bound.node IS NULL THEN bound.expires_at > now_ms()
+    ELSE EXISTS (SELECT FROM node WHERE id = bound.node AND is_up) END;
   SELECT j.ended_at IS NULL OR bound.expires_at > now_ms() INTO found_job FROM job j WHERE j.id = bound.job_id;
   IF FOUND THEN stands := found_job; END IF;
   IF stands THEN RETURN bound; END IF;

@@ -116,7 +116,7 @@ CREATE TABLE follow (
 );
 CREATE INDEX follow_by_session ON follow (session);
 
--- \`node\` is who bound the key: while it lives, the job may still be on its way.
+-- \`node\` is who bound the key, while what it stands for is not stored: as long as that lives, it may still be on its way.
 CREATE TABLE idempotency (
   principal text COLLATE "C" NOT NULL,
   key text COLLATE "C" NOT NULL,

@@ -278,6 +278,7 @@ export class Engine {
     this.schedules = new Schedules({
       ...{ journal: this.journal, store, clock, logger, audit, jobs: this.jobs, sessions: this.sessions },
       submission: this.submission,
+      ...{ shared, onChanged: (id: string) => this.cluster?.tellAll(SCHEDULE_CHANGED, { id }) },
       limits: options.scheduleLimits,
       idempotencyTtlMs: options.idempotencyTtlMs,
     });
@@ -460,6 +461,7 @@ export class Engine {
     if (cluster === undefined) return;
     const { calls, remote } = cluster;
     calls.serve("job.cancel", cancellation.cancelFor);
+    calls.serve(SCHEDULE_CHANGED, ({ id }: { readonly id: string }) => this.schedules.refresh(id));
     calls.serve("job.interrupt", people.interrupts.interruptFor);
     calls.serve("question.answer", people.interactions.answerFor);
     calls.serve("question.show", (entry: ShownEntry) => {
@@ -592,6 +594,9 @@ export class Engine {
     }, SWEEP_EVERY_MS);
   }
 }
+
+/** What a node tells the others of a schedule that it has made or cancelled. */
+const SCHEDULE_CHANGED = "schedule.changed";
 
 /** What jobs that are not gone on with are told, whether the runtime was stopped or died. */
 const RESTARTED = "runtime_restarted";

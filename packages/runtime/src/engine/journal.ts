@@ -209,7 +209,12 @@ export class Journal {
   }
 
   putRecord(record: StoredRecord): void {
-    this.#open.records.set(`${record.kind} ${record.id}`, record);
+    const { records } = this.#open;
+    const key = `${record.kind} ${record.id}`;
+    const before = records.get(key);
+    // What this batch makes it may change; what it deletes it does not make again.
+    if (record.mustExist !== true || before === undefined) records.set(key, record);
+    else if (before.data !== null) records.set(key, { ...record, mustExist: before.mustExist === true });
     this.#schedule();
   }
 

@@ -193,9 +193,9 @@ export class Submission {
   }
 
   /** The same without a key, also for a session that is gone. Resolves when the job is durable. */
-  async run(submitter: Submitter, request: Omit<SubmitRequest, "idempotencyKey">): Promise<void> {
+  async run(submitter: Submitter, request: Omit<SubmitRequest, "idempotencyKey">, id?: JobId): Promise<void> {
     try {
-      await this.#accept(submitter, { ...request, idempotencyKey: undefined }, undefined, () => {});
+      await this.#accept(submitter, { ...request, idempotencyKey: undefined }, undefined, () => {}, id);
     } catch (error) {
       this.#recordRefusal(submitter, request.agent, error);
       throw error;

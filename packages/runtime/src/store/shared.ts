@@ -48,7 +48,7 @@ export interface NodeRecord extends NodeFacts {
 export interface Wake {
   /** Their journals have grown, or they have ended; `undefined`: any may have. */
   readonly jobs: ReadonlySet<JobId> | undefined;
-  /** Jobs that other jobs have delegated to, with the sessions that they belong to. */
+  /** Jobs that other jobs have delegated to, or that were made for sessions of others, with the sessions that they belong to. */
   readonly made: ReadonlyMap<JobId, SessionId>;
   /** Another node has taken them. */
   readonly sessions: ReadonlySet<SessionId>;

@@ -204,6 +204,8 @@ export interface StoredRecord {
   readonly dueAt: number | null;
   /** A JSON object; `null` deletes the record. */
   readonly data: string | null;
+  /** Is it a change only? A record that others have deleted is not made again by one, in a store that has others. */
+  readonly mustExist?: boolean;
 }
 
 export interface RecordQuery {

@@ -3,7 +3,8 @@
  * and time in which nothing ran.
  *
  * What makes an occurrence happen once is that the schedule's record moves on to the next occurrence in the batch that
- * holds the job: after a crash there are both or neither. Of the occurrences that have passed by the time one is run,
+ * holds the job: after a crash there are both or neither. Where several processes run the same schedules, one claims the
+ * occurrence before, and looks at the record again then: the others have moved it on, or they have not run it. Of the occurrences that have passed by the time one is run,
  * the first is run and the others are skipped and counted.
  */
 import { CancelledError, type Clock, type Logger } from "@arcp/core";
@@ -16,8 +17,10 @@ import { noScheduleRecord, type Schedule, scheduleOf, scheduleRecord } from "./s
 export interface ScheduleRecords {
   /** Puts a record in the open batch; with `data: null` it deletes. */
   put(record: StoredRecord): void;
-  /** Records of schedules by id, at most `limit`, after the one of that id. */
+  /** Records of schedules by id, at most `limit`, after the one of that id. With everything that was put before. */
   list(query: { readonly after?: string; readonly limit: number }): Promise<readonly StoredRecord[]>;
+  /** The same for one record. */
+  find(id: string): Promise<StoredRecord | undefined>;
 }
 
 export interface ScheduleLimits {
@@ -52,7 +55,12 @@ export interface SchedulerOptions {
    * that is durable. An occurrence for which it rejects, or resolves, without having called `advance` is over all the
    * same: it counts as failed, or as skipped.
    */
-  fire(schedule: Schedule, occurrenceAt: number, advance: Advance): Promise<void>;
+  fire(schedule: Schedule, occurrenceAt: number, advance: Advance, claim: string | undefined): Promise<void>;
+  /**
+   * Makes the occurrence this process's to run, of several that have the same schedules; resolves with what `fire` gets then, or with
+   * `undefined` if it is another's. One whose process is gone before it was run can be claimed again. Default: there are no others.
+   */
+  readonly claim?: ((schedule: Schedule, occurrenceAt: number) => Promise<string | undefined>) | undefined;
   /** Does that run live? Asked before an occurrence of a schedule whose runs must not overlap. */
   isRunning(runId: string, schedule: Schedule): boolean | Promise<boolean>;
   readonly limits?: Partial<ScheduleLimits>;
@@ -76,11 +84,15 @@ interface Entry {
   readonly recurrence: Recurrence;
   /** When a delay that began in this process is over by the clock that nobody changes. */
   readonly delayEndsAt: number | undefined;
+  /** Another process runs the occurrence: when this one looks again, by the clock that nobody changes. */
+  heldUntil: number;
   isFiring: boolean;
 }
 
 /** A wall clock that jumps is noticed within this time. */
 const MAX_SLEEP_MS = 60_000;
+/** After how long is looked again at an occurrence that another process runs, or that could not be claimed. */
+const HELD_MS = 1_000;
 /** Runs that are being started at once. */
 const MAX_FIRING = 16;
 /** Occurrences that passed unseen are counted up to this many at a time. */
@@ -93,35 +105,63 @@ export class Scheduler {
   readonly #logger: Logger;
   readonly #fire: SchedulerOptions["fire"];
   readonly #isRunning: SchedulerOptions["isRunning"];
+  readonly #claim: SchedulerOptions["claim"];
   readonly #limits: ScheduleLimits;
   readonly #entries = new Map<string, Entry>();
   readonly #firing = new Set<Promise<void>>();
   #state: "new" | "started" | "closed" = "new";
   #cancelTimer: () => void = () => {};
 
-  constructor({ records, clock, logger, fire, isRunning, limits }: SchedulerOptions) {
+  constructor({ records, clock, logger, fire, isRunning, claim, limits }: SchedulerOptions) {
     this.#records = records;
     this.#clock = clock;
     this.#logger = logger;
     this.#fire = fire;
     this.#isRunning = isRunning;
+    this.#claim = claim;
     this.#limits = { ...DEFAULT_SCHEDULE_LIMITS, ...limits };
   }
 
   /** Reads what is stored and begins to run it. Nothing can be scheduled before. */
   async start(): Promise<void> {
+    await this.#readAll();
+    if (this.#state === "closed") return;
+    this.#state = "started";
+    this.#wake();
+  }
+
+  /** Reads everything again, as others may have changed it. */
+  async refreshAll(): Promise<void> {
+    const before = [...this.#entries.values()];
+    const read = await this.#readAll();
+    for (const entry of before) if (!read.has(entry.schedule.id) && this.#isLive(entry)) this.#end(entry);
+    this.#wake();
+  }
+
+  /** The same for one schedule. */
+  async refresh(id: string): Promise<void> {
+    const entry = this.#entries.get(id);
+    const record = await this.#records.find(id);
+    if (record !== undefined) this.#restore(record);
+    else if (entry !== undefined && this.#isLive(entry)) this.#end(entry);
+    this.#sleep();
+  }
+
+  async #readAll(): Promise<ReadonlySet<string>> {
+    const read = new Set<string>();
     let after: string | undefined;
     do {
       const page: readonly StoredRecord[] = await this.#records.list({
         limit: PAGE,
         ...(after !== undefined && { after }),
       });
-      for (const record of page) this.#restore(record);
+      for (const record of page) {
+        read.add(record.id);
+        this.#restore(record);
+      }
       after = page.length < PAGE ? undefined : page.at(-1)?.id;
     } while (after !== undefined);
-    if (this.#state === "closed") return;
-    this.#state = "started";
-    this.#wake();
+    return read;
   }
 
   /**
@@ -146,7 +186,7 @@ export class Scheduler {
     };
     const isDelay = "after" in recurrence.when;
     const delayEndsAt = isDelay ? this.#clock.monotonic() + recurrence.first - acceptedAt : undefined;
-    this.#entries.set(id, { schedule, recurrence, delayEndsAt, isFiring: false });
+    this.#entries.set(id, { schedule, recurrence, delayEndsAt, heldUntil: 0, isFiring: false });
     this.#records.put(scheduleRecord(schedule, recurrence));
     this.#sleep();
     return schedule;
@@ -209,7 +249,12 @@ export class Scheduler {
   /** A record that cannot be read stays where it is, for whoever can. */
   #restore(record: StoredRecord): void {
     try {
-      this.#entries.set(record.id, { ...scheduleOf(record), delayEndsAt: undefined, isFiring: false });
+      const read = scheduleOf(record);
+      const entry = this.#entries.get(record.id);
+      if (entry === undefined) {
+        const fresh = { delayEndsAt: undefined, heldUntil: 0, isFiring: false };
+        this.#entries.set(record.id, { ...read, ...fresh });
+      } else if (!entry.isFiring) entry.schedule = read.schedule;
     } catch (err) {
       this.#logger.error({ err, scheduleId: record.id }, "a stored schedule cannot be read and does not run");
     }
@@ -242,8 +287,10 @@ export class Scheduler {
   }
 
   /** Milliseconds until the entry is due; none or fewer when it is. */
-  #waitOf({ schedule, delayEndsAt = Number.POSITIVE_INFINITY }: Entry): number {
-    return Math.min(schedule.nextAt - this.#clock.now(), delayEndsAt - this.#clock.monotonic());
+  #waitOf({ schedule, delayEndsAt = Number.POSITIVE_INFINITY, heldUntil }: Entry): number {
+    const monotonic = this.#clock.monotonic();
+    const wait = Math.min(schedule.nextAt - this.#clock.now(), delayEndsAt - monotonic);
+    return heldUntil === 0 ? wait : Math.max(wait, heldUntil - monotonic);
   }
 
   /** Runs the entry's next occurrence, or lets it pass. Never rejects. */
@@ -256,20 +303,51 @@ export class Scheduler {
       isAdvanced = true;
       return this.#settle(entry, { runs: entry.schedule.runs + 1, lastRunId: runId });
     };
+    let claim: string | undefined;
+    if (this.#claim !== undefined) {
+      claim = await this.#claimed(entry);
+      if (claim === undefined) return;
+    }
     try {
       const isOverlapping = await this.#isOverlapping(entry);
       // Meanwhile it may have been cancelled or paused, or everything closed.
       if (!this.#isLive(entry) || entry.schedule.isPaused || this.#state === "closed") return;
-      if (!isOverlapping) await this.#fire(entry.schedule, occurrenceAt, advance);
+      if (!isOverlapping) await this.#fire(entry.schedule, occurrenceAt, advance, claim);
       if (!isAdvanced && this.#isLive(entry)) {
         this.#records.put(this.#settle(entry, { skipped: entry.schedule.skipped + 1 }));
       }
     } catch (err) {
       const { id, principal } = entry.schedule;
       this.#logger.warn({ err, scheduleId: id, principal, occurrenceAt }, "a scheduled run could not be started");
-      if (isAdvanced) this.#records.put(this.#recordOf(entry));
+      if (isAdvanced && this.#claim !== undefined) this.#hold(entry);
+      else if (isAdvanced) this.#records.put(this.#recordOf(entry));
       else if (this.#isLive(entry)) this.#records.put(this.#settle(entry, { failed: entry.schedule.failed + 1 }));
     }
+  }
+
+  /** The entry's next occurrence, if it is this process's to run, and the entry as it is stored then. Never rejects. */
+  async #claimed(entry: Entry): Promise<string | undefined> {
+    const { id, nextAt } = entry.schedule;
+    try {
+      const claim = await this.#claim?.(entry.schedule, nextAt);
+      const record = await this.#records.find(id);
+      if (!this.#isLive(entry)) return undefined;
+      if (record === undefined) this.#end(entry);
+      else {
+        entry.schedule = scheduleOf(record).schedule;
+        if (entry.schedule.nextAt === nextAt && claim === undefined) this.#hold(entry);
+        if (entry.schedule.nextAt === nextAt && !entry.schedule.isPaused) return claim;
+      }
+    } catch (err) {
+      this.#logger.warn({ err, scheduleId: id }, "a scheduled run could not be claimed: it is tried again");
+      this.#hold(entry);
+    }
+    return undefined;
+  }
+
+  /** What became of its occurrence is in the store, or will be: it is claimed once more, and then read. */
+  #hold(entry: Entry): void {
+    entry.heldUntil = this.#clock.monotonic() + HELD_MS;
   }
 
   async #isOverlapping({ schedule }: Entry): Promise<boolean> {
@@ -291,7 +369,7 @@ export class Scheduler {
   }
 
   #recordOf(entry: Entry): StoredRecord {
-    return this.#isLive(entry) ? scheduleRecord(entry.schedule, entry.recurrence) : noScheduleRecord(entry.schedule);
+    return this.#isLive(entry) ? changedRecord(entry) : noScheduleRecord(entry.schedule);
   }
 
   #following({ recurrence, schedule }: Entry): { readonly nextAt: number | undefined; readonly passed: number } {
@@ -305,7 +383,7 @@ export class Scheduler {
 
   #change(entry: Entry, change: Partial<Schedule>): void {
     entry.schedule = { ...entry.schedule, ...change };
-    this.#records.put(scheduleRecord(entry.schedule, entry.recurrence));
+    this.#records.put(changedRecord(entry));
   }
 
   #end(entry: Entry): void {
@@ -313,6 +391,12 @@ export class Scheduler {
     if (this.#entries.size === 0) this.#cancelTimer();
   }
 }
+
+/** What another process has cancelled meanwhile stays cancelled. */
+const changedRecord = ({ schedule, recurrence }: Entry): StoredRecord => ({
+  ...scheduleRecord(schedule, recurrence),
+  mustExist: true,
+});
 
 /** Is it anybody's turn to look at it? */
 const isReady = ({ isFiring, schedule }: Entry): boolean => !isFiring && !schedule.isPaused;

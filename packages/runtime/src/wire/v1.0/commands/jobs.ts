@@ -80,7 +80,7 @@ export const cancel: Command<"cancel"> = async (message, caller, reply) => {
     if (target_id !== caller.session.id) return refuse("not_found");
     return accept(() => caller.evict("CANCELLED", reason ?? "cancelled"));
   }
-  const tellScheduled = target === "job" ? cancelSchedule(caller, target_id, reason) : undefined;
+  const tellScheduled = target === "job" ? await cancelSchedule(caller, target_id, reason) : undefined;
   if (tellScheduled !== undefined) return accept(tellScheduled);
   const graceMs = Math.min(deadline_ms ?? DEFAULT_DEADLINE_MS, MAX_DEADLINE_MS);
   try {

@@ -40,8 +40,12 @@ const acceptedPayload = ({ id, acceptedAt, nextAt, when }: Schedule): object => 
 });
 
 /** Ends the schedule of that id: no run begins any more. Returns what tells of it; `undefined` if there is none. */
-export function cancelSchedule(caller: Caller, id: string, reason: string | undefined): (() => void) | undefined {
-  if (!caller.engine.schedules.cancel(id, caller.principal, caller.session)) return undefined;
+export async function cancelSchedule(
+  caller: Caller,
+  id: string,
+  reason: string | undefined,
+): Promise<(() => void) | undefined> {
+  if (!(await caller.engine.schedules.cancel(id, caller.principal, caller.session))) return undefined;
   const payload = { job_id: id, reason: reason ?? "cancelled by the client", code: "CANCELLED", source: "client" };
   return () => caller.outbox.send("job.cancelled", payload, { job_id: id, priority: "critical" });
 }
