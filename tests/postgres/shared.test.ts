@@ -668,6 +668,37 @@ suite("days", () => {
     expect(await one.store.readJournal(made.id, 1, 1)).toHaveLength(1);
   });
 
+  test("a job that a session is about to follow is not swept away under it", async () => {
+    const cluster = await TestCluster.make();
+    const [one, two] = [await cluster.node(), await cluster.node()];
+    const [over, open] = [job({ status: "success", endedAt: 5 }), session()];
+    await one.store.commit(batch({ jobs: [over], sessions: [open] }));
+    // The commit of the follow stands still after it has found the job.
+    await cluster.ask(`
+      CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('${cluster.schema}')); RETURN NEW; END $$;
+      CREATE TRIGGER hold BEFORE INSERT ON follow FOR EACH ROW EXECUTE FUNCTION hold();`);
+    const holder = new pg.Client({ connectionString: cluster.url });
+    await holder.connect();
+    await holder.query("SELECT pg_advisory_lock(hashtext($1))", [cluster.schema]);
+    const following = one.store.commit(batch({ follows: [{ sessionId: open.id, jobId: over.id, isOn: true, n: 0 }] }));
+    const waiting = `SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+      AND objid = (hashtext('${cluster.schema}')::bigint & 4294967295)::oid`;
+    await vi.waitUntil(async () => (await cluster.ask(waiting)).length > 0, { timeout: 10_000 });
+    const cuts = { detachedBefore: 0, endedBefore: 10, now: 0 };
+    expect(await two.store.sweep(cuts)).toEqual({ sessions: 0, jobs: 0 });
+    await holder.end();
+    await following;
+    expect(await two.store.sweep(cuts)).toEqual({ sessions: 0, jobs: 0 });
+    expect(await one.store.findJob(over.id)).toEqual(over);
+    await one.store.commit(batch({ follows: [{ sessionId: open.id, jobId: over.id, isOn: false, n: 0 }] }));
+    expect(await two.store.sweep(cuts)).toEqual({ sessions: 0, jobs: 1 });
+    const gone = await stale(
+      one.store.commit(batch({ follows: [{ sessionId: open.id, jobId: over.id, isOn: true, n: 0 }] })),
+    );
+    expect(gone.jobs).toEqual([over.id]);
+  });
+
   test("of two nodes that sweep at once, none fails", async () => {
     const cluster = await TestCluster.make();
     const [one, two] = [await cluster.node(), await cluster.node()];

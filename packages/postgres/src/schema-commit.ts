@@ -128,13 +128,13 @@ BEGIN
       FROM unnest(p_jobs, p_epochs, p_status, p_ended_at, p_budget, p_last_n, p_last_event_seq)
         WITH ORDINALITY AS w(id, epoch, status, ended_at, budget, last_n, last_event_seq, place)
       WHERE j.id = w.id AND j.epoch = w.epoch
-      RETURNING w.place, j.key, j.day)
+      RETURNING w.place, j.key, j.day),
+    -- What is only named must not be swept away meanwhile.
+    named AS (
+      SELECT w.place, j.key, j.day FROM unnest(p_jobs, p_epochs) WITH ORDINALITY AS w(id, epoch, place)
+        JOIN job j ON j.id = w.id WHERE w.epoch IS NULL FOR KEY SHARE OF j)
     SELECT array_agg(k.key ORDER BY k.place), array_agg(k.day ORDER BY k.place), count(*)
-      INTO job_keys, days, found_rows FROM (
-        SELECT * FROM written
-        UNION ALL
-        SELECT w.place, j.key, j.day FROM unnest(p_jobs, p_epochs) WITH ORDINALITY AS w(id, epoch, place)
-          JOIN job j ON j.id = w.id WHERE w.epoch IS NULL) k;
+      INTO job_keys, days, found_rows FROM (SELECT * FROM written UNION ALL SELECT * FROM named) k;
     IF found_rows < cardinality(p_jobs) THEN
       -- Of those that are only named, none may be missing either.
       PERFORM refuse_stale(p_node, p_jobs, (SELECT array_agg(coalesce(w.epoch, j.epoch, -1) ORDER BY w.place)

@@ -78,8 +78,11 @@ BEGIN
     INTO looked, last_ended, last_key, keys
     FROM (SELECT j.key, j.ended_at FROM job j WHERE j.ended_at < p_ended_before
       AND (j.ended_at, j.key) > (p_after_ended, p_after_key) ORDER BY j.ended_at, j.key LIMIT p_rows) x;
+  -- Who begins to follow one of them holds it, or finds it gone: what was true above is looked at again when nobody does.
+  SELECT array_agg(x.key) INTO keys FROM (SELECT key FROM job WHERE key = ANY (keys) FOR UPDATE SKIP LOCKED) x;
   WITH deleted AS (
-    DELETE FROM job WHERE key = ANY (keys) RETURNING key, day, id, last_n),
+    DELETE FROM job j WHERE j.key = ANY (keys) AND NOT EXISTS (SELECT FROM follow f WHERE f.job = j.key)
+      AND NOT EXISTS (SELECT FROM feed f WHERE f.job = j.key) RETURNING j.key, j.day, j.id, j.last_n),
   unneeded AS (
     DELETE FROM credential c USING deleted d WHERE c.job_id = d.id AND c.state = 3)
   INSERT INTO garbage (kind, key, day, size) SELECT 'j', d.key, d.day, d.last_n FROM deleted d;
