@@ -77,9 +77,13 @@ export class Node {
     return client;
   }
 
+  async raw10(): Promise<RawClient10> {
+    return new RawClient10(await this.connect());
+  }
+
   /** The same over wire 1.0. */
   async session10(token = "alice"): Promise<RawClient10> {
-    const client = new RawClient10(await this.connect());
+    const client = await this.raw10();
     const answer = await client.open({ auth: { scheme: "bearer", token } });
     if (answer.type !== "session.accepted") throw new Error(`not accepted: ${JSON.stringify(answer.payload)}`);
     return client;

@@ -566,19 +566,21 @@ class PostgresStore implements SharedStore {
     return new Uint8Array((row as { secret: Buffer }).secret);
   }
 
-  async countJobs(principal: string): Promise<number> {
+  async countJobs(principal: string, except?: NodeId): Promise<number> {
     const [row] = await this.#steadily<{ count: number }>(
-      `SELECT count(*) FROM ${this.#schema}.job WHERE principal = $1 AND ended_at IS NULL`,
-      [principal],
+      `SELECT count(*) FROM ${this.#schema}.job WHERE principal = $1 AND ended_at IS NULL
+       AND ($2::text IS NULL OR node IS DISTINCT FROM $2)`,
+      [principal, except ?? null],
     );
     return row?.count ?? 0;
   }
 
-  async countSessions(principal: string): Promise<number> {
+  async countSessions(principal: string, except?: NodeId): Promise<number> {
     const [row] = await this.#steadily<{ count: number }>(
       `SELECT count(*) FROM ${this.#schema}.session s JOIN ${this.#schema}.node n ON n.id = s.node
-       WHERE s.principal = $1 AND s.detached_at IS NULL AND n.is_up`,
-      [principal],
+       WHERE s.principal = $1 AND s.detached_at IS NULL AND n.is_up
+       AND ($2::text IS NULL OR n.id <> $2)`,
+      [principal, except ?? null],
     );
     return row?.count ?? 0;
   }

@@ -23,10 +23,11 @@ import { agentError } from "./agent-failure.ts";
 import type { Agent, AgentRegistry } from "./agents.ts";
 import { leaseFacts } from "./audit/lease-facts.ts";
 import { tooMany } from "./caps.ts";
+import type { Others } from "./cluster/others.ts";
 import type { Issuance } from "./credentials/credentials.ts";
 import { jsonOf } from "./entry-text.ts";
 import type { Job, Outcome } from "./job.ts";
-import type { JobRegistry } from "./job-registry.ts";
+import type { JobMax, JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import type { Launch, LaunchRequest } from "./launch.ts";
 import { assertLeaseConstraintsSubset, validateLeaseConstraints } from "./lease/constraints.ts";
@@ -98,7 +99,9 @@ export interface DelegationsOptions {
   readonly queue: JobQueue;
   readonly leasePolicy: LeasePolicy;
   readonly caps: DelegationCaps;
-  readonly maxJobs: { readonly session: number; readonly principal: number };
+  readonly maxJobs: JobMax;
+  /** What other nodes have of a principal's jobs; `undefined`: there are none. */
+  readonly others?: Others | undefined;
   readonly cancelGraceMs: number;
   /** The session of the jobs, if it is kept. */
   readonly sessionOf: (job: Job) => Session | undefined;
@@ -173,9 +176,13 @@ export class Delegations {
 
   /** The child, started. Rejects with the refusal, and then nothing is left of it. */
   async #launch(parent: Job, children: Children, body: Announced, record?: DelegationRecord): Promise<Job> {
-    const { agents, jobs, clock, launch, sessionOf, pauseOf, maxJobs, queue } = this.#options;
+    const { agents, jobs, clock, launch, sessionOf, pauseOf, queue, others } = this.#options;
     const pause = pauseOf(parent);
     if (pause !== undefined) await pause;
+    let { maxJobs } = this.#options;
+    if (others !== undefined) {
+      maxJobs = { ...maxJobs, left: await others.leave(parent.submitterPrincipal, maxJobs.principal) };
+    }
     parent.assertLive();
     if (parent.stopReason !== undefined) throw parent.stopReason;
     authorizeDelegation(parent, body.agent);
@@ -201,7 +208,9 @@ export class Delegations {
       createdAt: clock.now(),
       maxRuntimeMs: undefined,
     };
-    const issuance = launch.mustIssue(facts, agent) ? await this.#issue(parent, children, facts, agent) : undefined;
+    const issuance = launch.mustIssue(facts, agent)
+      ? await this.#issue(parent, children, facts, agent, maxJobs)
+      : undefined;
     const session = sessionOf(parent);
     record?.onMade(body.delegate_id, facts.id);
     const job = launch.start({
@@ -255,8 +264,9 @@ export class Delegations {
     children: Children,
     facts: LaunchRequest["facts"],
     agent: Agent,
+    maxJobs: JobMax,
   ): Promise<Issuance | undefined> {
-    const { jobs, launch, maxJobs } = this.#options;
+    const { jobs, launch } = this.#options;
     const leave = jobs.reserve(parent.sessionId, parent.submitterPrincipal, maxJobs);
     children.pending += 1;
     let issuance: Issuance | undefined;

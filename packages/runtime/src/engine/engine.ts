@@ -20,6 +20,7 @@ import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import type { Cluster, NodeOptions } from "./cluster/cluster.ts";
 import { Member } from "./cluster/member.ts";
+import { Others } from "./cluster/others.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
@@ -152,6 +153,9 @@ export class Engine {
         },
       }),
     });
+    const others = (count: (principal: string) => Promise<number>): Others | undefined =>
+      shared && new Others({ clock, count, arePresent: () => this.#member?.arePresent === true });
+    const othersJobs = others((principal) => shared?.countJobs(principal, this.cluster?.id) ?? Promise.resolve(0));
     const { name, version } = options.runtime;
     const audit = new Audit({ journal: this.journal, clock, policy: options.auditPolicy, runtime: { name, version } });
     this.audit = audit;
@@ -167,6 +171,7 @@ export class Engine {
           this.cluster?.remote.unfollowAll(feeds);
         },
         shared,
+        others: others((principal) => shared?.countSessions(principal, this.cluster?.id) ?? Promise.resolve(0)),
         onTaken: async (session, follows) => this.#member?.onSessionTaken(session, follows),
         onOpened: (session) => this.people.interactions.welcome(session),
       },
@@ -262,7 +267,7 @@ export class Engine {
         maxJobs,
         queue,
       },
-      caps: options.delegationCaps,
+      ...{ caps: options.delegationCaps, others: othersJobs },
       cancelGraceMs: options.cancelGraceMs,
       sessionOf: (job) => this.sessions.get(job.sessionId),
       pauseOf: (job) => this.people.interrupts.pauseOf(job),
@@ -274,6 +279,7 @@ export class Engine {
       idempotencyTtlMs: options.idempotencyTtlMs,
       audit,
       max: maxJobs,
+      others: othersJobs,
     });
     this.schedules = new Schedules({
       ...{ journal: this.journal, store, clock, logger, audit, jobs: this.jobs, sessions: this.sessions },

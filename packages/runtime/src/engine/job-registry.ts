@@ -3,6 +3,14 @@ import type { JobId, SessionId } from "@arcp/core";
 import { tooMany } from "./caps.ts";
 import type { Job } from "./job.ts";
 
+/** How many jobs there may be. */
+export interface JobMax {
+  readonly session: number;
+  readonly principal: number;
+  /** What other nodes leave of the principal's. Default: all. */
+  readonly left?: number;
+}
+
 const increment = <Key>(counts: Map<Key, number>, key: Key, by: number): void => {
   const count = (counts.get(key) ?? 0) + by;
   if (count > 0) counts.set(key, count);
@@ -45,11 +53,7 @@ export class JobRegistry {
   }
 
   /** Keeps room for a job that is about to be added, until what it returns is called. Throws as {@link assertRoom}. */
-  reserve(
-    sessionId: SessionId,
-    principal: string,
-    max: { readonly session: number; readonly principal: number },
-  ): () => void {
+  reserve(sessionId: SessionId, principal: string, max: JobMax): () => void {
     this.assertRoom(sessionId, principal, max);
     increment(this.#perSession, sessionId, 1);
     increment(this.#perPrincipal, principal, 1);
@@ -60,15 +64,11 @@ export class JobRegistry {
   }
 
   /** Throws {@link InternalError}, to be tried again later, when one more job would be too many, or cannot be stored. */
-  assertRoom(
-    sessionId: SessionId,
-    principal: string,
-    max: { readonly session: number; readonly principal: number },
-  ): void {
+  assertRoom(sessionId: SessionId, principal: string, max: JobMax): void {
     this.#assertStorage();
     if ((this.#perSession.get(sessionId) ?? 0) >= max.session)
       throw tooMany("maxConcurrentJobs", max.session, "after_capacity");
-    if ((this.#perPrincipal.get(principal) ?? 0) >= max.principal) {
+    if ((this.#perPrincipal.get(principal) ?? 0) >= (max.left ?? max.principal)) {
       throw tooMany("maxConcurrentJobsPerPrincipal", max.principal, "after_capacity");
     }
   }

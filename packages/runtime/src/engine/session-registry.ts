@@ -15,6 +15,7 @@ import type { Followed, SharedStore } from "../store/shared.ts";
 import type { Store } from "../store/store.ts";
 import { type Audit, bySession } from "./audit/audit.ts";
 import type { PrincipalCaps } from "./caps.ts";
+import type { Others } from "./cluster/others.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
 import { Session, type SessionTools } from "./session.ts";
@@ -56,6 +57,7 @@ export class SessionRegistry {
   readonly #onForgotten: (feeds: ReadonlySet<Feed>) => void;
   readonly #onOpened: (session: Session) => void;
   readonly #shared: SharedStore | undefined;
+  readonly #others: Others | undefined;
   readonly #onTaken: (session: Session, follows: readonly Followed[]) => Promise<void>;
   readonly #sessions = new Map<SessionId, Session>();
   /** In the order of their making. */
@@ -77,6 +79,8 @@ export class SessionRegistry {
       readonly onForgotten: (feeds: ReadonlySet<Feed>) => void;
       /** What other runtimes over the same store may have; `undefined`: there are none. */
       readonly shared?: SharedStore | undefined;
+      /** What they have of a principal's sessions. */
+      readonly others?: Others | undefined;
       /** Called with a session that was another node's, and with the jobs that it shows, before its client hears of anything. */
       readonly onTaken?: (session: Session, follows: readonly Followed[]) => Promise<void>;
       /** Called with a new session in the turn of its making: what is numbered in its feed comes after its welcome. */
@@ -93,6 +97,7 @@ export class SessionRegistry {
     this.#onForgotten = options.onForgotten;
     this.#onOpened = options.onOpened;
     this.#shared = options.shared;
+    this.#others = options.others;
     this.#onTaken = options.onTaken ?? (async () => {});
   }
 
@@ -125,11 +130,7 @@ export class SessionRegistry {
   ): { readonly session: Session; readonly resumeToken: string } {
     const { principal } = identity;
     this.#journal.room.assertForSession();
-    if ((this.#ofPrincipal.get(principal)?.size ?? 0) >= this.#caps.maxSessions) {
-      throw new InternalError("this principal has too many sessions", {
-        details: { limit: "maxSessions", max: this.#caps.maxSessions, retry: "after_capacity" },
-      });
-    }
+    this.#assertRoom(principal, this.#caps.maxSessions);
     const resumeToken = newResumeToken();
     const session = new Session(
       {
@@ -152,6 +153,23 @@ export class SessionRegistry {
     this.#audit.record("session.opened", bySession(session), { wire });
     this.#onOpened(session);
     return { session, resumeToken };
+  }
+
+  /**
+   * Looks at what the principal has at other nodes, too: to be called before {@link open}. Rejects as that throws, and when the
+   * store does. Of other nodes only sessions that are attached count.
+   */
+  async assertRoom({ principal }: Pick<Identity, "principal">): Promise<void> {
+    const { maxSessions } = this.#caps;
+    const max = (await this.#others?.leave(principal, maxSessions)) ?? maxSessions;
+    if (max < maxSessions) this.#assertRoom(principal, max);
+  }
+
+  #assertRoom(principal: string, max: number): void {
+    if ((this.#ofPrincipal.get(principal)?.size ?? 0) < max) return;
+    throw new InternalError("this principal has too many sessions", {
+      details: { limit: "maxSessions", max: this.#caps.maxSessions, retry: "after_capacity" },
+    });
   }
 
   /**

@@ -20,11 +20,12 @@ import { type Audit, type AuditSubject, bySession } from "./audit/audit.ts";
 import { leaseFacts } from "./audit/lease-facts.ts";
 import { digestOf } from "./canonical-json.ts";
 import type { Restored } from "./checkpoints.ts";
+import type { Others } from "./cluster/others.ts";
 import type { RemoteJobs } from "./cluster/remote-jobs.ts";
 import type { Issuance } from "./credentials/credentials.ts";
 import type { Feed, OptionalEntry } from "./feed.ts";
 import type { JobOrigin } from "./job.ts";
-import type { JobRegistry } from "./job-registry.ts";
+import type { JobMax, JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import { acceptedPayload, type Launch, type LaunchRequest } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
@@ -81,7 +82,9 @@ export interface SubmissionOptions {
   readonly remote?: RemoteJobs | undefined;
   /** An agent that another node has. */
   readonly findElsewhere?: ((reference: string) => AgentName | undefined) | undefined;
-  readonly max: { readonly session: number; readonly principal: number };
+  readonly max: JobMax;
+  /** What other nodes have of a principal's jobs; `undefined`: there are none. */
+  readonly others?: Others | undefined;
 }
 
 const MS_PER_SECOND = 1000;
@@ -232,7 +235,10 @@ export class Submission {
     onAccepted: OnAccepted,
     id: JobId = newJobId(),
   ): Promise<void> {
-    const { jobs, clock, launch, idempotencyTtlMs, max, remote } = this.#options;
+    const { jobs, clock, launch, idempotencyTtlMs, remote } = this.#options;
+    const { others } = this.#options;
+    let { max } = this.#options;
+    if (others !== undefined) max = { ...max, left: await others.leave(submitter.principal, max.principal) };
     if (this.#isClosed) throw closing();
     const agent = this.#resolve(request.agent);
     const now = clock.now();
@@ -253,7 +259,7 @@ export class Submission {
     const idempotency = key && { ...key, principal, jobId: id, expiresAt: now + idempotencyTtlMs };
     const work = { facts, feed, onAccepted, input: request.input, restored: request.restored };
     const asked = { ...work, ...(idempotency && { idempotency }) };
-    if ("handler" in agent) await this.#launch(submitter, { ...asked, agent }, request.onMade);
+    if ("handler" in agent) await this.#launch(submitter, { ...asked, agent }, max, request.onMade);
     else {
       jobs.assertRoom(sessionId, principal, max);
       request.onMade?.(id);
@@ -276,9 +282,10 @@ export class Submission {
   async #launch(
     { id: sessionId, principal }: Submitter,
     request: Omit<LaunchRequest, "issuance">,
+    max: JobMax,
     onMade: SubmitRequest["onMade"],
   ): Promise<void> {
-    const { jobs, launch, max, queue } = this.#options;
+    const { jobs, launch, queue } = this.#options;
     const { facts, agent } = request;
     queue.assertRoom(principal, agent);
     const leave = jobs.reserve(sessionId, principal, max);

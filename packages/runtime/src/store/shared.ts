@@ -146,10 +146,10 @@ export interface SharedStore extends Store {
   releaseKey(record: Pick<IdempotencyRecord, "principal" | "key" | "jobId">): Promise<void>;
   /** 32 random bytes, the same for all nodes and for ever: what one node signs another can verify. */
   secret(): Promise<Uint8Array>;
-  /** Jobs of the principal that have not ended, on all nodes. */
-  countJobs(principal: string): Promise<number>;
-  /** Sessions of the principal that are attached, on all nodes. */
-  countSessions(principal: string): Promise<number>;
+  /** Jobs of the principal that have not ended, on all nodes, or on all but one. */
+  countJobs(principal: string, except?: NodeId): Promise<number>;
+  /** Sessions of the principal that are attached, on all nodes, or on all but one. */
+  countSessions(principal: string, except?: NodeId): Promise<number>;
 }
 
 /** Is it one that several runtimes share? */

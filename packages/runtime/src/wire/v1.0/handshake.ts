@@ -165,6 +165,7 @@ export class Handshake10 {
     const on = Object.entries(capabilities).flatMap(([name, value]) => (value === true ? [name] : []));
     const features = [...on, ...capabilities.extensions, profileFeature(profile), `${TRUST}${identity.trustLevel}`];
     const { sessions, remoteAddress } = this.#options;
+    await sessions.assertRoom(identity);
     const { session, resumeToken } = sessions.open(identity, "1.0", features, remoteAddress);
     this.#phase = { phase: "done" };
     return { outcome: "opened", session, resumeToken, identity, capabilities, afterSeq: 0, isResumed: false };

@@ -94,6 +94,7 @@ export class Handshake {
     const identity = await this.#authenticate(message.payload.auth);
     await this.#options.ready;
     const features = this.#effectiveFeatures(message, identity.isAuthenticated);
+    await this.#options.sessions.assertRoom(identity);
     const opened = this.#options.sessions.open(identity, "1.1", features, this.#options.peer.remoteAddress);
     return { ...opened, afterSeq: 0, isNew: true, identity };
   }
