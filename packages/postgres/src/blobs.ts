@@ -16,9 +16,9 @@ import {
   StoreError,
   type StoreFailure,
 } from "@arcp/runtime";
-import { type Ask, Connections } from "./connections.ts";
-import { openSchema, quoted } from "./migration.ts";
-import { type PostgresOptions, settled } from "./options.ts";
+import type { Ask } from "./connections.ts";
+import { Database } from "./database.ts";
+import { type PostgresOptions, type SettledOptions, settled } from "./options.ts";
 
 /** All of a blob that is in memory at a time, in each direction. */
 const PIECE_BYTES = 256 * 1024;
@@ -38,25 +38,24 @@ export function postgresBlobs(options: PostgresOptions): BlobStore {
 }
 
 class PostgresBlobs implements BlobStore {
-  readonly #options: ReturnType<typeof settled>;
+  readonly #options: SettledOptions;
+  readonly #db: Database;
   readonly #table: string;
-  readonly #connections: Connections;
   /** Of this process: what it has begun is its own to list. */
   readonly #owner = randomBytes(16).toString("hex");
   readonly #writers = new Set<PostgresBlobWriter>();
   /** Calls that are under way. */
   readonly #pending = new Set<Promise<unknown>>();
-  #opening: Promise<unknown> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: PostgresOptions) {
     this.#options = settled(options);
-    this.#table = `${quoted(this.#options.schema)}.blob`;
-    this.#connections = new Connections({ ...this.#options, max: this.#options.maxConnections });
+    this.#db = new Database(this.#options);
+    this.#table = `${this.#db.schema}.blob`;
   }
 
   get isDurable(): boolean {
-    return this.#options.synchronousCommit !== "off";
+    return this.#db.isDurable;
   }
 
   async create(name: string): Promise<BlobWriter> {
@@ -120,11 +119,11 @@ class PostgresBlobs implements BlobStore {
   async #close(): Promise<void> {
     await Promise.allSettled(this.#pending);
     await Promise.all([...this.#writers].map((writer) => writer.abort()));
-    await this.#connections.close();
+    await this.#db.close();
   }
 
   get #now(): string {
-    return `${quoted(this.#options.schema)}.now_ms()`;
+    return `${this.#db.schema}.now_ms()`;
   }
 
   async #assertThere({ id, size }: StoredBlob): Promise<void> {
@@ -165,7 +164,7 @@ class PostgresBlobs implements BlobStore {
   /** Rejects with BlobError. What a writer undoes may be asked for while the store is being closed. */
   readonly #ask: Ask = async <Row>(...[text, values]: Parameters<Ask>): Promise<Row[]> => {
     if (this.#closing !== undefined && !/^DELETE/.test(text)) throw closed();
-    const asking = this.#opened().then(() => this.#connections.ask<Row>(text, values));
+    const asking = this.#db.ask<Row>(text, values);
     this.#pending.add(asking);
     try {
       return await asking;
@@ -175,14 +174,6 @@ class PostgresBlobs implements BlobStore {
       this.#pending.delete(asking);
     }
   };
-
-  #opened(): Promise<unknown> {
-    this.#opening ??= openSchema(this.#connections, this.#options).catch((error: unknown) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    return this.#opening;
-  }
 }
 
 interface NewBlob {

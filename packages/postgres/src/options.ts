@@ -49,3 +49,5 @@ export function settled(options: PostgresOptions) {
     applicationName: options.applicationName ?? "arcp",
   };
 }
+
+export type SettledOptions = ReturnType<typeof settled>;
