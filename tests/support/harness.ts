@@ -1,5 +1,7 @@
 /** A real server and real clients over any carrier, with a check that nothing was left behind. */
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -7,6 +9,10 @@ import { ARCPClient, type ClientOptions, type ConnectOptions } from "@arcp/clien
 import {
   connectSocket,
   createLogger,
+  HttpTransport,
+  type HttpTransportHandler,
+  type HttpTransportOptions,
+  httpTransport,
   type MemoryTransportOptions,
   pairMemoryTransports,
   type RunningSocketServer,
@@ -23,8 +29,8 @@ import { type AgentHandler, ARCPServer, type ARCPServerOptions } from "@arcp/run
 import { ALL_FEATURES, RawClient } from "./raw-client.ts";
 import { RawClient10 } from "./raw-client-10.ts";
 
-export type Carrier = "memory" | "websocket" | "stdio" | "socket";
-export const CARRIERS: readonly Carrier[] = ["memory", "websocket", "stdio", "socket"];
+export type Carrier = "memory" | "websocket" | "stdio" | "socket" | "http";
+export const CARRIERS: readonly Carrier[] = ["memory", "websocket", "stdio", "socket", "http"];
 
 /** The tokens of every test: each is its principal's name. */
 const TOKENS = ["alice", "bob", "mallory", "oscar"];
@@ -35,7 +41,15 @@ export interface HarnessOptions {
   readonly agents?: Readonly<Record<string, AgentHandler>>;
   readonly server?: Partial<ARCPServerOptions>;
   /** Faults of connections over memory: of the client's end, and of the server's. */
+  /** Of connections over HTTP. */
+  readonly http?: Partial<HttpTransportOptions>;
   readonly faults?: () => { readonly left?: MemoryTransportOptions; readonly right?: MemoryTransportOptions };
+}
+
+interface HttpEndpoint {
+  readonly server: Server;
+  readonly handler: HttpTransportHandler;
+  readonly url: string;
 }
 
 export class Harness implements AsyncDisposable {
@@ -48,6 +62,10 @@ export class Harness implements AsyncDisposable {
   readonly #clients: ARCPClient[] = [];
   #listener: RunningWebSocketServer | undefined;
   #socketListener: Promise<RunningSocketServer> | undefined;
+  /** The clients' ends of connections over HTTP, in the order of their making. */
+  readonly #overHttp: Transport[] = [];
+  readonly #httpOptions: HarnessOptions["http"];
+  #http: HttpEndpoint | undefined;
   /** The server's end by the client's. */
   readonly #serverEnds = new Map<Transport, Transport>();
   #accepted: Transport | undefined;
@@ -55,6 +73,7 @@ export class Harness implements AsyncDisposable {
   constructor(options: HarnessOptions) {
     this.#carrier = options.carrier ?? "memory";
     this.#faults = options.faults;
+    this.#httpOptions = options.http;
     this.server = new ARCPServer({
       runtime: { name: "test-runtime", version: "1.2.3" },
       capabilities: { encodings: ["json"], agents: [] },
@@ -65,10 +84,37 @@ export class Harness implements AsyncDisposable {
     for (const [name, handler] of Object.entries(options.agents ?? {})) this.server.registerAgent(name, handler);
   }
 
+  /** The server's end of the connection that was accepted last. */
+  get accepted(): Transport | undefined {
+    return this.#accepted;
+  }
+
   /** The URL of the WebSocket listener, which is started on first use. */
   async url(): Promise<string> {
     this.#listener ??= await startWebSocketServer({ onTransport: (transport) => void this.#accept(transport) });
     return this.#listener.url;
+  }
+
+  /** The URL of the endpoint for connections over HTTP, which is opened on first use. */
+  async httpUrl(): Promise<string> {
+    this.#http ??= await this.#startHttp();
+    return this.#http.url;
+  }
+
+  async #startHttp(): Promise<HttpEndpoint> {
+    const handler = httpTransport({
+      ...this.#httpOptions,
+      onTransport: async (transport, { headers }) => {
+        await this.#accept(transport);
+        const client = this.#overHttp[Number(headers["x-test-connection"])];
+        if (client !== undefined) this.#serverEnds.set(client, transport);
+      },
+    });
+    const server = createServer((request, response) => {
+      if (!handler.handle(request, response)) response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return { server, handler, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/arcp/http` };
   }
 
   /** The path of the Unix socket, which is made on first use. */
@@ -84,7 +130,7 @@ export class Harness implements AsyncDisposable {
   async transport(): Promise<Transport> {
     const transport = await this.#connect();
     this.#transports.push(transport);
-    if (this.#accepted) this.#serverEnds.set(transport, this.#accepted);
+    if (this.#accepted && this.#carrier !== "http") this.#serverEnds.set(transport, this.#accepted);
     return transport;
   }
 
@@ -96,6 +142,13 @@ export class Harness implements AsyncDisposable {
   async #connect(): Promise<Transport> {
     if (this.#carrier === "websocket") return WebSocketTransport.connect(await this.url());
     if (this.#carrier === "socket") return this.#connectSocket();
+    if (this.#carrier === "http") {
+      // The server learns of a connection by its first frame.
+      const headers = { "x-test-connection": String(this.#overHttp.length) };
+      const transport = await HttpTransport.connect(await this.httpUrl(), { headers });
+      this.#overHttp.push(transport);
+      return transport;
+    }
     const [left, right] = this.#carrier === "memory" ? pairMemoryTransports(this.#faults?.()) : pairStdio();
     await this.#accept(right);
     return left;
@@ -175,6 +228,9 @@ export class Harness implements AsyncDisposable {
     for (const transport of this.#transports) transport.abort("the test is over");
     await this.server.close();
     await this.#listener?.close();
+    this.#http?.handler.close();
+    this.#http?.server.closeAllConnections();
+    this.#http?.server.close();
     const socketListener = await this.#socketListener;
     await socketListener?.close();
     if (socketListener) rmSync(dirname(socketListener.path), { recursive: true });

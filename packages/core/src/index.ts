@@ -2,6 +2,19 @@
 export * from "./shared.ts";
 export { connectTransport } from "./transport/connect.node.ts";
 export {
+  HttpDoor,
+  type HttpDoorOptions,
+  HttpRefusal,
+  type HttpRequest,
+  type HttpResponse,
+  pathOf,
+  problemOf,
+  sendJson,
+  sendProblem,
+  writeHead,
+} from "./transport/http-door.ts";
+export { type HttpTransportHandler, type HttpTransportOptions, httpTransport } from "./transport/http-server.ts";
+export {
   connectSocket,
   type RunningSocketServer,
   type SocketConnectOptions,

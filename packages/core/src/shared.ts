@@ -20,6 +20,7 @@ export * from "./messages/index.ts";
 export { PendingRegistry } from "./pending.ts";
 export { type SessionPhase, SessionState } from "./session-state.ts";
 export { parseTrace, parseTraceId, type TraceContext } from "./trace.ts";
+export { type HttpConnectOptions, HttpTransport } from "./transport/http.ts";
 export {
   type FrameFate,
   MemoryTransport,

@@ -1,13 +1,15 @@
 import { InvalidRequestError } from "../errors.ts";
+import { HttpTransport } from "./http.ts";
 import { connectSocket } from "./socket.ts";
 import type { Transport } from "./transport.ts";
 import { type NodeWebSocketConnectOptions, WebSocketTransport } from "./websocket.node.ts";
 
 /**
- * Connects to a `ws:` or `wss:` URL, or to `unix:///path/of/a/socket`. Rejects with {@link InvalidRequestError} for any
+ * Connects to a `ws:`, `wss:`, `http:` or `https:` URL, or to `unix:///path/of/a/socket`. Rejects with {@link InvalidRequestError} for any
  * other address, and as the carriers do.
  */
 export async function connectTransport(url: string, options: NodeWebSocketConnectOptions = {}): Promise<Transport> {
+  if (/^https?:/i.test(url)) return HttpTransport.connect(url, options);
   return /^unix:/i.test(url) ? connectSocket(socketPath(url), options) : WebSocketTransport.connect(url, options);
 }
 

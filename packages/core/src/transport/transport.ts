@@ -13,7 +13,7 @@ export interface TransportClose {
 
 /** What a carrier knows of the other side. */
 export interface TransportPeer {
-  readonly kind: "memory" | "stdio" | "websocket" | "socket";
+  readonly kind: "memory" | "stdio" | "websocket" | "socket" | "http";
   /** Can nobody else on the network read this connection? In-process, pipes, loopback and TLS are confidential. */
   readonly isConfidential: boolean;
   readonly remoteAddress?: string;
@@ -22,6 +22,11 @@ export interface TransportPeer {
    * (RFC §8.2). Absent without such a certificate, and when no authority that the listener accepts vouches for it.
    */
   readonly certificateFingerprint?: string;
+  /**
+   * The bearer token with which the connection was asked for (RFC 6750 §2.1). Not yet verified. It counts where the
+   * client's first message shows no credentials.
+   */
+  readonly bearerToken?: string;
 }
 
 /**

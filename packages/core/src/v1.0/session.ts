@@ -176,6 +176,8 @@ export const sessionResume = message10(
     session_id: absentOr(sessionId),
     resume_token: text(1024),
     last_event_seq: absentOr(counter),
+    /** The message that the client saw last, instead of a number. */
+    after_message_id: absentOr(entityId),
     auth: absentOr(auth),
   }),
 ).transform((message) => ({ ...message, session_id: message.payload.session_id ?? message.session_id }));

@@ -414,7 +414,7 @@ export class Connection10 implements WireConnection {
   #admit(message: ClientMessage10, opened: Opened): void {
     const { session, identity, capabilities } = opened;
     if (carriesSidecar(capabilities, this.#transport)) this.#outbox.useSidecars();
-    const outlet = this.#outbox.outlet(session, { isOwn: true });
+    const outlet = this.#outbox.outlet(session, { isOwn: true, after: opened.after });
     this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
     const caller: Caller = {
       ...{ engine: this.#engine, session, outbox: this.#outbox, outlet, profile: this.#profile, capabilities },

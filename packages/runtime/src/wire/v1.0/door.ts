@@ -21,6 +21,11 @@ export class Door {
     this.#options = options;
   }
 
+  /** Were credentials shown before the first message? */
+  get hasBearerToken(): boolean {
+    return this.#options.peer.bearerToken !== undefined;
+  }
+
   /**
    * Who shows these credentials, or what has to be answered first. `isAnonymousAgreed`: both sides have said that nobody
    * need be known.
@@ -28,22 +33,34 @@ export class Door {
    * @throws UnauthenticatedError and as {@link AuthSchemes.verify}.
    */
   async admit(
-    auth: { readonly scheme: string; readonly token?: string | undefined } | undefined,
+    auth: Credentials | undefined,
     {
       fingerprint,
       isAnonymousAgreed,
     }: { readonly fingerprint: string | undefined; readonly isAnonymousAgreed: boolean },
   ): Promise<VerifiedIdentity | PendingChallenge> {
     const { schemes, anonymousPrincipal, peer } = this.#options;
-    const { scheme = "none", token } = auth ?? {};
+    const shown = shownCredentials(auth, peer);
+    const { scheme, token } = shown;
     if (scheme === "none") {
       if (!isAnonymousAgreed || anonymousPrincipal === undefined || !peer.isConfidential) {
         throw new UnauthenticatedError("anonymous sessions were not agreed on");
       }
       return anonymousIdentity(anonymousPrincipal);
     }
-    const params = { ...auth } as JsonObject;
+    const params = { ...shown } as JsonObject;
     const answer = await schemes.verify({ scheme, token, fingerprint, peer, params });
     return answer.outcome === "verified" ? answer.identity : answer.challenge;
   }
+}
+
+interface Credentials {
+  readonly scheme: string;
+  readonly token?: string | undefined;
+}
+
+/** Those of the message; if it has none, those of the request that made the connection. */
+function shownCredentials(auth: Credentials | undefined, { bearerToken }: TransportPeer): Credentials {
+  if (auth !== undefined && auth.scheme !== "none") return auth;
+  return bearerToken === undefined ? { scheme: "none" } : { scheme: "bearer", token: bearerToken };
 }

@@ -5,7 +5,7 @@
  *   challenged -> challenged   the answer was wrong, and another challenge is out
  *   any        -> done         the session is open
  */
-import { UnauthenticatedError } from "@arcp/core";
+import { ResumeWindowExpiredError, UnauthenticatedError } from "@arcp/core";
 import {
   CanonicalError,
   type Capabilities10,
@@ -18,6 +18,7 @@ import type { PendingChallenge, VerifiedIdentity } from "../../auth/auth-schemes
 import type { Session } from "../../engine/session.ts";
 import type { SessionRegistry } from "../../engine/session-registry.ts";
 import type { Door } from "./door.ts";
+import { MessageIds, type Position } from "./message-ids.ts";
 import { profileFeature } from "./outbox.ts";
 import type { Profile10 } from "./profiles.ts";
 
@@ -48,6 +49,8 @@ export interface Opened {
   readonly capabilities: Capabilities10;
   /** The client has everything up to here. */
   readonly afterSeq: number;
+  /** The same, to the message, if it named one. */
+  readonly after: Position | undefined;
   readonly isResumed: boolean;
 }
 
@@ -87,23 +90,30 @@ export class Handshake10 {
 
   /** Gives a session back to whoever has its token, as wire 1.1 does: one SDK resumes so. Throws the typed refusal. */
   async resume({ payload, session_id }: MessageOf10<"session.resume">): Promise<Opened> {
-    const { auth, resume_token = "", last_event_seq: afterSeq = 0 } = payload;
-    const mustAuthenticate = auth !== undefined || this.#options.settings.requireAuthOnResume;
+    const { auth, resume_token = "", last_event_seq = 0, after_message_id: messageId } = payload;
+    const { door, settings } = this.#options;
+    const mustAuthenticate = auth !== undefined || door.hasBearerToken || settings.requireAuthOnResume;
     const answer = mustAuthenticate
-      ? await this.#options.door.admit(auth, { fingerprint: undefined, isAnonymousAgreed: false })
+      ? await door.admit(auth, { fingerprint: undefined, isAnonymousAgreed: false })
       : undefined;
     if (answer !== undefined && !("principal" in answer))
       throw new UnauthenticatedError("the credentials must be complete");
     await this.#options.ready;
+    const seq = messageId === undefined ? last_event_seq : MessageIds.seqOf(messageId);
+    if (seq === undefined) throw neverSent();
+    // The entry of that message may have made others after it.
+    const afterSeq = messageId === undefined ? seq : Math.max(0, seq - 1);
     const { session, resumeToken } = await this.#options.sessions.claim({
       ...{ sessionId: session_id, token: resume_token, lastEventSeq: afterSeq, identity: answer },
       remoteAddress: this.#options.remoteAddress,
     });
+    const after = messageId === undefined ? undefined : new MessageIds(session.salt).positionOf(messageId);
+    if (messageId !== undefined && after === undefined) throw neverSent();
     this.#phase = { phase: "done" };
     const flags = Object.fromEntries([...session.features].map((name) => [name, true]));
     const capabilities = negotiate10(this.#options.settings.offered(), capabilitiesOf(flags));
     const identity = answer ?? { principal: session.principal, trustLevel: trustLevelOf(session) };
-    return { outcome: "opened", session, resumeToken, identity, capabilities, afterSeq, isResumed: true };
+    return { outcome: "opened", session, resumeToken, identity, capabilities, afterSeq, after, isResumed: true };
   }
 
   /** Takes the answer to the challenge. Throws the typed refusal; after some wrong answers there is no other challenge. */
@@ -168,9 +178,21 @@ export class Handshake10 {
     await sessions.assertRoom(identity);
     const { session, resumeToken } = sessions.open(identity, "1.0", features, remoteAddress);
     this.#phase = { phase: "done" };
-    return { outcome: "opened", session, resumeToken, identity, capabilities, afterSeq: 0, isResumed: false };
+    return {
+      outcome: "opened",
+      session,
+      resumeToken,
+      identity,
+      capabilities,
+      afterSeq: 0,
+      after: undefined,
+      isResumed: false,
+    };
   }
 }
+
+const neverSent = (): ResumeWindowExpiredError =>
+  new ResumeWindowExpiredError("the session never sent a message of that id");
 
 const TRUST = "trust:";
 

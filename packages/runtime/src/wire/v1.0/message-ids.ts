@@ -54,6 +54,13 @@ export class MessageIds {
     return numberOf(id.slice(4, 4 + TIME_CHARS));
   }
 
+  /** The number in an id, whoever's it is; `undefined` for what is no id of a runtime. */
+  static seqOf(id: string): number | undefined {
+    if (!ID.test(id)) return undefined;
+    const seqAt = 4 + TIME_CHARS + SALT_CHARS;
+    return numberOf(id.slice(seqAt, seqAt + SEQ_CHARS));
+  }
+
   /** Where a message stood; `undefined` if this session never sent it. */
   positionOf(id: string): Position | undefined {
     if (!ID.test(id) || id.slice(4 + TIME_CHARS, 4 + TIME_CHARS + SALT_CHARS) !== this.#salt) return undefined;

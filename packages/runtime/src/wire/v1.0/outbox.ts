@@ -62,7 +62,7 @@ export class Outbox10 {
   /** The feed of `session` through this connection; `isOwn`: everything else that leaves belongs to it too. */
   outlet(
     session: Session,
-    { isOwn = false, after }: { readonly isOwn?: boolean; readonly after?: Position } = {},
+    { isOwn = false, after }: { readonly isOwn?: boolean; readonly after?: Position | undefined } = {},
   ): Outlet {
     const outlet = new Outlet({
       ...{ session, arcp: this.#arcp, outbox: this, after },

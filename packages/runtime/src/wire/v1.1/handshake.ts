@@ -104,7 +104,8 @@ export class Handshake {
     if (resume === undefined) throw new InvalidRequestError("payload.resume: expected an object");
     const { auth } = message.payload;
     const { requireAuthOnResume } = this.#options.settings;
-    const mustAuthenticate = auth !== undefined || message.type === "session.hello" || requireAuthOnResume;
+    const hasCredentials = auth !== undefined || this.#options.peer.bearerToken !== undefined;
+    const mustAuthenticate = hasCredentials || message.type === "session.hello" || requireAuthOnResume;
     const identity = mustAuthenticate ? await this.#authenticate(auth) : undefined;
     await this.#options.ready;
     const claimed = await this.#options.sessions.claim({
@@ -131,15 +132,24 @@ export class Handshake {
   ): Promise<Identity & { readonly isAuthenticated: boolean }> {
     const { bearer, anonymousPrincipal, gate } = this.#options.settings;
     const { peer } = this.#options;
-    const scheme = auth?.scheme ?? (auth?.token === undefined ? "none" : "bearer");
+    const { scheme, token } = shownCredentials(auth, peer);
     if (scheme === "none" && anonymousPrincipal !== undefined && peer.isConfidential) {
       return { principal: anonymousPrincipal, isAuthenticated: false };
     }
-    const token = auth?.token;
     if (scheme !== "bearer" || !bearer || !token) throw new UnauthenticatedError("a bearer token is required");
     const identity = await gate.pass(peer, (signal) => bearer.verify(token, signal));
     if (identity.expiresAt !== undefined && identity.expiresAt <= this.#options.now())
       throw new UnauthenticatedError("the bearer token has expired");
     return { ...identity, isAuthenticated: true };
   }
+}
+
+/** Those of the message; if it has none, those of the request that made the connection. */
+function shownCredentials(
+  auth: OpeningMessage["payload"]["auth"],
+  { bearerToken }: TransportPeer,
+): { readonly scheme: string; readonly token: string | undefined } {
+  const scheme = auth?.scheme ?? (auth?.token === undefined ? "none" : "bearer");
+  const isSilent = scheme === "none" && bearerToken !== undefined;
+  return isSilent ? { scheme: "bearer", token: bearerToken } : { scheme, token: auth?.token };
 }

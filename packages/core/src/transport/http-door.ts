@@ -1,0 +1,263 @@
+/** What every request over HTTP passes, whichever part of the runtime it is for: who may ask, how much, and in which time. */
+import { createHash } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { TLSSocket } from "node:tls";
+import { ARCPError, ERROR_FACTS, isErrorCode } from "../errors.ts";
+import type { TransportPeer } from "./transport.ts";
+import {
+  bearerTokenOf,
+  FORWARDING_HEADERS,
+  isInsideMachine,
+  isLoopbackAddress,
+  refuseUpgrade,
+} from "./upgrade-rules.ts";
+
+/** A request as Node has it, of HTTP/1 or of HTTP/2. */
+export type HttpRequest = IncomingMessage | Http2ServerRequest;
+export type HttpResponse = ServerResponse | Http2ServerResponse;
+
+export interface HttpDoorOptions {
+  /**
+   * Names that the `Host` header may carry, with or without a port; against DNS rebinding. Default: for connections to the
+   * loopback interface its own names, for others any.
+   */
+  readonly allowedHosts?: readonly string[] | "any";
+  /** Origins of pages that may ask, beside those that this very host serves (CORS). Default: none. */
+  readonly allowedOrigins?: readonly string[];
+  /** Takes plain `http://` from other machines. What they send and get can be read on the way. Default: false. */
+  readonly allowInsecure?: boolean;
+  /** Plain connections come from a proxy that speaks TLS with the clients: they are taken for confidential. Default: false. */
+  readonly isBehindTlsProxy?: boolean;
+  /** The client's address, where a proxy that is trusted tells it. Default: that of the connection; no header counts. */
+  readonly remoteAddressOf?: (request: HttpRequest) => string | undefined;
+  /** Milliseconds that a body may take to arrive. Default: 10,000. */
+  readonly bodyTimeoutMs?: number;
+}
+
+/** Why a request is not carried out, where no code of the protocol says it. */
+export class HttpRefusal extends Error {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, message: string, headers: Readonly<Record<string, string>> = {}) {
+    super(message);
+    this.status = status;
+    this.headers = headers;
+  }
+}
+
+const BODY_TIMEOUT_MS = 10_000;
+const MAX_HEADERS = 100;
+const MAX_HEADER_CHARS = 16 * 1024;
+const PREFLIGHT_SECONDS = "600";
+/** What pages may send, and read. */
+const REQUEST_HEADERS = "authorization, content-type, last-event-id, arcp-connection-key, idempotency-key, traceparent";
+const RESPONSE_HEADERS = "location, arcp-connection-key, retry-after, etag";
+
+export class HttpDoor {
+  readonly #options: HttpDoorOptions;
+
+  constructor(options: HttpDoorOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Who asks, if they may. Otherwise the request has been answered: refused, or it was a page's question whether it may
+   * (CORS), and `undefined` is returned. `methods` are what there is at this path.
+   */
+  admit(request: HttpRequest, response: HttpResponse, methods: readonly string[]): TransportPeer | undefined {
+    try {
+      const peer = this.#check(request);
+      this.#setCors(request, response);
+      if (request.method === "OPTIONS") {
+        writeHead(response, 204, {
+          allow: methods.join(", "),
+          "access-control-allow-methods": methods.join(", "),
+          "access-control-allow-headers": REQUEST_HEADERS,
+          "access-control-max-age": PREFLIGHT_SECONDS,
+        });
+        response.end();
+        return undefined;
+      }
+      if (methods.includes(request.method ?? "")) return peer;
+      throw new HttpRefusal(405, "there is no such method here", { allow: methods.join(", ") });
+    } catch (error) {
+      sendProblem(request, response, error);
+      return undefined;
+    }
+  }
+
+  /**
+   * The body, which must be whole within the time and no longer than `maxBytes`.
+   *
+   * @throws HttpRefusal 408, 413, 415.
+   */
+  async body(request: HttpRequest, maxBytes: number): Promise<Buffer> {
+    const encoding = request.headers["content-encoding"] ?? "identity";
+    if (encoding !== "identity") throw new HttpRefusal(415, "bodies are taken as they are, without compression");
+    const tooLarge = (): HttpRefusal =>
+      new HttpRefusal(413, `a body may have ${maxBytes} bytes`, { connection: "close" });
+    if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge();
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+    const pieces: Buffer[] = [];
+    let length = 0;
+    const timer = setTimeout(
+      () => reject(new HttpRefusal(408, "the body took too long", { connection: "close" })),
+      this.#options.bodyTimeoutMs ?? BODY_TIMEOUT_MS,
+    );
+    const take = (piece: Buffer): void => {
+      length += piece.length;
+      if (length > maxBytes) reject(tooLarge());
+      else pieces.push(piece);
+    };
+    const stop = (): void => reject(new HttpRefusal(400, "the body was cut off"));
+    request.on("data", take);
+    request.once("end", () => resolve(Buffer.concat(pieces)));
+    request.once("close", stop);
+    request.once("error", stop);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      request.off("data", take);
+      request.off("close", stop);
+    }
+  }
+
+  #check(request: HttpRequest): TransportPeer {
+    const { allowInsecure = false, isBehindTlsProxy = false, remoteAddressOf } = this.#options;
+    const { headers, rawHeaders, socket } = request;
+    const chars = rawHeaders.reduce((sum, text) => sum + text.length, 0);
+    if (rawHeaders.length > 2 * MAX_HEADERS || chars > MAX_HEADER_CHARS) throw new HttpRefusal(431, "too many headers");
+    const hosts = [...valuesOf(rawHeaders, ":authority"), ...valuesOf(rawHeaders, "host")];
+    const path = pathOf(request);
+    const refusal = refuseUpgrade(
+      {
+        ...{ path, hosts: [...new Set(hosts)], origin: headers.origin, hasCookies: headers.cookie !== undefined },
+        isLocal: isLoopbackAddress(socket.localAddress),
+      },
+      { ...this.#options, paths: new Set([path]) },
+    );
+    if (refusal !== undefined) throw new HttpRefusal(refusal.status, refusal.reason);
+    if (valuesOf(rawHeaders, "authorization").length > 1)
+      throw new HttpRefusal(400, "expected one Authorization header");
+    const isEncrypted = (socket as Partial<TLSSocket>).encrypted === true;
+    if (!isEncrypted && !isBehindTlsProxy && !allowInsecure && !isLoopbackAddress(socket.remoteAddress)) {
+      throw new HttpRefusal(403, "connections from other machines need TLS: see isBehindTlsProxy, allowInsecure");
+    }
+    const isForwarded = FORWARDING_HEADERS.some((name) => name in headers);
+    const isInside = isInsideMachine(socket.remoteAddress, hosts[0], isForwarded);
+    const bearerToken = bearerTokenOf(headers.authorization);
+    if (headers.authorization !== undefined && bearerToken === undefined) {
+      throw new HttpRefusal(401, "expected Authorization: Bearer", { "www-authenticate": "Bearer" });
+    }
+    return {
+      kind: "http",
+      isConfidential: isEncrypted || isBehindTlsProxy || isInside,
+      remoteAddress: remoteAddressOf?.(request) ?? socket.remoteAddress ?? "",
+      ...(bearerToken !== undefined && { bearerToken }),
+    };
+  }
+
+  /** Only pages that were named are told that they may read the answer; never with cookies. */
+  #setCors({ headers: { origin } }: HttpRequest, response: HttpResponse): void {
+    if (origin === undefined || !(this.#options.allowedOrigins ?? []).includes(origin)) return;
+    response.setHeader("access-control-allow-origin", origin);
+    response.setHeader("access-control-expose-headers", RESPONSE_HEADERS);
+    response.setHeader("vary", "origin");
+  }
+}
+
+/** Everything of a request's target before `?`. */
+export const pathOf = (request: HttpRequest): string => (request.url ?? "").split("?")[0] ?? "";
+
+/** Both kinds of responses take this; each has a type of its own for it. */
+export function writeHead(response: HttpResponse, status: number, headers: Readonly<Record<string, string>>): void {
+  const isHttp2 = response.req.httpVersionMajor >= 2;
+  response.statusCode = status;
+  for (const [name, value] of Object.entries(headers)) {
+    // HTTP/2 has no such header: its streams end by themselves.
+    if (!isHttp2 || name !== "connection") response.setHeader(name, value);
+  }
+}
+
+export function sendJson(
+  response: HttpResponse,
+  status: number,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  writeHead(response, status, { "content-type": "application/json", "cache-control": "no-store", ...headers });
+  (response as ServerResponse).end(body);
+}
+
+/** How problems are named: `urn:arcp:error:` and the code. */
+const PROBLEM_TYPE = "urn:arcp:error:";
+
+/** An error as problem details (RFC 9457), with the code of the protocol, and the trace that it belongs to. */
+export function problemOf(thrown: unknown, trace?: string): { readonly status: number; readonly body: object } {
+  if (thrown instanceof HttpRefusal) {
+    const { status, message } = thrown;
+    return { status, body: { type: "about:blank", title: message, status, ...(trace !== undefined && { trace }) } };
+  }
+  const error = ARCPError.from(thrown);
+  const { code, message, retryable, details } = error.toWire();
+  const status = httpStatusOf(code, details);
+  const body = {
+    ...{ type: `${PROBLEM_TYPE}${code}`, title: titleOf(code), status, detail: message, code, retryable },
+    ...(details !== undefined && { details }),
+    ...(trace !== undefined && { trace }),
+  };
+  return { status, body };
+}
+
+/** Answers with the problem; does nothing if an answer has begun. */
+export function sendProblem(request: HttpRequest, response: HttpResponse, thrown: unknown, trace?: string): void {
+  if (response.headersSent) {
+    (response as ServerResponse).destroy();
+    return;
+  }
+  const { status, body } = problemOf(thrown, trace);
+  const headers = thrown instanceof HttpRefusal ? thrown.headers : {};
+  const challenge = status === 401 ? { "www-authenticate": "Bearer" } : {};
+  sendJson(response, status, JSON.stringify(body), {
+    ...{ "content-type": "application/problem+json", ...challenge, ...headers },
+  });
+  // What is left of a body that nobody reads would stand before the next request.
+  if (!request.complete) request.resume();
+}
+
+const titleOf = (code: string): string => {
+  const words = code.toLowerCase().replaceAll("_", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+};
+
+/** The status of a code of either wire; 429 and 503 for what is worth another try later. */
+export function httpStatusOf(code: string, details?: Readonly<Record<string, unknown>>): number {
+  if (details?.["code"] === "RESOURCE_EXHAUSTED") return 429;
+  if (isErrorCode(code)) return ERROR_FACTS[code].httpStatus;
+  return STATUS_OF_CANONICAL[code] ?? 500;
+}
+
+/** Codes that only wire 1.0 has (RFC §18.2). */
+const STATUS_OF_CANONICAL: Readonly<Record<string, number>> = {
+  INVALID_ARGUMENT: 400,
+  FAILED_PRECONDITION: 400,
+  OUT_OF_RANGE: 400,
+  NOT_FOUND: 404,
+  ALREADY_EXISTS: 409,
+  ABORTED: 409,
+  RESOURCE_EXHAUSTED: 429,
+  UNIMPLEMENTED: 501,
+  DATA_LOSS: 410,
+  UNAVAILABLE: 503,
+  DEADLINE_EXCEEDED: 504,
+};
+
+function valuesOf(rawHeaders: readonly string[], name: string): readonly string[] {
+  return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name);
+}
+
+/** What keys are compared by: equal lengths, and nothing of the key in the time that it takes. */
+export const digestOf = (text: string): Buffer => createHash("sha256").update(text).digest();
