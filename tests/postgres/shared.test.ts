@@ -5,6 +5,7 @@ import {
   type JobRecord,
   type NodeId,
   type NodeMessage,
+  type NodeRecord,
   type SessionRecord,
   StaleWriterError,
   type StoredRecord,
@@ -109,6 +110,20 @@ suite("nodes", () => {
     const one = await cluster.node();
     await cluster.expire();
     expect(await one.store.beat(nodeFacts(one.id))).toMatchObject([{ id: one.id, isUp: true }]);
+  });
+
+  test("that could not be heard themselves give the others time: after the database was away, nobody is declared dead", async () => {
+    const cluster = await TestCluster.make();
+    const [one, two, three] = [await cluster.node(), await cluster.node(), await cluster.node()];
+    await cluster.expire();
+    const isUp = (nodes: readonly NodeRecord[] | undefined) =>
+      [one, two, three].map((node) => nodes?.find(({ id }) => id === node.id)?.isUp);
+    expect(isUp(await one.store.beat(nodeFacts(one.id)))).toEqual([true, true, true]);
+    expect(isUp(await one.store.beat(nodeFacts(one.id)))).toEqual([true, true, true]);
+    expect(isUp(await two.store.beat(nodeFacts(two.id)))).toEqual([true, true, true]);
+    // Half of the time that it takes to be declared dead has passed, and the third one has not come back.
+    await cluster.ask("UPDATE node SET back_at = back_at - ttl_ms / 2 - 1");
+    expect(isUp(await one.store.beat(nodeFacts(one.id)))).toEqual([true, true, false]);
   });
 
   test("join anew under another name after they were declared dead", async () => {

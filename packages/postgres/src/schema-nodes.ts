@@ -33,14 +33,19 @@ BEGIN
   RETURN coalesce(gone, '{}');
 END $$;
 
--- Returns false if the node is dead, and who was declared so by this.
+-- Returns false if the node is dead, and who was declared so by this. Who could not be heard itself for its time, because the
+-- database was away, gives the others half of it to be heard again.
 CREATE FUNCTION beat(p_node text, p_facts text, OUT is_alive boolean, OUT buried text[]) LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp AS $$
+DECLARE
+  may_bury boolean;
 BEGIN
-  UPDATE node SET beat_at = now_ms(), facts = p_facts WHERE id = p_node AND is_up;
+  UPDATE node SET beat_at = now_ms(), facts = p_facts,
+    back_at = CASE WHEN beat_at + ttl_ms < now_ms() THEN now_ms() ELSE back_at END
+    WHERE id = p_node AND is_up RETURNING back_at + ttl_ms / 2 < now_ms() INTO may_bury;
   is_alive := FOUND;
   IF NOT is_alive THEN RETURN; END IF;
-  buried := bury_nodes();
+  buried := CASE WHEN may_bury THEN bury_nodes() ELSE '{}' END;
   -- Forgotten: who has been dead for a week, and has nothing that somebody could take.
   DELETE FROM node n WHERE NOT n.is_up AND n.beat_at < now_ms() - 604800000
     AND NOT EXISTS (SELECT FROM job j WHERE j.node = n.id AND j.ended_at IS NULL)

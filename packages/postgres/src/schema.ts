@@ -22,7 +22,8 @@ CREATE TABLE cluster (
   created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Everybody's rows are written with every commit: a page has room for their next versions.
+-- Everybody's rows are written with every commit: a page has room for their next versions. \`back_at\` is when the node was heard
+-- again after a silence that was too long.
 CREATE TABLE node (
   id text COLLATE "C" PRIMARY KEY,
   batch bigint NOT NULL DEFAULT 0,
@@ -30,6 +31,7 @@ CREATE TABLE node (
   must_drain boolean NOT NULL DEFAULT false,
   started_at bigint NOT NULL,
   beat_at bigint NOT NULL,
+  back_at bigint NOT NULL DEFAULT 0,
   ttl_ms bigint NOT NULL,
   facts text NOT NULL
 ) WITH (fillfactor = 25, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
