@@ -2,6 +2,7 @@
 import { newJobId, newSessionId, newTraceId } from "@arcp/core";
 import {
   type Batch,
+  type CredentialRecord,
   type JobRecord,
   type NodeId,
   type NodeMessage,
@@ -163,6 +164,8 @@ suite("nodes", () => {
     const [made, open] = [job(), session()];
     await one.store.commit(batch({ jobs: [made], sessions: [open] }));
     expect(await two.store.countSessions("alice")).toBe(1);
+    expect(await two.store.countSessions("alice", two.id)).toBe(1);
+    expect(await two.store.countSessions("alice", one.id)).toBe(0);
     await one.store.leave();
     expect(await two.store.countSessions("alice")).toBe(0);
     expect((await two.store.findSession(open.id))?.record).toMatchObject({
@@ -325,6 +328,59 @@ suite("jobs for anybody", () => {
     expect(await one.store.liveJobsOf([live.sessionId, ended.sessionId])).toMatchObject([{ id: live.id }]);
     expect(await one.store.countJobs("alice")).toBe(1);
     expect(await one.store.countJobs("bob")).toBe(0);
+    expect(await one.store.countJobs("alice", one.id)).toBe(0);
+  });
+});
+
+suite("credentials of dead nodes", () => {
+  const credential = (alias: string, overrides: Partial<CredentialRecord> = {}): CredentialRecord => ({
+    ...{
+      alias,
+      credentialId: `of ${alias}`,
+      jobId: newJobId(),
+      provisioner: "models",
+      upstreamId: null,
+      state: "live",
+    },
+    ...{ createdAt: 1, issuedAt: 1, expiresAt: null, revokingSince: null, attempts: 0, lastError: null },
+    ...{ revokedAt: null, ...overrides },
+  });
+
+  test("are revoked by one node, those that are not dead and whose provisioners it has", async () => {
+    const cluster = await TestCluster.make();
+    const dead = await cluster.node();
+    const credentials = [
+      ...["a", "b", "c"].map((alias) => credential(alias)),
+      credential("dead", { state: "revoked", revokedAt: 3 }),
+      credential("foreign", { provisioner: "other" }),
+    ];
+    await dead.store.commit(batch({ credentials }));
+    const [one, two] = [await cluster.node(), await cluster.node()];
+    for (const { store } of [one, two]) expect(await store.claimCredentials(["models"], [])).toEqual([]);
+    await cluster.ask("UPDATE node SET is_up = false WHERE id = $1", [dead.id]);
+    const claimed = await Promise.all([one, two].map(({ store }) => store.claimCredentials(["models"], [])));
+    const all = claimed.flat();
+    expect(all.map(({ alias }) => alias).sort()).toEqual(["a", "b", "c"]);
+    expect(all.every(({ state, revokingSince }) => state === "revoking" && revokingSince !== null)).toBe(true);
+    // What is known is not told again, and what was not heard of is.
+    const [winner, mine] = claimed[0]?.length ? [one, claimed[0]] : [two, claimed[1] ?? []];
+    const aliases = mine.map(({ alias }) => alias);
+    expect(await winner.store.claimCredentials(["models"], aliases)).toEqual([]);
+    expect(await winner.store.claimCredentials(["models"], [])).toHaveLength(aliases.length);
+  });
+
+  test("keep the memory of their node, for as long as somebody must revoke them", async () => {
+    const cluster = await TestCluster.make();
+    const [dead, empty] = [await cluster.node(), await cluster.node()];
+    await dead.store.commit(batch({ credentials: [credential("a")] }));
+    await cluster.kill();
+    await cluster.ask("UPDATE node SET beat_at = 0");
+    const one = await cluster.node();
+    await one.store.beat(nodeFacts(one.id));
+    const left = (await cluster.ask<{ id: NodeId }>("SELECT id FROM node")).map(({ id }) => id);
+    expect(left.sort()).toEqual([dead.id, one.id].sort());
+    expect(left).not.toContain(empty.id);
+    expect(await one.store.claimCredentials(["models"], [])).toMatchObject([{ alias: "a", state: "revoking" }]);
   });
 });
 
