@@ -201,6 +201,14 @@ const CASES: Readonly<Record<AuditAction, Case>> = {
     },
     options: { cancelAuthority: "principal" },
   },
+  "command.refused": {
+    on: BOTH,
+    act: async (scene, wire) => {
+      const client = await scene.connect(wire, "reader");
+      await refusedJob(scene, client);
+      return ofClient(client, { command: wire === "1.1" ? "job.submit" : "tool.invoke", permission: "submit" });
+    },
+  },
   "control.refused": {
     on: BOTH,
     act: async (scene, wire) => {

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EXTENSION_FEATURE, type Lease, type LeaseConstraints, StaticBearerVerifier } from "@arcp/core";
+import { EXTENSION_FEATURE, type Identity, type Lease, type LeaseConstraints, StaticBearerVerifier } from "@arcp/core";
 import { type ARCPServerOptions, auditRows, sqliteStore } from "@arcp/runtime";
 import { Mint } from "../credentials/mint.ts";
 import { Harness } from "../support/harness.ts";
@@ -68,9 +68,10 @@ export class Scene implements AsyncDisposable {
       server: {
         clock: this.clock,
         bearer: new StaticBearerVerifier(
-          new Map([
+          new Map<string, Identity>([
             ...principals.map((principal) => [this.tokenOf(principal), { principal }] as const),
             [this.tokenOf("guest"), guest],
+            [this.tokenOf("reader"), { principal: "reader", permissions: ["observe:own"] }],
           ]),
         ),
         eventLog: this.#store,

@@ -99,7 +99,7 @@ const REFUSED: readonly (readonly [what: string, reason: string, answer: unknown
 
 describe("a token is not valid of which the issuer says", () => {
   test.each(REFUSED)("%s, and is asked about every time", async (_what, reason, answer) => {
-    await using it = await setting(answer, STRICT);
+    await using it = await setting(answer, { ...STRICT, refusalSeconds: 0 });
     for (const asked of [1, 2]) {
       const failure = await failureOf(it.verify("token"));
       expect(failure).toBeInstanceOf(UnauthenticatedError);

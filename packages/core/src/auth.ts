@@ -4,10 +4,24 @@ import { UnauthenticatedError } from "./errors.ts";
 export const TRUST_LEVELS = ["untrusted", "constrained", "trusted", "privileged"] as const;
 export type TrustLevel = (typeof TRUST_LEVELS)[number];
 
+/**
+ * What a credential may permit its holder: to submit jobs and to control its own; to look at its own jobs; to look at those of
+ * everybody in its tenant; to answer questions; and everything, others' jobs of its tenant included.
+ */
+export const PERMISSIONS = ["submit", "observe:own", "observe:all", "answer", "admin"] as const;
+export type Permission = (typeof PERMISSIONS)[number];
+
 /** Who a verified credential speaks for. */
 export interface Identity {
   /** The stable name that owns jobs, keys and sessions. Two credentials with one principal are one user. */
   readonly principal: string;
+  /**
+   * Whose customer the principal is: 1 to 64 letters, digits, `.`, `_` and `-`. Tenants never see each other, whatever policies
+   * and permissions say. The runtime knows `alice` of the tenant `acme` as `@acme/alice`. Default: none.
+   */
+  readonly tenant?: string;
+  /** What the credential permits. Default: everything that concerns the principal's own jobs. */
+  readonly permissions?: readonly Permission[];
   /** When the credential stops being valid, in milliseconds since the epoch. */
   readonly expiresAt?: number;
   /** How far the principal is trusted (RFC §15.3). Default: `trusted`, since its credential was verified. */

@@ -3,6 +3,8 @@ export {
   type BearerVerifier,
   hmacSha256Hex,
   type Identity,
+  PERMISSIONS,
+  type Permission,
   StaticBearerVerifier,
   sha256Hex,
   type TrustLevel,
@@ -28,6 +30,7 @@ export {
   pairMemoryTransports,
 } from "./transport/memory.ts";
 export {
+  type CertificateNames,
   isLoopbackHost,
   type Transport,
   type TransportClose,

@@ -17,10 +17,11 @@ export {
   type VerifiedIdentity,
 } from "./auth/auth-schemes.ts";
 export { Challenge, type ChallengeOptions } from "./auth/challenge.ts";
+export type { IdentityClaims } from "./auth/claims.ts";
 export { CredentialWatch, type CredentialWatchOptions } from "./auth/credential-watch.ts";
 export { type HeldSecret, type HmacOptions, hmacVerifier } from "./auth/hmac-challenge.ts";
 export { type JwtOptions, jwtVerifier } from "./auth/jwt.ts";
-export { type MtlsOptions, mtlsVerifier } from "./auth/mtls.ts";
+export { type CertificateName, type FindCertified, type MtlsOptions, mtlsVerifier } from "./auth/mtls.ts";
 export { type OAuth2Options, oauth2Verifier } from "./auth/oauth2.ts";
 export { type AuthRequest, bearerVerifier, type SchemeVerifier, TokenScheme, type TrustOption } from "./auth/scheme.ts";
 export type {
@@ -112,6 +113,7 @@ export type { Amounts, Guard, Operation, OperationCost, OperationOptions } from 
 export type { HumanChoice, HumanInput, Provenance } from "./engine/people.ts";
 export type { ShutdownReport } from "./engine/queue/drain.ts";
 export { type ConcurrencyCaps, DEFAULT_CONCURRENCY } from "./engine/queue/job-queue.ts";
+export { DEFAULT_PRINCIPAL_RATES, type PrincipalRates, RateExceededError } from "./engine/rates.ts";
 export type { FinalizeOptions, ResultStream, WriteOptions } from "./engine/result-stream.ts";
 export type { RetryTerms } from "./engine/retry.ts";
 export { storedSchedules } from "./engine/schedules/schedule.ts";

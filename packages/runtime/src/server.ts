@@ -48,6 +48,7 @@ import { validateLeaseShape } from "./engine/lease/shape.ts";
 import type { JobAuthorizationPolicy } from "./engine/observation.ts";
 import type { ShutdownReport } from "./engine/queue/drain.ts";
 import { type ConcurrencyCaps, DEFAULT_CONCURRENCY } from "./engine/queue/job-queue.ts";
+import { DEFAULT_PRINCIPAL_RATES, type PrincipalRates } from "./engine/rates.ts";
 import type { ScheduleLimits } from "./engine/schedules/scheduler.ts";
 import type { LeasePolicy } from "./engine/submission.ts";
 import type { Tool } from "./engine/tools.ts";
@@ -110,6 +111,11 @@ export interface ARCPServerOptions {
   readonly caps?: Partial<SessionCaps>;
   /** Per principal. Default: {@link DEFAULT_PRINCIPAL_CAPS}. */
   readonly principalCaps?: Partial<PrincipalCaps>;
+  /**
+   * How often a principal may open sessions, send commands and submit jobs. What comes sooner is refused with a retryable
+   * error, whose `details.retry_after_seconds` says when to come back. Default: {@link DEFAULT_PRINCIPAL_RATES}.
+   */
+  readonly principalRates?: Partial<PrincipalRates>;
   /**
    * How many jobs work at once; what is beyond that is accepted, and waits (docs/operations.md). How many there may be at all
    * is said by `caps` and `principalCaps`. Default: {@link DEFAULT_CONCURRENCY}.
@@ -187,10 +193,16 @@ export interface ARCPServerOptions {
    */
   readonly idleSessionSeconds?: number;
   /**
-   * Who verifies the credentials of schemes beside `bearer`, for clients of wire 1.0 (RFC §8.2): `jwtVerifier`,
-   * `oauth2Verifier`, `mtlsVerifier`, `hmacVerifier`, or one's own. Default: none.
+   * Who verifies the credentials of schemes beside `bearer` (RFC §8.2): `jwtVerifier`, `oauth2Verifier`, `mtlsVerifier`, or
+   * one's own; of wire 1.0 alone also those that ask back, such as `hmacVerifier`. A client of wire 1.1 that shows no token is
+   * who its certificate says, if there is a verifier of those. Default: none.
    */
   readonly authSchemes?: readonly SchemeVerifier[];
+  /**
+   * A token counts only on a connection whose certificate speaks for the same principal, so that one that was stolen is of no
+   * use: `mtlsVerifier` has to be among `authSchemes`. Default: false.
+   */
+  readonly bindTokensToCertificates?: boolean;
   /** How long a client of wire 1.0 may take to renew its credentials (RFC §8.4). Default: 30,000. */
   readonly refreshDeadlineMs?: number;
   /** By which clients of wire 1.0 may know the runtime again (RFC §8.3), as `sha256:<hex>`. */
@@ -224,8 +236,13 @@ function connectionSettings(options: ARCPServerOptions, gate: AuthGate, canIssue
   const offered = options.features ?? [...V1_1_FEATURES, EXTENSION_FEATURE];
   return {
     runtime: { name: options.runtime.name, version: options.runtime.version },
-    bearer: options.bearer,
-    gate,
+    // Clients of this wire know tokens: the option for those comes first.
+    schemes: new AuthSchemes(
+      options.bearer === undefined
+        ? (options.authSchemes ?? [])
+        : [bearerVerifier(options.bearer), ...(options.authSchemes ?? []).filter(({ scheme }) => scheme !== "bearer")],
+      authSchemesOptions(options, gate),
+    ),
     anonymousPrincipal: options.anonymousPrincipal,
     // A runtime that cannot guarantee revocation does not offer it (§14).
     features: offered.filter((name) => name !== CREDENTIALS_FEATURE || canIssue),
@@ -242,6 +259,10 @@ function connectionSettings(options: ARCPServerOptions, gate: AuthGate, canIssue
   };
 }
 
+const authSchemesOptions = ({ clock = systemClock, bindTokensToCertificates }: ARCPServerOptions, gate: AuthGate) => ({
+  ...{ clock, gate, bindsTokens: bindTokensToCertificates ?? false },
+});
+
 /** Those of the operator; the option `bearer` stands for its scheme, unless they have another for that. */
 function schemeVerifiers({ bearer, authSchemes = [] }: ARCPServerOptions): readonly SchemeVerifier[] {
   const isBearerGiven = bearer === undefined || authSchemes.some(({ scheme }) => scheme === "bearer");
@@ -253,7 +274,7 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents
   const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
   const { name, version } = options.runtime;
   return {
-    schemes: new AuthSchemes(schemeVerifiers(options), { clock: options.clock ?? systemClock, gate }),
+    schemes: new AuthSchemes(schemeVerifiers(options), authSchemesOptions(options, gate)),
     anonymousPrincipal: options.anonymousPrincipal,
     requireAuthOnResume: options.requireAuthOnResume ?? false,
     runtime: { kind: name, version, fingerprint: options.fingerprint },
@@ -346,6 +367,7 @@ export class ARCPServer {
       logger: this.#logger,
       sessionCaps: { ...DEFAULT_SESSION_CAPS, ...options.caps },
       principalCaps: { ...DEFAULT_PRINCIPAL_CAPS, ...options.principalCaps },
+      principalRates: { ...DEFAULT_PRINCIPAL_RATES, ...options.principalRates },
       jobCaps: { ...DEFAULT_JOB_CAPS, ...options.jobCaps },
       concurrency: concurrencyCaps(options.concurrency),
       resumeWindowMs,

@@ -23,6 +23,7 @@ type ServerSettings = Pick<
   | "audit"
   | "caps"
   | "principalCaps"
+  | "principalRates"
   | "jobCaps"
   | "concurrency"
   | "jobAuthorizationPolicy"

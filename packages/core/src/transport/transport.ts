@@ -27,6 +27,16 @@ export interface TransportPeer {
    * client's first message shows no credentials.
    */
   readonly bearerToken?: string;
+  /** Whom that certificate names. Absent without {@link certificateFingerprint}. */
+  readonly certificateNames?: CertificateNames;
+}
+
+/** The names in a certificate: of the kinds of subject alternative names that say who somebody is, and of its subject. */
+export interface CertificateNames {
+  readonly uris?: readonly string[];
+  readonly dnsNames?: readonly string[];
+  readonly emails?: readonly string[];
+  readonly commonNames?: readonly string[];
 }
 
 /**

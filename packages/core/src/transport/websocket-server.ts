@@ -3,9 +3,10 @@ import { createServer, type IncomingMessage, type Server } from "node:http";
 import { createServer as createTlsServer, type ServerOptions as TlsOptions } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
+import type { PeerCertificate, TLSSocket } from "node:tls";
 import { type WebSocket, WebSocketServer } from "ws";
 import { CLIENT_FRAME_LIMITS } from "../limits.ts";
+import { certificateNames } from "./certificate-names.ts";
 import { isLoopbackHost, type Transport, type TransportPeer } from "./transport.ts";
 import { WebSocketTransport } from "./websocket.node.ts";
 
@@ -115,11 +116,8 @@ export async function startWebSocketServer(options: WebSocketServerOptions): Pro
       watch.add(webSocket, socket);
       const isConfidential = options.tls !== undefined || isLoopbackHost(address.replace(/^::ffff:/, ""));
       const peer: TransportPeer = { kind: "websocket", isConfidential, remoteAddress: address };
-      const certificateFingerprint = options.tls?.clientCertificates && fingerprintOf(socket as TLSSocket);
-      options.onTransport(
-        new WebSocketTransport(webSocket, certificateFingerprint ? { ...peer, certificateFingerprint } : peer),
-        request,
-      );
+      const certificate = options.tls?.clientCertificates && certificateOf(socket as TLSSocket);
+      options.onTransport(new WebSocketTransport(webSocket, { ...peer, ...certificate }), request);
     });
   });
 
@@ -162,11 +160,17 @@ function toTlsOptions({ clientCertificates, ...tls }: WebSocketTlsOptions): TlsO
 }
 
 /** The certificate that the client has proven to be its own and that an accepted authority vouches for. */
-function fingerprintOf(socket: TLSSocket): string | undefined {
+function certificateOf(
+  socket: TLSSocket,
+): Pick<TransportPeer, "certificateFingerprint" | "certificateNames"> | undefined {
   if (!socket.authorized) return undefined;
   // OpenSSL may take a client without any certificate for authorized.
-  const raw: Buffer | undefined = socket.getPeerCertificate()?.raw;
-  return raw && `sha256:${createHash("sha256").update(raw).digest("hex")}`;
+  const { raw, subject, subjectaltname } = (socket.getPeerCertificate() ?? {}) as Partial<PeerCertificate>;
+  if (raw === undefined) return undefined;
+  return {
+    certificateFingerprint: `sha256:${createHash("sha256").update(raw).digest("hex")}`,
+    certificateNames: certificateNames(subject?.CN, subjectaltname),
+  };
 }
 
 interface Rules {

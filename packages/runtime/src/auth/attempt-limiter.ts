@@ -1,6 +1,6 @@
 /** How often one address may be wrong about who it is. */
 import { type Clock, UnauthenticatedError } from "@arcp/core";
-import { CanonicalError } from "@arcp/core/v1.0";
+import { RateExceededError } from "../engine/rates.ts";
 import { parseAddress } from "../operations/network/address.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
@@ -22,13 +22,7 @@ export interface AttemptLimiterOptions extends AttemptLimits {
 }
 
 /** Too many failed attempts, or too many attempts at once. `details.retry_after_seconds` says when to come back. */
-export class AttemptsExhaustedError extends CanonicalError {
-  constructor(message: string, limit: string, retryAfterSeconds: number) {
-    // In the words of both wires: RFC §18.3 has the seconds.
-    const details = { limit, retry: "after_capacity", retry_after_seconds: retryAfterSeconds };
-    super("RESOURCE_EXHAUSTED", message, { details });
-  }
-}
+export class AttemptsExhaustedError extends RateExceededError {}
 
 /** What one address may do. It is kept only as long as it is less than others may. */
 interface Account {

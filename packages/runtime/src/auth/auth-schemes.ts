@@ -1,8 +1,10 @@
 /** The schemes that a runtime supports (RFC §8.2), behind one gate. */
-import { type Clock, type Identity, rootLogger, systemClock, type TrustLevel } from "@arcp/core";
+import { type Clock, type Identity, rootLogger, systemClock, type TrustLevel, UnauthenticatedError } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
+import { tenantScoped } from "../engine/access.ts";
 import { AuthGate } from "./auth-gate.ts";
 import { Challenge } from "./challenge.ts";
+import { MTLS } from "./mtls.ts";
 import { type AuthRequest, expired, type SchemeVerifier } from "./scheme.ts";
 
 /** Whoever was verified, and how far it is trusted. */
@@ -30,20 +32,39 @@ export interface AuthSchemesOptions {
   readonly clock?: Clock;
   /** To be shared with whatever else verifies credentials of the same addresses. Default: one of its own. */
   readonly gate?: AuthGate;
+  /**
+   * A token counts only on a connection whose certificate speaks for the same principal: the scheme `mtls` has to have a
+   * verifier. Default: false.
+   */
+  readonly bindsTokens?: boolean;
 }
 
 export class AuthSchemes {
   readonly #verifiers: ReadonlyMap<string, SchemeVerifier>;
   readonly #clock: Clock;
   readonly #gate: AuthGate;
+  /** Who says whose certificate a connection was made with, if tokens are bound to that. */
+  readonly #binding: SchemeVerifier | undefined;
 
-  /** @throws TypeError for two verifiers of one scheme, and one of `none`, which nobody verifies. */
-  constructor(verifiers: readonly SchemeVerifier[], { clock = systemClock, gate }: AuthSchemesOptions = {}) {
+  /**
+   * @throws TypeError for two verifiers of one scheme, one of `none`, which nobody verifies, and tokens that are bound to
+   * certificates without a verifier of those.
+   */
+  constructor(
+    verifiers: readonly SchemeVerifier[],
+    { clock = systemClock, gate, bindsTokens = false }: AuthSchemesOptions = {},
+  ) {
     this.#verifiers = new Map(verifiers.map((verifier) => [verifier.scheme, verifier]));
     this.#clock = clock;
     this.#gate = gate ?? new AuthGate({ clock, logger: rootLogger });
     if (this.#verifiers.size < verifiers.length) throw new TypeError("each scheme has one verifier");
     if (this.#verifiers.has("none")) throw new TypeError("the scheme none has no verifier");
+    this.#binding = bindsTokens ? this.#verifiers.get(MTLS) : undefined;
+    if (bindsTokens && this.#binding === undefined) throw new TypeError("tokens are bound to certificates: add mtls");
+  }
+
+  has(scheme: string): boolean {
+    return this.#verifiers.has(scheme);
   }
 
   /** The names of the schemes, in the order of their verifiers. */
@@ -64,15 +85,39 @@ export class AuthSchemes {
       const details = { scheme, supported: this.schemes };
       throw new CanonicalError("UNIMPLEMENTED", "the authentication scheme is not supported", { details });
     }
-    const answer = await this.#gate.pass(peer, (stop) => verifier.verify(request, stop), signal);
+    const answer = await this.#gate.pass(
+      peer,
+      async (stop) => {
+        const shown = await verifier.verify(request, stop);
+        return shown instanceof Challenge ? shown : this.#bound(shown, request, stop);
+      },
+      signal,
+    );
     if (!(answer instanceof Challenge)) return { outcome: "verified", identity: this.#verified(answer) };
     const { type, params, expiresAt } = answer;
     const challenge: PendingChallenge = {
       ...{ type, params, expiresAt },
       answer: async (response, signal) =>
-        this.#verified(await this.#gate.pass(peer, (stop) => answer.answer(response, stop), signal)),
+        this.#verified(
+          await this.#gate.pass(
+            peer,
+            async (stop) => this.#bound(await answer.answer(response, stop), request, stop),
+            signal,
+          ),
+        ),
     };
     return { outcome: "challenged", challenge };
+  }
+
+  /** The identity as the runtime knows it, if the connection's certificate is its own where it has to be. */
+  async #bound(shown: Identity, { scheme, peer, params }: AuthRequest, signal: AbortSignal): Promise<Identity> {
+    const identity = tenantScoped(shown);
+    if (this.#binding === undefined || scheme === MTLS) return identity;
+    const fingerprint = peer.certificateFingerprint;
+    if (fingerprint === undefined) throw new UnauthenticatedError("a token needs a certificate here");
+    const certified = await this.#binding.verify({ scheme: MTLS, fingerprint, peer, params }, signal);
+    if (!(certified instanceof Challenge) && tenantScoped(certified).principal === identity.principal) return identity;
+    throw new UnauthenticatedError("the token is not that of the certificate");
   }
 
   #verified(identity: Identity): VerifiedIdentity {

@@ -17,12 +17,12 @@ import {
   type JWTHeaderParameters,
   jwtVerify,
 } from "jose";
-import { claimOf, principalIn, validityIn } from "./claims.ts";
+import { claimOf, type IdentityClaims, identityIn, validityIn } from "./claims.ts";
 import { ISSUER_TIMEOUT_MS, IssuerError } from "./issuer.ts";
 import { RemoteKeySet } from "./key-set.ts";
 import { assertTokenForm, expired, notValid, TokenScheme, type TrustOption, trustOf } from "./scheme.ts";
 
-export interface JwtOptions {
+export interface JwtOptions extends IdentityClaims {
   /** The identity of this runtime: a token is for it alone, or names it among others. */
   readonly audience: string | readonly string[];
   /** Who may have issued a token. Default: whoever has the keys. */
@@ -31,8 +31,6 @@ export interface JwtOptions {
   readonly jwks: URL | JSONWebKeySet | { readonly secret: string | Uint8Array };
   /** Default: RS, PS and ES with 256, 384 and 512 bits, EdDSA and Ed25519; with a secret, HS256. */
   readonly algorithms?: readonly string[];
-  /** The claim that names the principal. Default: `sub`. */
-  readonly principalClaim?: string;
   /** How far the issuer's clock may be ahead of this one's. When a token ends is exact. Default: 5. */
   readonly clockToleranceSeconds?: number;
   /** Default: `trusted`. */
@@ -73,17 +71,17 @@ class JwtVerifier implements BearerVerifier {
   readonly #audience: string[];
   readonly #issuer: string[] | undefined;
   readonly #algorithms: string[];
-  readonly #principalClaim: string;
+  readonly #names: IdentityClaims;
   readonly #toleranceMs: number;
   readonly #trustLevel: TrustOption | undefined;
   readonly #clock: Clock;
   readonly #keyFor: (header: JWTHeaderParameters, signal: AbortSignal | undefined) => Promise<Key>;
 
   constructor(options: JwtOptions) {
-    const { audience, issuer, jwks, principalClaim = "sub", clockToleranceSeconds = 5, clock = systemClock } = options;
+    const { audience, issuer, jwks, clockToleranceSeconds = 5, clock = systemClock } = options;
     this.#audience = namesIn(audience, "audience");
     this.#issuer = issuer === undefined ? undefined : namesIn(issuer, "issuer");
-    this.#principalClaim = principalClaim;
+    this.#names = options;
     if (!(clockToleranceSeconds >= 0 && clockToleranceSeconds <= 300))
       throw new TypeError("clockToleranceSeconds is from 0 to 300");
     this.#toleranceMs = clockToleranceSeconds * 1000;
@@ -103,8 +101,7 @@ class JwtVerifier implements BearerVerifier {
     const expiresAt = validityIn(claims, { now, toleranceMs: this.#toleranceMs });
     if (expiresAt === undefined) throw notValid("the token does not say when it ends");
     if (expiresAt <= now) throw expired();
-    const principal = principalIn(claims, this.#principalClaim);
-    return { principal, expiresAt, ...trustOf(this.#trustLevel, claims) };
+    return { ...identityIn(claims, this.#names), expiresAt, ...trustOf(this.#trustLevel, claims) };
   }
 
   /** Of a token that was signed, and meant for this runtime. */

@@ -1,17 +1,39 @@
 /** Certificates with which clients have connected (RFC §8.2 `mtls`). */
 import { timingSafeEqual } from "node:crypto";
-import { type Identity, InvalidRequestError, type TrustLevel, UnauthenticatedError } from "@arcp/core";
+import {
+  type CertificateNames,
+  type Identity,
+  InvalidRequestError,
+  type TrustLevel,
+  UnauthenticatedError,
+} from "@arcp/core";
+import { isPrincipal } from "./claims.ts";
 import type { AuthRequest, SchemeVerifier } from "./scheme.ts";
 
 export interface MtlsOptions {
-  /** Who has which certificate, by its SHA-256 fingerprint: `sha256:` and 64 hexadecimal digits for the function. */
-  readonly principals:
-    | ReadonlyMap<string, string>
-    | ((fingerprint: string, signal: AbortSignal) => string | undefined | Promise<string | undefined>);
+  /**
+   * Who has which certificate: by its SHA-256 fingerprint, `sha256:` and 64 hexadecimal digits for the function; or whom the
+   * certificate names itself, by a rule. A rule trusts whatever the authorities that the listener accepts have signed.
+   */
+  readonly principals: ReadonlyMap<string, string> | FindCertified | CertificateName;
   /** Default: `trusted`. */
   readonly trustLevel?: TrustLevel;
 }
 
+/** A principal, or all that there is to know of it. */
+type Certified = string | Identity | undefined;
+
+export type FindCertified = (
+  fingerprint: string,
+  signal: AbortSignal,
+  names: CertificateNames,
+) => Certified | Promise<Certified>;
+
+/** The one name of that kind in the certificate. A certificate that has none, or several, speaks for nobody. */
+export type CertificateName = "san:uri" | "san:dns" | "san:email" | "cn";
+
+/** The scheme of certificates. */
+export const MTLS = "mtls";
 const PREFIX = "sha256:";
 
 /**
@@ -20,14 +42,17 @@ const PREFIX = "sha256:";
  * @throws TypeError for fingerprints that are none.
  */
 export function mtlsVerifier({ principals, trustLevel }: MtlsOptions): SchemeVerifier {
-  const find = typeof principals === "function" ? principals : lookUp(principals);
+  const find = finder(principals);
   return {
-    scheme: "mtls",
+    scheme: MTLS,
     async verify(request: AuthRequest, signal: AbortSignal): Promise<Identity> {
       const fingerprint = provenFingerprint(request);
-      const principal = await find(`${PREFIX}${fingerprint.toString("hex")}`, signal);
-      if (principal === undefined || principal === "") throw new UnauthenticatedError("the certificate is not known");
-      return { principal, ...(trustLevel !== undefined && { trustLevel }) };
+      const names = request.peer.certificateNames ?? {};
+      const found = await find(`${PREFIX}${fingerprint.toString("hex")}`, signal, names);
+      const identity = typeof found === "string" ? { principal: found } : found;
+      if (identity === undefined || identity.principal === "")
+        throw new UnauthenticatedError("the certificate is not known");
+      return { ...(trustLevel !== undefined && { trustLevel }), ...identity };
     },
   };
 }
@@ -43,6 +68,24 @@ function provenFingerprint({ token, fingerprint: named, peer }: AuthRequest): Bu
     throw new UnauthenticatedError("the connection was not made with this certificate");
   return actual;
 }
+
+function finder(principals: MtlsOptions["principals"]): FindCertified {
+  if (typeof principals === "function") return principals;
+  if (typeof principals !== "string") return lookUp(principals);
+  if (!Object.hasOwn(NAMED, principals)) throw new TypeError(`${principals} is no name in a certificate`);
+  const member = NAMED[principals];
+  return (_fingerprint, _signal, names) => {
+    const [name, ...others] = names[member] ?? [];
+    return others.length > 0 || !isPrincipal(name) ? undefined : name;
+  };
+}
+
+const NAMED: { readonly [Name in CertificateName]: keyof CertificateNames } = {
+  "san:uri": "uris",
+  "san:dns": "dnsNames",
+  "san:email": "emails",
+  cn: "commonNames",
+};
 
 function lookUp(principals: ReadonlyMap<string, string>): (fingerprint: string) => string | undefined {
   const byFingerprint = new Map<string, string>();

@@ -3,27 +3,27 @@ import { createHash } from "node:crypto";
 import { type BearerVerifier, type Clock, type Identity, type JsonObject, systemClock } from "@arcp/core";
 import { Secret } from "../engine/credentials/secret.ts";
 import { abortable } from "./abortable.ts";
-import { claimOf, hasOneOf, principalIn, validityIn } from "./claims.ts";
+import { claimOf, hasOneOf, type IdentityClaims, identityIn, validityIn } from "./claims.ts";
 import { ISSUER_TIMEOUT_MS, Issuer } from "./issuer.ts";
 import { assertTokenForm, expired, notValid, TokenScheme, type TrustOption, trustOf } from "./scheme.ts";
 
-export interface OAuth2Options {
+export interface OAuth2Options extends IdentityClaims {
   /** `https:`, or `http:` within this machine. */
   readonly introspectionEndpoint: URL | string;
   /** By which the issuer knows this runtime. */
   readonly clientId: string;
   /** It goes to the introspection endpoint and nowhere else. */
   readonly clientSecret: string;
-  /** What the issuer calls the principal: `sub`, `username`, `client_id`, … Default: `sub`. */
-  readonly principalClaim?: string;
   /** The identity of this runtime. A token that says whom it is for has to name it. Default: any that is active. */
   readonly audience?: string | readonly string[];
   /** Who may have issued a token. Default: whoever the endpoint vouches for. */
   readonly issuer?: string | readonly string[];
   /** Scopes that a token must have, all of them. Default: none. */
   readonly scopes?: readonly string[];
-  /** How long an answer is used again, if the token lives that long. A refusal never is. Default: 30. */
+  /** How long an answer is used again, if the token lives that long. Default: 30. */
   readonly cacheSeconds?: number;
+  /** How long a refusal is used again, at most 10: the issuer is not asked about the same wrong token all the time. Default: 2. */
+  readonly refusalSeconds?: number;
   /** Answers that are kept; what was asked longest ago goes first. Default: 10,000. */
   readonly maxCached?: number;
   /** How often the issuer is asked whether a token in use was withdrawn. Default: 60. */
@@ -49,7 +49,8 @@ export const oauth2Verifier = (options: OAuth2Options): TokenScheme =>
   new TokenScheme("oauth2", new OAuth2Verifier(options));
 
 interface Cached {
-  readonly identity: Identity;
+  /** `undefined`: the token is not active. */
+  readonly identity: Identity | undefined;
   /** On the monotonic clock. */
   readonly until: number;
 }
@@ -60,6 +61,7 @@ class OAuth2Verifier implements BearerVerifier {
   readonly #issuer: Issuer;
   readonly #authorization: Secret;
   readonly #cacheMs: number;
+  readonly #refusalMs: number;
   readonly #maxCached: number;
   /** By digests: a dump of this memory shows no tokens. In the order of the answers. */
   readonly #cache = new Map<string, Cached>();
@@ -70,6 +72,8 @@ class OAuth2Verifier implements BearerVerifier {
     const { clientId, clientSecret, clock = systemClock, cacheSeconds = 30, maxCached = 10_000 } = options;
     if (clientId === "" || clientSecret === "") throw new TypeError("clientId and clientSecret are required");
     if (!(cacheSeconds >= 0 && cacheSeconds <= 300)) throw new TypeError("cacheSeconds is from 0 to 300");
+    const { refusalSeconds = 2 } = options;
+    if (!(refusalSeconds >= 0 && refusalSeconds <= 10)) throw new TypeError("refusalSeconds is from 0 to 10");
     if (!((options.revalidateSeconds ?? 60) >= 1)) throw new TypeError("revalidateSeconds is at least 1");
     this.#options = options;
     this.#clock = clock;
@@ -77,6 +81,7 @@ class OAuth2Verifier implements BearerVerifier {
     this.#issuer = new Issuer({ url: options.introspectionEndpoint, clock, timeoutMs });
     this.#authorization = new Secret(basicAuthorization(clientId, clientSecret));
     this.#cacheMs = cacheSeconds * 1000;
+    this.#refusalMs = refusalSeconds * 1000;
     this.#maxCached = maxCached;
   }
 
@@ -84,7 +89,7 @@ class OAuth2Verifier implements BearerVerifier {
     assertTokenForm(token);
     const digest = createHash("sha256").update(token).digest("base64");
     const cached = this.#cache.get(digest);
-    if (cached !== undefined && cached.until > this.#clock.monotonic()) return cached.identity;
+    if (cached !== undefined && cached.until > this.#clock.monotonic()) return cached.identity ?? throwInactive();
     this.#cache.delete(digest);
     let asking = this.#asking.get(digest);
     if (asking === undefined) {
@@ -97,8 +102,11 @@ class OAuth2Verifier implements BearerVerifier {
 
   async #identityOf(token: Secret, digest: string): Promise<Identity> {
     const claims = await this.#introspect(token);
-    if (claims === undefined) throw notValid("the issuer says that the token is not active");
-    const { audience, issuer, scopes = [], principalClaim = "sub", revalidateSeconds = 60, trustLevel } = this.#options;
+    if (claims === undefined) {
+      this.#keep(digest, undefined, this.#refusalMs);
+      throwInactive();
+    }
+    const { audience, issuer, scopes = [], revalidateSeconds = 60, trustLevel } = this.#options;
     const now = this.#clock.now();
     const expiresAt = validityIn(claims, { now, toleranceMs: TOLERANCE_MS });
     if (expiresAt !== undefined && expiresAt <= now) throw expired();
@@ -108,7 +116,7 @@ class OAuth2Verifier implements BearerVerifier {
       throw notValid("the token is of another issuer");
     assertScopes(claimOf(claims, "scope"), scopes);
     const identity: Identity = {
-      principal: principalIn(claims, principalClaim),
+      ...identityIn(claims, this.#options),
       ...(expiresAt !== undefined && { expiresAt }),
       ...trustOf(trustLevel, claims),
       revalidateAfterMs: revalidateSeconds * 1000,
@@ -118,7 +126,8 @@ class OAuth2Verifier implements BearerVerifier {
         return true;
       },
     };
-    this.#keep(digest, identity, now);
+    const leftMs = (identity.expiresAt ?? Number.POSITIVE_INFINITY) - now;
+    this.#keep(digest, identity, Math.min(this.#cacheMs, leftMs));
     return identity;
   }
 
@@ -133,9 +142,7 @@ class OAuth2Verifier implements BearerVerifier {
     return claimOf(answer, "active") === true ? answer : undefined;
   }
 
-  #keep(digest: string, identity: Identity, now: number): void {
-    const leftMs = (identity.expiresAt ?? Number.POSITIVE_INFINITY) - now;
-    const keepMs = Math.min(this.#cacheMs, leftMs);
+  #keep(digest: string, identity: Identity | undefined, keepMs: number): void {
     if (keepMs <= 0 || this.#maxCached < 1) return;
     if (this.#cache.size >= this.#maxCached) {
       const [oldest] = this.#cache.keys();
@@ -145,7 +152,12 @@ class OAuth2Verifier implements BearerVerifier {
   }
 }
 
+function throwInactive(): never {
+  throw notValid("the issuer says that the token is not active");
+}
+
 function assertScopes(granted: unknown, required: readonly string[]): void {
+  // RFC 7662 has no lists: a list is of somebody who means something else.
   const scopes = typeof granted === "string" ? granted.split(" ") : [];
   if (!required.every((scope) => scopes.includes(scope))) throw notValid("the token lacks a scope");
 }

@@ -10,6 +10,7 @@ import {
   PermissionDeniedError,
 } from "@arcp/core";
 import type { JobRecord } from "../store/store.ts";
+import type { Access } from "./access.ts";
 import { type Audit, bySession } from "./audit/audit.ts";
 import { type ActorFacts, actorFacts, actorOf, type Elsewhere } from "./cluster/elsewhere.ts";
 import type { Job, Outcome } from "./job.ts";
@@ -31,6 +32,8 @@ export interface CancellationOptions {
   readonly authority: CancelAuthority;
   readonly graceMs: number;
   readonly audit: Audit;
+  /** Knows who may stop jobs of others. */
+  readonly access: Pick<Access, "controlsAll">;
 }
 
 export interface CancelTerms {
@@ -120,10 +123,11 @@ export class Cancellation {
     const job = findLive(jobId) ?? (await findStored(jobId));
     const owner = job && ("submitterPrincipal" in job ? job.submitterPrincipal : job.principal);
     const details = { job_id: jobId };
-    if (job === undefined || owner !== session.principal) {
+    const isControlled = owner !== undefined && this.#options.access.controlsAll(session, owner);
+    if (job === undefined || (owner !== session.principal && !isControlled)) {
       throw this.#refused(session, jobId, owner, new JobNotFoundError("there is no such job", { details }));
     }
-    if (!(await this.#mayCancel(session, job))) {
+    if (!isControlled && !(await this.#mayCancel(session, job))) {
       const refusal = new PermissionDeniedError("only the session that submitted a job may cancel it", { details });
       throw this.#refused(session, jobId, owner, refusal);
     }

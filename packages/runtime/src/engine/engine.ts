@@ -11,6 +11,7 @@ import {
 import type { HeartbeatRecovery } from "@arcp/core/v1.0";
 import { isShared, type SharedStore } from "../store/shared.ts";
 import { ENTRY, type JobRecord, type Store } from "../store/store.ts";
+import { Access, hasTenant, isSameTenant } from "./access.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
 import { AgentRegistry } from "./agents.ts";
 import { Artifacts, type ArtifactsOptions } from "./artifacts/artifacts.ts";
@@ -40,6 +41,7 @@ import { People, type PeopleOptions, type StoredQuestionOptions } from "./people
 import { drained, type ShutdownReport } from "./queue/drain.ts";
 import { type ConcurrencyCaps, JobQueue } from "./queue/job-queue.ts";
 import { type StoredWaiting, WaitingJobs } from "./queue/waiting-jobs.ts";
+import { type PrincipalRates, Rates } from "./rates.ts";
 import type { ScheduleLimits } from "./schedules/scheduler.ts";
 import { Schedules } from "./schedules/schedules.ts";
 import type { Session } from "./session.ts";
@@ -56,6 +58,7 @@ export interface EngineOptions {
   readonly logger: Logger;
   readonly sessionCaps: SessionCaps;
   readonly principalCaps: PrincipalCaps;
+  readonly principalRates: PrincipalRates;
   readonly jobCaps: JobCaps;
   readonly concurrency: ConcurrencyCaps;
   readonly resumeWindowMs: number;
@@ -104,6 +107,7 @@ export class Engine {
   readonly tools = new ToolRegistry();
   readonly jobs = new JobRegistry(() => this.journal.room.assertForWork());
   readonly sessions: SessionRegistry;
+  readonly access: Access;
   readonly credentials: Credentials;
   readonly artifacts: Artifacts;
   readonly streams: Streams;
@@ -160,10 +164,16 @@ export class Engine {
     const audit = new Audit({ journal: this.journal, clock, policy: options.auditPolicy, runtime: { name, version } });
     this.audit = audit;
     this.tap = new Tap(this.journal);
+    const rates = new Rates(options.principalRates, clock);
+    this.access = new Access({
+      ...{ rates, audit, policy: options.jobAuthorizationPolicy, hidesForeignJobs: options.hidesForeignJobs },
+    });
     this.sessions = new SessionRegistry(
       { journal: this.journal, store, clock, logger, backPressureThreshold: options.backPressureThreshold },
       {
         caps: options.principalCaps,
+        rates,
+        onPermitted: (session) => this.observation.reconsider(session),
         resumeWindowMs: options.resumeWindowMs,
         audit,
         onForgotten: (feeds) => {
@@ -202,7 +212,11 @@ export class Engine {
       ...{ journal: this.journal, store, clock, logger, audit },
       provisioners: options.provisioners,
     });
-    this.artifacts = new Artifacts({ ...{ journal: this.journal, store, clock, logger, audit }, ...options.artifacts });
+    const { mayRead } = options.artifacts;
+    this.artifacts = new Artifacts({
+      ...{ journal: this.journal, store, clock, logger, audit, ...options.artifacts },
+      mayRead: mayRead && ((artifact, reader) => isSameTenant(artifact.owner, reader) && mayRead(artifact, reader)),
+    });
     this.streams = new Streams({
       ...{ journal: this.journal, store, clock },
       sessionOf: (id) => this.sessions.get(id),
@@ -220,7 +234,7 @@ export class Engine {
       },
     });
     this.#durableTools = { journal: this.journal, clock, random: Math.random, live: new Map() };
-    const queue = new JobQueue(options.concurrency, { hidesOthers: options.hidesForeignJobs });
+    const queue = new JobQueue(options.concurrency, (principal) => options.hidesForeignJobs || hasTenant(principal));
     this.queue = queue;
     this.#waitingJobs = new WaitingJobs({ journal: this.journal, store, agents: this.agents });
     this.#member =
@@ -295,8 +309,7 @@ export class Engine {
       remote: this.cluster?.remote,
       ...(shared && { cursorKey: () => shared.secret() }),
       ...{ jobs: this.jobs, journal: this.journal, store, audit, queue },
-      policy: options.jobAuthorizationPolicy,
-      hidesForeignJobs: options.hidesForeignJobs,
+      access: this.access,
     });
     this.cancellation = new Cancellation({
       findLive: (id) => this.jobs.get(id),
@@ -309,6 +322,7 @@ export class Engine {
       authority: options.cancelAuthority,
       graceMs: options.cancelGraceMs,
       audit,
+      access: this.access,
     });
     this.people = new People({
       ...{ journal: this.journal, store, clock, logger, audit, sessions: this.sessions, jobs: this.jobs },

@@ -11,6 +11,7 @@ import {
   type SessionId,
 } from "@arcp/core";
 import type { JobQuery, JobRecord, Store } from "../store/store.ts";
+import type { Access, Viewer } from "./access.ts";
 import { parseReference } from "./agents.ts";
 import { type Audit, bySession } from "./audit/audit.ts";
 import type { RemoteJobs } from "./cluster/remote-jobs.ts";
@@ -88,10 +89,8 @@ export interface ObservationOptions {
   readonly jobs: JobRegistry;
   readonly journal: Journal;
   readonly store: Store;
-  /** `undefined`: nobody sees other principals' jobs. */
-  readonly policy: JobAuthorizationPolicy | undefined;
-  /** Answers about other principals' jobs as if there were none. */
-  readonly hidesForeignJobs: boolean;
+  /** Decides who sees what. */
+  readonly access: Access;
   readonly audit: Audit;
   readonly queue: JobQueue;
   /** What other nodes run; `undefined`: there are none. */
@@ -112,12 +111,14 @@ export class Observation {
     this.#options = options;
   }
 
-  /** The job if `principal` may know of it. Throws {@link JobNotFoundError} or {@link PermissionDeniedError}. */
-  async visibleJob(jobId: JobId, principal: string): Promise<Job | JobRecord> {
+  /** The job if `viewer` may know of it. Throws {@link JobNotFoundError} or {@link PermissionDeniedError}. */
+  async visibleJob(jobId: JobId, viewer: Viewer): Promise<Job | JobRecord> {
+    const { access } = this.#options;
     const job = this.#options.jobs.get(jobId) ?? (await this.#ended(jobId));
     if (job === undefined) throw notFound(jobId);
-    if (this.#mayObserve(viewOf(job), principal)) return job;
-    if (this.#options.hidesForeignJobs) throw notFound(jobId);
+    const view = viewOf(job);
+    if (access.seesJob(viewer, view)) return job;
+    if (access.isHidden(viewer, view.submitterPrincipal ?? "")) throw notFound(jobId);
     throw new PermissionDeniedError("this job belongs to another principal", { details: { job_id: jobId } });
   }
 
@@ -198,15 +199,15 @@ export class Observation {
     request: ListRequest,
   ): Promise<{ readonly jobs: readonly ListedJob[]; readonly nextCursor: string | null }> {
     await this.#options.journal.flush();
-    const { policy } = this.#options;
+    const { access } = this.#options;
     const limit = Math.min(request.limit ?? DEFAULT_LIMIT, MAX_LIMIT);
-    const query = queryOf(request, policy === undefined ? session.principal : null);
+    const query = queryOf(request, access.seesOthers(session) ? null : session.principal);
     let after = request.cursor === undefined ? undefined : await this.#readCursor(request.cursor, session.principal);
     const found: ListedJob[] = [];
     for (;;) {
       const page = await this.#options.store.listJobs({ ...query, ...(after && { after }), limit: limit + 1 });
       for (const record of page) {
-        if (!this.#mayObserve(viewOf(record), session.principal)) continue;
+        if (!access.seesJob(session, viewOf(record))) continue;
         if (found.length === limit) {
           const last = found[limit - 1] as ListedJob;
           return { jobs: found, nextCursor: await this.#writeCursor(last, session.principal) };
@@ -224,18 +225,17 @@ export class Observation {
     return this.#options.store.findJob(jobId);
   }
 
-  /** May `principal` observe what `job` writes? */
-  mayWatch(job: Job, principal: string): boolean {
-    return this.#mayObserve(viewOf(job), principal);
+  /** May `viewer` observe what `job` writes? */
+  mayWatch(job: Job, viewer: Viewer): boolean {
+    return this.#options.access.seesJob(viewer, viewOf(job));
   }
 
-  /** Could `principal` be allowed to observe jobs of others? */
-  get hasPolicy(): boolean {
-    return this.#options.policy !== undefined;
-  }
-
-  #mayObserve(job: JobView, principal: string): boolean {
-    return job.submitterPrincipal === principal || (this.#options.policy?.(job, principal) ?? false);
+  /** The session's credentials permit something else now: jobs of others that it may not see any more are shown no further. */
+  reconsider(session: Session): void {
+    for (const job of this.#options.jobs.all()) {
+      const isForeign = job.submitterPrincipal !== session.principal && job.isFollowedBy(session.feed);
+      if (isForeign && !this.mayWatch(job, session)) this.unsubscribe(session, job.id);
+    }
   }
 
   async #audited(session: Session, jobId: JobId): Promise<Job | JobRecord> {
@@ -244,7 +244,7 @@ export class Observation {
       this.#options.audit.record(action, bySession(session, { jobId }), { owner, allowed });
     };
     try {
-      const job = await this.visibleJob(jobId, session.principal);
+      const job = await this.visibleJob(jobId, session);
       audit(true, viewOf(job).submitterPrincipal ?? null);
       return job;
     } catch (error) {

@@ -13,11 +13,13 @@ import {
 } from "@arcp/core";
 import type { Followed, SharedStore } from "../store/shared.ts";
 import type { Store } from "../store/store.ts";
+import { withPermissions } from "./access.ts";
 import { type Audit, bySession } from "./audit/audit.ts";
 import type { PrincipalCaps } from "./caps.ts";
 import type { Others } from "./cluster/others.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
+import type { Rates } from "./rates.ts";
 import { Session, type SessionTools } from "./session.ts";
 
 /** What a client presents to have its session back. */
@@ -51,6 +53,8 @@ export class SessionRegistry {
   readonly #store: Store;
   readonly #journal: Journal;
   readonly #clock: Clock;
+  readonly #rates: Pick<Rates, "take">;
+  readonly #onPermitted: (session: Session) => void;
   readonly #caps: PrincipalCaps;
   readonly #resumeWindowMs: number;
   readonly #audit: Audit;
@@ -73,6 +77,9 @@ export class SessionRegistry {
     tools: SessionTools,
     options: {
       readonly caps: PrincipalCaps;
+      readonly rates: Pick<Rates, "take">;
+      /** Called with a session whose client's credentials permit something else than before. */
+      readonly onPermitted: (session: Session) => void;
       readonly resumeWindowMs: number;
       readonly audit: Audit;
       /** Called with the feeds of sessions that are forgotten: nothing may be numbered in them any more. */
@@ -92,6 +99,8 @@ export class SessionRegistry {
     this.#journal = tools.journal;
     this.#clock = tools.clock;
     this.#caps = options.caps;
+    this.#rates = options.rates;
+    this.#onPermitted = options.onPermitted;
     this.#resumeWindowMs = options.resumeWindowMs;
     this.#audit = options.audit;
     this.#onForgotten = options.onForgotten;
@@ -129,12 +138,20 @@ export class SessionRegistry {
     remoteAddress: string | undefined,
   ): { readonly session: Session; readonly resumeToken: string } {
     const { principal } = identity;
+    this.#rates.take(principal, "sessionsPerMinute");
     this.#journal.room.assertForSession();
     this.#assertRoom(principal, this.#caps.maxSessions);
     const resumeToken = newResumeToken();
     const session = new Session(
       {
-        ...{ id: newSessionId(), principal, wire, features, tokenHash: hashOf(resumeToken), previousTokenHash: null },
+        ...{
+          id: newSessionId(),
+          principal,
+          wire,
+          features: withPermissions(features, identity),
+          tokenHash: hashOf(resumeToken),
+          previousTokenHash: null,
+        },
         ...{
           mustAuthenticate: canEnd(identity),
           salt: newSalt(),
@@ -203,6 +220,7 @@ export class SessionRegistry {
     const mustAuthenticate = identity === undefined ? record.mustAuthenticate : canEnd(identity);
     // What was numbered while nobody was there is sent as soon as this is stored: the limit of before must go with it.
     session.update({ tokenHash: hashOf(resumeToken), previousTokenHash: hash, mustAuthenticate, sentSeq: null });
+    if (identity !== undefined) this.renew(session, identity);
     session.remoteAddress = claim.remoteAddress;
     const facts = { wire: record.wire, after_seq: claim.lastEventSeq };
     this.#audit.record("session.resumed", bySession(session), facts);
@@ -221,6 +239,14 @@ export class SessionRegistry {
   /** The sessions of `principal` that this process knows, in the order of their making. */
   of(principal: string): readonly Session[] {
     return [...(this.#ofPrincipal.get(principal) ?? [])];
+  }
+
+  /** The client of the session has shown these credentials: what they permit counts from now on. */
+  renew(session: Session, identity: Identity): void {
+    const features = withPermissions(session.features, identity);
+    if (features.join() === [...session.features].join()) return;
+    session.update({ features });
+    this.#onPermitted(session);
   }
 
   /** Forgets a session that nobody has the token of. It is swept as one whose window is over. */

@@ -16,6 +16,7 @@ import {
   type TraceId,
 } from "@arcp/core";
 import { ENTRY, type FeedRun, type SessionRecord, type Store } from "../store/store.ts";
+import { isGrant } from "./access.ts";
 import { Delivery, type FeedSink } from "./delivery.ts";
 import { Feed } from "./feed.ts";
 import type { Job } from "./job.ts";
@@ -194,6 +195,11 @@ export class Session {
     this.#record = { ...this.#record, ...change };
     if (change.features) this.#features = new Set(change.features);
     if (!this.#isLost) this.#tools.journal.putSession(this.#record);
+  }
+
+  /** The client has negotiated other features; what its credentials permit stays. */
+  renegotiate(features: readonly string[]): void {
+    this.update({ features: [...features, ...[...this.#features].filter(isGrant)] });
   }
 
   /** Sends everything after `afterSeq` through `link`, and goes on from there. Takes the place of another link. */

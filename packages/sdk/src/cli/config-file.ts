@@ -90,6 +90,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   audit: true,
   caps: true,
   principalCaps: true,
+  principalRates: true,
   jobCaps: true,
   concurrency: true,
   jobAuthorizationPolicy: true,

@@ -47,6 +47,8 @@ export interface AuditFacts {
   "resume.refused": { readonly wire: string; readonly of_session_id: string; readonly code: string };
   /** The client has shown fresh credentials (RFC §8.4). */
   "session.renewed": { readonly wire: string };
+  /** The credentials of the session do not permit the command. */
+  "command.refused": { readonly command: string; readonly permission: string };
   "session.closed": { readonly wire: string; readonly by: "client" | "runtime" | "transport"; readonly reason: string };
   /** The runtime ended the connection of a session with an error; `session.evicted` of RFC §8.5. */
   "session.evicted": { readonly wire: string; readonly code: string; readonly reason: string };
@@ -174,6 +176,7 @@ export type AuditAction = keyof AuditFacts;
 /** What clients can have recorded as often as they like, by doing what is refused: so many rows and no more. */
 export const RATIONED: ReadonlySet<AuditAction> = new Set<AuditAction>([
   "session.refused",
+  "command.refused",
   "resume.refused",
   "job.refused",
   "control.refused",

@@ -70,7 +70,7 @@ const RETRY_AFTER_SECONDS = 5;
 
 export class JobQueue {
   readonly #caps: ConcurrencyCaps;
-  readonly #hidesOthers: boolean;
+  readonly #hidesOthers: (principal: string) => boolean;
   readonly #tickets = new Map<QueuedJob, Ticket>();
   readonly #waiting = new FairOrder<Ticket>();
   /** Jobs that have begun and want a slot, in the order in which they asked. */
@@ -81,8 +81,8 @@ export class JobQueue {
   #isPumpDue = false;
   #isClosed = false;
 
-  /** With `hidesOthers` a job's place is one among those of its principal: it does not tell how much others wait for. */
-  constructor(caps: ConcurrencyCaps, { hidesOthers = false } = {}) {
+  /** A principal that `hidesOthers` speaks of is told its jobs' places among its own: not how much others wait for. */
+  constructor(caps: ConcurrencyCaps, hidesOthers: (principal: string) => boolean = () => false) {
     this.#caps = caps;
     this.#hidesOthers = hidesOthers;
   }
@@ -125,7 +125,7 @@ export class JobQueue {
   placeOf(job: QueuedJob): Place | undefined {
     const ticket = this.#tickets.get(job);
     if (ticket?.state !== "waiting") return undefined;
-    if (this.#hidesOthers) {
+    if (this.#hidesOthers(ticket.principal)) {
       return { position: this.#waiting.positionAmongOwn(ticket), length: this.#waiting.sizeOf(ticket.principal) };
     }
     return { position: this.#waiting.positionOf(ticket), length: this.#waiting.size };

@@ -41,6 +41,7 @@ import type { Engine } from "../../engine/engine.ts";
 import type { Acceptance, Link, Session } from "../../engine/session.ts";
 import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
 import { RequestLane } from "../request-lane.ts";
+import { termsOf } from "../terms.ts";
 import type { WireConnection } from "../wire-connection.ts";
 import type { Caller } from "./commands/command.ts";
 import { COMMANDS } from "./commands/commands.ts";
@@ -295,6 +296,8 @@ export class Connection10 implements WireConnection {
     this.#lane.add(async () => {
       if (this.#state.phase !== "accepted") return;
       try {
+        const terms = termsOf(message.type);
+        if (terms !== undefined) this.#engine.access.admit(caller.session, message.type, terms);
         await command(message, caller, (send) => send());
       } catch (error) {
         const failure = ARCPError.from(error);
@@ -541,6 +544,7 @@ export class Connection10 implements WireConnection {
       admitted.watch.stop();
       if (this.#state.phase !== "accepted") return;
       admitted.watch = this.#watch(identity);
+      for (const session of admitted.caller.carried()) this.#engine.sessions.renew(session, identity);
       this.#engine.audit.record("session.renewed", bySession(admitted.caller.session), { wire: "1.0" });
       const received_at = new Date(this.#engine.clock.now()).toISOString();
       this.#outbox.reply(message, "ack", { ack_for: message.id, received_at });

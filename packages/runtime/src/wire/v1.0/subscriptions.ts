@@ -13,6 +13,7 @@ import {
   type SessionId,
 } from "@arcp/core";
 import { CanonicalError, newSubscriptionId, priorityRank, type SubscriptionFilter10 } from "@arcp/core/v1.0";
+import { isSameTenant } from "../../engine/access.ts";
 import { bySession } from "../../engine/audit/audit.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Session } from "../../engine/session.ts";
@@ -141,11 +142,13 @@ export class Subscriptions {
     };
     for (const id of session_id) {
       const session = await engine.sessions.load(id as SessionId);
-      if (session?.principal !== principal && !engine.observation.hasPolicy) throw denied();
+      // Another tenant's session is answered like one that is not there.
+      const owner = session && isSameTenant(session.principal, principal) ? session.principal : undefined;
+      if (owner !== principal && !engine.access.seesOthers(this.#options.session)) throw denied();
     }
     for (const id of job_id) {
       try {
-        await engine.observation.visibleJob(id as JobId, principal);
+        await engine.observation.visibleJob(id as JobId, this.#options.session);
       } catch (error) {
         throw error instanceof JobNotFoundError || error instanceof PermissionDeniedError ? denied() : error;
       }
@@ -155,9 +158,9 @@ export class Subscriptions {
   // --- Live -------------------------------------------------------------------------------------------------------
 
   #onWritten(subscription: Subscription, written: readonly Tapped[]): void {
-    const { engine, principal, maxQueued } = this.#options;
+    const { engine, session, maxQueued } = this.#options;
     if (subscription.phase === "closed") return;
-    for (const one of written) if (engine.observation.mayWatch(one.job, principal)) subscription.queue.push(one);
+    for (const one of written) if (engine.observation.mayWatch(one.job, session)) subscription.queue.push(one);
     if (subscription.queue.length > maxQueued) this.#overflow(subscription);
     else this.#drain(subscription);
   }
@@ -250,7 +253,8 @@ export class Subscriptions {
     if (afterMessageId === undefined) {
       return sessions.map((session) => ({ session, after: BEGINNING, afterTs: 0, since: undefined }));
     }
-    const live = [...engine.jobs.all()].filter((job) => engine.observation.mayWatch(job, principal));
+    const viewer = this.#options.session;
+    const live = [...engine.jobs.all()].filter((job) => engine.observation.mayWatch(job, viewer));
     const jobIds = [...(job_id ?? []).map((id) => id as JobId), ...live.map(({ id }) => id)];
     const since = await sinceOf(afterMessageId, { engine, sessions, jobIds });
     if (since === undefined) {
@@ -307,21 +311,21 @@ export class Subscriptions {
   }
 
   #items({ session, after, afterTs }: Reading, { covered, coveredHidden }: Subscription): AsyncGenerator<FeedItem> {
-    const { engine, principal } = this.#options;
+    const { engine } = this.#options;
     const history = new SessionHistory({
       ...{ session, store: engine.store, jobs: engine.jobs, fromSeq: after.seq, fromTs: afterTs },
       toSeq: covered.get(session.id) ?? 0,
-      isOwn: (jobId) => this.#isVisible(jobId, session.id, principal),
+      isOwn: (jobId) => this.#isVisible(jobId, session.id),
       onHidden: (jobId, n) => void coveredHidden.set(jobId, n),
     });
     return history.items();
   }
 
-  async #isVisible(jobId: JobId, sessionId: SessionId, principal: string): Promise<boolean> {
+  async #isVisible(jobId: JobId, sessionId: SessionId): Promise<boolean> {
     const { engine } = this.#options;
     const job = engine.jobs.get(jobId) ?? (await engine.store.findJob(jobId));
     if (job?.sessionId !== sessionId) return false;
-    return engine.observation.visibleJob(jobId, principal).then(
+    return engine.observation.visibleJob(jobId, this.#options.session).then(
       () => true,
       () => false,
     );

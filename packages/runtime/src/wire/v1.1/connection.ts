@@ -37,6 +37,7 @@ import type { Acceptance, Link, Session } from "../../engine/session.ts";
 import { type SessionSpan, startSessionSpan } from "../../engine/telemetry.ts";
 import { ReplyOrder } from "../reply-order.ts";
 import { RequestLane } from "../request-lane.ts";
+import { termsOf } from "../terms.ts";
 import type { WireConnection } from "../wire-connection.ts";
 import {
   type Admission,
@@ -308,8 +309,10 @@ export class Connection implements Link, WireConnection {
   #request(message: ClientMessage, run: (reply: Reply) => Promise<void>): void {
     const reply = this.#replies.open();
     this.#lane.add(async () => {
-      if (this.#state.phase !== "accepted") return;
+      if (this.#state.phase !== "accepted" || this.session === undefined) return;
       try {
+        const terms = termsOf(message.type);
+        if (terms !== undefined) this.#engine.access.admit(this.session, message.type, terms);
         await run(reply);
       } catch (error) {
         const failure = ARCPError.from(error);
@@ -370,7 +373,6 @@ export class Connection implements Link, WireConnection {
       ...{ settings: this.#settings, sessions: this.#engine.sessions, ready: this.#engine.ready },
       inventory: () => this.#engine.agents.inventory(),
       peer: this.#transport.peer,
-      now: () => this.#engine.clock.now(),
     });
     handshake.admit(message, this.#alias === undefined ? message.session_id : undefined).then(
       (admission) =>

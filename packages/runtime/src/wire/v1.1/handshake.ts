@@ -1,15 +1,17 @@
 /** From `session.hello` or `session.resume` to a session that the client owns (§6.1 to §6.3). */
 import {
   type AgentInventoryEntry,
-  type BearerVerifier,
   type Identity,
   InvalidRequestError,
+  type JsonObject,
   type MessageOf,
   negotiateCapabilities,
   type TransportPeer,
   UnauthenticatedError,
 } from "@arcp/core";
-import type { AuthGate } from "../../auth/auth-gate.ts";
+import type { AuthSchemes } from "../../auth/auth-schemes.ts";
+import { MTLS } from "../../auth/mtls.ts";
+import { isGrant } from "../../engine/access.ts";
 import type { Session } from "../../engine/session.ts";
 import type { SessionRegistry } from "../../engine/session-registry.ts";
 
@@ -17,9 +19,7 @@ export type OpeningMessage = MessageOf<"session.hello" | "session.resume">;
 
 export interface HandshakeSettings {
   readonly runtime: { readonly name: string; readonly version: string };
-  readonly bearer: BearerVerifier | undefined;
-  /** What every verification passes. */
-  readonly gate: AuthGate;
+  readonly schemes: AuthSchemes;
   /** The principal of clients without credentials, on connections inside this machine. `undefined`: none are let in. */
   readonly anonymousPrincipal: string | undefined;
   readonly features: readonly string[];
@@ -36,8 +36,6 @@ export interface HandshakeOptions {
   /** Resolves when the runtime may admit clients. */
   readonly ready: Promise<void>;
   readonly peer: TransportPeer;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
 }
 
 /** A client that was let in. The session is in the open batch: it is welcomed once that is durable. */
@@ -83,7 +81,7 @@ export class Handshake {
       ...(session.features.has("heartbeat") && { heartbeat_interval_sec: heartbeatIntervalSeconds }),
       capabilities: {
         encodings: ["json"],
-        features: [...session.features],
+        features: [...session.features].filter((name) => !isGrant(name)),
         agents: isPlain ? agents.map(({ name }) => name) : agents,
         ...(extensions && { extensions }),
       },
@@ -116,7 +114,7 @@ export class Handshake {
       remoteAddress: this.#options.peer.remoteAddress,
     });
     if (message.type === "session.hello")
-      claimed.session.update({ features: this.#effectiveFeatures(message, identity?.isAuthenticated ?? false) });
+      claimed.session.renegotiate(this.#effectiveFeatures(message, identity?.isAuthenticated ?? false));
     return { ...claimed, afterSeq: resume.last_event_seq, isNew: false, identity };
   }
 
@@ -130,17 +128,21 @@ export class Handshake {
   async #authenticate(
     auth: OpeningMessage["payload"]["auth"],
   ): Promise<Identity & { readonly isAuthenticated: boolean }> {
-    const { bearer, anonymousPrincipal, gate } = this.#options.settings;
+    const { schemes, anonymousPrincipal } = this.#options.settings;
     const { peer } = this.#options;
-    const { scheme, token } = shownCredentials(auth, peer);
+    const { scheme: named, token } = shownCredentials(auth, peer);
+    const fingerprint = peer.certificateFingerprint;
+    // The certificate of a connection speaks for who shows nothing else.
+    const scheme = named === "none" && fingerprint !== undefined && schemes.has(MTLS) ? MTLS : named;
     if (scheme === "none" && anonymousPrincipal !== undefined && peer.isConfidential) {
       return { principal: anonymousPrincipal, isAuthenticated: false };
     }
-    if (scheme !== "bearer" || !bearer || !token) throw new UnauthenticatedError("a bearer token is required");
-    const identity = await gate.pass(peer, (signal) => bearer.verify(token, signal));
-    if (identity.expiresAt !== undefined && identity.expiresAt <= this.#options.now())
-      throw new UnauthenticatedError("the bearer token has expired");
-    return { ...identity, isAuthenticated: true };
+    if (!schemes.has(scheme) || (scheme !== MTLS && !token))
+      throw new UnauthenticatedError("a bearer token is required");
+    const request = { scheme, token, fingerprint, peer, params: { ...auth } as JsonObject };
+    const answer = await schemes.verify(request);
+    if (answer.outcome === "verified") return { ...answer.identity, isAuthenticated: true };
+    throw new UnauthenticatedError("these credentials are for another wire");
   }
 }
 
