@@ -15,21 +15,28 @@ import {
   type Lease,
   type LeaseConstraints,
   LeaseExpiredError,
+  LeaseSubsetViolationError,
   newDelegateId,
   newJobId,
 } from "@arcp/core";
 import { ENTRY, type Entry, isTerminal, type JobRecord, type Store } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
-import type { Agent, AgentRegistry } from "./agents.ts";
+import type { Agent, AgentName, AgentRegistry } from "./agents.ts";
+import type { Audit } from "./audit/audit.ts";
+import type { AuditFacts } from "./audit/catalogue.ts";
 import { leaseFacts } from "./audit/lease-facts.ts";
 import { tooMany } from "./caps.ts";
+import type { Elsewhere } from "./cluster/elsewhere.ts";
 import type { Others } from "./cluster/others.ts";
+import { outcomeOf, RemoteChild, type RemoteChildOptions } from "./cluster/remote-child.ts";
+import type { RemoteJobs } from "./cluster/remote-jobs.ts";
 import type { Issuance } from "./credentials/credentials.ts";
 import { jsonOf } from "./entry-text.ts";
 import type { Job, Outcome } from "./job.ts";
 import type { JobMax, JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import type { Launch, LaunchRequest } from "./launch.ts";
+import { Budget } from "./lease/budget.ts";
 import { assertLeaseConstraintsSubset, validateLeaseConstraints } from "./lease/constraints.ts";
 import { validateLeaseShape } from "./lease/shape.ts";
 import { assertLeaseSubset } from "./lease/subset.ts";
@@ -103,15 +110,26 @@ export interface DelegationsOptions {
   /** What other nodes have of a principal's jobs; `undefined`: there are none. */
   readonly others?: Others | undefined;
   readonly cancelGraceMs: number;
+  /** The other nodes, which have agents that this one has not; `undefined`: there are none. */
+  readonly elsewhere?: DelegationElsewhere | undefined;
   /** The session of the jobs, if it is kept. */
   readonly sessionOf: (job: Job) => Session | undefined;
   /** What a job that people have interrupted waits for (RFC §10.5). */
   readonly pauseOf: (job: Job) => Promise<void> | undefined;
 }
 
+/** What is needed of other nodes. */
+export interface DelegationElsewhere {
+  readonly findAgent: (reference: string) => AgentName | undefined;
+  readonly store: RemoteChildOptions["store"];
+  readonly remote: RemoteJobs;
+  readonly calls: Elsewhere;
+  readonly audit: Audit;
+}
+
 /** The children of one live job. */
 interface Children {
-  readonly live: Set<Job>;
+  readonly live: Set<LiveChild>;
   readonly delegateIds: Set<string>;
   /** Children that wait for their credentials. */
   pending: number;
@@ -120,6 +138,8 @@ interface Children {
 export class Delegations {
   readonly #options: DelegationsOptions;
   readonly #children = new WeakMap<Job, Children>();
+  /** Children that other nodes run, of parents that this one runs. */
+  readonly #remote = new Map<JobId, RemoteChild>();
 
   constructor(options: DelegationsOptions) {
     this.#options = options;
@@ -175,7 +195,7 @@ export class Delegations {
   }
 
   /** The child, started. Rejects with the refusal, and then nothing is left of it. */
-  async #launch(parent: Job, children: Children, body: Announced, record?: DelegationRecord): Promise<Job> {
+  async #launch(parent: Job, children: Children, body: Announced, record?: DelegationRecord): Promise<Child> {
     const { agents, jobs, clock, launch, sessionOf, pauseOf, queue, others } = this.#options;
     const pause = pauseOf(parent);
     if (pause !== undefined) await pause;
@@ -186,12 +206,14 @@ export class Delegations {
     parent.assertLive();
     if (parent.stopReason !== undefined) throw parent.stopReason;
     authorizeDelegation(parent, body.agent);
-    const agent = agents.resolve(body.agent);
+    const agent = this.#resolve(agents, body.agent);
     const lease = this.#grant(parent, agent.name, body.lease_request);
     const constraints = constrain(parent, body.lease_constraints, clock.now());
     this.#assertRoom(parent, children);
     jobs.assertRoom(parent.sessionId, parent.submitterPrincipal, maxJobs);
-    queue.assertRoom(parent.submitterPrincipal, agent);
+    const isHere = "handler" in agent;
+    if (isHere) queue.assertRoom(parent.submitterPrincipal, agent);
+    else assertOwnBudget(parent, lease);
     const budget = parent.authority.budget?.reserve(lease);
     const facts = {
       id: newJobId(),
@@ -208,6 +230,7 @@ export class Delegations {
       createdAt: clock.now(),
       maxRuntimeMs: undefined,
     };
+    if (!isHere) return this.#place(parent, children, { ...facts, agent, input: body.input }, record);
     const issuance = launch.mustIssue(facts, agent)
       ? await this.#issue(parent, children, facts, agent, maxJobs)
       : undefined;
@@ -226,6 +249,84 @@ export class Delegations {
     return job;
   }
 
+  /** The agent, or what another node calls it. Throws as {@link AgentRegistry.resolve} does. */
+  #resolve(agents: AgentRegistry, reference: string): Agent | AgentName {
+    try {
+      return agents.resolve(reference);
+    } catch (error) {
+      const elsewhere = this.#options.elsewhere?.findAgent(reference);
+      if (elsewhere === undefined) throw error;
+      return elsewhere;
+    }
+  }
+
+  /** The child, for a node that has its agent. */
+  #place(
+    parent: Job,
+    children: Children,
+    { agent, input, budget, ...facts }: LaunchRequest["facts"] & { readonly agent: AgentName; readonly input: unknown },
+    record: DelegationRecord | undefined,
+  ): Child {
+    const { launch, sessionOf } = this.#options;
+    const session = sessionOf(parent);
+    const { id, lease, delegateId = "" } = facts;
+    record?.onMade(delegateId, id);
+    const hasCredentials = launch.mustIssue({ ...facts, budget }, agent);
+    launch.place({
+      ...{ agent, input, feed: session?.feed },
+      // Its node counts for itself; here it is taken off as a whole.
+      facts: { ...facts, budget: Budget.fromLease(lease) },
+      onAccepted: (acceptance) => session?.announce(acceptance),
+      onPlaced: (lastN) => session && this.#options.elsewhere?.remote.follow(session.feed, id, lastN, true),
+    });
+    parent.audit("job.delegated", {
+      ...{ agent: `${agent.name}@${agent.version}`, parent_job_id: parent.id, delegate_id: delegateId },
+      ...leaseFacts(lease, lease, facts.leaseConstraints),
+    });
+    return this.#follow(parent, children, { ...facts, budget, hasCredentials }, record !== undefined);
+  }
+
+  /** A child that another node runs, or will. `isKept`: the parent is durable, and whoever goes on with it must know. */
+  #follow(
+    parent: Job,
+    children: Children,
+    facts: Pick<RemoteChildOptions, "id" | "lease" | "budget" | "hasCredentials"> & Pick<JobRecord, "leaseConstraints">,
+    isKept: boolean,
+  ): Child {
+    const { elsewhere, clock } = this.#options;
+    if (elsewhere === undefined) throw new InternalError("there are no other nodes");
+    const { store, remote, calls, audit } = elsewhere;
+    const { id } = facts;
+    const { submitterPrincipal: principal, sessionId, traceId } = parent;
+    const child = new RemoteChild({
+      ...{ store, remote, clock, elsewhere: calls },
+      ...{ ...facts, leaseConstraints: facts.leaseConstraints ?? undefined },
+      audit: (said) => audit.record("job.cancelled", { principal, sessionId, jobId: id, traceId }, said),
+    });
+    this.#remote.set(id, child);
+    children.live.add(child);
+    if (isKept) {
+      this.#putOwed(parent, id, true);
+      for (const one of [parent, child]) one.whenEnded(() => this.#putOwed(parent, id, false));
+    }
+    child.whenEnded(() => {
+      this.#remote.delete(id);
+      children.live.delete(child);
+    });
+    return child;
+  }
+
+  /** Is what the child does not spend still to come back? Changed in the batch in which it comes. */
+  #putOwed({ id: jobId, submitterPrincipal: principal }: Job, id: JobId, isOwed: boolean): void {
+    const data = isOwed ? "{}" : null;
+    this.#options.journal.putRecord({ kind: OWED_KIND, id, principal, jobId, dueAt: null, data });
+  }
+
+  /** Is it a child of a job of this process that counts for itself, wherever it runs? */
+  isPlaced(id: JobId): boolean {
+    return this.#remote.has(id);
+  }
+
   /** Makes a job that was taken over a child of its parent again. */
   adopt(parent: Job, child: Job): void {
     this.#join(this.#childrenOf(parent), child);
@@ -234,17 +335,31 @@ export class Delegations {
   /** A delegation that was made before the runtime was restarted, to a child that lives, or has ended. */
   again(parent: Job, { delegateId, childId, end }: KnownChild): Delegation {
     this.#childrenOf(parent).delegateIds.add(delegateId);
-    const child = this.#find(childId, end);
+    const child = this.#find(parent, childId, end);
     child.catch(() => {});
     return Object.assign(Promise.resolve(), this.#handle(delegateId, child));
   }
 
-  async #find(id: JobId, known: DelegationEnd | undefined): Promise<Child> {
+  async #find(parent: Job, id: JobId, known: DelegationEnd | undefined): Promise<Child> {
     const live = this.#options.jobs.get(id);
     if (live !== undefined) return live;
     const { journal, store } = this.#options;
     await journal.flush();
     const record = await store.findJob(id);
+    if (record?.endedAt === null && this.#options.elsewhere !== undefined) {
+      const { lease, leaseConstraints } = record;
+      const above = parent.authority.budget;
+      // What was taken for it is still taken.
+      const budget = record.budget && above ? Budget.takenOver(record.budget, lease, above) : undefined;
+      const facts = { id, lease, leaseConstraints, budget, hasCredentials: true };
+      return this.#follow(parent, this.#childrenOf(parent), facts, true);
+    }
+    if (record !== undefined && (await store.findRecord(OWED_KIND, id)) !== undefined) {
+      const { lease, budget } = record;
+      const above = parent.authority.budget;
+      if (budget !== null && above !== undefined) Budget.takenOver(budget, lease, above).close();
+      this.#putOwed(parent, id, false);
+    }
     const [end] = record === undefined ? [] : await store.readJournal(id, record.lastN, record.lastN);
     if (record === undefined || end === undefined || !isTerminal(end.code)) {
       if (known !== undefined) return forgottenChild(id, known);
@@ -306,7 +421,14 @@ export class Delegations {
   /** The parent is cancelled or has ended: its children go on only if it ended well, and without credentials (§9.8.2). */
   #parentStopped(parent: Job, { live }: Children): void {
     // The next runtime goes on with all of them.
-    if (parent.isAside) return;
+    if (parent.isAside) {
+      for (const child of live) {
+        if (!(child instanceof RemoteChild)) continue;
+        child.leave();
+        this.#remote.delete(child.id);
+      }
+      return;
+    }
     const isDone = parent.outcome?.status === "success";
     const why = isDone
       ? "it has ended, and credentials do not outlive it"
@@ -367,6 +489,8 @@ export class Delegations {
   }
 }
 
+type LiveChild = Job | RemoteChild;
+
 /** What is seen of a delegated job. */
 type Child = Pick<
   Job,
@@ -380,8 +504,7 @@ type Child = Pick<
   | "whenEnded"
   | "writtenAfter"
   | "cancel"
-  | "audit"
->;
+> & { audit(action: "job.cancelled", facts: AuditFacts["job.cancelled"]): void };
 
 /** What came of a child: its result, or the payload of its error. */
 export type DelegationEnd = { readonly result: DelegationResult } | { readonly error: ErrorPayload };
@@ -404,12 +527,8 @@ export interface DelegationRecord {
 }
 
 /** A child that ended before its parent was gone on with. */
-function endedChild({ id, lease, leaseConstraints, lastN }: JobRecord, { payload }: Entry): Child {
-  const { job_id: _id, final_status: status, ...members } = JSON.parse(payload) as JsonObject;
-  const outcome: Outcome =
-    status === "success"
-      ? { status, members: JSON.stringify(members).slice(1, -1) }
-      : { status: status as "error", error: errorFromWire(members as unknown as ErrorPayload) };
+function endedChild({ id, lease, leaseConstraints, lastN }: JobRecord, end: Entry): Child {
+  const outcome = outcomeOf(end);
   return {
     ...{ id, lease, lastN, outcome, isTerminal: true, isCancelling: false },
     audit: () => {},
@@ -469,6 +588,8 @@ interface Announced {
   readonly lease_constraints?: LeaseConstraints;
 }
 
+/** Children at other nodes whose budget their parents have not got back yet: by the child's id. */
+const OWED_KIND = "owed";
 /** Entries of a child that are in memory at once. */
 const EVENTS_READ = 256;
 
@@ -480,6 +601,17 @@ function authorizeDelegation(parent: Job, agent: string): void {
     if (error instanceof LeaseExpiredError) parent.leaseExpired(error);
     throw error;
   }
+}
+
+/** A job at another node spends from nothing that somebody here spends from, too. */
+function assertOwnBudget(parent: Job, lease: Lease): void {
+  const own = Budget.fromLease(lease)?.remaining() ?? new Map<string, number>();
+  const shared = [...parent.budget.keys()].find((currency) => !own.has(currency));
+  if (shared === undefined) return;
+  throw new LeaseSubsetViolationError(
+    "the agent is another node's: a job there needs a cost.budget of its own in every currency that its parent has one in",
+    { details: { capability: "cost.budget", currency: shared, reason: "remote_child_without_budget" } },
+  );
 }
 
 /** What the child is held to: its own expiry, or the parent's; `null` without either. */

@@ -22,6 +22,7 @@ import { Checkpoints } from "./checkpoints.ts";
 import type { Cluster, NodeOptions } from "./cluster/cluster.ts";
 import { Member } from "./cluster/member.ts";
 import { Others } from "./cluster/others.ts";
+import { CANCEL_CHILD, type ChildCancel } from "./cluster/remote-child.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
@@ -282,6 +283,11 @@ export class Engine {
         queue,
       },
       ...{ caps: options.delegationCaps, others: othersJobs },
+      elsewhere: shared &&
+        this.#member && {
+          ...{ store: shared, remote: this.#member.cluster.remote, calls: this.#member, audit },
+          findAgent: (reference) => this.cluster?.findAgent(reference),
+        },
       cancelGraceMs: options.cancelGraceMs,
       sessionOf: (job) => this.sessions.get(job.sessionId),
       pauseOf: (job) => this.people.interrupts.pauseOf(job),
@@ -462,7 +468,7 @@ export class Engine {
       const isPending = record.status === "pending";
       const waiting = isPending ? (revived ?? (await this.#waitingJobs.read(record))) : undefined;
       const run = revived ?? (waiting && this.#freshRun(record, waiting));
-      const parentBudget = await parents.budgetAbove(record);
+      const parentBudget = this.#delegations.isPlaced(record.id) ? undefined : await parents.budgetAbove(record);
       const job = this.#takenOver(record, (run ?? waiting)?.run, run, parentBudget);
       await onMade(job);
       await this.streams.recover(job);
@@ -481,6 +487,12 @@ export class Engine {
     if (cluster === undefined) return;
     const { calls, remote } = cluster;
     calls.serve("job.cancel", cancellation.cancelFor);
+    calls.serve(CANCEL_CHILD, ({ jobId, reason, graceMs }: ChildCancel) => {
+      const job = jobs.get(jobId);
+      // It has ended, which its parent is about to see, or is between two nodes.
+      if (job === undefined) throw new InternalError("the job is not here", { retryable: true });
+      job.cancel(reason, graceMs);
+    });
     calls.serve(SCHEDULE_CHANGED, ({ id }: { readonly id: string }) => this.schedules.refresh(id));
     calls.serve("job.interrupt", people.interrupts.interruptFor);
     calls.serve("question.answer", people.interactions.answerFor);
@@ -540,15 +552,29 @@ export class Engine {
     const { jobs } = this;
     const parent = job.parentJobId === undefined ? undefined : jobs.get(job.parentJobId);
     if (parent !== undefined) this.#delegations.adopt(parent, job);
-    else if (job.parentJobId !== undefined && (await this.#hasFailed(job.parentJobId))) {
-      job.end({ status: "cancelled", error: new CancelledError("the parent job: it failed") });
+    else if (job.parentJobId !== undefined) {
+      await this.journal.flush();
+      const record = await this.store.findJob(job.parentJobId);
+      if (record === undefined) return;
+      if (record.endedAt === null && this.cluster !== undefined) this.#watchParent(job, record.id);
+      else if (record.status !== "success") job.end({ status: "cancelled", error: new CancelledError(PARENT_FAILED) });
     }
   }
 
-  async #hasFailed(jobId: JobId): Promise<boolean> {
-    await this.journal.flush();
-    const record = await this.store.findJob(jobId);
-    return record !== undefined && record.status !== "success";
+  /** Another node runs the parent: a child does not outlive one that fails, and credentials outlive none. */
+  #watchParent(job: Job, parentId: JobId): void {
+    const stop = this.cluster?.remote.watch(parentId, ({ isEnded }) => {
+      if (job.isTerminal || job.isAside) stop?.();
+      else if (isEnded) void this.#parentEnded(job, parentId).finally(stop);
+    });
+    if (stop !== undefined) job.whenEnded(stop);
+  }
+
+  async #parentEnded(job: Job, parentId: JobId): Promise<void> {
+    const parent = await this.store.findJob(parentId);
+    if (parent?.status === "success" && !job.hasCredentials) return;
+    if (!job.isTerminal && !job.isCancelling) job.audit("job.cancelled", { by: "parent" });
+    job.cancel(PARENT_FAILED, this.cancelGraceMs);
   }
 
   async #show(job: Job, sessionId: SessionId): Promise<void> {
@@ -614,6 +640,8 @@ export class Engine {
     }, SWEEP_EVERY_MS);
   }
 }
+
+const PARENT_FAILED = "the parent job: it failed";
 
 /** What a node tells the others of a schedule that it has made or cancelled. */
 const SCHEDULE_CHANGED = "schedule.changed";

@@ -5,7 +5,7 @@
  * A wake-up says whose journals have grown. One that is lost costs time: everything is looked at once in a while anyway.
  */
 import type { JobId, Logger } from "@arcp/core";
-import type { SharedStore } from "../../store/shared.ts";
+import type { JobHead, SharedStore } from "../../store/shared.ts";
 import { type Entry, isTerminal } from "../../store/store.ts";
 import { type Feed, type OptionalEntry, showHistory } from "../feed.ts";
 import type { Job } from "../job.ts";
@@ -37,6 +37,7 @@ const MAX_HEADS = 1_000;
 export class RemoteJobs {
   readonly #options: RemoteJobsOptions;
   readonly #cursors = new Map<JobId, Cursor>();
+  readonly #watchers = new Map<JobId, Set<(head: JobHead) => void>>();
 
   constructor(options: RemoteJobsOptions) {
     this.#options = options;
@@ -48,6 +49,23 @@ export class RemoteJobs {
     this.#cursors.set(jobId, cursor);
     if (!cursor.followers.has(feed)) cursor.followers.set(feed, { n, isOwn });
     this.#look(cursor);
+  }
+
+  /**
+   * Calls `onHead` with where the job stands, at once, whenever it has grown, and once in a while, until what this returns is
+   * called. For those to whom not the entries matter, but that there are some.
+   */
+  watch(jobId: JobId, onHead: (head: JobHead) => void): () => void {
+    const watchers = this.#watchers.get(jobId) ?? new Set();
+    this.#watchers.set(jobId, watchers);
+    // Of its own: the same function may watch twice.
+    const watcher = (head: JobHead): void => onHead(head);
+    watchers.add(watcher);
+    this.#tellHeads([jobId]);
+    return () => {
+      watchers.delete(watcher);
+      if (watchers.size === 0 && this.#watchers.get(jobId) === watchers) this.#watchers.delete(jobId);
+    };
   }
 
   /** Is it shown by any session of this node? */
@@ -76,6 +94,8 @@ export class RemoteJobs {
 
   /** These have grown; `undefined`: any may have. */
   wake(jobs: ReadonlySet<JobId> | undefined): void {
+    const watched = [...this.#watchers.keys()].filter((id) => jobs?.has(id) ?? true);
+    if (watched.length > 0) this.#tellHeads(watched);
     if (jobs === undefined || jobs.size > this.#cursors.size) {
       for (const cursor of this.#cursors.values()) if (jobs?.has(cursor.jobId) ?? true) this.#look(cursor);
     } else {
@@ -88,6 +108,7 @@ export class RemoteJobs {
 
   /** Looks for those that have grown without anybody having said so. Rejects when the store does. */
   async poll(): Promise<void> {
+    this.#tellHeads([...this.#watchers.keys()]);
     const ids = [...this.#cursors.keys()];
     for (let from = 0; from < ids.length; from += MAX_HEADS) {
       for (const { id, lastN, isEnded } of await this.#options.store.heads(ids.slice(from, from + MAX_HEADS))) {
@@ -110,6 +131,18 @@ export class RemoteJobs {
     for (const [feed, { n }] of cursor.followers) {
       showHistory(feed, job.id, n + 1, job.lastN, optional);
       job.follow(feed);
+    }
+  }
+
+  #tellHeads(ids: readonly JobId[]): void {
+    const { store, logger } = this.#options;
+    for (let from = 0; from < ids.length; from += MAX_HEADS) {
+      store.heads(ids.slice(from, from + MAX_HEADS)).then(
+        (heads) => {
+          for (const head of heads) for (const tell of this.#watchers.get(head.id) ?? []) tell(head);
+        },
+        (err) => logger.warn({ err }, "where jobs of other nodes stand could not be read"),
+      );
     }
   }
 
