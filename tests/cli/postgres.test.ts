@@ -192,6 +192,21 @@ suite("a database on PostgreSQL", () => {
     expect((await workspace.run(["nodes"], { env })).code).toBe(0);
   }, 30_000);
 
+  it("that is lost for good ends the server, so that a supervisor begins anew", async () => {
+    const { url, schema, password } = await freshDatabase();
+    await using workspace = await Workspace.create();
+    const env = { ...TOKEN, ARCP_DB: url.href };
+    const runtime = await workspace.serve([], env);
+    await asked(plain(url), `DROP SCHEMA "${schema}" CASCADE`);
+    const submitted = workspace.start(["submit", "echo"], { ...env, ARCP_URL: runtime.url });
+    await runtime.command.complains("arcp: ");
+    await submitted.kill("SIGKILL");
+    const { code, stderr } = await runtime.command.end();
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/\narcp: postgresql:.*: the schema is missing: it was never made/);
+    expect(stderr).not.toContain(password);
+  }, 30_000);
+
   it("is not encrypted by ARCP_DB_KEY, and a file has no nodes", async () => {
     await using workspace = await Workspace.create();
     const key = { ARCP_DB_KEY: Buffer.alloc(32, 1).toString("base64") };

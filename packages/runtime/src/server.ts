@@ -93,6 +93,11 @@ export interface ARCPServerOptions {
   readonly eventLog?: Store;
   /** This runtime among others over the same store, if that is one that several share (docs/cluster.md). */
   readonly node?: Partial<NodeOptions>;
+  /**
+   * Called when the store has failed for good: nothing is stored any more, every connection was closed, and whoever comes is
+   * turned away. Time to close, and to begin anew.
+   */
+  readonly onStoreFailure?: (error: unknown) => void;
   /** Called when somebody has asked this node to stop. Default: {@link ARCPServer.close}, with 30 seconds. */
   readonly onDrain?: () => void;
   /** Default: {@link rootLogger}. */
@@ -566,5 +571,6 @@ export class ARCPServer {
     for (const context of this.#contexts) context.emitSessionError(new InternalError("the store failed"));
     // Nothing of it is stored: what runs is stopped, so that it does no more work that would be lost.
     this.#engine.abort("store_failure");
+    this.#options.onStoreFailure?.(error);
   }
 }

@@ -20,13 +20,13 @@ import { announce } from "./announcement.ts";
 import { loadTools, openProvisioning } from "./authority.ts";
 import { type LoadedConfig, loadConfig } from "./config-file.ts";
 import { openData } from "./data.ts";
-import { shownDatabase } from "./database.ts";
+import { databaseError, shownDatabase } from "./database.ts";
 import { checkExposure, type EndpointOptions, endpointOf, isStdio, type WebSocketEndpoint } from "./endpoint.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import { type NodeOptions, nodeSettings } from "./node-settings.ts";
 import { openPeers } from "./peers.ts";
 import { portInUse } from "./port-in-use.ts";
-import { postgresError } from "./postgres.ts";
+import { isPostgres, postgresError } from "./postgres.ts";
 import { createServeLog } from "./serve-log.ts";
 import { Shutdown } from "./shutdown.ts";
 import { takeStandardOutput } from "./standard-output.ts";
@@ -73,6 +73,10 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   // Before the runtime: credentials that it issues are of use, and can be revoked until it has closed.
   const provisioning = await openProvisioning(loaded, store, shutdown, logger);
   const drain = Promise.withResolvers<void>();
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => {
+    // It may come before anybody waits, or when everything is over.
+  });
   const admission = await admissionOf(credentials, endpoint, options.ws === true);
   if (admission.isOpen) warnOfOpenAccess();
   const server = new ARCPServer({
@@ -89,6 +93,8 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     ...(blobs === undefined ? {} : { blobs }),
     ...(node === undefined ? {} : { node }),
     onDrain: () => drain.resolve(),
+    // A load balancer would go on sending clients to a runtime that turns them away.
+    onStoreFailure: (error) => failure.reject(failureOf(database, error)),
     fingerprint,
     logger,
   });
@@ -98,11 +104,11 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
 
   if (isShared(store)) {
     await server.ready.catch((cause) => {
-      throw postgresError(database, cause);
+      throw failureOf(database, cause);
     });
   }
 
-  const stop = Promise.race([stopSignal(logger), drain.promise]);
+  const stop = Promise.race([stopSignal(logger), drain.promise, failure.promise]);
   const drainMs = (options.drain ?? config.drainSeconds ?? DRAIN_SECONDS) * MS_PER_SECOND;
   const close = async (): Promise<void> => {
     const report = await server.close("the runtime is shutting down", { drainMs });
@@ -130,6 +136,9 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   await close();
   return EXIT.success;
 }
+
+const failureOf = (database: string, cause: unknown): Error =>
+  isPostgres(database) ? postgresError(database, cause) : databaseError(database, cause);
 
 /** What became of the jobs, for the log. */
 const factsOf = ({ finished, handedOver, waiting, interrupted }: ShutdownReport): object => ({
