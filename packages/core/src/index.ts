@@ -30,3 +30,4 @@ export {
   type WebSocketServerOptions,
   type WebSocketTlsOptions,
 } from "./transport/websocket-server.ts";
+export { type WebSocketUpgradeOptions, WebSocketUpgrades } from "./transport/websocket-upgrades.ts";

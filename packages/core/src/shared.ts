@@ -22,6 +22,8 @@ export * from "./messages/index.ts";
 export { PendingRegistry } from "./pending.ts";
 export { type SessionPhase, SessionState } from "./session-state.ts";
 export { parseTrace, parseTraceId, type TraceContext } from "./trace.ts";
+export { type FetchUpgradeOptions, FetchUpgrades } from "./transport/fetch-upgrades.ts";
+export type { HostedSocket, HostedWebSocketTransport } from "./transport/hosted-websocket.ts";
 export { type HttpConnectOptions, HttpTransport } from "./transport/http.ts";
 export {
   type FrameFate,
@@ -37,4 +39,5 @@ export {
   TransportError,
   type TransportPeer,
 } from "./transport/transport.ts";
+export { isAllowedHost } from "./transport/upgrade-rules.ts";
 export type { WebSocketConnectOptions } from "./transport/websocket-url.ts";
