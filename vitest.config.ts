@@ -4,7 +4,21 @@ import { defineConfig } from "vitest/config";
 
 /** Tests run the sources: one copy of every class, no stale build. The commands and examples run what is built. */
 const packageSources = Object.fromEntries(
-  ["core/v1.0", "core", "client", "runtime", "postgres", "gateway", "sdk"].map((entrance) => {
+  [
+    "core/v1.0",
+    "core",
+    "client",
+    "runtime",
+    "postgres",
+    "gateway",
+    "node",
+    "express",
+    "fastify",
+    "hono/fetch",
+    "hono",
+    "bun",
+    "sdk",
+  ].map((entrance) => {
     const [name, ...path] = entrance.split("/");
     const source = ["packages", name, "src", ...path, "index.ts"].join("/");
     return [`@arcp/${entrance}`, fileURLToPath(new URL(source, import.meta.url))];

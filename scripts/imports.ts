@@ -15,11 +15,16 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   "@arcp/runtime": ["@arcp/core"],
   "@arcp/postgres": ["@arcp/core", "@arcp/runtime"],
   "@arcp/gateway": ["@arcp/core", "@arcp/runtime"],
+  "@arcp/node": ["@arcp/core"],
+  "@arcp/express": ["@arcp/core", "@arcp/node"],
+  "@arcp/fastify": ["@arcp/core", "@arcp/node"],
+  "@arcp/hono": ["@arcp/core", "@arcp/node"],
+  "@arcp/bun": ["@arcp/core"],
   "@arcp/sdk": ["@arcp/core", "@arcp/client", "@arcp/runtime", "@arcp/postgres", "@arcp/gateway"],
 };
 
 /** What a package offers beside its root. */
-const ENTRANCES: ReadonlySet<string> = new Set(["@arcp/core/v1.0"]);
+const ENTRANCES: ReadonlySet<string> = new Set(["@arcp/core/v1.0", "@arcp/hono/fetch"]);
 
 interface LayerRule {
   readonly package: string;

@@ -1,7 +1,13 @@
 import { describe, expect, test } from "vitest";
+import { HOSTS } from "../adapters/hosts.ts";
 import { CARRIERS, startHarness } from "../support/harness.ts";
 
-describe.each(CARRIERS)("over %s", (carrier) => {
+const EVERYWHERE = [
+  ...CARRIERS.map((name) => [name, name] as const),
+  ...HOSTS.map((host) => [host.name, host] as const),
+];
+
+describe.each(EVERYWHERE)("over %s", (_name, carrier) => {
   test("a job runs from submit to result", async () => {
     await using harness = startHarness({
       carrier,

@@ -26,6 +26,7 @@ import {
   WebSocketTransport,
 } from "@arcp/core";
 import { type AgentHandler, ARCPServer, type ARCPServerOptions } from "@arcp/runtime";
+import type { Host, RunningHost } from "../adapters/hosts.ts";
 import { ALL_FEATURES, RawClient } from "./raw-client.ts";
 import { RawClient10 } from "./raw-client-10.ts";
 
@@ -36,8 +37,8 @@ export const CARRIERS: readonly Carrier[] = ["memory", "websocket", "stdio", "so
 const TOKENS = ["alice", "bob", "mallory", "oscar"];
 
 export interface HarnessOptions {
-  /** Default: memory. */
-  readonly carrier?: Carrier;
+  /** Default: memory. A host carries WebSockets. */
+  readonly carrier?: Carrier | Host;
   readonly agents?: Readonly<Record<string, AgentHandler>>;
   readonly server?: Partial<ARCPServerOptions>;
   /** Faults of connections over memory: of the client's end, and of the server's. */
@@ -56,7 +57,7 @@ export class Harness implements AsyncDisposable {
   readonly server: ARCPServer;
   /** Log records of level error, as JSON: `invariant` among them fails the test at disposal. */
   readonly errors: string[] = [];
-  readonly #carrier: Carrier;
+  readonly #carrier: Carrier | Host;
   readonly #faults: HarnessOptions["faults"];
   readonly #transports: Transport[] = [];
   readonly #clients: ARCPClient[] = [];
@@ -66,6 +67,7 @@ export class Harness implements AsyncDisposable {
   readonly #overHttp: Transport[] = [];
   readonly #httpOptions: HarnessOptions["http"];
   #http: HttpEndpoint | undefined;
+  #host: Promise<RunningHost> | undefined;
   /** The server's end by the client's. */
   readonly #serverEnds = new Map<Transport, Transport>();
   #accepted: Transport | undefined;
@@ -89,8 +91,13 @@ export class Harness implements AsyncDisposable {
     return this.#accepted;
   }
 
-  /** The URL of the WebSocket listener, which is started on first use. */
+  /** The URL of the WebSocket listener, or the host, which is started on first use. */
   async url(): Promise<string> {
+    if (typeof this.#carrier === "object") {
+      const onTransport = (transport: Transport): Promise<void> => this.#accept(transport);
+      this.#host ??= this.#carrier.start([{ path: "/arcp", onTransport }]);
+      return `${(await this.#host).origin.replace("http", "ws")}/arcp`;
+    }
     this.#listener ??= await startWebSocketServer({ onTransport: (transport) => void this.#accept(transport) });
     return this.#listener.url;
   }
@@ -141,7 +148,6 @@ export class Harness implements AsyncDisposable {
 
   async #connect(): Promise<Transport> {
     if (this.#carrier === "websocket") return WebSocketTransport.connect(await this.url());
-    if (this.#carrier === "socket") return this.#connectSocket();
     if (this.#carrier === "http") {
       // The server learns of a connection by its first frame.
       const headers = { "x-test-connection": String(this.#overHttp.length) };
@@ -149,16 +155,19 @@ export class Harness implements AsyncDisposable {
       this.#overHttp.push(transport);
       return transport;
     }
+    if (this.#carrier === "socket") return this.#connected(async () => connectSocket(await this.socketPath()));
+    if (typeof this.#carrier === "object") {
+      return this.#connected(async () => WebSocketTransport.connect(await this.url()));
+    }
     const [left, right] = this.#carrier === "memory" ? pairMemoryTransports(this.#faults?.()) : pairStdio();
     await this.#accept(right);
     return left;
   }
 
-  /** Unlike a WebSocket's upgrade, the connection is there before the server has seen it. */
-  async #connectSocket(): Promise<Transport> {
-    const path = await this.socketPath();
+  /** Here the connection can be there before the server has seen it. */
+  async #connected(connect: () => Promise<Transport>): Promise<Transport> {
     const before = this.#accepted;
-    const transport = await connectSocket(path);
+    const transport = await connect();
     while (this.#accepted === before) await new Promise((resolve) => setImmediate(resolve));
     return transport;
   }
@@ -231,6 +240,7 @@ export class Harness implements AsyncDisposable {
     this.#http?.handler.close();
     this.#http?.server.closeAllConnections();
     this.#http?.server.close();
+    await (await this.#host)?.close();
     const socketListener = await this.#socketListener;
     await socketListener?.close();
     if (socketListener) rmSync(dirname(socketListener.path), { recursive: true });

@@ -34,6 +34,8 @@ export interface FetchUpgradeOptions {
 
 /** The subprotocol to answer with, if the client offers it. */
 const SUBPROTOCOL = "arcp.v1";
+/** RFC 9110 §5.6.2. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const CLOSE_GOING_AWAY = 1001;
 const CLOSE_INTERNAL_ERROR = 1011;
 /** What makes a request longer than any that our clients send. */
@@ -167,6 +169,9 @@ function refuseForm(headers: Headers): UpgradeRefusal | undefined {
   if (headers.has("transfer-encoding") || (headers.get("content-length") ?? "0") !== "0") {
     return { status: 400, reason: "an upgrade has no body" };
   }
+  const offered = headers.get("sec-websocket-protocol")?.split(",") ?? [];
+  if (offered.some((name) => !TOKEN.test(name.trim())))
+    return { status: 400, reason: "expected names of subprotocols" };
   const authorizations = headers.get("authorization")?.split(", ").length ?? 0;
   return authorizations > 1 ? { status: 400, reason: "expected one Authorization header" } : undefined;
 }

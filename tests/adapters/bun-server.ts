@@ -1,0 +1,50 @@
+/** Runs under Bun: connections are taken here, and handed to the process that started this one. */
+import { createInterface } from "node:readline";
+import { type ArcpHandlers, createArcpHandlers } from "@arcp/bun";
+import { connectSocket } from "@arcp/core";
+import type { BunInstructions } from "./bun-host.ts";
+import { relay } from "./relay.ts";
+
+/** The part of Bun that is used here without an adapter. */
+interface Bun {
+  serve(options: object): { readonly port: number; stop(force?: boolean): Promise<void> };
+}
+const { Bun: bun } = globalThis as unknown as { readonly Bun: Bun };
+
+const { apps, linePath } = JSON.parse(process.argv[2] ?? "") as BunInstructions;
+const handlers: ArcpHandlers[] = apps.map((options, app) =>
+  createArcpHandlers({
+    ...options,
+    async onTransport(transport) {
+      const line = await connectSocket(linePath);
+      line.send(JSON.stringify({ app, peer: transport.peer }));
+      line.onFrame(relay(transport, line));
+    },
+  }),
+);
+
+const server = bun.serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  websocket: handlers[0]?.websocket,
+  async fetch(request: Request, self: never) {
+    const handler = handlers.find((candidate) => candidate.has(request));
+    if (handler !== undefined) return handler.upgrade(request, self);
+    const { pathname } = new URL(request.url);
+    if (pathname === "/hello") return new Response("hello");
+    if (pathname === "/echo") return new Response(await request.text());
+    return new Response("not found", { status: 404 });
+  },
+});
+
+const say = (answer: unknown): void => console.log(JSON.stringify(answer));
+say(server.port);
+for await (const question of createInterface({ input: process.stdin })) {
+  const [verb, index] = question.split(" ");
+  const handler = handlers[Number(index)];
+  if (verb === "connections") say(handler?.connections);
+  else if (verb === "close") say(await handler?.close().then(() => "closed"));
+  else break;
+}
+await server.stop(true);
+process.exit(0);

@@ -1,0 +1,4 @@
+import { adapterContract } from "./contract.ts";
+import { hosts } from "./hosts.ts";
+
+adapterContract(hosts.node);
