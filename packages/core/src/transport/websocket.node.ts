@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { WebSocket } from "ws";
 import { InvalidRequestError } from "../errors.ts";
 import { RUNTIME_FRAME_LIMITS } from "../limits.ts";
@@ -57,8 +57,9 @@ export class WebSocketTransport implements Transport {
     this.#socket = socket;
     this.peer = peer;
     // ws keeps these in private fields. Without them every frame goes through ws, one system call each.
-    const inside = socket as unknown as { readonly _socket?: Socket; readonly _isServer?: boolean };
-    this.#stream = inside._socket;
+    // Under Bun, whose ws is its own, they are something else.
+    const inside = socket as unknown as { readonly _socket?: unknown; readonly _isServer?: boolean };
+    this.#stream = inside._socket instanceof Socket ? inside._socket : undefined;
     this.#isMasked = inside._isServer !== true;
     socket.on("message", (data, isBinary) => {
       if (isBinary) this.#inbox.pushBinary(data as Buffer);
