@@ -114,6 +114,13 @@ export class PostgresServer {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
+  /** Removes it when the process is gone, however that ended. */
+  dieWith(pid: number): void {
+    const stop = `kill -QUIT "$(head -n 1 "${join(this.#data, "postmaster.pid")}")"; sleep 1; rm -rf "${this.#directory}"`;
+    const script = `while kill -0 ${pid} 2>/dev/null; do sleep 1; done; ${stop}`;
+    spawn("sh", ["-c", script], { detached: true, stdio: "ignore" }).unref();
+  }
+
   get #data(): string {
     return join(this.#directory, "data");
   }

@@ -9,6 +9,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** The directory of the server that the first test starts that needs one. */
     postgresDirectory: string;
+    /** The process that ends with the run. */
+    postgresRun: number;
   }
 }
 
@@ -17,6 +19,7 @@ export default function setup(project: TestProject): () => Promise<void> {
   // The server may run as another user.
   chmodSync(directory, 0o755);
   project.provide("postgresDirectory", directory);
+  project.provide("postgresRun", process.pid);
   return async () => {
     if (installation() === undefined) rmSync(directory, { recursive: true, force: true });
     else

@@ -31,7 +31,10 @@ async function findServer(): Promise<string> {
   if (named) return named;
   const directory = inject("postgresDirectory");
   const own = new PostgresServer(join(directory, "server"));
-  if (isFirst(join(directory, "lock"))) return (await own.create()).url;
+  if (isFirst(join(directory, "lock"))) {
+    own.dieWith(inject("postgresRun"));
+    return (await own.create()).url;
+  }
   // Another file of tests starts it.
   for (let waited = 0; waited < 30_000; waited += 50) {
     if (own.address !== undefined) return own.address.url;
