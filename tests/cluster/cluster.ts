@@ -32,6 +32,22 @@ export async function until(isTrue: () => boolean | Promise<boolean>): Promise<v
   while (!(await isTrue())) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
+/** The store, with `method` done by `replace` given how it is done. */
+export const replacing = <Name extends keyof SharedStore>(
+  store: SharedStore,
+  method: Name,
+  replace: (original: SharedStore[Name]) => SharedStore[Name],
+): SharedStore => {
+  const replaced = replace((store[method] as () => unknown).bind(store) as unknown as SharedStore[Name]);
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === method) return replaced;
+      const member: unknown = Reflect.get(target, name);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+};
+
 /** One runtime. */
 export class Node {
   readonly name: string;

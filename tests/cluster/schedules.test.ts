@@ -3,7 +3,7 @@ import type { SharedStore } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { reasonForNoPostgres } from "../support/postgres.ts";
 import type { RawClient10 } from "../support/raw-client-10.ts";
-import { Cluster, type Node, type NodeSettings, until } from "./cluster.ts";
+import { Cluster, type Node, type NodeSettings, replacing, until } from "./cluster.ts";
 
 /** Counts over all nodes what was run, by its input. */
 function counting(): { readonly runs: number[]; readonly node: NodeSettings } {
@@ -24,22 +24,6 @@ const schedule = (client: RawClient10, n: number, when: object, members: object 
 
 const areOver = async (cluster: Cluster): Promise<boolean> =>
   (await cluster.ask("SELECT FROM record WHERE kind = 'schedule'")).length === 0;
-
-/** The store, with `method` done by `replace` given how it is done. */
-const replacing = <Name extends keyof SharedStore>(
-  store: SharedStore,
-  method: Name,
-  replace: (original: SharedStore[Name]) => SharedStore[Name],
-): SharedStore => {
-  const replaced = replace((store[method] as () => unknown).bind(store) as unknown as SharedStore[Name]);
-  return new Proxy(store, {
-    get(target, name) {
-      if (name === method) return replaced;
-      const member: unknown = Reflect.get(target, name);
-      return typeof member === "function" ? member.bind(target) : member;
-    },
-  });
-};
 
 describe.skipIf(reasonForNoPostgres() !== undefined)("a schedule", () => {
   test("runs once, however many nodes there are, and tells who asked for it", async () => {

@@ -19,7 +19,7 @@ import type { AttemptLimits } from "./auth/attempt-limiter.ts";
 import { AuthGate } from "./auth/auth-gate.ts";
 import { AuthSchemes } from "./auth/auth-schemes.ts";
 import { bearerVerifier, type SchemeVerifier } from "./auth/scheme.ts";
-import type { AgentHandler, AgentOptions, AgentRegistry } from "./engine/agents.ts";
+import type { AgentHandler, AgentOptions } from "./engine/agents.ts";
 import type { ArtifactReadPolicy } from "./engine/artifacts/artifacts.ts";
 import {
   type ArtifactCaps,
@@ -275,7 +275,7 @@ function schemeVerifiers({ bearer, authSchemes = [] }: ARCPServerOptions): reado
 }
 
 /** The same for wire 1.0. */
-function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents: AgentRegistry): ConnectionSettings10 {
+function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, engine: Engine): ConnectionSettings10 {
   const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
   const { name, version } = options.runtime;
   return {
@@ -302,7 +302,7 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, agents
         heartbeat_interval_seconds: options.heartbeatIntervalSeconds ?? 30,
         heartbeat_recovery: options.heartbeatRecovery ?? "fail",
         artifact_retention: options.artifactRetention ?? DEFAULT_ARTIFACT_RETENTION,
-        agents: agents.inventory(),
+        agents: engine.inventory(),
       }),
     frameLimits: CLIENT_FRAME_LIMITS,
     handshakeTimeoutMs: options.handshakeTimeoutMs ?? 10_000,
@@ -427,7 +427,7 @@ export class ARCPServer {
     });
     this.#settings = {
       "1.1": connectionSettings(options, gate, this.#engine.credentials.canGuarantee),
-      "1.0": connectionSettings10(options, gate, this.#engine.agents),
+      "1.0": connectionSettings10(options, gate, this.#engine),
     };
   }
 

@@ -1,5 +1,6 @@
 /** The runtime without wires: its parts, put together over one store. */
 import {
+  type AgentInventoryEntry,
   CancelledError,
   type Clock,
   InternalError,
@@ -196,6 +197,7 @@ export class Engine {
       leaseExpiry: options.leaseExpiry,
       maskOf: (jobId) => this.credentials.maskOf(jobId),
       runningJobs: () => this.jobs.size,
+      doubt: () => this.cluster?.doubt,
       tap: this.tap,
       pace: (job) =>
         this.#roomFor(job) ?? this.people.interrupts.pauseOf(job) ?? this.sessions.get(job.sessionId)?.pace(job),
@@ -502,6 +504,12 @@ export class Engine {
         remote.isFollowedBy(feed, jobId) || jobs.get(jobId)?.isFollowedBy(feed) === true;
       people.interactions.showFor(entry, isFollowed);
     });
+  }
+
+  /** The agents that jobs can be submitted for: of every node that takes jobs. */
+  inventory(): readonly AgentInventoryEntry[] {
+    const own = this.agents.inventory();
+    return this.cluster?.inventory(own) ?? own;
   }
 
   /** The others that share the store, and what they run; `undefined`: there are none. */

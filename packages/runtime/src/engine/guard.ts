@@ -70,6 +70,7 @@ export class JobGuard implements Guard {
       await announced;
       // What the journal does not hold has not happened: neither the job nor this call.
       await this.#job.flush();
+      if (this.#job.isDoubtful) await this.#job.mayAct();
       this.#authorizeStill(capability, canonical);
       const result = await act(this.#operation(capability, canonical, call.callId, hold));
       await this.#emitResult(call, { result: this.#shown(describe(result)) });

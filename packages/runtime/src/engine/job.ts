@@ -80,6 +80,8 @@ export interface JobTools {
   readonly runningJobs: () => number;
   /** A promise to wait for when the consumer of this job's events is too far behind. */
   readonly pace: (job: Job) => Promise<void> | undefined;
+  /** A promise to wait for while another runtime may have taken what this one runs. */
+  readonly doubt: () => Promise<void> | undefined;
   readonly tap: Tap;
   /** Called once, when the job has ended. */
   readonly onEnded: (job: Job) => void;
@@ -364,6 +366,25 @@ export class Job {
 
   get #isOver(): boolean {
     return this.#life.phase === "ended" || this.#life.phase === "aside";
+  }
+
+  /**
+   * Resolves when the job may act: at once, unless this runtime could not say for too long that it lives, so that another one may
+   * go on with the job already; then when that is cleared up, or the job has to stop. Throws as {@link assertLive} does by then.
+   */
+  async mayAct(): Promise<void> {
+    for (let doubt = this.#tools.doubt(); doubt !== undefined; doubt = this.#tools.doubt()) {
+      if (this.signal.aborted) break;
+      const stopped = Promise.withResolvers<void>();
+      this.signal.addEventListener("abort", () => stopped.resolve(), { once: true });
+      await Promise.race([doubt, stopped.promise]);
+    }
+    this.assertLive();
+  }
+
+  /** May another runtime go on with the job already? */
+  get isDoubtful(): boolean {
+    return this.#tools.doubt() !== undefined;
   }
 
   /** Resolves when the journal has more than `n` entries, or the job has ended. They need not be durable. */

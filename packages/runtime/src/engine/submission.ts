@@ -304,6 +304,11 @@ export class Submission {
     launch.start({ ...request, ...(issuance && { issuance }) });
   }
 
+  /** Throws what {@link submit} throws for an agent that nobody can run. */
+  assertRuns(reference: string): void {
+    this.#resolve(reference);
+  }
+
   /** The agent, or what another node calls it. Throws as {@link AgentRegistry.resolve} does. */
   #resolve(reference: string): Agent | AgentName {
     try {

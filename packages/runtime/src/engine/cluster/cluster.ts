@@ -6,7 +6,7 @@
  *   up      -> fenced    it was declared dead: everything it had belongs to others; it joins anew, under another id
  *   up      -> left      stop()
  */
-import { type Clock, type JobId, type Logger, type SessionId, ulid } from "@arcp/core";
+import { type AgentInventoryEntry, type Clock, type JobId, type Logger, type SessionId, ulid } from "@arcp/core";
 import type { NodeFacts, NodeId, NodeRecord, SharedStore, Wake } from "../../store/shared.ts";
 import type { JobRecord } from "../../store/store.ts";
 import { type AgentName, parseReference } from "../agents.ts";
@@ -76,6 +76,8 @@ export class Cluster {
   /** Did the last attempt to ask the store fail? */
   #isUnanswered = false;
   #lastBeatAt = Number.NEGATIVE_INFINITY;
+  /** While others may have taken what this node has, and somebody waits for that to be over. */
+  #doubt: PromiseWithResolvers<void> | undefined;
   /** While it begins anew. */
   #rejoining: Promise<void> | undefined;
   #stopTimers: (() => void)[] = [];
@@ -112,16 +114,45 @@ export class Cluster {
     }
   }
 
+  /** What this node and those that take jobs have: its own agents first, and of each agent its own versions. */
+  inventory(own: readonly AgentInventoryEntry[]): readonly AgentInventoryEntry[] {
+    const all = new Map(own.map((entry) => [entry.name, { ...entry, versions: [...(entry.versions ?? [])] }]));
+    for (const { agents, isDraining } of this.#peers) {
+      if (isDraining) continue;
+      const before = new Set(all.keys());
+      for (const { name, version } of agents.map(parseReference)) {
+        if (version === undefined) continue;
+        const known = all.get(name);
+        const versions = [...(known?.versions ?? [])];
+        if (!versions.includes(version)) versions.push(version);
+        // Without a version the one is run that the first node which has the agent lists last.
+        all.set(
+          name,
+          before.has(name) && known !== undefined ? { ...known, versions } : { name, versions, default: version },
+        );
+      }
+    }
+    return [...all.values()];
+  }
+
   /** May others have taken what this node has, because it could not say for too long that it lives? */
   get isDoubtful(): boolean {
     return this.#options.clock.monotonic() - this.#lastBeatAt >= this.#options.node.ttlMs;
   }
 
+  /** Resolves when others cannot have taken what this node has, or it has let go of that; `undefined` while they cannot. */
+  get doubt(): Promise<void> | undefined {
+    if (!this.isDoubtful) return undefined;
+    this.#doubt ??= Promise.withResolvers();
+    return this.#doubt.promise;
+  }
+
   /** Makes this process a node. Rejects when the store does. */
   async join(): Promise<void> {
-    const { store, node } = this.#options;
+    const { store, node, clock } = this.#options;
+    const askedAt = clock.monotonic();
     await store.join(this.#facts(), node.ttlMs);
-    this.#lastBeatAt = this.#options.clock.monotonic();
+    this.#isSure(askedAt);
     this.#stopWatching = store.watch((wake) => this.#onWake(wake));
   }
 
@@ -166,6 +197,13 @@ export class Cluster {
     for (const stop of this.#stopTimers.splice(0)) stop();
   }
 
+  #isSure(since: number): void {
+    this.#lastBeatAt = since;
+    if (this.isDoubtful) return;
+    this.#doubt?.resolve();
+    this.#doubt = undefined;
+  }
+
   #facts(): NodeFacts {
     const { node, version, hooks } = this.#options;
     return {
@@ -184,7 +222,7 @@ export class Cluster {
       await this.rejoin();
       return this.#beat();
     }
-    this.#lastBeatAt = askedAt;
+    this.#isSure(askedAt);
     const self = nodes.find(({ id }) => id === this.#id);
     this.#peers = nodes.filter(({ id, isUp }) => isUp && id !== this.#id);
     if (self?.mustDrain === true && !hooks.isDraining()) hooks.onMustDrain();

@@ -484,6 +484,7 @@ export class DurableRun {
       let settled: Settled | undefined;
       let failure: ARCPError | undefined;
       try {
+        if (job.isDoubtful) await job.mayAct();
         if (job.stopReason !== undefined) throw job.stopReason;
         const value = await this.#inStep.run(events, () =>
           inTime(job, clock, timeoutMs, name, (signal) => act({ signal, attempt, idempotencyKey })),

@@ -18,6 +18,7 @@ export async function doStep<Value>(
   const idempotencyKey = `${job.id}:${newCallId()}`;
   for (let attempt = 1; ; attempt += 1) {
     job.assertLive();
+    if (job.isDoubtful) await job.mayAct();
     try {
       return await inTime(job, clock, timeoutMs, name, (signal) => act({ signal, attempt, idempotencyKey }));
     } catch (thrown) {

@@ -371,7 +371,7 @@ export class Connection implements Link, WireConnection {
     this.#state.enter({ phase: "awaiting-welcome" });
     const handshake = new Handshake({
       ...{ settings: this.#settings, sessions: this.#engine.sessions, ready: this.#engine.ready },
-      inventory: () => this.#engine.agents.inventory(),
+      inventory: () => this.#engine.inventory(),
       peer: this.#transport.peer,
     });
     handshake.admit(message, this.#alias === undefined ? message.session_id : undefined).then(
