@@ -1,4 +1,5 @@
 /** The `arcp` command over PostgreSQL. */
+import { chmod } from "node:fs/promises";
 import { ulid } from "@arcp/core";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { asked, freshSchema, postgresUrl, reasonForNoPostgres } from "../support/postgres.ts";
@@ -92,6 +93,29 @@ suite("nodes", () => {
 });
 
 suite("a database on PostgreSQL", () => {
+  it.runIf(process.platform !== "win32")(
+    "is named by the configuration, which nobody else can read if it has the password",
+    async () => {
+      const { url, schema } = await freshDatabase();
+      const settings = { db: plain(url), postgres: { schema }, node: { name: "configured", labels: { zone: "y" } } };
+      await using workspace = await Workspace.create({
+        "arcp.config.json": JSON.stringify({ ...settings, agents: { sleeper: "./sleeper.ts" } }),
+        "sleeper.ts": SLEEPER,
+      });
+      await chmod(workspace.path("arcp.config.json"), 0o644);
+      const open = await workspace.run(["serve", "--port", "0"], { env: TOKEN });
+      expect(open).toMatchObject({ code: 64, stderr: expect.stringContaining("others can read it; chmod 600 it") });
+      await chmod(workspace.path("arcp.config.json"), 0o600);
+      const { command } = await workspace.serve(["--label", "rack=7"], TOKEN);
+      expect(command.lines[0]).toMatchObject({ type: "ready", node: "configured" });
+      const { lines } = await workspace.run(["nodes", "--db", url.href]);
+      expect(lines).toMatchObject([
+        { name: "configured", labels: { zone: "y", rack: "7" }, agents: ["sleeper@1.0.0"] },
+      ]);
+    },
+    30_000,
+  );
+
   it("is read by the commands that read databases", async () => {
     const { url, password } = await freshDatabase();
     await using workspace = await Workspace.create();
