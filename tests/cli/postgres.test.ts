@@ -57,6 +57,11 @@ suite("nodes", () => {
     const listed = await workspace.run(["jobs"], { env: { ...env, ARCP_URL: b.url } });
     expect(listed.lines).toMatchObject([{ job_id: jobId, status: "running" }]);
 
+    const put = ["artifact", "put", "sleeper.ts", "--no-json"];
+    const artifact = (await workspace.run(put, { env: { ...env, ARCP_URL: a.url } })).stdout.trim();
+    const got = await workspace.run(["artifact", "get", artifact], { env: { ...env, ARCP_URL: b.url } });
+    expect(got).toMatchObject({ code: 0, stdout: SLEEPER });
+
     const drained = await workspace.run(["drain", "a"], { env });
     expect(drained).toMatchObject({
       code: 0,

@@ -75,7 +75,8 @@ async function openShared(database: string, isSynced: boolean, config: ARCPConfi
   return { database, store, blobs, fingerprint };
 }
 
-async function blobsIn(options: ReturnType<typeof postgresOptions>): Promise<BlobStore> {
+/** With as many connections as contents need: `pool` is for what is committed. */
+async function blobsIn({ pool: _, ...options }: ReturnType<typeof postgresOptions>): Promise<BlobStore> {
   const { postgresBlobs } = await import("@arcp/postgres");
   return postgresBlobs(options);
 }
