@@ -17,6 +17,7 @@ const packageSources = Object.fromEntries(
     "hono/fetch",
     "hono",
     "bun",
+    "middleware-otel",
     "sdk",
   ].map((entrance) => {
     const [name, ...path] = entrance.split("/");

@@ -20,7 +20,11 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   "@arcp/fastify": ["@arcp/core", "@arcp/node"],
   "@arcp/hono": ["@arcp/core", "@arcp/node"],
   "@arcp/bun": ["@arcp/core"],
-  "@arcp/sdk": ["@arcp/core", "@arcp/client", "@arcp/runtime", "@arcp/postgres", "@arcp/gateway"],
+  "@arcp/middleware-otel": ["@arcp/core"],
+  "@arcp/sdk": [
+    ...["@arcp/core", "@arcp/client", "@arcp/runtime", "@arcp/postgres", "@arcp/gateway"],
+    "@arcp/middleware-otel",
+  ],
 };
 
 /** What a package offers beside its root. */

@@ -71,8 +71,10 @@ describe("a tracer", () => {
         .getFinishedSpans()
         .find(({ name, attributes }) => name === "arcp.job" && attributes["arcp.job_id"] === id),
     );
+    const delegation = exporter.getFinishedSpans().find(({ name }) => name.startsWith("arcp.delegate "));
     expect(below?.spanContext().traceId).toBe(above?.spanContext().traceId);
-    expect(below?.parentSpanContext?.spanId).toBe(above?.spanContext().spanId);
+    expect(below?.parentSpanContext?.spanId).toBe(delegation?.spanContext().spanId);
+    expect(delegation?.parentSpanContext?.spanId).toBe(above?.spanContext().spanId);
     expect(below?.spanContext().spanId).not.toBe(above?.spanContext().spanId);
   });
 });

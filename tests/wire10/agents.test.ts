@@ -96,7 +96,7 @@ describe("an agent", () => {
     expect(end.payload.handoff).toMatchObject({ to_runtime: RUNTIME, job_id: "job_there" });
     expect(client.ofType("agent.handoff")[0]?.payload).toMatchObject({ to_runtime: RUNTIME, job_id: "job_there" });
     expect(asked).toMatchObject([
-      { agent: "echo", input: { n: 1 }, traceId: trace_id, idempotencyKey: `handoff:${job_id}` },
+      { agent: "echo", input: { n: 1 }, trace: { traceId: trace_id }, idempotencyKey: `handoff:${job_id}` },
     ]);
     expect(wentOn).toBe(false);
     const cancel = await client.ask("cancel", { target: "job", target_id: job_id });

@@ -1,6 +1,6 @@
 /** The trace that a submission belongs to (§11): the one given, the caller's active span, or a new one. */
 import { InvalidRequestError, newTraceId, parseTraceId, type TraceContext, type TraceId } from "@arcp/core";
-import { isSpanContextValid, trace } from "@opentelemetry/api";
+import { isSpanContextValid, TraceFlags, trace } from "@opentelemetry/api";
 
 /** Throws {@link InvalidRequestError} for a given trace that is neither 32 hexadecimal characters nor a `traceparent`. */
 export function callerTrace(given: string | undefined): TraceContext {
@@ -9,13 +9,18 @@ export function callerTrace(given: string | undefined): TraceContext {
     if (parsed) return parsed;
     throw new InvalidRequestError("traceId: expected 32 hexadecimal characters or a traceparent");
   }
-  const active = trace.getActiveSpan()?.spanContext();
-  if (active === undefined || !isSpanContextValid(active)) return { traceId: newTraceId() };
-  const traceState = active.traceState?.serialize();
-  const context = { traceId: active.traceId as TraceId, parentSpanId: active.spanId };
-  return traceState ? { ...context, traceState } : context;
+  return activeTrace() ?? { traceId: newTraceId() };
 }
 
-/** The `traceparent` of a trace whose span is known. */
-export const traceparentOf = ({ traceId, parentSpanId }: TraceContext): string | undefined =>
-  parentSpanId === undefined ? undefined : `00-${traceId}-${parentSpanId}-01`;
+/** Where the caller's active span stands; `undefined` without one. */
+export function activeTrace(): TraceContext | undefined {
+  const active = trace.getActiveSpan()?.spanContext();
+  if (active === undefined || !isSpanContextValid(active)) return undefined;
+  const traceState = active.traceState?.serialize();
+  const isUnsampled = (active.traceFlags & TraceFlags.SAMPLED) === 0;
+  return {
+    ...{ traceId: active.traceId as TraceId, parentSpanId: active.spanId },
+    ...(traceState && { traceState }),
+    ...(isUnsampled && { isUnsampled }),
+  };
+}

@@ -24,9 +24,10 @@ import {
   type TraceContext,
   type Transport,
   TransportError,
+  traceparentOf,
   UnauthenticatedError,
 } from "@arcp/core";
-import { traceparentOf } from "./caller-trace.ts";
+import { activeTrace } from "./caller-trace.ts";
 import type { Greeting } from "./greeting.ts";
 import { respell, withAmounts } from "./respelling.ts";
 import { onAbort } from "./waiting.ts";
@@ -108,7 +109,8 @@ export class Connection {
       this.#transport.onMalformed((problem) => this.#owner.onUnreadable(undefined, new InvalidRequestError(problem)));
       void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
       if (signal?.aborted !== true) {
-        this.#greetingId = this.send(type, payload, sessionId === undefined ? {} : { sessionId });
+        const trace = activeTrace();
+        this.#greetingId = this.send(type, payload, { ...(sessionId && { sessionId }), ...(trace && { trace }) });
       }
       return await promise;
     } catch (thrown) {

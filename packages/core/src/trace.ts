@@ -6,11 +6,15 @@ export interface TraceContext {
   /** 16 lowercase hexadecimal characters. */
   readonly parentSpanId?: string;
   readonly traceState?: string;
+  /** Did the caller decide that nothing is recorded? Default: false. */
+  readonly isUnsampled?: boolean;
 }
 
 const TRACE_ID = /^[0-9a-f]{32}$/;
-const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$/;
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 const ZERO_TRACE = "0".repeat(32);
+const ZERO_SPAN = "0".repeat(16);
+const SAMPLED = 1;
 
 /**
  * Reads a `trace_id` field: 32 hexadecimal characters, or a whole `traceparent`. Upper case is lowered.
@@ -20,10 +24,17 @@ export function parseTraceId(value: unknown): TraceContext | undefined {
   if (typeof value !== "string") return undefined;
   const text = value.toLowerCase();
   if (TRACE_ID.test(text)) return text === ZERO_TRACE ? undefined : { traceId: text as TraceId };
-  const parent = TRACEPARENT.exec(text);
-  if (!parent || parent[1] === ZERO_TRACE) return undefined;
-  return { traceId: parent[1] as TraceId, parentSpanId: parent[2] as string };
+  const [, traceId, parentSpanId, flags = ""] = TRACEPARENT.exec(text) ?? [];
+  if (traceId === undefined || parentSpanId === undefined || traceId === ZERO_TRACE || parentSpanId === ZERO_SPAN) {
+    return undefined;
+  }
+  const isUnsampled = (Number.parseInt(flags, 16) & SAMPLED) === 0;
+  return { traceId: traceId as TraceId, parentSpanId, ...(isUnsampled && { isUnsampled }) };
 }
+
+/** The `traceparent` of a trace whose span is known; `undefined` for another. */
+export const traceparentOf = ({ traceId, parentSpanId, isUnsampled = false }: TraceContext): string | undefined =>
+  parentSpanId === undefined ? undefined : `00-${traceId}-${parentSpanId}-${isUnsampled ? "00" : "01"}`;
 
 /** Printable ASCII, as W3C Trace Context allows it at most. */
 const TRACE_STATE = /^[\x20-\x7e]{1,512}$/;

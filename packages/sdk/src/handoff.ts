@@ -1,6 +1,6 @@
 /** The way to other runtimes of wire 1.0, to which jobs are handed over (RFC §14). */
 import { InvalidRequestError, newMessageId } from "@arcp/core";
-import { CanonicalError } from "@arcp/core/v1.0";
+import { CanonicalError, traceMembers10 } from "@arcp/core/v1.0";
 import type { HandoffConnector, HandoffReceipt, HandoffRequest } from "@arcp/runtime";
 import { Conversation } from "./conversation.ts";
 
@@ -65,7 +65,8 @@ async function handOver(
   const answer = await conversation.ask(
     {
       id: newMessageId(),
-      ...{ type: "agent.handoff", idempotency_key: request.idempotencyKey, trace_id: request.traceId },
+      ...{ type: "agent.handoff", idempotency_key: request.idempotencyKey },
+      ...traceMembers10(request.trace),
       payload: { to_runtime: { kind, version, fingerprint }, job: jobOf(request) },
     },
     signal,

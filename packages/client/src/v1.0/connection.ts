@@ -28,7 +28,9 @@ import {
   type MessageOf10,
   RUNTIME_TYPES,
   type RuntimeMessage10,
+  traceMembers10,
 } from "@arcp/core/v1.0";
+import { activeTrace } from "../caller-trace.ts";
 import { lostTransport } from "../connection.ts";
 import { onAbort } from "../waiting.ts";
 import type { Challenge } from "./options.ts";
@@ -124,7 +126,8 @@ export class Connection10 {
       void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
       if (signal?.aborted !== true) {
         this.#openId = newMessageId();
-        this.send({ type: "session.open", id: this.#openId, payload });
+        const trace = activeTrace();
+        this.send({ type: "session.open", id: this.#openId, payload, ...(trace && traceMembers10(trace)) });
       }
       await promise;
     } catch (thrown) {

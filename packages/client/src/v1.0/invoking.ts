@@ -1,6 +1,6 @@
 /** The commands that start work: `tool.invoke`, `workflow.start`, `job.schedule`, `agent.delegate` (RFC §6.2). */
 import { InvalidRequestError, type JsonObject, type Lease, randomBytes, type TraceContext, toHex } from "@arcp/core";
-import type { Priority } from "@arcp/core/v1.0";
+import { type Priority, traceMembers10 } from "@arcp/core/v1.0";
 import { callerTrace } from "../caller-trace.ts";
 import { toInstant } from "../job-list.ts";
 import type { RetryOptions } from "../retry.ts";
@@ -117,7 +117,8 @@ export const newSpanId = (): string => toHex(randomBytes(SPAN_BYTES));
 export function traceOf(options: Pick<InvokeOptions, "traceId" | "traceparent">): {
   readonly trace_id: string;
   readonly span_id: string;
+  readonly extensions?: Readonly<Record<string, unknown>>;
 } {
-  const { traceId, parentSpanId }: TraceContext = callerTrace(options.traceId ?? options.traceparent);
-  return { trace_id: traceId, span_id: parentSpanId ?? newSpanId() };
+  const trace: TraceContext = callerTrace(options.traceId ?? options.traceparent);
+  return { ...traceMembers10(trace), span_id: trace.parentSpanId ?? newSpanId() };
 }

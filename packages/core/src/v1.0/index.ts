@@ -64,3 +64,4 @@ export { AUTH_SCHEMES, type AuthScheme } from "./session.ts";
 export { STREAM_KINDS, type StreamKind } from "./stream.ts";
 export type { SubscriptionFilter10 } from "./subscription.ts";
 export { LOG_LEVELS_10, type LogLevel10 } from "./telemetry.ts";
+export { parseTrace10, TRACE_EXTENSION_10, traceMembers10 } from "./trace.ts";

@@ -28,6 +28,7 @@ import {
   type ToolResultBody,
   type TraceId,
   type TrustLevel,
+  traceparentOf,
 } from "@arcp/core";
 import type { StreamKind } from "@arcp/core/v1.0";
 import { ENTRY } from "../store/store.ts";
@@ -82,6 +83,7 @@ import {
 import type { AgentSpan, JobSpans } from "./spans.ts";
 import type { JobStream, OpenStreamOptions } from "./streams/job-stream.ts";
 import type { JobStreams, Streams } from "./streams/streams.ts";
+import { positionIn } from "./telemetry.ts";
 import type { ToolRegistry } from "./tools.ts";
 import type { Watchdogs } from "./watchdog.ts";
 
@@ -212,8 +214,9 @@ export class AgentContext implements JobContext {
   }
 
   get traceHeaders(): Readonly<Record<string, string>> {
-    const { traceId, parentSpanId, traceState } = this.#job.trace;
-    const headers = { traceparent: `00-${traceId}-${parentSpanId}-01` };
+    const position = positionIn(this.#job.trace);
+    const { traceState } = position;
+    const headers = { traceparent: traceparentOf(position) as string };
     return traceState === undefined ? headers : { ...headers, tracestate: traceState };
   }
 
@@ -539,13 +542,16 @@ export class AgentContext implements JobContext {
     }
     const lease = validateLeaseShape(leaseRequest, { mayBeUnlimited: true });
     assertLeaseSubset(lease, job.lease, { remaining: job.authority.budget?.available() });
-    const { leaseConstraints, traceId } = this;
+    const { leaseConstraints } = this;
     const receipt = await this.#guard.operation(
       "agent.delegate",
       agent,
       ({ signal }) =>
         handoff.handoff(
-          { runtime, agent, input, lease, leaseConstraints, idempotencyKey: `handoff:${job.id}`, traceId },
+          {
+            ...{ runtime, agent, input, lease, leaseConstraints, idempotencyKey: `handoff:${job.id}` },
+            trace: positionIn(job.trace),
+          },
           signal,
         ),
       { tool: "agent.handoff", args: { runtime, agent } },

@@ -43,6 +43,8 @@ import { assertLeaseSubset } from "./lease/subset.ts";
 import type { JobQueue } from "./queue/job-queue.ts";
 import type { Session } from "./session.ts";
 import type { LeasePolicy } from "./submission.ts";
+import type { WorkSpan } from "./telemetry.ts";
+import { startDelegationSpan } from "./work-spans.ts";
 
 /** What a delegated job was granted. */
 export interface DelegationAccepted {
@@ -172,7 +174,12 @@ export class Delegations {
     written.catch(() => {});
     record?.onAnnounced(delegateId);
     children.delegateIds.add(delegateId);
-    const child = this.#launch(parent, children, announced, record);
+    const span = startDelegationSpan(parent, announced.agent, delegateId);
+    const child = this.#launch(parent, children, announced, { record, span });
+    child.then(
+      () => span?.end(),
+      (error) => span?.end(agentError(error).code),
+    );
     child.catch(async (error) => {
       const refusal = agentError(error);
       parent.audit("delegation.refused", { agent: announced.agent, delegate_id: delegateId, code: refusal.code });
@@ -195,7 +202,12 @@ export class Delegations {
   }
 
   /** The child, started. Rejects with the refusal, and then nothing is left of it. */
-  async #launch(parent: Job, children: Children, body: Announced, record?: DelegationRecord): Promise<Child> {
+  async #launch(
+    parent: Job,
+    children: Children,
+    body: Announced,
+    { record, span }: { readonly record: DelegationRecord | undefined; readonly span: WorkSpan | undefined },
+  ): Promise<Child> {
     const { agents, jobs, clock, launch, sessionOf, pauseOf, queue, others } = this.#options;
     const pause = pauseOf(parent);
     if (pause !== undefined) await pause;
@@ -226,7 +238,7 @@ export class Delegations {
       parentJobId: parent.id,
       delegateId: body.delegate_id,
       depth: parent.depth + 1,
-      trace: parent.trace,
+      trace: span?.below(parent.trace) ?? parent.trace,
       createdAt: clock.now(),
       maxRuntimeMs: undefined,
     };

@@ -8,6 +8,8 @@ import type { Job } from "./job.ts";
 import type { Hold } from "./lease/budget.ts";
 import { shownTarget } from "./lease/operation.ts";
 import type { Amounts, Guard, Operation, OperationCost, OperationOptions } from "./operation.ts";
+import type { WorkSpan } from "./telemetry.ts";
+import { startOperationSpan, usageOf } from "./work-spans.ts";
 
 /** An operation as it is told of: its name, its arguments, and the id that call and result share. */
 interface Announcement {
@@ -63,6 +65,8 @@ export class JobGuard implements Guard {
     };
     const estimate = estimateOf(cost);
     let hold: Hold | undefined;
+    const span = startOperationSpan(this.#job, { capability, target, tool, callId: call.callId });
+    let failure: string | undefined;
     const announced = this.#emitCall(call);
     try {
       const canonical = this.#authorize(capability, target, estimate);
@@ -72,26 +76,39 @@ export class JobGuard implements Guard {
       await this.#job.flush();
       if (this.#job.isDoubtful) await this.#job.mayAct();
       this.#authorizeStill(capability, canonical);
-      const result = await act(this.#operation(capability, canonical, call.callId, hold));
+      const operation = this.#operation(capability, canonical, call.callId, hold, span);
+      const result = await (span === undefined ? act(operation) : span.run(() => act(operation)));
       await this.#emitResult(call, { result: this.#shown(describe(result)) });
       return result;
     } catch (error) {
       if (error instanceof LeaseExpiredError) this.#job.leaseExpired(error);
-      await this.#emitResult(call, { error: agentError(error).toWire() });
+      const told = agentError(error);
+      failure = told.code;
+      await this.#emitResult(call, { error: told.toWire() });
       throw error;
     } finally {
       hold?.release();
+      span?.end(failure);
     }
   }
 
-  #operation(capability: string, target: string, callId: string, hold: Hold | undefined): Operation {
+  #operation(
+    capability: string,
+    target: string,
+    callId: string,
+    hold: Hold | undefined,
+    span: WorkSpan | undefined,
+  ): Operation {
     const job = this.#job;
     return {
       target,
       callId,
       signal: job.signal,
       authorize: (another) => this.#authorize(capability, another, {}),
-      report: (metric: MetricPayload) => reportCost(job, metric, hold),
+      report: (metric: MetricPayload) => {
+        span?.tell(usageOf(metric));
+        return reportCost(job, metric, hold);
+      },
     };
   }
 

@@ -1,5 +1,5 @@
 /** The way to other runtimes (RFC §14): a job is handed over to one that has proven who it is. */
-import type { JsonObject, Lease, LeaseConstraints } from "@arcp/core";
+import type { JsonObject, Lease, LeaseConstraints, TraceContext } from "@arcp/core";
 
 /** Who takes a job over, and what it is to do. */
 export interface HandoffRequest {
@@ -11,7 +11,8 @@ export interface HandoffRequest {
   readonly leaseConstraints: LeaseConstraints;
   /** Tells the receiving runtime that it has the job already. */
   readonly idempotencyKey: string;
-  readonly traceId: string;
+  /** Where the job that is handed over stands in its trace (RFC §17.1). */
+  readonly trace: TraceContext;
 }
 
 /** The other side's word that the job is its own now. */

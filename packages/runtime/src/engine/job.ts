@@ -511,7 +511,9 @@ export class Job {
     const span = startJobSpan(() => ({
       id: this.id,
       sessionId: this.sessionId,
+      agent: this.agent,
       agentRef: this.agentRef,
+      parentJobId: this.parentJobId,
       lease: this.lease,
       leaseConstraints: this.leaseConstraints,
       trace: this.#facts.trace,

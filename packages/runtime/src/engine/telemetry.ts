@@ -1,15 +1,20 @@
 /**
- * Spans of sessions and jobs (§11) through the OpenTelemetry API, which does nothing until an application registers an
- * SDK. Attributes name what ran and under which bounds; inputs, results, tokens and principals never go into one.
+ * Spans of sessions, jobs, operations and delegations (§11) through the OpenTelemetry API, which does nothing until an
+ * application registers an SDK. Attributes name what ran and under which bounds; inputs, results, targets, tokens and
+ * principals never go into one.
  */
 import { createHash, randomBytes } from "node:crypto";
-import type { Lease, LeaseConstraints, SessionId, TraceContext } from "@arcp/core";
+import type { Lease, LeaseConstraints, SessionId, TraceContext, TraceId } from "@arcp/core";
 import {
   type Attributes,
+  type Context,
   context,
+  createTraceState,
+  isSpanContextValid,
   ProxyTracerProvider,
   ROOT_CONTEXT,
   type Span,
+  SpanKind,
   SpanStatusCode,
   TraceFlags,
   trace,
@@ -29,10 +34,16 @@ export interface SessionSpan {
   end(reason: string): void;
 }
 
-/** Starts `arcp.session`, at the welcome; `undefined` if nobody listens. */
-export function startSessionSpan(sessionId: SessionId, wire: string): SessionSpan | undefined {
+/** Starts `arcp.session`, at the welcome, below what the client connected in; `undefined` if nobody listens. */
+export function startSessionSpan(
+  sessionId: SessionId,
+  wire: string,
+  caller: TraceContext | undefined,
+): SessionSpan | undefined {
   if (!isTracing()) return undefined;
-  const span = tracer.startSpan("arcp.session", { attributes: { "arcp.session_id": sessionId, "arcp.wire": wire } });
+  const attributes = { "arcp.session_id": sessionId, "arcp.wire": wire };
+  const options = { kind: SpanKind.SERVER, attributes };
+  const span = tracer.startSpan("arcp.session", options, caller === undefined ? ROOT_CONTEXT : parentOf(caller));
   return {
     end(reason) {
       span.addEvent("arcp.session.detached", { "arcp.reason": reason });
@@ -45,7 +56,9 @@ export function startSessionSpan(sessionId: SessionId, wire: string): SessionSpa
 export interface JobSpanFacts {
   readonly id: string;
   readonly sessionId: string;
+  readonly agent: string;
   readonly agentRef: string;
+  readonly parentJobId: string | undefined;
   readonly lease: Lease;
   readonly leaseConstraints: LeaseConstraints | undefined;
   readonly trace: TraceContext;
@@ -64,10 +77,13 @@ class JobSpan {
       "arcp.session_id": job.sessionId,
       "arcp.job_id": job.id,
       "arcp.agent": job.agentRef,
+      "gen_ai.operation.name": "invoke_agent",
+      "gen_ai.agent.name": job.agent,
+      ...(job.parentJobId && { "arcp.parent_job_id": job.parentJobId }),
       "arcp.lease.capabilities": Object.keys(job.lease),
       ...(job.leaseConstraints?.expires_at && { "arcp.lease.expires_at": job.leaseConstraints.expires_at }),
     };
-    this.#span = tracer.startSpan("arcp.job", { attributes }, parentOf(job.trace));
+    this.#span = tracer.startSpan("arcp.job", { kind: SpanKind.CONSUMER, attributes }, parentOf(job.trace));
   }
 
   /** 16 hexadecimal characters, if spans are recorded. */
@@ -93,15 +109,93 @@ class JobSpan {
         [...budget].map(([currency, left]) => `${currency}:${left}`),
       );
     }
-    if (errorCode !== undefined) this.#span.setStatus({ code: SpanStatusCode.ERROR, message: errorCode });
+    fail(this.#span, errorCode);
     this.#span.end();
   }
 }
 
+/** Says what went wrong, by its code alone. */
+function fail(span: Span, errorCode: string | undefined): void {
+  if (errorCode === undefined) return;
+  span.setAttribute("error.type", errorCode);
+  span.setStatus({ code: SpanStatusCode.ERROR, message: errorCode });
+}
+
 /** The caller's span, which runs elsewhere. Without one, the trace alone is kept. */
-function parentOf({ traceId, parentSpanId }: TraceContext) {
-  const spanId = parentSpanId ?? spanIdOf(traceId);
-  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags: TraceFlags.SAMPLED, isRemote: true });
+function parentOf({ traceId, parentSpanId, traceState, isUnsampled = false }: TraceContext): Context {
+  return trace.setSpanContext(ROOT_CONTEXT, {
+    ...{ traceId, spanId: parentSpanId ?? spanIdOf(traceId), isRemote: true },
+    traceFlags: isUnsampled ? TraceFlags.NONE : TraceFlags.SAMPLED,
+    ...(traceState !== undefined && { traceState: createTraceState(traceState) }),
+  });
+}
+
+/** Where work for a job stands: in the span that is active, if that is of the job's trace, otherwise in the job itself. */
+export function positionIn(job: TraceContext): TraceContext {
+  const active = trace.getActiveSpan()?.spanContext();
+  if (active === undefined || active.traceId !== job.traceId || !isSpanContextValid(active)) return job;
+  return { ...job, parentSpanId: active.spanId };
+}
+
+/**
+ * Where a message that has just arrived stands: where it says, or in the span that its arrival is (`withTracing`), if that
+ * is of the same trace or the message names none.
+ */
+export function receivedIn(said: TraceContext | undefined): TraceContext | undefined {
+  const active = trace.getActiveSpan()?.spanContext();
+  if (active === undefined || !isSpanContextValid(active)) return said;
+  if (said !== undefined && said.traceId !== active.traceId) return said;
+  const traceState = said?.traceState ?? active.traceState?.serialize();
+  const isUnsampled = (active.traceFlags & TraceFlags.SAMPLED) === 0;
+  return {
+    ...{ traceId: active.traceId as TraceId, parentSpanId: active.spanId },
+    ...(traceState && { traceState }),
+    ...(isUnsampled && { isUnsampled }),
+  };
+}
+
+/** What a span of a job's doing is about. */
+export interface WorkSpanFacts {
+  readonly name: string;
+  readonly kind: SpanKind;
+  readonly attributes: Attributes;
+  /** The job's own place. */
+  readonly trace: TraceContext;
+}
+
+/** Starts a span of what a job does, below what is active in it; `undefined` if nobody listens. */
+export function startWorkSpan(facts: () => WorkSpanFacts): WorkSpan | undefined {
+  if (!isTracing()) return undefined;
+  const { name, kind, attributes, trace: job } = facts();
+  return new WorkSpan(tracer.startSpan(name, { kind, attributes }, parentOf(positionIn(job))));
+}
+
+/** The span of an operation, or of a delegation. */
+class WorkSpan {
+  readonly #span: Span;
+
+  constructor(span: Span) {
+    this.#span = span;
+  }
+
+  /** Calls `task` with this span as the active one. */
+  run<Result>(task: () => Result): Result {
+    return context.with(trace.setSpan(context.active(), this.#span), task);
+  }
+
+  /** Where what it leads to stands: `job`, below this span if it is recorded. */
+  below(job: TraceContext): TraceContext {
+    return this.#span.isRecording() ? { ...job, parentSpanId: this.#span.spanContext().spanId } : job;
+  }
+
+  tell(attributes: Attributes): void {
+    this.#span.setAttributes(attributes);
+  }
+
+  end(errorCode?: string): void {
+    fail(this.#span, errorCode);
+    this.#span.end();
+  }
 }
 
 /** A span id that stands for a caller which named none: never all zeros, the same for the same trace. */
@@ -129,7 +223,7 @@ export function startAgentSpan(name: string, attributes: Readonly<Record<string,
     spanId: span.isRecording() ? span.spanContext().spanId : undefined,
     run: (task) => context.with(trace.setSpan(context.active(), span), task),
     end(errorCode) {
-      if (errorCode !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: errorCode });
+      fail(span, errorCode);
       span.end();
     },
   };
@@ -147,4 +241,4 @@ export interface AgentSpan {
   end(errorCode: string | undefined): void;
 }
 
-export type { JobSpan };
+export type { JobSpan, WorkSpan };

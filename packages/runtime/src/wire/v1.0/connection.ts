@@ -31,6 +31,7 @@ import {
   hasCorePrefix,
   isExtensionType,
   type MessageOf10,
+  parseTrace10,
   priorityRank,
   WIRE_VERSION_10,
 } from "@arcp/core/v1.0";
@@ -442,7 +443,7 @@ export class Connection10 implements WireConnection {
         intervalSeconds: capabilities.heartbeat_interval_seconds ?? DEFAULT_HEARTBEAT_SECONDS,
         sessions: () => caller.carried(),
       }),
-      span: startSessionSpan(session.id, "1.0"),
+      span: startSessionSpan(session.id, "1.0", parseTrace10(message)),
       seen: new SeenCommands(),
       watch: this.#watch(identity),
     };

@@ -27,6 +27,7 @@ import {
   type MessageOf,
   newMessageId,
   newSessionId,
+  parseTrace,
   SessionState,
   type Transport,
 } from "@arcp/core";
@@ -404,7 +405,7 @@ export class Connection implements Link, WireConnection {
         credentialsOf: (jobId) => credentials.liveFor(jobId),
         mayHaveSecrets: () => this.#mayHaveSecrets(session),
       }),
-      span: startSessionSpan(session.id, "1.1"),
+      span: startSessionSpan(session.id, "1.1", parseTrace(message)),
       heartbeat: session.features.has("heartbeat") ? this.#startHeartbeat() : undefined,
       idleLimit: this.#startIdleLimit(session),
       watch: identity && this.#watchCredentials(identity),

@@ -15,6 +15,7 @@ import type { ListedJob, Observation, Subscribed } from "../../engine/observatio
 import { QUEUE_MEMBER } from "../../engine/queue/job-queue.ts";
 import type { Acceptance, Session } from "../../engine/session.ts";
 import type { Submission, SubmitRequest } from "../../engine/submission.ts";
+import { receivedIn } from "../../engine/telemetry.ts";
 import type { Outbox } from "./outbox.ts";
 
 /** Sends a reply when its turn has come. */
@@ -231,7 +232,7 @@ const submitRequest = ({ payload, ...envelope }: MessageOf<"job.submit">): Submi
       : { expires_at: payload.lease_constraints.expires_at },
   idempotencyKey: payload.idempotency_key,
   maxRuntimeSec: payload.max_runtime_sec,
-  trace: parseTrace(envelope),
+  trace: receivedIn(parseTrace(envelope)),
 });
 
 const listedPayload = (job: ListedJob): object => ({

@@ -1,6 +1,7 @@
 /** Agents among themselves (RFC §14): `agent.delegate`, and `agent.handoff` from another runtime. */
-import { type JsonObject, type Lease, parseTrace } from "@arcp/core";
-import { CanonicalError } from "@arcp/core/v1.0";
+import type { JsonObject, Lease } from "@arcp/core";
+import { CanonicalError, parseTrace10 } from "@arcp/core/v1.0";
+import { receivedIn } from "../../../engine/telemetry.ts";
 import type { Command } from "./command.ts";
 
 /** A task for an agent by its name, as a durable job. What is inherited names capabilities of the lease (RFC §15.1). */
@@ -14,7 +15,7 @@ export const agentDelegate: Command<"agent.delegate"> = (message, caller) => {
       ...{
         idempotencyKey: message.idempotency_key,
         maxRuntimeSec: undefined,
-        trace: parseTrace({ ...message, trace_id }),
+        trace: receivedIn(parseTrace10({ ...message, trace_id })),
       },
       origin: { commandId: message.id, mode: "durable", command: message.type },
     },
@@ -38,7 +39,7 @@ export const agentHandoff: Command<"agent.handoff"> = (message, caller) => {
   return caller.engine.submission.submit(
     caller.session,
     {
-      ...{ agent: tool, input, maxRuntimeSec: max_runtime_sec, trace: parseTrace(message) },
+      ...{ agent: tool, input, maxRuntimeSec: max_runtime_sec, trace: receivedIn(parseTrace10(message)) },
       leaseRequest: lease_request as Lease | undefined,
       leaseConstraints: lease_constraints?.expires_at === undefined ? undefined : lease_constraints,
       idempotencyKey: message.idempotency_key ?? (job_id === undefined ? undefined : `handoff:${job_id}`),

@@ -1,7 +1,8 @@
 /** Work and its end: `tool.invoke`, `workflow.start`, `cancel` (RFC §6.3, §10.4). */
-import { ARCPError, type JobId, type JsonObject, type Lease, parseTrace, type TraceContext } from "@arcp/core";
-import { type AnyMessage10, CanonicalError, codeOf10 } from "@arcp/core/v1.0";
+import { ARCPError, type JobId, type JsonObject, type Lease } from "@arcp/core";
+import { CanonicalError, codeOf10, parseTrace10 } from "@arcp/core/v1.0";
 import type { Acceptance } from "../../../engine/session.ts";
+import { receivedIn } from "../../../engine/telemetry.ts";
 import { acceptedPart } from "../entry-parts.ts";
 import type { Caller, Command } from "./command.ts";
 import { cancelSchedule } from "./schedules.ts";
@@ -27,18 +28,10 @@ async function start(
         lease_constraints?.expires_at === undefined ? undefined : { expires_at: lease_constraints.expires_at },
       idempotencyKey: message.idempotency_key,
       maxRuntimeSec: max_runtime_sec,
-      trace: traceOf(message),
+      trace: receivedIn(parseTrace10(message)),
     },
     (acceptance) => tellRepeated(message, caller, acceptance, work.mode),
   );
-}
-
-const SPAN_ID = /^(?!0{16})[0-9a-f]{16}$/;
-
-/** Where the command stands in its caller's trace (RFC §17.1). */
-function traceOf({ trace_id, span_id = "" }: Pick<AnyMessage10, "trace_id" | "span_id">): TraceContext | undefined {
-  const trace = parseTrace({ trace_id });
-  return trace && SPAN_ID.test(span_id) ? { ...trace, parentSpanId: span_id } : trace;
 }
 
 /** If the same work was asked for before, it answers this command too, and its acceptance is told anew (RFC §6.4). */
