@@ -16,6 +16,16 @@ export * from "./features.ts";
 export { decodeFrame, type JsonObject } from "./frame.ts";
 export { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts";
 export * from "./ids.ts";
+export {
+  type Counter,
+  type Histogram,
+  type Instruments,
+  joinedInstruments,
+  type MetricFacts,
+  type MetricLabels,
+  noInstruments,
+  type Observation,
+} from "./instruments.ts";
 export { CLIENT_FRAME_LIMITS, type FrameLimits, RUNTIME_FRAME_LIMITS } from "./limits.ts";
 export { createLogger, type Logger, rootLogger, silentLogger } from "./logger.ts";
 export * from "./messages/index.ts";

@@ -108,6 +108,7 @@ export { type LeaseOperationContext, validateLeaseOp } from "./engine/lease/oper
 export { type LeaseShapeOptions, validateLeaseShape } from "./engine/lease/shape.ts";
 export { assertLeaseSubset, isLeaseSubset, type LeaseSubsetOptions } from "./engine/lease/subset.ts";
 export { canonicalizeTarget } from "./engine/lease/target.ts";
+export { METRICS } from "./engine/metrics/catalogue.ts";
 export type { JobAuthorizationPolicy, JobView } from "./engine/observation.ts";
 export type { Amounts, Guard, Operation, OperationCost, OperationOptions } from "./engine/operation.ts";
 export type { HumanChoice, HumanInput, Provenance } from "./engine/people.ts";
@@ -124,6 +125,7 @@ export type { StreamData, StreamLog, StreamThought } from "./engine/streams/stre
 export type { LeasePolicy } from "./engine/submission.ts";
 export type { Tool, ToolContext } from "./engine/tools.ts";
 export type { HeartbeatTerms } from "./engine/watchdog.ts";
+export { MetricsRegistry, type MetricsRegistryOptions } from "./metrics/registry.ts";
 export type { AgentFileSystemOptions } from "./operations/files/agent-file-system.ts";
 export type { Resolve } from "./operations/network/destination.ts";
 export type { NetworkOptions } from "./operations/network/fetch.ts";
@@ -131,7 +133,13 @@ export { DEFAULT_FETCH_LIMITS, type FetchLimits } from "./operations/network/lim
 export type { OperationsOptions } from "./operations/operations.ts";
 export { type LiteLLMOptions, litellmProvisioner } from "./provisioners/litellm.ts";
 export { explainUpstreamRefusal } from "./provisioners/upstream-refusal.ts";
-export { ARCPServer, type ARCPServerOptions, type CloseOptions, type RuntimeIdentity } from "./server.ts";
+export {
+  ARCPServer,
+  type ARCPServerOptions,
+  type CloseOptions,
+  type RuntimeIdentity,
+  type Unreadiness,
+} from "./server.ts";
 export { type JobManager, SessionContext } from "./session-context.ts";
 export {
   type AuditVerdict,

@@ -5,6 +5,7 @@ import {
   CLIENT_FRAME_LIMITS,
   type Clock,
   EXTENSION_FEATURE,
+  type Instruments,
   InternalError,
   InvalidRequestError,
   type JobId,
@@ -52,6 +53,7 @@ import { DEFAULT_PRINCIPAL_RATES, type PrincipalRates } from "./engine/rates.ts"
 import type { ScheduleLimits } from "./engine/schedules/scheduler.ts";
 import type { LeasePolicy } from "./engine/submission.ts";
 import type { Tool } from "./engine/tools.ts";
+import { CountingTransport } from "./metrics/counting-transport.ts";
 import { agentOperations, type OperationsOptions } from "./operations/operations.ts";
 import { ResponseSchemas } from "./response-schema/response-schemas.ts";
 import { SessionContext, type WireSettings } from "./session-context.ts";
@@ -100,6 +102,10 @@ export interface ARCPServerOptions {
   readonly onStoreFailure?: (error: unknown) => void;
   /** Called when somebody has asked this node to stop. Default: {@link ARCPServer.close}, with 30 seconds. */
   readonly onDrain?: () => void;
+  /** What the runtime measures is told to these (docs/observability.md). Default: nothing is measured. */
+  readonly metrics?: Instruments;
+  /** Tells of principals in jobs that ended and in what was spent: as many series as there are. Default: false. */
+  readonly metricsByPrincipal?: boolean;
   /** Default: {@link rootLogger}. */
   readonly logger?: Logger;
   /** Default: 30. */
@@ -313,6 +319,9 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, engine
   };
 }
 
+/** Why a runtime takes no work. */
+export type Unreadiness = "draining" | "store_failed" | "store_silent" | "store_full";
+
 export interface CloseOptions {
   /** How long jobs may take to end, and durable ones to come to where they can be put aside, in milliseconds. Default: 0. */
   readonly drainMs?: number;
@@ -400,6 +409,7 @@ export class ARCPServer {
       heartbeatRecovery: options.heartbeatRecovery ?? "fail",
       handoff: options.handoff,
       runtime: options.runtime,
+      metrics: { instruments: options.metrics, byPrincipal: options.metricsByPrincipal },
       auditPolicy: { ...DEFAULT_AUDIT_POLICY, ...options.audit },
       scheduleLimits: options.scheduleLimits ?? {},
       people: {
@@ -465,15 +475,37 @@ export class ARCPServer {
       transport.close(CLOSE_INTERNAL_ERROR, "the store failed");
       throw new InternalError("the store failed");
     }
+    const { metrics } = this.#engine;
     const context = new SessionContext({
       engine: this.#engine,
-      transport,
+      transport: metrics.isOn ? new CountingTransport(transport, metrics) : transport,
       logger: this.#logger,
       settings: this.#settings,
     });
     this.#contexts.add(context);
     void transport.closed.then(() => this.#contexts.delete(context));
     return context;
+  }
+
+  /**
+   * Can it take work? Resolves with `undefined` if so, otherwise with why not: it has begun to stop, its store has failed,
+   * does not answer within `timeoutMs` (default: 2000), or has no room. Never rejects.
+   */
+  async unreadiness({ timeoutMs = 2000 }: { readonly timeoutMs?: number } = {}): Promise<Unreadiness | undefined> {
+    if (this.#closing !== undefined) return "draining";
+    if (this.#hasStoreFailed) return "store_failed";
+    const { clock = systemClock } = this.#options;
+    const late = Promise.withResolvers<"store_silent">();
+    const stopTimer = clock.setTimer(() => late.resolve("store_silent"), timeoutMs);
+    try {
+      const answer = Promise.all([this.#engine.ready, this.eventLog.auditHead()]).then(() => undefined);
+      const problem = await Promise.race([answer, late.promise]);
+      return problem ?? (this.#engine.journal.room.isStalled ? "store_full" : undefined);
+    } catch {
+      return "store_failed"; // Whoever reads or writes next says why.
+    } finally {
+      stopTimer();
+    }
   }
 
   /** The sessions that are attached to a job, per job: the submitter's and its observers'. A snapshot. */

@@ -10,10 +10,11 @@
  *   catching-up -> live   the cursor reached the committed head
  *   any -> stopped        stop()
  */
-import type { Logger } from "@arcp/core";
+import type { Clock, Logger } from "@arcp/core";
 import type { FeedItem, Store } from "../store/store.ts";
 import { StoreError } from "../store/store-error.ts";
 import type { Feed, LiveItem } from "./feed.ts";
+import type { RuntimeMetrics } from "./metrics/runtime-metrics.ts";
 
 /** The connection's side: spells items and writes them. */
 export interface FeedSink {
@@ -38,7 +39,8 @@ export class Delivery {
   readonly #store: Store;
   readonly #sink: FeedSink;
   readonly #logger: Logger;
-  readonly #now: () => number;
+  readonly #clock: Clock;
+  readonly #metrics: RuntimeMetrics;
   readonly #onProgress: () => void;
   readonly #onUnreadable: (error: StoreError) => void;
   #phase: "live" | "catching-up" | "stopped" = "catching-up";
@@ -52,7 +54,8 @@ export class Delivery {
     readonly store: Store;
     readonly sink: FeedSink;
     readonly logger: Logger;
-    readonly now: () => number;
+    readonly clock: Clock;
+    readonly metrics: RuntimeMetrics;
     /** Called when a backlog has become smaller. */
     readonly onProgress: () => void;
     /** What comes next is damaged, or the disk does not give it out. */
@@ -64,7 +67,8 @@ export class Delivery {
     this.#store = options.store;
     this.#sink = options.sink;
     this.#logger = options.logger;
-    this.#now = options.now;
+    this.#clock = options.clock;
+    this.#metrics = options.metrics;
     this.#onProgress = options.onProgress;
     this.#onUnreadable = options.onUnreadable;
     this.#sentSeq = options.afterSeq;
@@ -97,7 +101,7 @@ export class Delivery {
     const first = items[0];
     const isNext = first !== undefined && first.seq === this.#sentSeq + 1 && this.#isAllCommitted(items);
     if (this.#phase === "live" && isNext && this.#sink.writeLive(items)) {
-      this.#sent(items.length);
+      this.#sent(items.length, first.entry.ts);
       if (this.#sink.isCongested) this.#fallBehind();
     } else if (this.backlog > 0) this.#fallBehind();
     else this.#goLive();
@@ -172,11 +176,13 @@ export class Delivery {
     return this.#phase === "catching-up";
   }
 
-  #sent(count: number): void {
+  /** `ts` is the time of the oldest of them, if they went out as they came. */
+  #sent(count: number, ts?: number): void {
+    this.#metrics.delivered(count, ts === undefined ? undefined : this.#clock.now() - ts);
     const before = this.#sentSeq;
     this.#sentSeq += count;
     if (Math.floor(before / MARK_EVERY) !== Math.floor(this.#sentSeq / MARK_EVERY) || this.#marks.length === 0) {
-      this.#marks.push({ seq: this.#sentSeq, at: this.#now() });
+      this.#marks.push({ seq: this.#sentSeq, at: this.#clock.monotonic() });
     }
   }
 }

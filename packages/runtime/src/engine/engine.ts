@@ -38,6 +38,7 @@ import { JobRegistry } from "./job-registry.ts";
 import { Journal } from "./journal.ts";
 import { Launch } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
+import { type MetricsOptions, RuntimeMetrics } from "./metrics/runtime-metrics.ts";
 import { type JobAuthorizationPolicy, Observation } from "./observation.ts";
 import { People, type PeopleOptions, type StoredQuestionOptions } from "./people.ts";
 import { drained, type ShutdownReport } from "./queue/drain.ts";
@@ -85,6 +86,7 @@ export interface EngineOptions {
   /** Who the runtime is, to whoever audits. */
   readonly runtime: { readonly name: string; readonly version: string };
   readonly auditPolicy: AuditPolicy;
+  readonly metrics: MetricsOptions;
   readonly artifacts: Pick<ArtifactsOptions, "blobs" | "caps" | "retention" | "mayRead">;
   /** Of questions to people and what they grant. */
   readonly people: Pick<PeopleOptions, "policy" | "schemas">;
@@ -105,6 +107,7 @@ export class Engine {
   readonly clock: Clock;
   readonly journal: Journal;
   readonly audit: Audit;
+  readonly metrics: RuntimeMetrics;
   readonly agents = new AgentRegistry();
   readonly tools = new ToolRegistry();
   readonly jobs = new JobRegistry(() => this.journal.room.assertForWork());
@@ -148,8 +151,10 @@ export class Engine {
     this.#jobRetentionMs = options.jobRetentionMs;
     this.cancelGraceMs = options.cancelGraceMs;
     const shared = isShared(store) ? store : undefined;
+    const metrics = new RuntimeMetrics(options.metrics);
+    this.metrics = metrics;
     this.journal = new Journal({
-      ...{ store, clock, logger, onFailure: options.onStoreFailure },
+      ...{ store, clock, logger, metrics, onFailure: options.onStoreFailure },
       onRoom: (hasRoom) => this.#tellJobs(hasRoom),
       ...(shared && {
         onLost: (lost) => this.#member?.onLost(lost),
@@ -163,7 +168,10 @@ export class Engine {
       shared && new Others({ clock, count, arePresent: () => this.#member?.arePresent === true });
     const othersJobs = others((principal) => shared?.countJobs(principal, this.cluster?.id) ?? Promise.resolve(0));
     const { name, version } = options.runtime;
-    const audit = new Audit({ journal: this.journal, clock, policy: options.auditPolicy, runtime: { name, version } });
+    const audit = new Audit({
+      ...{ journal: this.journal, clock, metrics },
+      ...{ policy: options.auditPolicy, runtime: { name, version } },
+    });
     this.audit = audit;
     this.tap = new Tap(this.journal);
     const rates = new Rates(options.principalRates, clock);
@@ -171,7 +179,7 @@ export class Engine {
       ...{ rates, audit, policy: options.jobAuthorizationPolicy, hidesForeignJobs: options.hidesForeignJobs },
     });
     this.sessions = new SessionRegistry(
-      { journal: this.journal, store, clock, logger, backPressureThreshold: options.backPressureThreshold },
+      { journal: this.journal, store, clock, logger, metrics, backPressureThreshold: options.backPressureThreshold },
       {
         caps: options.principalCaps,
         rates,
@@ -193,6 +201,7 @@ export class Engine {
       clock,
       logger,
       audit,
+      metrics,
       caps: options.jobCaps,
       leaseExpiry: options.leaseExpiry,
       maskOf: (jobId) => this.credentials.maskOf(jobId),
@@ -336,6 +345,12 @@ export class Engine {
       ...{ journal: this.journal, store, clock, logger, audit, sessions: this.sessions, jobs: this.jobs },
       ...{ ...options.people, cancellation: this.cancellation, retentionMs: options.jobRetentionMs },
       others: this.#member,
+    });
+    metrics.observe({
+      jobs: () => this.jobs.all(),
+      queue: () => queue,
+      sessions: () => this.sessions.all(),
+      uncommittedBytes: () => this.journal.uncommittedBytes,
     });
     this.#serveNodes();
     this.ready = this.#recover(shared);

@@ -67,6 +67,7 @@ export class JobGuard implements Guard {
     let hold: Hold | undefined;
     const span = startOperationSpan(this.#job, { capability, target, tool, callId: call.callId });
     let failure: string | undefined;
+    const startedAt = this.#job.moment;
     const announced = this.#emitCall(call);
     try {
       const canonical = this.#authorize(capability, target, estimate);
@@ -89,6 +90,7 @@ export class JobGuard implements Guard {
     } finally {
       hold?.release();
       span?.end(failure);
+      this.#job.measured(capability, failure, startedAt);
     }
   }
 

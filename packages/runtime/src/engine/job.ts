@@ -44,6 +44,7 @@ import { eventText, isLonger, jsonOf, terminalText } from "./entry-text.ts";
 import type { Feed } from "./feed.ts";
 import type { Journal } from "./journal.ts";
 import type { Budget, Hold } from "./lease/budget.ts";
+import type { RuntimeMetrics } from "./metrics/runtime-metrics.ts";
 import type { Tap } from "./tap.ts";
 import { type JobSpan, spanIdOf, startJobSpan } from "./telemetry.ts";
 import { isOptional } from "./visibility.ts";
@@ -72,6 +73,7 @@ export interface JobTools {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly audit: Audit;
+  readonly metrics: RuntimeMetrics;
   readonly caps: JobCaps;
   readonly leaseExpiry: LeaseExpiryOptions;
   /** Masks the secrets of a job that has credentials. */
@@ -342,6 +344,16 @@ export class Job {
     this.audit("credential.emitted", { agent: this.agentRef });
   }
 
+  /** An operation of the job is over: by what code it failed, if it did, and how long it took. */
+  measured(capability: string, failure: string | undefined, startedAt: number): void {
+    this.#tools.metrics.operation(capability, failure, this.#tools.clock.monotonic() - startedAt);
+  }
+
+  /** Of the clock that never goes backwards, in milliseconds. */
+  get moment(): number {
+    return this.#tools.clock.monotonic();
+  }
+
   /** Puts a row about the job into the audit, without the secrets of its credentials. */
   audit<Action extends AuditAction>(action: Action, facts: AuditFacts[Action]): void {
     const mask = this.secretMask;
@@ -508,6 +520,7 @@ export class Job {
       (maxRuntimeMs === undefined ? () => {} : clock.setTimer(() => this.timeOut(), maxRuntimeMs));
     this.#life = { phase: "running", stopTimer };
     this.#putChange();
+    if (this.#facts.hasBegun !== true) this.#tools.metrics.jobBegan(this.agent, clock.now() - this.#facts.createdAt);
     const span = startJobSpan(() => ({
       id: this.id,
       sessionId: this.sessionId,
@@ -631,6 +644,7 @@ export class Job {
     const { budget } = this.#facts;
     this.#counterTold = undefined;
     if (budget?.spend(currency, cost, hold) !== true) return undefined;
+    this.#tools.metrics.spent(currency, cost, this.submitterPrincipal);
     // A counter that is an ancestor's told the ancestor.
     if (this.#counterTold === undefined) this.#tellCounter(currency);
     return this.#counterTold ?? NOTHING;
@@ -681,6 +695,7 @@ export class Job {
     this.audit("job.ended", { status: outcome.status, ...(error !== undefined && { code: error.code }) });
     this.#followers = [];
     this.#span?.end(outcome.status, error?.code, this.budget);
+    this.#tools.metrics.jobEnded(this, outcome, this.#tools.clock.now() - this.#facts.createdAt);
     if (this.#stop?.signal.aborted === false) this.#stop.abort(this.#lateError());
     if (error?.cause !== undefined) {
       // A refusal that the agent worded itself is its user's matter; a fault is the operator's.
@@ -794,6 +809,7 @@ export class Job {
 
   #append(code: EntryCode, ts: number, payload: string): void {
     this.#lastN += 1;
+    this.#tools.metrics.event(code);
     const entry: Entry = { n: this.#lastN, ts, code, payload };
     if (isOptional(code)) this.#optionalEntries.push(this.#lastN * CODES + code);
     this.#writtenInTurn = this.#tools.journal.append(this.id, this.#facts.epoch, entry);

@@ -21,6 +21,7 @@ import {
   type StoredRecord,
 } from "../store/store.ts";
 import { StoreError } from "../store/store-error.ts";
+import { noMetrics, type RuntimeMetrics } from "./metrics/runtime-metrics.ts";
 import { StorageRoom } from "./storage-room.ts";
 
 /** Somebody who must hear that a batch with runs of theirs is durable. */
@@ -105,6 +106,7 @@ export interface JournalOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics?: RuntimeMetrics;
   /** Called when the store runs out of room, and when it has some again. Default: nobody is told. */
   readonly onRoom?: (hasRoom: boolean) => void;
   /**
@@ -133,6 +135,8 @@ export class Journal {
   /** Whether there is room for more. */
   readonly room: StorageRoom;
   readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #metrics: RuntimeMetrics;
   readonly #logger: Logger;
   readonly #onLost: ((lost: Lost) => void) | undefined;
   readonly #fencing: Fencing | undefined;
@@ -143,9 +147,12 @@ export class Journal {
   #failure: unknown;
   #isClosing = false;
 
-  constructor({ store, clock, logger, onRoom = () => {}, onLost, fencing, onFailure }: JournalOptions) {
+  constructor(options: JournalOptions) {
+    const { store, clock, logger, metrics = noMetrics, onRoom = () => {}, onLost, fencing, onFailure } = options;
     this.room = new StorageRoom({ store, clock, logger, onChange: onRoom });
     this.#store = store;
+    this.#clock = clock;
+    this.#metrics = metrics;
     this.#logger = logger;
     this.#onLost = onLost;
     this.#fencing = fencing;
@@ -307,10 +314,15 @@ export class Journal {
   async #persist(batch: OpenBatch): Promise<boolean> {
     let isLast = false;
     for (;;) {
+      const startedAt = this.#clock.monotonic();
+      const measured = (outcome: "stored" | "failed"): void =>
+        this.#metrics.committed(outcome, batch.entryCount, this.#clock.monotonic() - startedAt);
       try {
         await this.#store.commit(storable(batch));
+        measured("stored");
         return true;
       } catch (error) {
+        measured("failed");
         if (await this.#hasBegunAnew(error, batch)) return true;
         if (this.#hasLost(error, batch)) continue;
         const canWait = error instanceof StoreError && error.isTransient && !isLast;

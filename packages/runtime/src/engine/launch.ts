@@ -125,6 +125,7 @@ export class Launch {
     const run = agent.durable && DurableRun.fresh(asked, this.#options.durableTools, restored);
     const job = new Job({ ...facts, agent, hasCredentials, memory: run, epoch: FIRST_EPOCH }, jobTools);
     const record = job.record();
+    jobTools.metrics.jobAccepted(job);
     const payload = acceptedPayload(record);
     jobs.add(job);
     if (feed !== undefined) job.follow(feed);

@@ -1,6 +1,7 @@
 /** Sessions by id: opened, claimed back with a resume token, forgotten when their window is over (§6.2, §6.3). */
 import { createHash, timingSafeEqual } from "node:crypto";
 import {
+  ARCPError,
   type Clock,
   crockford,
   type Identity,
@@ -114,6 +115,10 @@ export class SessionRegistry {
     return this.#sessions.size;
   }
 
+  all(): IterableIterator<Session> {
+    return this.#sessions.values();
+  }
+
   ids(): IterableIterator<SessionId> {
     return this.#sessions.keys();
   }
@@ -196,6 +201,18 @@ export class SessionRegistry {
    * tried again, while nothing can be stored.
    */
   async claim(claim: ResumeClaim): Promise<{ readonly session: Session; readonly resumeToken: string }> {
+    const { metrics } = this.#tools;
+    try {
+      const claimed = await this.#claim(claim);
+      metrics.resumed(undefined);
+      return claimed;
+    } catch (error) {
+      metrics.resumed(ARCPError.from(error).code);
+      throw error;
+    }
+  }
+
+  async #claim(claim: ResumeClaim): Promise<{ readonly session: Session; readonly resumeToken: string }> {
     this.#journal.room.assertForSession();
     const hash = hashOf(claim.token);
     const session = (await this.#owned(claim, hash)) ?? (await this.#takeOver(claim, hash));

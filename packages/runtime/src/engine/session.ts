@@ -21,6 +21,7 @@ import { Delivery, type FeedSink } from "./delivery.ts";
 import { Feed } from "./feed.ts";
 import type { Job } from "./job.ts";
 import type { Journal } from "./journal.ts";
+import type { RuntimeMetrics } from "./metrics/runtime-metrics.ts";
 import { isShown } from "./visibility.ts";
 
 /** The connection that a session is attached to. */
@@ -93,6 +94,7 @@ export interface SessionTools {
   readonly store: Store;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: RuntimeMetrics;
   /** Events that a client may be behind before its jobs wait for it. */
   readonly backPressureThreshold: number;
 }
@@ -151,6 +153,11 @@ export class Session {
 
   get record(): SessionRecord {
     return this.#record;
+  }
+
+  /** Events that its client, if it is connected, has not been sent. */
+  get backlog(): number {
+    return this.#attachment.phase === "attached" ? this.#attachment.delivery.backlog : 0;
   }
 
   get isAttached(): boolean {
@@ -225,10 +232,11 @@ export class Session {
   }
 
   #delivery(link: Link, afterSeq: number): Delivery {
-    const { store, logger, clock } = this.#tools;
+    const { store, logger, clock, metrics } = this.#tools;
     return new Delivery({
+      metrics,
+      clock,
       ...{ feed: this.feed, store, logger, sink: link.sink, afterSeq },
-      now: () => clock.monotonic(),
       onProgress: () => this.#relieve(),
       onUnreadable: ({ reason }) =>
         link.fail(

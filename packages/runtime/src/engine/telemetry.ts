@@ -17,11 +17,13 @@ import {
   SpanKind,
   SpanStatusCode,
   TraceFlags,
+  type Tracer,
   trace,
 } from "@opentelemetry/api";
 
 const TRACER_NAME = "@arcp/runtime";
-const tracer = trace.getTracer(TRACER_NAME);
+/** Asked for each time: it is the application that registers a provider, whenever it likes. */
+const tracer = (): Tracer => trace.getTracer(TRACER_NAME);
 
 /** Has the application registered an SDK? Without one, what would go into a span is not even put together. */
 function isTracing(): boolean {
@@ -43,7 +45,7 @@ export function startSessionSpan(
   if (!isTracing()) return undefined;
   const attributes = { "arcp.session_id": sessionId, "arcp.wire": wire };
   const options = { kind: SpanKind.SERVER, attributes };
-  const span = tracer.startSpan("arcp.session", options, caller === undefined ? ROOT_CONTEXT : parentOf(caller));
+  const span = tracer().startSpan("arcp.session", options, caller === undefined ? ROOT_CONTEXT : parentOf(caller));
   return {
     end(reason) {
       span.addEvent("arcp.session.detached", { "arcp.reason": reason });
@@ -83,7 +85,7 @@ class JobSpan {
       "arcp.lease.capabilities": Object.keys(job.lease),
       ...(job.leaseConstraints?.expires_at && { "arcp.lease.expires_at": job.leaseConstraints.expires_at }),
     };
-    this.#span = tracer.startSpan("arcp.job", { kind: SpanKind.CONSUMER, attributes }, parentOf(job.trace));
+    this.#span = tracer().startSpan("arcp.job", { kind: SpanKind.CONSUMER, attributes }, parentOf(job.trace));
   }
 
   /** 16 hexadecimal characters, if spans are recorded. */
@@ -167,7 +169,7 @@ export interface WorkSpanFacts {
 export function startWorkSpan(facts: () => WorkSpanFacts): WorkSpan | undefined {
   if (!isTracing()) return undefined;
   const { name, kind, attributes, trace: job } = facts();
-  return new WorkSpan(tracer.startSpan(name, { kind, attributes }, parentOf(positionIn(job))));
+  return new WorkSpan(tracer().startSpan(name, { kind, attributes }, parentOf(positionIn(job))));
 }
 
 /** The span of an operation, or of a delegation. */
@@ -218,7 +220,7 @@ export const newSpanId = (): string =>
 export function startAgentSpan(name: string, attributes: Readonly<Record<string, unknown>>): AgentSpan | undefined {
   if (!isTracing()) return undefined;
   const told = Object.entries(attributes).filter(([, value]) => isAttribute(value));
-  const span = tracer.startSpan(name, { attributes: Object.fromEntries(told) as Attributes });
+  const span = tracer().startSpan(name, { attributes: Object.fromEntries(told) as Attributes });
   return {
     spanId: span.isRecording() ? span.spanContext().spanId : undefined,
     run: (task) => context.with(trace.setSpan(context.active(), span), task),

@@ -11,6 +11,7 @@ import { digestOf } from "../canonical-json.ts";
 import { timestamp } from "../entry-text.ts";
 import type { Job } from "../job.ts";
 import type { Journal } from "../journal.ts";
+import { noMetrics, type RuntimeMetrics } from "../metrics/runtime-metrics.ts";
 import type { Session } from "../session.ts";
 import { type AnswerFacts, type AuditAction, type AuditFacts, RATIONED } from "./catalogue.ts";
 import { Ration } from "./ration.ts";
@@ -58,6 +59,7 @@ export interface AuditOptions {
   readonly journal: Pick<Journal, "addAudit">;
   readonly clock: Clock;
   readonly policy: AuditPolicy;
+  readonly metrics?: RuntimeMetrics;
   /** What the first row of a process says. */
   readonly runtime: { readonly name: string; readonly version: string };
 }
@@ -99,6 +101,7 @@ export class Audit {
    * what goes beyond it is counted, and told once a minute.
    */
   record<Action extends AuditAction>(action: Action, subject: AuditSubject, facts: AuditFacts[Action]): void {
+    (this.#options.metrics ?? noMetrics).audited(action, facts as Readonly<Record<string, unknown>>);
     // What is refused at the door has nothing but an address.
     const { principal, remoteAddress } = subject;
     const isPrincipal = principal !== "";

@@ -121,6 +121,16 @@ export class JobQueue {
     if (this.#waiting.size >= maxWaiting) throw exhausted("maxWaiting", maxWaiting);
   }
 
+  /** Jobs that wait to begin. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Slots that are taken; jobs that no cap is about take none. */
+  get working(): number {
+    return this.#working;
+  }
+
   /** `undefined` unless it waits to begin. */
   placeOf(job: QueuedJob): Place | undefined {
     const ticket = this.#tickets.get(job);
