@@ -5,7 +5,7 @@ import { startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { parsePrometheus, valueIn } from "./prometheus.ts";
 
-const CANARIES = ["canary", "alice", "mallory", "job_0", "sess_0", "rt_"];
+const CANARIES = ["canary", "alice", "mallory", "job_0", "sess_0"];
 
 describe("a runtime", () => {
   test("tells how its jobs fare, without a name of anybody", async () => {

@@ -31,7 +31,7 @@ export { createLogger, type Logger, rootLogger, silentLogger } from "./logger.ts
 export * from "./messages/index.ts";
 export { PendingRegistry } from "./pending.ts";
 export { type SessionPhase, SessionState } from "./session-state.ts";
-export { parseTrace, parseTraceId, type TraceContext, traceparentOf } from "./trace.ts";
+export { OTEL_EXTENSION_NAME, parseTrace, parseTraceId, type TraceContext, traceparentOf } from "./trace.ts";
 export { type FetchUpgradeOptions, FetchUpgrades } from "./transport/fetch-upgrades.ts";
 export type { HostedSocket, HostedWebSocketTransport } from "./transport/hosted-websocket.ts";
 export { type HttpConnectOptions, HttpTransport } from "./transport/http.ts";

@@ -39,19 +39,39 @@ export const traceparentOf = ({ traceId, parentSpanId, isUnsampled = false }: Tr
 /** Printable ASCII, as W3C Trace Context allows it at most. */
 const TRACE_STATE = /^[\x20-\x7e]{1,512}$/;
 
-/**
- * The trace context of a message: `trace_id`, and the span and state that peers who know them put beside it as
- * `traceparent` and `tracestate`. A `traceparent` of another trace is ignored.
- */
-export function parseTrace(message: {
+/** The member of `extensions` in which wire 1.1 carries `traceparent` and `tracestate`. */
+export const OTEL_EXTENSION_NAME = "x-vendor.opentelemetry.tracecontext";
+
+/** Members of a message that may say where it stands. */
+export interface TracedMessage {
   readonly trace_id?: unknown;
   readonly traceparent?: unknown;
   readonly tracestate?: unknown;
-}): TraceContext | undefined {
+  readonly extensions?: unknown;
+}
+
+/**
+ * The trace context of a message: `trace_id`, and the span and state that peers who know them put into the extension
+ * {@link OTEL_EXTENSION_NAME}, or beside the trace as `traceparent` and `tracestate`. Those of another trace are ignored.
+ */
+export function parseTrace(message: TracedMessage): TraceContext | undefined {
   const named = parseTraceId(message.trace_id);
-  const parent = parseTraceId(message.traceparent);
-  const context = parent && (named === undefined || named.traceId === parent.traceId) ? parent : named;
-  const { tracestate } = message;
-  if (context === undefined || typeof tracestate !== "string" || !TRACE_STATE.test(tracestate)) return context;
-  return { ...context, traceState: tracestate };
+  return placeIn(named, carriedBy(message.extensions)) ?? placeIn(named, message) ?? named;
+}
+
+function carriedBy(extensions: unknown): TracedMessage {
+  const carried = (extensions as Readonly<Record<string, unknown>> | null | undefined)?.[OTEL_EXTENSION_NAME];
+  return typeof carried === "object" && carried !== null ? carried : {};
+}
+
+function placeIn(
+  named: TraceContext | undefined,
+  { traceparent, tracestate }: TracedMessage,
+): TraceContext | undefined {
+  const parent = parseTraceId(traceparent);
+  const isSame = parent && (named === undefined || named.traceId === parent.traceId);
+  const context = isSame ? parent : named;
+  const hasState = typeof tracestate === "string" && TRACE_STATE.test(tracestate);
+  if (context === undefined || (!isSame && !hasState)) return undefined;
+  return hasState ? { ...context, traceState: tracestate } : context;
 }

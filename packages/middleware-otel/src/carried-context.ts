@@ -1,11 +1,8 @@
 /** Trace context on the wire: where frames of both wires carry it, and how it is put there. */
-import { parseTrace, type TraceContext, traceparentOf } from "@arcp/core";
+import { OTEL_EXTENSION_NAME, parseTrace, type TraceContext, traceparentOf } from "@arcp/core";
 import { parseTrace10, TRACE_EXTENSION_10 } from "@arcp/core/v1.0";
 import { type Context, createTraceState, ROOT_CONTEXT, type SpanContext, TraceFlags, trace } from "@opentelemetry/api";
 import { isMembers, type TracedFrame } from "./frame.ts";
-
-/** The member of `extensions` in which wire 1.1 carries `traceparent` and `tracestate`. */
-export const OTEL_EXTENSION_NAME = "x-vendor.opentelemetry.tracecontext";
 
 /** Which wire a connection speaks: names in `extensions` differ, and wire 1.0 has `span_id`. */
 export type Wire = "1.0" | "1.1";

@@ -49,6 +49,7 @@ type ServerSettings = Pick<
   | "heartbeatRecovery"
   | "refreshDeadlineMs"
   | "fingerprint"
+  | "metricsByPrincipal"
   | "allowMissingTimestamp"
   | "node"
   | "blobs"
@@ -117,6 +118,22 @@ export interface PeerSettings {
   readonly allowInsecure?: boolean;
 }
 
+/** What watches over the runtime (docs/observability.md). */
+export interface MetricsSettings {
+  /** Default: 127.0.0.1. */
+  readonly host?: string;
+  /** Default: 9464. 0: any free port. */
+  readonly port?: number;
+  /** Who shows it may read `/metrics`; at least 16 characters. Without one, nobody beyond this machine may. */
+  readonly token?: SecretSource;
+}
+
+/** Where spans and metrics are sent. The variables `OTEL_EXPORTER_OTLP_*` of OpenTelemetry count too. */
+export interface OtlpSettings {
+  /** The URL of a collector (OTLP over HTTP), e.g. `http://127.0.0.1:4318`. */
+  readonly endpoint: string;
+}
+
 /** Everything is optional. What the command line says comes first; paths are relative to the file. */
 export interface ARCPConfig extends ServerSettings {
   /** How the runtime names itself. Default: the name and version of this package. */
@@ -150,6 +167,10 @@ export interface ARCPConfig extends ServerSettings {
   /** A file with one `TOKEN[=PRINCIPAL]` per line, which nobody else can read. */
   readonly tokenFile?: string;
   readonly auth?: AuthSettings;
+  /** A listener for `/metrics`, `/healthz` and `/readyz`. Default: none. */
+  readonly metrics?: MetricsSettings;
+  /** Default: nowhere. */
+  readonly otlp?: OtlpSettings;
   /** Runtimes that jobs may be handed over to, by the names that agents call them by. */
   readonly peers?: Readonly<Record<string, PeerSettings>>;
   /**

@@ -14,6 +14,8 @@ export interface Announcement {
   readonly tools: readonly string[];
   readonly provisioning: Provisioning;
   readonly fingerprint: string;
+  /** Where `/metrics` and its like are. */
+  readonly healthUrl: string | undefined;
   readonly developer: Token | undefined;
   /** Is any token taken? */
   readonly isOpen: boolean;
@@ -24,14 +26,15 @@ export interface Announcement {
 }
 
 export function announce(facts: Announcement): void {
-  const { urls, agents, tools, provisioning, fingerprint, developer, isOpen, isJson, file, node } = facts;
+  const { urls, agents, tools, provisioning, fingerprint, healthUrl, developer, isOpen, isJson, file, node } = facts;
   const [url = ""] = urls;
   const names = agents.map(({ reference }) => reference);
   const provisioners = provisioning.provisioners.map(({ name }) => name);
   const gateway = provisioning.gatewayUrl;
   if (isJson) {
     const ready = { type: "ready", url, urls, pid: process.pid, agents: names, tools, provisioners, gateway };
-    process.stdout.write(`${toSafeJson({ ...ready, fingerprint, ...(node && { node: node.name }) })}\n`);
+    const named = { ...(node && { node: node.name }), ...(healthUrl && { healthUrl }) };
+    process.stdout.write(`${toSafeJson({ ...ready, fingerprint, ...named })}\n`);
     return;
   }
   const terminal = new Terminal(process.stdout);
@@ -42,6 +45,7 @@ export function announce(facts: Announcement): void {
   if (tools.length > 0) lines.push(`  tools    ${tools.join(", ")}`);
   if (provisioners.length > 0) lines.push(`  keys by  ${provisioners.join(", ")}`);
   if (gateway !== undefined) lines.push(`  gateway  ${gateway}`);
+  if (healthUrl !== undefined) lines.push(`  metrics  ${healthUrl}/metrics`);
   if (file !== undefined) lines.push(`  config   ${file}`);
   if (developer !== undefined) {
     lines.push(`  token    made for this directory, in ${join(".arcp", "token")}; commands that you run here find it`);

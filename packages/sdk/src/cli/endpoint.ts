@@ -83,6 +83,22 @@ function parseBind(text: string): { readonly host?: string; readonly port?: stri
   return { ...(host === "" ? {} : { host }), ...(port === undefined ? {} : { port }) };
 }
 
+const DEFAULT_METRICS_PORT = 9464;
+
+/** Where `/metrics` and its like are to be; `undefined`: nowhere. */
+export function metricsEndpointOf(
+  asked: string | undefined,
+  configured: ARCPConfig["metrics"],
+): { readonly host: string; readonly port: number } | undefined {
+  if (asked === undefined && configured === undefined) return undefined;
+  const { host: configuredHost = "127.0.0.1", port: configuredPort = DEFAULT_METRICS_PORT } = configured ?? {};
+  if (asked === undefined) return { host: configuredHost, port: configuredPort };
+  const isPort = /^\d+$/.test(asked);
+  const { host = configuredHost, port = String(configuredPort) } = isPort ? { port: asked } : parseBind(asked);
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) throw new UsageError(`not a port: ${port}`);
+  return { host, port: Number(port) };
+}
+
 /** Beyond this machine there is no access without credentials, and no credential without encryption. */
 export function checkExposure(endpoint: Endpoint, hasCredentials: boolean): void {
   const { host, isEncrypted, allowInsecure } = (endpoint.carrier === "listeners" && endpoint.webSocket) || {};

@@ -31,6 +31,7 @@ import { createServeLog } from "./serve-log.ts";
 import { Shutdown } from "./shutdown.ts";
 import { takeStandardOutput } from "./standard-output.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { openTelemetry } from "./telemetry.ts";
 import { version } from "./version.ts";
 
 export interface ServeOptions extends EndpointOptions, CredentialOptions, NodeOptions {
@@ -43,6 +44,7 @@ export interface ServeOptions extends EndpointOptions, CredentialOptions, NodeOp
   readonly drain?: number;
   readonly logLevel?: NonNullable<ARCPConfig["logLevel"]>;
   readonly json?: boolean;
+  readonly metrics?: string;
 }
 
 const MS_PER_SECOND = 1000;
@@ -79,6 +81,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   });
   const admission = await admissionOf(credentials, endpoint, options.ws === true);
   if (admission.isOpen) warnOfOpenAccess();
+  const telemetry = await openTelemetry(options, loaded, { service: runtime, logger }, shutdown);
   const server = new ARCPServer({
     ...settingsOf(config),
     runtime,
@@ -97,6 +100,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     onStoreFailure: (error) => failure.reject(failureOf(database, error)),
     fingerprint,
     logger,
+    ...(telemetry.instruments === undefined ? {} : { metrics: telemetry.instruments }),
   });
   shutdown.defer(async () => void (await server.close()));
   for (const [name, tool] of tools) server.registerTool(name, tool);
@@ -114,6 +118,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     const report = await server.close("the runtime is shutting down", { drainMs });
     logger.info(factsOf(report), "stopped");
   };
+  telemetry.watch(server);
   if (endpoint.carrier === "stdio") {
     const transport = new StdioTransport({ output });
     await server.accept(transport);
@@ -128,7 +133,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   shutdown.defer(async () => void (await server.close()));
   announce({
     ...{ urls, agents, tools: tools.map(([name]) => name), provisioning, fingerprint },
-    ...{ developer: admission.developer, isOpen: admission.isOpen },
+    ...{ healthUrl: telemetry.url, developer: admission.developer, isOpen: admission.isOpen },
     ...{ isJson: options.json === true, file: loaded.file },
     ...(isShared(store) && { node: { name: node?.name ?? hostname(), database: shownDatabase(database) } }),
   });
@@ -180,7 +185,7 @@ async function readTls(
 
 function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
   const { runtime, agents, tools, gateway, litellm, host, port, path, unix, db, sync, postgres, ...more } = config;
-  const { tokens, tokenFile, auth, peers, tls, drainSeconds, ...rest } = more;
+  const { tokens, tokenFile, auth, peers, metrics, otlp, tls, drainSeconds, ...rest } = more;
   const { allowInsecure, allowedHosts, allowedOrigins, cancelAuthority, logLevel, ...settings } = rest;
   return settings;
 }

@@ -52,6 +52,7 @@ export function addServe(program: Command, run: (work: () => Promise<ExitCode>) 
     .option("--tls-cert <file>", "certificate, PEM")
     .option("--tls-key <file>", "private key, PEM")
     .option("--allow-insecure", "allow plain ws:// beyond this machine")
+    .option("--metrics <[host:]port>", "listen for /metrics, /healthz and /readyz; on this machine without a host")
     .addOption(
       new Option("--log-level <level>", "what to log (default: info)").choices([
         "debug",

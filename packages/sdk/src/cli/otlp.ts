@@ -1,0 +1,73 @@
+/** Spans and metrics of `arcp serve` through OTLP, where an endpoint is configured. */
+import type { Instruments, Logger } from "@arcp/core";
+import type { OtlpSettings } from "../config.ts";
+import { UsageError } from "./exit-code.ts";
+import type { Shutdown } from "./shutdown.ts";
+
+export interface OtlpOptions {
+  readonly settings: OtlpSettings | undefined;
+  /** What the resource is called unless `OTEL_SERVICE_NAME` says. */
+  readonly service: { readonly name: string; readonly version: string };
+  readonly logger: Logger;
+}
+
+const SIGNALS = ["TRACES", "METRICS"] as const;
+const EXPORT_INTERVAL_MS = 60_000;
+
+/**
+ * Registers an SDK that exports to the endpoint, and returns the instruments that export metrics; `undefined` without an
+ * endpoint. The packages of the SDK are loaded only then. A provider of spans that the application has registered stays.
+ */
+export async function openOtlp(
+  { settings, service, logger }: OtlpOptions,
+  shutdown: Shutdown,
+): Promise<Instruments | undefined> {
+  const { env } = process;
+  const named = SIGNALS.some((signal) => env[`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`]);
+  const endpoint = settings?.endpoint;
+  const isAsked = endpoint !== undefined || named || env["OTEL_EXPORTER_OTLP_ENDPOINT"];
+  if (!isAsked || env["OTEL_SDK_DISABLED"] === "true") return undefined;
+  if (endpoint !== undefined && !/^https?:\/\//.test(endpoint)) throw new UsageError("otlp.endpoint: expected a URL");
+
+  const [{ meterInstruments }, api, contexts, resources, traces, metrics, traceExporter, metricExporter] =
+    await Promise.all([
+      import("@arcp/middleware-otel"),
+      import("@opentelemetry/api"),
+      import("@opentelemetry/context-async-hooks"),
+      import("@opentelemetry/resources"),
+      import("@opentelemetry/sdk-trace"),
+      import("@opentelemetry/sdk-metrics"),
+      import("@opentelemetry/exporter-trace-otlp-http"),
+      import("@opentelemetry/exporter-metrics-otlp-http"),
+    ]);
+  const resource = resources
+    .resourceFromAttributes({ "service.name": service.name, "service.version": service.version })
+    .merge(resources.detectResources({ detectors: [resources.envDetector, resources.serviceNameEnvDetector] }));
+  const urlOf = (signal: "traces" | "metrics"): { readonly url?: string } =>
+    endpoint === undefined ? {} : { url: `${endpoint.replace(/\/+$/, "")}/v1/${signal}` };
+
+  const exporter = new traceExporter.OTLPTraceExporter(urlOf("traces"));
+  const spans = new traces.TracerProvider({
+    resource,
+    spanProcessors: [new traces.BatchSpanProcessor({ exporter })],
+  });
+  if (api.trace.setGlobalTracerProvider(spans)) {
+    api.context.setGlobalContextManager(new contexts.AsyncLocalStorageContextManager().enable());
+  }
+  const meters = new metrics.MeterProvider({
+    resource,
+    readers: [
+      new metrics.PeriodicExportingMetricReader({
+        exporter: new metricExporter.OTLPMetricExporter(urlOf("metrics")),
+        exportIntervalMillis: Number(env["OTEL_METRIC_EXPORT_INTERVAL"]) || EXPORT_INTERVAL_MS,
+      }),
+    ],
+  });
+  // What is left is sent before the process ends. That nobody takes it is no reason to fail.
+  shutdown.defer(async () => {
+    for (const outcome of await Promise.allSettled([spans.shutdown(), meters.shutdown()])) {
+      if (outcome.status === "rejected") logger.warn({ err: outcome.reason }, "telemetry could not be sent");
+    }
+  });
+  return meterInstruments(meters.getMeter("@arcp/runtime", service.version));
+}
