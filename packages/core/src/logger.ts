@@ -1,3 +1,5 @@
+import { redactedJson } from "./redaction.ts";
+
 /** A structured logger, shaped like pino's: fields first, then a message. */
 export interface Logger {
   debug(fields: object, message?: string): void;
@@ -10,7 +12,7 @@ export interface Logger {
 type Level = "debug" | "info" | "warn" | "error";
 const RANK: Readonly<Record<Level | "silent", number>> = { debug: 10, info: 20, warn: 30, error: 40, silent: 100 };
 
-/** A logger that writes one JSON object per line through `write`. */
+/** A logger that writes one JSON object per line through `write`. Secrets that it recognises are not written. */
 export function createLogger(
   write: (line: string) => void,
   level: Level | "silent" = "info",
@@ -18,7 +20,7 @@ export function createLogger(
 ): Logger {
   const at = (name: Level) => (fields: object, message?: string) => {
     if (RANK[name] < RANK[level]) return;
-    write(JSON.stringify({ level: name, time: new Date().toISOString(), ...base, ...plain(fields), msg: message }));
+    write(redactedJson({ level: name, time: new Date().toISOString(), ...base, ...fields, msg: message }));
   };
   return {
     debug: at("debug"),
@@ -27,15 +29,6 @@ export function createLogger(
     error: at("error"),
     child: (fields) => createLogger(write, level, { ...base, ...fields }),
   };
-}
-
-function plain(fields: object): object {
-  return Object.fromEntries(
-    Object.entries(fields).map(([key, value]) => [
-      key,
-      value instanceof Error ? { name: value.name, message: value.message, stack: value.stack } : value,
-    ]),
-  );
 }
 
 /** A logger that writes nothing. */

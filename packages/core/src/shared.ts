@@ -30,6 +30,7 @@ export { CLIENT_FRAME_LIMITS, type FrameLimits, RUNTIME_FRAME_LIMITS } from "./l
 export { createLogger, type Logger, rootLogger, silentLogger } from "./logger.ts";
 export * from "./messages/index.ts";
 export { PendingRegistry } from "./pending.ts";
+export { REDACTED, redactedJson } from "./redaction.ts";
 export { type SessionPhase, SessionState } from "./session-state.ts";
 export { OTEL_EXTENSION_NAME, parseTrace, parseTraceId, type TraceContext, traceparentOf } from "./trace.ts";
 export { type FetchUpgradeOptions, FetchUpgrades } from "./transport/fetch-upgrades.ts";

@@ -83,7 +83,7 @@ import {
 import type { AgentSpan, JobSpans } from "./spans.ts";
 import type { JobStream, OpenStreamOptions } from "./streams/job-stream.ts";
 import type { JobStreams, Streams } from "./streams/streams.ts";
-import { positionIn } from "./telemetry.ts";
+import { positionIn, tracedLogger } from "./telemetry.ts";
 import type { ToolRegistry } from "./tools.ts";
 import type { Watchdogs } from "./watchdog.ts";
 
@@ -233,7 +233,10 @@ export class AgentContext implements JobContext {
   }
 
   get logger(): Logger {
-    this.#logger ??= this.#rootLogger.child({ sessionId: this.#job.sessionId, jobId: this.#job.id });
+    const { id: jobId, sessionId, traceId } = this.#job;
+    this.#logger ??= tracedLogger(this.#rootLogger.child({ sessionId, jobId, traceId }), traceId, (fields, message) =>
+      this.#job.loggable(fields, message),
+    );
     return this.#logger;
   }
 

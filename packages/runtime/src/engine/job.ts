@@ -28,6 +28,7 @@ import {
   LeaseExpiredError,
   type Logger,
   newCallId,
+  redactedJson,
   type SessionId,
   TimeoutError,
   type TraceContext,
@@ -337,10 +338,22 @@ export class Job {
     return this.#facts.hasCredentials === true ? this.#tools.maskOf(this.id) : undefined;
   }
 
+  /** What may stand in a log: without the secrets of the job. */
+  loggable(fields: object, message: string | undefined): readonly [object, string | undefined] {
+    const mask = this.secretMask;
+    if (mask === undefined) return [fields, message];
+    try {
+      const shown = JSON.parse(mask.maskJson(redactedJson({ ...fields })).text) as object;
+      return [shown, message === undefined ? undefined : mask.mask(message).text];
+    } catch {
+      return [{}, "what an agent logged cannot be read"]; // That it was logged is what the log says.
+    }
+  }
+
   /** Records that the agent emitted a secret of its job, which was masked. */
   alarmAboutSecret(): void {
     const { logger } = this.#tools;
-    logger.error({ jobId: this.id, agent: this.agentRef }, "an agent emitted a credential of its job: it was masked");
+    logger.error({ ...this.#named, agent: this.agentRef }, "an agent emitted a credential of its job: it was masked");
     this.audit("credential.emitted", { agent: this.agentRef });
   }
 
@@ -700,7 +713,7 @@ export class Job {
     if (error?.cause !== undefined) {
       // A refusal that the agent worded itself is its user's matter; a fault is the operator's.
       const level = error.code === "INTERNAL_ERROR" ? "warn" : "debug";
-      this.#tools.logger[level]({ jobId: this.id, err: this.#loggable(error.cause) }, "an agent failed");
+      this.#tools.logger[level]({ ...this.#named, err: this.#loggable(error.cause) }, "an agent failed");
     }
     for (const task of this.#endTasks ?? []) task();
     this.#endTasks = undefined;
@@ -797,7 +810,7 @@ export class Job {
   /** For whoever audits (§14). */
   #recordExpiry(): void {
     const expires_at = this.leaseConstraints?.expires_at;
-    this.#tools.logger.info({ jobId: this.id, expiresAt: expires_at }, "a lease expired under a job that was running");
+    this.#tools.logger.info({ ...this.#named, expiresAt: expires_at }, "a lease expired under a job that was running");
     this.audit("lease.expired", { expires_at });
   }
 
@@ -828,6 +841,11 @@ export class Job {
     this.#written?.resolve();
     this.#written = undefined;
     this.#turnBytes = (this.#writtenInTurn === 1 ? 0 : this.#turnBytes) + payload.length;
+  }
+
+  /** How a record of the log names it. */
+  get #named(): { readonly jobId: JobId; readonly traceId: TraceId } {
+    return { jobId: this.id, traceId: this.traceId };
   }
 
   /** Puts the job's current state into the open batch. */

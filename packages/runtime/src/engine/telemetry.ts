@@ -4,7 +4,7 @@
  * principals never go into one.
  */
 import { createHash, randomBytes } from "node:crypto";
-import type { Lease, LeaseConstraints, SessionId, TraceContext, TraceId } from "@arcp/core";
+import type { Lease, LeaseConstraints, Logger, SessionId, TraceContext, TraceId } from "@arcp/core";
 import {
   type Attributes,
   type Context,
@@ -153,6 +153,22 @@ export function receivedIn(said: TraceContext | undefined): TraceContext | undef
     ...{ traceId: active.traceId as TraceId, parentSpanId: active.spanId },
     ...(traceState && { traceState }),
     ...(isUnsampled && { isUnsampled }),
+  };
+}
+
+/** What is put before the fields and the message of every record of a logger. */
+type Amend = (fields: object, message: string | undefined) => readonly [object, string | undefined];
+
+/** `logger`, whose records say in which span of the trace they were written, as `amend` leaves them. */
+export function tracedLogger(logger: Logger, traceId: string, amend: Amend): Logger {
+  const at = (level: "debug" | "info" | "warn" | "error") => (fields: object, message?: string) => {
+    const active = trace.getActiveSpan()?.spanContext();
+    const span = active?.traceId === traceId ? { spanId: active.spanId } : {};
+    logger[level](...amend({ ...span, ...fields }, message));
+  };
+  return {
+    ...{ debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") },
+    child: (fields) => tracedLogger(logger.child(amend(fields, undefined)[0]), traceId, amend),
   };
 }
 

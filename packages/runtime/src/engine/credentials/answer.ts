@@ -1,7 +1,7 @@
 /** What an upstream answered, checked before anybody relies on it. */
-import type { JsonObject } from "@arcp/core";
+import { type JsonObject, REDACTED } from "@arcp/core";
 import type { IssuedCredential } from "./provisioner.ts";
-import { REDACTED, Secret } from "./secret.ts";
+import { Secret } from "./secret.ts";
 
 /** A credential of a job, with its secret. */
 export interface LiveCredential {

@@ -5,8 +5,9 @@
  * Text is read once by an automaton that knows every encoded form, through up to three readers: as it is, with percent
  * escapes undone, and with JSON escapes undone. So the time is linear, whatever the text.
  */
+
 import { Buffer } from "node:buffer";
-import { REDACTED } from "./secret.ts";
+import { REDACTED } from "@arcp/core";
 
 export interface Masked {
   readonly text: string;

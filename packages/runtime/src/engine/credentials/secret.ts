@@ -1,9 +1,7 @@
 /** A value that must not be printed by accident. */
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
-
-/** What stands wherever a secret would. No credential contains it: {@link checkedAnswer} sees to that. */
-export const REDACTED = "[redacted]";
+import { REDACTED } from "@arcp/core";
 
 /** Prints as `[redacted]` in text, JSON and `util.inspect`; {@link reveal} is the one way to the value. */
 export class Secret {
