@@ -1,4 +1,5 @@
 /** Spans and metrics of `arcp serve` through OTLP, where an endpoint is configured. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Instruments, Logger } from "@arcp/core";
 import type { OtlpSettings } from "../config.ts";
 import { UsageError } from "./exit-code.ts";
@@ -13,6 +14,8 @@ export interface OtlpOptions {
 
 const SIGNALS = ["TRACES", "METRICS"] as const;
 const EXPORT_INTERVAL_MS = 60_000;
+/** How long the end of the process waits for a collector. */
+const FLUSH_MS = 3_000;
 
 /**
  * Registers an SDK that exports to the endpoint, and returns the instruments that export metrics; `undefined` without an
@@ -63,10 +66,14 @@ export async function openOtlp(
       }),
     ],
   });
-  // What is left is sent before the process ends. That nobody takes it is no reason to fail.
+  // What is left is sent before the process ends. That nobody takes it is no reason to fail, or to stay.
   shutdown.defer(async () => {
-    for (const outcome of await Promise.allSettled([spans.shutdown(), meters.shutdown()])) {
-      if (outcome.status === "rejected") logger.warn({ err: outcome.reason }, "telemetry could not be sent");
+    const late = sleep(FLUSH_MS, undefined, { ref: false });
+    const outcomes = await Promise.race([Promise.allSettled([spans.shutdown(), meters.shutdown()]), late]);
+    const failed = outcomes?.find(({ status }) => status === "rejected");
+    if (outcomes === undefined || failed !== undefined) {
+      const err = failed?.status === "rejected" ? failed.reason : undefined;
+      logger.warn({ ...(err !== undefined && { err }) }, "the last spans and metrics could not be sent");
     }
   });
   return meterInstruments(meters.getMeter("@arcp/runtime", service.version));
