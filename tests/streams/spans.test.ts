@@ -1,7 +1,7 @@
 import type { JobContext } from "@arcp/runtime";
 import { context as otelContext, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
-import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
+import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { afterEach, describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { startHarness } from "../support/harness.ts";
@@ -164,7 +164,7 @@ describe("with an OpenTelemetry SDK registered", () => {
 
   test("spans of agents are its spans, with the same ids", async () => {
     covers("V10-17.1-03");
-    trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }));
+    trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] }));
     otelContext.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
     const { spans } = await told(async (context) => {
       await context.span("plan", { model: "m", skipped: { deep: true } }, () =>
