@@ -1,9 +1,8 @@
 /** What the contract cannot ask of every host. */
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
-import { createSecureServer } from "node:http2";
+import { createServer as createHttp2Server } from "node:http2";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -17,6 +16,7 @@ import createExpress4 from "express-4";
 import { fastify } from "fastify";
 import { describe, expect, test } from "vitest";
 import { RawSocket, statusOf, upgradeRequest } from "../hostile/raw-socket.ts";
+import { createAuthority, createCertificate } from "../operations/certificate.ts";
 
 /** A server with a runtime on it that keeps its transports. */
 async function startServer(options: Partial<AttachArcpUpgradeOptions> = {}, where: string | number = 0) {
@@ -159,28 +159,35 @@ test("a refused client that does not close its half is cut off", async () => {
   socket.destroy();
 });
 
-describe("over TLS", () => {
-  test("connections are confidential", async () => {
-    const directory = mkdtempSync(join(tmpdir(), "arcp-host-"));
-    const [key, cert] = [join(directory, "key"), join(directory, "cert")];
-    const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-    const made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-keyout", key, "-out", cert];
-    execFileSync("openssl", [...made, ...subject], { stdio: "ignore" });
-    const pem = { key: readFileSync(key), cert: readFileSync(cert) };
-    const server = createTlsServer(pem).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const seen = Promise.withResolvers<Transport>();
-    await using _handle = attachArcpUpgrade(server, { onTransport: seen.resolve });
-    const url = `wss://localhost:${(server.address() as AddressInfo).port}/arcp`;
-    const client = await WebSocketTransport.connect(url, { tls: { ca: pem.cert } });
-    expect((await seen.promise).peer).toMatchObject({ isConfidential: true, remoteAddress: "127.0.0.1" });
+test("connections over TLS are confidential, and clients known by their certificates where that is asked for", async () => {
+  const [host, authority] = [createCertificate("localhost"), createAuthority("clients")];
+  const alice = authority.issue("alice");
+  const server = createTlsServer({ ...host, ca: authority.cert, requestCert: true, rejectUnauthorized: false });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const peers: TransportPeer[] = [];
+  const onTransport = ({ peer }: Transport): void => void peers.push(peer);
+  const handles = [
+    attachArcpUpgrade(server, { onTransport }),
+    attachArcpUpgrade(server, { onTransport, path: "/known", usesClientCertificates: true }),
+  ];
+  const { port } = server.address() as AddressInfo;
+  for (const { path } of handles) {
+    const client = await WebSocketTransport.connect(`wss://localhost:${port}${path}`, {
+      tls: { ...alice, ca: host.cert },
+    });
     client.close();
     await client.closed;
-    server.close();
-    const http2 = createSecureServer(pem);
-    expect(() => attachArcpToHono(http2, { onTransport() {} })).toThrow(/HTTP\/1\.1/);
-    rmSync(directory, { recursive: true });
-  });
+  }
+  expect(peers).toEqual([
+    { kind: "websocket", isConfidential: true, remoteAddress: "127.0.0.1" },
+    expect.objectContaining({ isConfidential: true, certificateFingerprint: expect.stringMatching(/^sha256:/) }),
+  ]);
+  for (const handle of handles) await handle.close();
+  server.close();
+});
+
+test("a server of HTTP/2 is refused", () => {
+  expect(() => attachArcpToHono(createHttp2Server(), { onTransport() {} })).toThrow(/HTTP\/1\.1/);
 });
 
 test("Fastify that listens already takes a runtime, which is closed by its handle", async () => {

@@ -3,12 +3,13 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { FetchUpgradeOptions, Transport } from "@arcp/core";
-import { attachArcpToExpress, createArcpExpressApp } from "@arcp/express";
+import { attachArcpToExpress } from "@arcp/express";
 import { arcp, attachArcpToFastify } from "@arcp/fastify";
 import { attachArcpToHono, createArcpHonoApp } from "@arcp/hono";
 import { createArcpRoute } from "@arcp/hono/fetch";
 import { attachArcpUpgrade } from "@arcp/node";
 import { createAdaptorServer, upgradeWebSocket, type WebSocketServerLike } from "@hono/node-server";
+import createExpress5, { type Express } from "express";
 import createExpress4 from "express-4";
 import { fastify } from "fastify";
 import { Hono } from "hono";
@@ -76,7 +77,7 @@ const node: Host = {
 };
 
 /** Both versions have the same interface where it is used here. */
-function startExpress(app: ReturnType<typeof createArcpExpressApp>, apps: readonly AppOptions[]) {
+function startExpress(app: Express, apps: readonly AppOptions[]) {
   app.get("/hello", (_request, response) => void response.send("hello"));
   app.post("/echo", (request, response) => void request.pipe(response));
   const server = createServer(app);
@@ -86,7 +87,7 @@ function startExpress(app: ReturnType<typeof createArcpExpressApp>, apps: readon
   );
 }
 
-const express5: Host = { name: "express 5", start: (apps) => startExpress(createArcpExpressApp(), apps) };
+const express5: Host = { name: "express 5", start: (apps) => startExpress(createExpress5(), apps) };
 const express4: Host = { name: "express 4", start: (apps) => startExpress(createExpress4(), apps) };
 
 const fastifyHost: Host = {
