@@ -40,7 +40,10 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("while a node cannot say th
       done.push("paid");
       return "paid";
     });
-    await run.context.flush();
+    // What the operation has said of itself is on disk by then.
+    await settle();
+    await run.context.log("info", "fence");
+    await client.sees(({ payload }) => payload.body?.message === "fence");
     await settle(50);
     expect(done).toEqual([]);
     answered.resolve();

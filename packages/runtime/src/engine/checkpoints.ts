@@ -15,6 +15,7 @@ import {
 import { CanonicalError, newCheckpointId } from "@arcp/core/v1.0";
 import { ENTRY, type Store } from "../store/store.ts";
 import { tooLarge } from "./caps.ts";
+import type { Elsewhere } from "./cluster/elsewhere.ts";
 import { isLonger, jsonOf, jsonWithin, timestamp } from "./entry-text.ts";
 import type { Job, JobOrigin } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
@@ -53,12 +54,24 @@ export interface AskedCheckpoint extends CheckpointOptions {
 /** Asks an agent for a checkpoint, and makes it. */
 export type CheckpointMaker = (asked: AskedCheckpoint) => Promise<Checkpoint>;
 
+/** What another node is asked for. */
+export interface RemoteCheckpoint {
+  readonly principal: string;
+  readonly jobId: JobId;
+  readonly asked: AskedCheckpoint;
+}
+
+/** The method of {@link RemoteCheckpoint}. */
+export const CREATE_CHECKPOINT = "checkpoint.create";
+
 export interface CheckpointsOptions {
   readonly journal: Journal;
   readonly store: Pick<Store, "findRecord" | "findJob" | "listRecords">;
   readonly clock: Clock;
   readonly jobs: JobRegistry;
   readonly submission: () => Pick<Submission, "submit">;
+  /** The other nodes; `undefined`: there are none. */
+  readonly elsewhere?: Elsewhere | undefined;
   /** How long a checkpoint is kept, in milliseconds; as long as its job lives in any case, and half of that after it. */
   readonly retentionMs: number;
   /** The number of an entry in a session's feed. */
@@ -176,13 +189,17 @@ export class Checkpoints {
    * @throws CanonicalError `NOT_FOUND` without such a job; `FAILED_PRECONDITION` if it has ended, or makes none;
    * `DEADLINE_EXCEEDED` if it takes too long. What the agent throws.
    */
-  async request(session: Session, jobId: JobId, asked: AskedCheckpoint): Promise<Checkpoint> {
-    const { jobs, store, journal } = this.#options;
+  async request(session: Pick<Session, "principal">, jobId: JobId, asked: AskedCheckpoint): Promise<Checkpoint> {
+    const { jobs, store, journal, elsewhere } = this.#options;
     const job = jobs.get(jobId);
     if (job === undefined || job.submitterPrincipal !== session.principal) {
       await journal.flush();
       const ended = await store.findJob(jobId);
       if (ended?.principal !== session.principal) throw unknown("job", { job_id: jobId });
+      if (ended.endedAt === null && job === undefined && elsewhere !== undefined) {
+        const request: RemoteCheckpoint = { principal: session.principal, jobId, asked };
+        return elsewhere.call<Checkpoint>(jobId, CREATE_CHECKPOINT, request);
+      }
       throw new CanonicalError("FAILED_PRECONDITION", "the job has ended", { details: { status: ended.status } });
     }
     const make = this.#makers.get(jobId);

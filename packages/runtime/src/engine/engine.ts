@@ -19,8 +19,9 @@ import { Artifacts, type ArtifactsOptions } from "./artifacts/artifacts.ts";
 import { Audit, type AuditPolicy } from "./audit/audit.ts";
 import { type CancelAuthority, Cancellation } from "./cancellation.ts";
 import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
-import { Checkpoints } from "./checkpoints.ts";
+import { Checkpoints, CREATE_CHECKPOINT, type RemoteCheckpoint } from "./checkpoints.ts";
 import type { Cluster, NodeOptions } from "./cluster/cluster.ts";
+import type { Elsewhere } from "./cluster/elsewhere.ts";
 import { Member } from "./cluster/member.ts";
 import { Others } from "./cluster/others.ts";
 import { CANCEL_CHILD, type ChildCancel } from "./cluster/remote-child.ts";
@@ -49,7 +50,7 @@ import type { ScheduleLimits } from "./schedules/scheduler.ts";
 import { Schedules } from "./schedules/schedules.ts";
 import type { Session } from "./session.ts";
 import { SessionRegistry } from "./session-registry.ts";
-import { Streams } from "./streams/streams.ts";
+import { CANCEL_STREAM, FORGET_STREAMS, LIMIT_STREAM, Streams } from "./streams/streams.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";
 import { Tap } from "./tap.ts";
 import { ToolRegistry } from "./tools.ts";
@@ -229,13 +230,18 @@ export class Engine {
       ...{ journal: this.journal, store, clock, logger, audit, ...options.artifacts },
       mayRead: mayRead && ((artifact, reader) => isSameTenant(artifact.owner, reader) && mayRead(artifact, reader)),
     });
+    const toOwner: Elsewhere | undefined = shared && {
+      call: (jobId, method, params) =>
+        this.#member?.call(jobId, method, params) ?? Promise.reject(new InternalError("there are no other nodes")),
+    };
     this.streams = new Streams({
-      ...{ journal: this.journal, store, clock },
+      ...{ journal: this.journal, store, clock, jobs: this.jobs, elsewhere: toOwner },
       sessionOf: (id) => this.sessions.get(id),
       cancellation: () => this.cancellation,
     });
     this.checkpoints = new Checkpoints({
       ...{ journal: this.journal, store, clock, jobs: this.jobs, retentionMs: options.jobRetentionMs },
+      elsewhere: toOwner,
       submission: () => this.submission,
       seqOf: (sessionId, jobId, n) => this.seqOf(sessionId, jobId, n),
     });
@@ -504,6 +510,14 @@ export class Engine {
     if (cluster === undefined) return;
     const { calls, remote } = cluster;
     calls.serve("job.cancel", cancellation.cancelFor);
+    const { streams, checkpoints } = this;
+    calls.serve(CREATE_CHECKPOINT, ({ principal, jobId, asked }: RemoteCheckpoint) => {
+      if (jobs.get(jobId) === undefined) throw new InternalError("the job is between two nodes", { retryable: true });
+      return checkpoints.request({ principal }, jobId, asked);
+    });
+    calls.serve(CANCEL_STREAM, streams.cancelFor);
+    calls.serve(LIMIT_STREAM, streams.limitFor);
+    calls.serve(FORGET_STREAMS, ({ sessionId }: { readonly sessionId: SessionId }) => streams.forget(sessionId));
     calls.serve(CANCEL_CHILD, ({ jobId, reason, graceMs }: ChildCancel) => {
       const job = jobs.get(jobId);
       // It has ended, which its parent is about to see, or is between two nodes.
@@ -525,6 +539,23 @@ export class Engine {
   inventory(): readonly AgentInventoryEntry[] {
     const own = this.agents.inventory();
     return this.cluster?.inventory(own) ?? own;
+  }
+
+  /** Cancels the jobs of a session that other nodes run. Those that cannot be reached go on. */
+  async cancelElsewhere(session: Session, reason: string): Promise<void> {
+    const { store } = this;
+    if (!isShared(store)) return;
+    await this.journal.flush();
+    const heads = await store.liveJobsOf([session.id]);
+    const others = heads.filter(({ id }) => this.jobs.get(id) === undefined);
+    const cancelled = others.map(async ({ id }) => {
+      try {
+        (await this.cancellation.prepare(session, id, reason))();
+      } catch (err) {
+        this.#logger.warn({ err, jobId: id }, "a job of a session that was closed could not be cancelled");
+      }
+    });
+    await Promise.all(cancelled);
   }
 
   /** The others that share the store, and what they run; `undefined`: there are none. */

@@ -249,7 +249,7 @@ export class SessionRegistry {
    * window is over.
    */
   async reclaim(id: SessionId, principal: string): Promise<Session | undefined> {
-    const session = this.#shared === undefined ? await this.load(id) : this.#sessions.get(id);
+    const session = await this.load(id);
     return session === undefined || session.principal !== principal || this.#isOver(session) ? undefined : session;
   }
 
@@ -283,10 +283,16 @@ export class SessionRegistry {
     if (session.record.previousTokenHash !== null) session.update({ previousTokenHash: null });
   }
 
-  /** A stored session, made part of this process without a claim: its jobs are being recovered. */
+  /** Whose session it is, wherever it is; `undefined` if there is none of that id. */
+  async ownerOf(id: SessionId): Promise<string | undefined> {
+    const known = this.#sessions.get(id);
+    return known === undefined ? (await this.#store.findSession(id))?.record.principal : known.principal;
+  }
+
+  /** A stored session, made part of this process without a claim: its jobs are being recovered. Those of other nodes are theirs. */
   async load(id: SessionId): Promise<Session | undefined> {
     const known = this.#sessions.get(id);
-    if (known) return known;
+    if (known !== undefined || this.#shared !== undefined) return known;
     let loading = this.#loading.get(id);
     if (loading === undefined) {
       loading = this.#read(id).finally(() => this.#loading.delete(id));

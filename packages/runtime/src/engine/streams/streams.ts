@@ -1,11 +1,13 @@
 /** Every open stream: opened for agents, slowed down and cancelled for clients, ended with its job (RFC §11). */
-import { type Clock, PermissionDeniedError, type SessionId } from "@arcp/core";
+import { type Clock, type JobId, PermissionDeniedError, type SessionId } from "@arcp/core";
 import { CanonicalError, type StreamKind } from "@arcp/core/v1.0";
 import { ENTRY, type Store } from "../../store/store.ts";
 import type { Cancellation } from "../cancellation.ts";
+import { type ActorFacts, actorFacts, actorOf, type Elsewhere } from "../cluster/elsewhere.ts";
 import type { Job } from "../job.ts";
+import type { JobRegistry } from "../job-registry.ts";
 import type { Journal } from "../journal.ts";
-import type { Session } from "../session.ts";
+import type { Actor, Session } from "../session.ts";
 import { Flow, type FlowLimit } from "./flow.ts";
 import {
   assertStreamOptions,
@@ -20,9 +22,13 @@ import { streamKindOf } from "./stream-content.ts";
 
 export interface StreamsOptions {
   readonly journal: Journal;
-  readonly store: Pick<Store, "listRecords">;
+  readonly store: Pick<Store, "findRecord" | "listRecords">;
   readonly clock: Clock;
   readonly sessionOf: (id: SessionId) => Session | undefined;
+  /** The jobs of this process. */
+  readonly jobs: Pick<JobRegistry, "get">;
+  /** The other nodes; `undefined`: there are none. */
+  readonly elsewhere?: Elsewhere | undefined;
   readonly cancellation: () => Pick<Cancellation, "controlled">;
 }
 
@@ -40,6 +46,16 @@ export interface JobStreams {
   /** Resolves when nothing waits to be written any more; `undefined` if nothing does. */
   settled(): Promise<void> | undefined;
 }
+
+/** What another node is asked for. */
+interface RemoteStream {
+  readonly actor: ActorFacts;
+  readonly streamId: string;
+}
+
+export const CANCEL_STREAM = "stream.cancel";
+export const LIMIT_STREAM = "stream.limit";
+export const FORGET_STREAMS = "stream.forget";
 
 /** What clients can slow down, and perhaps cancel. */
 interface Steered {
@@ -116,9 +132,15 @@ export class Streams {
    * @throws CanonicalError `NOT_FOUND` for a stream that is not open; PermissionDeniedError for one that the session
    * watches and does not own.
    */
-  limit(session: Session, streamId: string, limit: FlowLimit): void {
+  async limit(session: Session, streamId: string, limit: FlowLimit): Promise<void> {
     const stream = this.#open.get(streamId);
-    if (stream === undefined) throw unknown(streamId);
+    if (stream === undefined) {
+      const { elsewhere } = this.#options;
+      const jobId = await this.#jobElsewhere(streamId);
+      if (elsewhere === undefined || jobId === undefined) throw unknown(streamId);
+      await elsewhere.call(jobId, LIMIT_STREAM, { actor: actorFacts(session), streamId, limit });
+      return;
+    }
     if (stream.job.submitterPrincipal !== session.principal) {
       if (!stream.job.isFollowedBy(session.feed)) throw unknown(streamId);
       throw new PermissionDeniedError("only its own principal slows a job down", { details: { stream_id: streamId } });
@@ -138,9 +160,15 @@ export class Streams {
    * @throws CanonicalError `NOT_FOUND` for a stream that there is not, `FAILED_PRECONDITION` for one that has ended, or
    * ends with its job alone; what {@link Cancellation.prepare} throws.
    */
-  async prepareCancel(session: Session, streamId: string): Promise<(reason: string | undefined) => void> {
+  async prepareCancel(session: Actor, streamId: string): Promise<(reason: string | undefined) => void> {
     const stream = this.#open.get(streamId);
     if (stream === undefined) {
+      const { elsewhere } = this.#options;
+      const jobId = await this.#jobElsewhere(streamId);
+      if (elsewhere !== undefined && jobId !== undefined) {
+        await elsewhere.call(jobId, CANCEL_STREAM, { actor: actorFacts(session), streamId });
+        return () => {};
+      }
       if (this.#ended.get(streamId) !== session.principal) throw unknown(streamId);
       throw new CanonicalError("FAILED_PRECONDITION", "the stream has ended", {
         details: { reason: "already_terminal" },
@@ -153,6 +181,25 @@ export class Streams {
       throw new CanonicalError("FAILED_PRECONDITION", "it is a part of its job, and ends with it", { details });
     }
     return (reason) => cancel(new CanonicalError("CANCELLED", reason ?? "cancelled by the client"));
+  }
+
+  /** The same as another node asks for it. */
+  readonly cancelFor = async ({ actor, streamId }: RemoteStream): Promise<void> => {
+    (await this.prepareCancel(actorOf(actor), streamId))(undefined);
+  };
+
+  /** What {@link limit} does, as another node asks for it. */
+  readonly limitFor = ({ actor, streamId, limit }: RemoteStream & { readonly limit: FlowLimit }): void => {
+    const stream = this.#open.get(streamId);
+    if (stream !== undefined && stream.job.submitterPrincipal === actor.principal) stream.flow.limit(actor.id, limit);
+  };
+
+  /** The job of a stream that this process does not have open. */
+  async #jobElsewhere(streamId: string): Promise<JobId | undefined> {
+    const { store, elsewhere, jobs } = this.#options;
+    if (elsewhere === undefined || this.#ended.has(streamId)) return undefined;
+    const jobId = (await store.findRecord(STREAM_KIND, streamId))?.jobId ?? undefined;
+    return jobId === undefined || jobs.get(jobId) !== undefined ? undefined : jobId;
   }
 
   /** Ends the streams that a process left open that is no more. Its job has been taken over. */

@@ -141,9 +141,9 @@ export class Subscriptions {
       return new PermissionDeniedError("the filter names what is not yours to see");
     };
     for (const id of session_id) {
-      const session = await engine.sessions.load(id as SessionId);
+      const known = await engine.sessions.ownerOf(id as SessionId);
       // Another tenant's session is answered like one that is not there.
-      const owner = session && isSameTenant(session.principal, principal) ? session.principal : undefined;
+      const owner = known !== undefined && isSameTenant(known, principal) ? known : undefined;
       if (owner !== principal && !engine.access.seesOthers(this.#options.session)) throw denied();
     }
     for (const id of job_id) {

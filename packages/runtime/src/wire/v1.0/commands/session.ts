@@ -79,11 +79,14 @@ async function positionOf(engine: Engine, session: Session, messageId: string): 
 const gone = (message: string): ResumeWindowExpiredError => new ResumeWindowExpiredError(message);
 
 /** RFC §9: the session's jobs are cancelled, or go on without it. */
-export const close: Command<"session.close"> = (message, caller, reply) => {
+export const close: Command<"session.close"> = async (message, caller, reply) => {
   const { engine, session } = caller;
   const { reason, dispose_jobs } = message.payload;
   const isDetaching =
     dispose_jobs === "detach" || (dispose_jobs === undefined && caller.capabilities.durable_jobs === true);
+  if (!isDetaching && engine.cluster !== undefined) {
+    await engine.cancelElsewhere(session, reason ?? "the session was closed");
+  }
   reply(() => {
     if (!isDetaching) {
       for (const job of [...engine.jobs.all()]) {

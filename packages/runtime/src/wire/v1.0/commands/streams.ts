@@ -2,6 +2,7 @@
 import { InvalidRequestError } from "@arcp/core";
 import { CanonicalError, errorToV10 } from "@arcp/core/v1.0";
 import type { Session } from "../../../engine/session.ts";
+import { FORGET_STREAMS } from "../../../engine/streams/streams.ts";
 import type { Position } from "../message-ids.ts";
 import { ack, type Caller, type Command, requireCapability } from "./command.ts";
 import { tellRepeated } from "./jobs.ts";
@@ -10,18 +11,21 @@ import { tellRepeated } from "./jobs.ts";
 const slowing = new WeakSet<Caller>();
 
 /** RFC §11.2. It has no reply: what it does is seen. */
-export const backpressure: Command<"backpressure"> = (message, caller) => {
+export const backpressure: Command<"backpressure"> = async (message, caller) => {
   const { stream_id, payload } = message;
   if (stream_id === undefined) throw new InvalidRequestError("stream_id: expected the stream that is too fast");
   const { streams } = caller.engine;
   const { id } = caller.session;
-  streams.limit(caller.session, stream_id, {
+  await streams.limit(caller.session, stream_id, {
     ratePerSecond: payload.desired_rate_per_second,
     roomBytes: payload.buffer_remaining_bytes,
   });
   if (slowing.has(caller)) return;
   slowing.add(caller);
-  caller.whenClosed(() => streams.forget(id));
+  caller.whenClosed(() => {
+    streams.forget(id);
+    caller.engine.cluster?.tellAll(FORGET_STREAMS, { sessionId: id });
+  });
 };
 
 /**
