@@ -1,6 +1,7 @@
 import { hasCorePrefix, isExtensionType, isNamespaced, isVersionedExtensionType } from "@arcp/core/v1.0";
 import { expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 
 test.each([
   ["arcpx.acme.audit.v1", true],
@@ -40,8 +41,8 @@ test.each(["logger", "logger.x", "jobs.open", "pinger", "", ".job", "Job.x", "co
 );
 
 test("a long name is decided as quickly as a short one", () => {
-  const startedAt = performance.now();
+  const startedAt = cpuMs();
   isNamespaced(`a${".a".repeat(50_000)}!`);
   hasCorePrefix("job".repeat(50_000));
-  expect(performance.now() - startedAt).toBeLessThan(50);
+  expect(cpuMs() - startedAt).toBeLessThan(50);
 });

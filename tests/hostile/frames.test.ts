@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 import { CARRIERS, startHarness } from "../support/harness.ts";
 import { startCanary } from "./canary.ts";
 import { AGENTS, closeOf, envelope, nested, refused, stillWorks } from "./hostile-client.ts";
@@ -304,16 +305,16 @@ describe("members that are too many or too long", () => {
     ["a nonce of 1 MB", "session.ping", { nonce: "n".repeat(1_000_000) }],
   ];
   /** Far above what a refusal takes, far below what holds up other sessions. */
-  const BOUND_MS = 250;
+  const BOUND_MS = 500;
 
   test.each(TOO_MUCH)("%s", async (_name, type, payload) => {
     await using harness = startHarness({ agents: AGENTS });
     const canary = await startCanary(harness);
     const client = type === "session.hello" ? await harness.raw() : await harness.rawSession();
     const text = envelope(type, payload);
-    const before = performance.now();
+    const before = cpuMs();
     const answer = await refused(client, text);
-    expect(performance.now() - before).toBeLessThan(BOUND_MS);
+    expect(cpuMs() - before).toBeLessThan(BOUND_MS);
     expect(answer.payload.request_id).toBe("msg_hostile");
     expect(JSON.stringify(answer).length).toBeLessThan(2048);
     expect(harness.server.runningJobs).toBe(1);

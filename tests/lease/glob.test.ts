@@ -1,6 +1,7 @@
 import { compileGlob, isLeaseSubset, matchGlob } from "@arcp/runtime";
 import { describe, expect, test, vi } from "vitest";
 import { covers } from "../support/covers.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 import { globMatches } from "./definition.ts";
 import { report, SCALE, TIMEOUT_MS } from "./scale.ts";
 
@@ -86,18 +87,18 @@ describe("in time", () => {
     covers("V11-9.2-06");
     const glob = compileGlob(pattern);
     matchGlob(glob, text);
-    const startedAt = performance.now();
+    const startedAt = cpuMs();
     expect(matchGlob(glob, text)).toBe(false);
     // The smallest of these takes microseconds; exponential matching takes years.
-    expect(performance.now() - startedAt).toBeLessThan(100);
+    expect(cpuMs() - startedAt).toBeLessThan(100);
   });
 
   test("proofs that grow too large are none, however many there are", () => {
     const many = (pattern: string) => ({ "model.use": Array.from({ length: 64 }, (_, index) => `${pattern}${index}`) });
     const outer = many("**/a/*/".repeat(20));
-    const startedAt = performance.now();
+    const startedAt = cpuMs();
     expect(isLeaseSubset(many(`${"**/a/*/".repeat(20)}c`), outer)).toBe(false);
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(cpuMs() - startedAt).toBeLessThan(2_000);
     expect(isLeaseSubset(outer, outer)).toBe(true);
   });
 

@@ -9,6 +9,7 @@ import {
   validateLeaseShape,
 } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
+import { cpuMs } from "../support/cpu-time.ts";
 import { outcomeOf } from "./outcome.ts";
 
 const BIDI = "\u202e";
@@ -74,10 +75,10 @@ describe("paths under /workspace/app/**", () => {
   });
 
   test("an endless one is refused at once", () => {
-    const startedAt = performance.now();
+    const startedAt = cpuMs();
     expect(under(`/workspace/app/${"a".repeat(2 ** 20)}`)).toBe("INVALID_REQUEST");
     expect(under(`/workspace/app${"/a".repeat(10_000)}`)).toBe("INVALID_REQUEST");
-    expect(performance.now() - startedAt).toBeLessThan(100);
+    expect(cpuMs() - startedAt).toBeLessThan(100);
   });
 
   test("letters are compared as they are", () => {
@@ -195,12 +196,12 @@ describe("patterns", () => {
   test("D01: many double stars are matched at once", () => {
     const lease = validateLeaseShape({ "fs.read": ["/**/**/**/**/**/**/**/**/x"] });
     const target = `${"/a".repeat(40)}!`;
-    const startedAt = performance.now();
+    const startedAt = cpuMs();
     for (let repeat = 0; repeat < 100; repeat += 1) {
       expect(outcomeOf(() => validateLeaseOp(lease, "fs.read", target))).toBe("PERMISSION_DENIED");
     }
     // A thousand times what it takes; trying every way to share out the segments takes half a minute for each.
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(cpuMs() - startedAt).toBeLessThan(1_000);
   });
 
   const FOREIGN = ["{a,b}".repeat(20), "+(a|b)", "!(x)", "[a-z]", "?", "@(a)", "*(a)"];
