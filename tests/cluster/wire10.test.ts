@@ -6,8 +6,6 @@ import type { RawClient10 } from "../support/raw-client-10.ts";
 import { Cluster, type Node } from "./cluster.ts";
 
 interface Apart {
-  readonly a: Node;
-  readonly b: Node;
   readonly client: RawClient10;
   readonly jobId: string;
   readonly run: Run;
@@ -21,7 +19,7 @@ async function apart(): Promise<Apart> {
   await Promise.all([a.up(), b.up()]);
   const client = await a.session10();
   const { job_id: jobId = "" } = await client.invoke("puppet", 1);
-  return { a, b, client, jobId, run: await puppet.next() };
+  return { client, jobId, run: await puppet.next() };
 }
 
 describe.skipIf(reasonForNoPostgres() !== undefined)("over wire 1.0, from another node", () => {
@@ -62,12 +60,20 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("over wire 1.0, from anothe
     run.fail(run.context.signal.reason);
   });
 
-  test("a session of another node is no session of this one for whoever observes it", async () => {
-    const { b, client } = await apart();
-    const answer = await (await b.session10()).ask("subscribe", { filter: { session_id: [client.sessionId] } });
+  test("a session is observed, and resumed where it was observed from", async () => {
+    const puppet = new Puppet();
+    const agents = { puppet: { handler: puppet.handler } };
+    const cluster = await Cluster.of({ agents }, { agents });
+    const [a, b] = cluster.nodes as [Node, Node];
+    const owner = await a.session();
+    const observer = await b.session10();
+    const answer = await observer.ask("subscribe", { filter: { session_id: [owner.sessionId] } });
     expect(answer.type).toBe("subscribe.accepted");
-    // Its own node still has it.
-    await client.fence();
-    expect((await client.invoke("puppet", 2)).type).toBe("job.accepted");
+    owner.cut();
+    const again = await b.raw();
+    expect((await again.resume(owner, 0)).type).toBe("session.welcome");
+    const { job_id } = (await again.submit("puppet", 1)).payload;
+    (await puppet.next()).finish("done");
+    expect((await again.end(job_id)).payload).toMatchObject({ result: "done" });
   });
 });
