@@ -1,7 +1,7 @@
 /** The real Bun, in a process of its own, whose connections arrive here. */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -20,7 +20,7 @@ export interface BunInstructions {
 
 const SERVER = fileURLToPath(new URL("bun-server.ts", import.meta.url));
 
-/** Where Bun is; `undefined` if its package is not for this machine. */
+/** Where Bun is; `undefined` if it does not run on this machine. */
 export const bunPath: string | undefined = findBun();
 
 function findBun(): string | undefined {
@@ -30,7 +30,8 @@ function findBun(): string | undefined {
       `@oven/bun-${process.platform}-${architecture}/package.json`,
     );
     const path = join(dirname(manifest), "bin", "bun");
-    return existsSync(path) ? path : undefined;
+    // It needs a processor of the last ten years.
+    return spawnSync(path, ["--version"]).status === 0 ? path : undefined;
   } catch {
     // Not installed: an optional dependency.
     return undefined;
