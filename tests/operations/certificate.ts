@@ -12,7 +12,14 @@ export interface Authority {
   /** PEM. */
   readonly cert: string;
   /** A certificate with which a client says that it is `name`. Default validity: now. */
-  issue(name: string, validity?: "now" | "over"): Certificate;
+  issue(name: string, validity?: "now" | "over", names?: ClientNames): Certificate;
+}
+
+/** The alternative names of a client. */
+export interface ClientNames {
+  readonly emails?: readonly string[];
+  readonly dnsNames?: readonly string[];
+  readonly uris?: readonly string[];
 }
 
 interface Facts {
@@ -33,6 +40,11 @@ const extensions = {
     der(0x30, oid("0603551d11"), der(0x04, der(0x30, ...hosts.map((host) => der(0x82, Buffer.from(host)))))),
   isAuthority: (): Buffer =>
     der(0x30, oid("0603551d13"), der(0x01, Buffer.of(0xff)), der(0x04, der(0x30, der(0x01, Buffer.of(0xff))))),
+  clientNames: ({ emails = [], dnsNames = [], uris = [] }: ClientNames): Buffer => {
+    const tagged = (tag: number, names: readonly string[]) => names.map((name) => der(tag, Buffer.from(name)));
+    const names = [...tagged(0x81, emails), ...tagged(0x82, dnsNames), ...tagged(0x86, uris)];
+    return der(0x30, oid("0603551d11"), der(0x04, der(0x30, ...names)));
+  },
   forClients: (): Buffer => der(0x30, oid("0603551d25"), der(0x04, der(0x30, oid("06082b06010505070302")))),
 };
 
@@ -50,10 +62,12 @@ export function createAuthority(issuer = "authority"): Authority {
   const extension = extensions.isAuthority();
   return {
     cert: signed({ subject: issuer, issuer, publicKey, signingKey, validity: "now", extension }),
-    issue: (subject, validity = "now") => {
+    issue: (subject, validity = "now", names) => {
       const keys = newKeys();
       const facts = { subject, issuer, publicKey: keys.publicKey, signingKey, validity };
-      return { key: toPem(keys.privateKey), cert: signed({ ...facts, extension: extensions.forClients() }) };
+      const alternative = names === undefined ? [] : [extensions.clientNames(names)];
+      const extension = Buffer.concat([extensions.forClients(), ...alternative]);
+      return { key: toPem(keys.privateKey), cert: signed({ ...facts, extension }) };
     },
   };
 }
@@ -77,7 +91,7 @@ function signed({ subject, issuer, publicKey, signingKey, validity, extension }:
   );
   const signature = der(0x03, Buffer.of(0), sign("sha256", facts, signingKey));
   const bytes = der(0x30, facts, ECDSA_WITH_SHA256, signature).toString("base64");
-  return `-----BEGIN CERTIFICATE-----\n${bytes.replaceAll(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`;
+  return `-----BEGIN CERTIFICATE-----\n${bytes.replaceAll(/.{1,64}/g, "$&\n")}-----END CERTIFICATE-----\n`;
 }
 
 function named(name: string): Buffer {

@@ -4,6 +4,7 @@ import type { PostgresOptions } from "@arcp/postgres";
 import type {
   AgentHandler,
   ARCPServerOptions,
+  CertificateName,
   JwtOptions,
   LiteLLMOptions,
   OAuth2Options,
@@ -85,7 +86,7 @@ export interface LiteLLMSettings extends Omit<LiteLLMOptions, "masterKey" | "now
 
 /** Credentials beside tokens (RFC §8.2). Where there are any, no token is made for the developer. */
 export interface AuthSettings {
-  /** Signed JWTs. `jwks` is the URL of the issuer's keys, the keys, or a secret for HMAC. */
+  /** Signed JWTs. `jwks` is the URL of the issuer's keys, a file with them, the keys, or a secret for HMAC. */
   readonly jwt?: Omit<JwtOptions, "jwks" | "clock" | "logger"> & {
     readonly jwks: string | Extract<JwtOptions["jwks"], { readonly keys: unknown }> | { readonly secret: SecretSource };
   };
@@ -95,10 +96,15 @@ export interface AuthSettings {
   readonly mtls?: {
     /** The path of a PEM file: who vouches for clients. */
     readonly ca: string;
-    /** Principals by the SHA-256 fingerprints of their certificates. */
-    readonly principals: Readonly<Record<string, string>>;
+    /**
+     * Principals by the SHA-256 fingerprints of their certificates; or which name in a certificate is the principal, for
+     * authorities that sign for nobody else: `san:uri`, `san:dns`, `san:email` or `cn`.
+     */
+    readonly principals: Readonly<Record<string, string>> | CertificateName;
     /** Refuses connections without a certificate. Default: false. */
     readonly required?: boolean;
+    /** A token counts only together with a certificate of the same principal. Default: false. */
+    readonly bindTokens?: boolean;
   };
   /** Verifiers of one's own. */
   readonly schemes?: readonly SchemeVerifier[];

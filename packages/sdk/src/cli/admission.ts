@@ -8,7 +8,14 @@ import {
   StaticBearerVerifier,
   UnauthenticatedError,
 } from "@arcp/core";
-import { jwtVerifier, mtlsVerifier, oauth2Verifier, type SchemeVerifier } from "@arcp/runtime";
+import {
+  type CertificateName,
+  jwtVerifier,
+  type MtlsOptions,
+  mtlsVerifier,
+  oauth2Verifier,
+  type SchemeVerifier,
+} from "@arcp/runtime";
 import type { AuthSettings } from "../config.ts";
 import type { LoadedConfig } from "./config-file.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -31,17 +38,64 @@ export interface Credentials {
   /** Where no tokens are configured: who verifies those of clients that know only tokens. */
   readonly bearer: BearerVerifier | undefined;
   readonly certificates: ClientCertificateOptions | undefined;
+  /** Does a token count only together with a certificate of the same principal? */
+  readonly bindTokensToCertificates: boolean;
 }
 
 export interface CredentialOptions {
   readonly token?: readonly string[];
   readonly tokenFile?: string;
+  readonly jwks?: string;
+  readonly jwtSecretFile?: string;
+  readonly jwtIssuer?: string;
+  readonly jwtAudience?: string;
+  readonly jwtScopes?: string;
+  readonly jwtTenant?: string;
+  readonly clientCa?: string;
+  readonly clientName?: CertificateName;
 }
 
 /** Throws {@link UsageError} for what cannot be right. */
 export async function readCredentials(options: CredentialOptions, loaded: LoadedConfig): Promise<Credentials> {
   const tokens = await readTokens(options, loaded);
-  return { tokens, ...(await readSchemes(loaded.config.auth ?? {}, loaded.directory)) };
+  const { auth = {} } = loaded.config;
+  const jwt = jwtOf(options) ?? auth.jwt;
+  const mtls = mtlsOf(options) ?? auth.mtls;
+  const settings = { ...auth, ...(jwt && { jwt }), ...(mtls && { mtls }) };
+  return { tokens, ...(await readSchemes(settings, loaded.directory)) };
+}
+
+/** What the command line says of JWTs: all of it, or nothing. */
+function jwtOf(options: CredentialOptions): AuthSettings["jwt"] | undefined {
+  const { jwks, jwtSecretFile, jwtIssuer, jwtAudience, jwtScopes, jwtTenant } = options;
+  const keys = jwks === undefined ? jwtSecretFile && { secret: { file: resolve(jwtSecretFile) } } : urlOrPath(jwks);
+  if (keys === undefined || keys === "") {
+    if ([jwtIssuer, jwtAudience, jwtScopes, jwtTenant].every((option) => option === undefined)) return undefined;
+    throw new UsageError("JWTs need --jwks or --jwt-secret-file");
+  }
+  if (jwks !== undefined && jwtSecretFile !== undefined)
+    throw new UsageError("--jwks and --jwt-secret-file exclude each other");
+  if (jwtAudience === undefined) throw new UsageError("JWTs need --jwt-audience: whom they are for");
+  if (jwtIssuer === undefined && jwtSecretFile === undefined)
+    throw new UsageError("JWTs need --jwt-issuer: who has issued them");
+  return {
+    ...{ jwks: keys, audience: jwtAudience },
+    ...(jwtIssuer !== undefined && { issuer: jwtIssuer }),
+    ...(jwtScopes !== undefined && { scopesClaim: jwtScopes }),
+    ...(jwtTenant !== undefined && { tenantClaim: jwtTenant }),
+  };
+}
+
+/** A file is relative to where the command was called. */
+const urlOrPath = (text: string): string => (isUrl(text) ? text : resolve(text));
+
+const isUrl = (text: string): boolean => /^https?:/.test(text);
+
+function mtlsOf({ clientCa, clientName }: CredentialOptions): AuthSettings["mtls"] | undefined {
+  if (clientCa === undefined && clientName === undefined) return undefined;
+  if (clientCa === undefined || clientName === undefined)
+    throw new UsageError("--client-ca and --client-name go together");
+  return { ca: resolve(clientCa), principals: clientName, required: true };
 }
 
 export const hasCredentials = ({ tokens, schemes }: Credentials): boolean => tokens.length > 0 || schemes.length > 0;
@@ -72,24 +126,48 @@ async function readSchemes(settings: AuthSettings, directory: string): Promise<O
       ...(jwt && jwks ? [jwtVerifier({ ...jwt, jwks })] : []),
       ...(oauth2 && clientSecret ? [oauth2Verifier({ ...oauth2, clientSecret })] : []),
     ];
-    const certificates = mtls ? [mtlsVerifier({ principals: new Map(Object.entries(mtls.principals)) })] : [];
+    const certificates = mtls ? [mtlsVerifier({ principals: principalsOf(mtls.principals) })] : [];
     return {
       schemes: [...tokenSchemes, ...certificates, ...schemes],
       bearer: tokenSchemes[0]?.bearer,
       certificates: mtls && ca && { ca, required: mtls.required ?? false },
+      bindTokensToCertificates: mtls?.bindTokens ?? false,
     };
   });
 }
+
+const principalsOf = (setting: NonNullable<AuthSettings["mtls"]>["principals"]): MtlsOptions["principals"] =>
+  typeof setting === "string" ? setting : new Map(Object.entries(setting));
 
 type Jwks = NonNullable<AuthSettings["jwt"]>["jwks"];
 
 async function keysOf(jwks: Jwks, directory: string): Promise<Parameters<typeof jwtVerifier>[0]["jwks"]> {
   if (typeof jwks === "string") {
+    if (!isUrl(jwks)) return keySetIn(resolve(directory, jwks));
     if (!URL.canParse(jwks)) throw new UsageError(`auth.jwt: jwks is not a URL: ${jwks}`);
     return new URL(jwks);
   }
   if ("secret" in jwks) return { secret: await readSecret(jwks.secret, "auth.jwt: the secret", directory) };
   return jwks;
+}
+
+/** Public keys in a file: a key set (RFC 7517). */
+async function keySetIn(path: string): Promise<Extract<Jwks, { readonly keys: unknown }>> {
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new UsageError(`auth.jwt: cannot read ${path}: ${cause.code ?? cause.message}`);
+  });
+  const set = parsed(text, path);
+  if (Array.isArray(set.keys)) return set;
+  throw new UsageError(`auth.jwt: ${path} is no set of keys`);
+}
+
+function parsed(text: string, path: string): Extract<Jwks, { readonly keys: unknown }> {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    // What is in the file may be a secret, put there by mistake.
+    throw new UsageError(`auth.jwt: ${path} is no JSON`);
+  }
 }
 
 function readAuthorities(path: string, directory: string): Promise<Buffer> {
@@ -131,10 +209,30 @@ export async function admissionOf(credentials: Credentials, endpoint: Endpoint, 
 }
 
 const bearerOf = ({ tokens, bearer }: Credentials): BearerVerifier =>
-  tokens.length === 0 && bearer !== undefined ? bearer : tableOf(tokens);
+  bearer === undefined ? tableOf(tokens) : new EitherToken(tableOf(tokens), bearer);
 
 const tableOf = (tokens: readonly Token[]): BearerVerifier =>
   new StaticBearerVerifier(new Map(tokens.map(({ value, principal }) => [value, { principal }])));
+
+/** Tokens that the operator knows by heart, and those that an issuer vouches for. */
+class EitherToken implements BearerVerifier {
+  readonly #known: BearerVerifier;
+  readonly #issued: BearerVerifier;
+
+  constructor(known: BearerVerifier, issued: BearerVerifier) {
+    this.#known = known;
+    this.#issued = issued;
+  }
+
+  async verify(token: string, signal?: AbortSignal): Promise<Identity> {
+    try {
+      return await this.#known.verify(token, signal);
+    } catch (error) {
+      if (!(error instanceof UnauthenticatedError)) throw error;
+      return this.#issued.verify(token, signal);
+    }
+  }
+}
 
 /** Takes every token that is not empty for the local principal's. */
 class AnyToken implements BearerVerifier {

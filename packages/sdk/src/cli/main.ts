@@ -18,6 +18,7 @@ import { addSend } from "./commands/send.ts";
 import { addServe } from "./commands/serve.ts";
 import { addSubmit } from "./commands/submit.ts";
 import { addTail } from "./commands/tail.ts";
+import { addToken } from "./commands/token.ts";
 import type { ExitCode } from "./exit-code.ts";
 import { reportFailure } from "./failure.ts";
 import { version, WIRE_VERSIONS } from "./version.ts";
@@ -73,6 +74,7 @@ function createProgram(): Command {
     addGateway,
     addCredentials,
     addDb,
+    addToken,
     addNodes,
     addDrain,
   ])

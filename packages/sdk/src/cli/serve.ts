@@ -89,6 +89,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     capabilities: { encodings: ["json"], agents: [] },
     bearer: admission.bearer,
     authSchemes: credentials.schemes,
+    bindTokensToCertificates: credentials.bindTokensToCertificates,
     ...(admission.anonymousPrincipal === undefined ? {} : { anonymousPrincipal: admission.anonymousPrincipal }),
     cancelAuthority: config.cancelAuthority ?? "principal",
     credentialProvisioners: provisioning.provisioners,

@@ -10,6 +10,7 @@ Examples:
   arcp serve                                           try it out: serves a built-in echo agent on this machine
   arcp serve --agent echo=./echo.ts --agent sum@2.0.0=./sum.ts
   ARCP_TOKEN=s3cret=alice,0ther=bob arcp serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+  arcp serve --jwks https://issuer.example.com/jwks.json --jwt-issuer https://issuer.example.com --jwt-audience arcp
   arcp serve --ws --port 7878                          to try out a client: any token will do, on this machine
   arcp serve --unix /run/user/1000/arcp.sock           clients take --url unix:///run/user/1000/arcp.sock
   arcp serve --db postgresql://arcp@db/arcp --node-name a   one of several nodes (docs/cluster.md)
@@ -49,6 +50,24 @@ export function addServe(program: Command, run: (work: () => Promise<ExitCode>) 
       collect,
     )
     .option("--token-file <file>", "file with one TOKEN[=PRINCIPAL] per line, mode 600")
+    .option("--jwks <url or file>", "let in who has a JWT signed with one of these keys")
+    .option("--jwt-secret-file <file>", "the same with a secret for HMAC, in a file of mode 600")
+    .option("--jwt-issuer <name>", "who has issued JWTs: their iss")
+    .option("--jwt-audience <name>", "whom JWTs are for: this runtime, in their aud")
+    .option("--jwt-scopes <claim>", "where JWTs say what they permit, such as scope (default: everything of one's own)")
+    .option("--jwt-tenant <claim>", "where JWTs say whose customer their principal is")
+    .option(
+      "--client-ca <file>",
+      "let in who has a certificate of this authority, PEM, and nobody else; needs --tls-cert",
+    )
+    .addOption(
+      new Option("--client-name <kind>", "which name in a client's certificate is the principal").choices([
+        "san:uri",
+        "san:dns",
+        "san:email",
+        "cn",
+      ]),
+    )
     .option("--tls-cert <file>", "certificate, PEM")
     .option("--tls-key <file>", "private key, PEM")
     .option("--allow-insecure", "allow plain ws:// beyond this machine")
