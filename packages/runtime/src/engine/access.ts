@@ -77,7 +77,7 @@ export class Access {
 }
 
 /** Does the viewer have the permission, or one that includes it? */
-export function permits({ features }: Viewer, permission: Permission): boolean {
+function permits({ features }: Viewer, permission: Permission): boolean {
   const granted = grantedIn(features) ?? OWN;
   if (granted.has(permission) || granted.has("admin")) return true;
   return permission === "observe:own" && granted.has("observe:all");
