@@ -115,6 +115,15 @@ export class Node {
     await this.session();
   }
 
+  /** Resolves when it has heard of another node that has the agent. */
+  async knows(agent: string): Promise<void> {
+    await until(async () => {
+      const { payload } = await (await this.raw()).hello();
+      const agents = payload.capabilities.agents as readonly { readonly name: string }[];
+      return agents.some(({ name }) => name === agent);
+    });
+  }
+
   /** Pulls every cable, and lets go of the database without a word: as when the process is killed. */
   async kill(): Promise<void> {
     this.cut();

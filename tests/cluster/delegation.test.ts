@@ -25,7 +25,7 @@ async function family({ isDurable = false } = {}): Promise<Family> {
   const theirs = { agents: { child: { handler: children.handler, options: { durable: isDurable } } } };
   const cluster = await Cluster.of({ agents: { parent: { handler: parents.handler } } }, theirs, theirs);
   const [a, b, c] = cluster.nodes as [Node, Node, Node];
-  await Promise.all([b.up(), c.up()]);
+  await Promise.all([a.knows("child"), b.up(), c.up()]);
   return { cluster, a, b, c, parents, children };
 }
 
@@ -151,7 +151,7 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("a durable job that has del
     const ours = { agents: { parent: { handler: parent, options: { durable: true } } } };
     const cluster = await Cluster.of(theirs, ours, ours);
     const [a, b, c] = cluster.nodes as [Node, Node, Node];
-    await Promise.all([a.up(), b.up(), c.up()]);
+    await Promise.all([a.up(), b.knows("child"), c.knows("child")]);
     const client = await b.session();
     const { job_id } = (await client.submit("parent", 1, { lease_request: LEASE })).payload;
     const child = await children.next();

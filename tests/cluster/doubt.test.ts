@@ -61,7 +61,7 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("a welcome", () => {
       { agents: { "both@2.0.0": { handler }, "there@1.0.0": { handler }, "there@1.1.0": { handler } } },
     );
     const [a, b] = cluster.nodes as [Node, Node];
-    await Promise.all([a.up(), b.up()]);
+    await Promise.all([a.knows("there"), b.up()]);
     const all = [
       { name: "both", versions: ["1.0.0", "2.0.0"], default: "1.0.0" },
       { name: "here", versions: ["1.0.0"], default: "1.0.0" },

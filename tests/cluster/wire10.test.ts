@@ -16,7 +16,7 @@ async function apart(): Promise<Apart> {
   const puppet = new Puppet();
   const cluster = await Cluster.of({}, { agents: { puppet: { handler: puppet.handler } } });
   const [a, b] = cluster.nodes as [Node, Node];
-  await Promise.all([a.up(), b.up()]);
+  await Promise.all([a.knows("puppet"), b.up()]);
   const client = await a.session10();
   const { job_id: jobId = "" } = await client.invoke("puppet", 1);
   return { client, jobId, run: await puppet.next() };
