@@ -254,3 +254,21 @@ test("options that cannot be right are refused at once", () => {
     expect(() => oauth2Verifier({ ...options, ...one }), JSON.stringify(one)).toThrow(TypeError);
   }
 });
+
+test("a refusal is used again for two seconds, and a failure never", async () => {
+  await using it = await setting({ active: false });
+  await failureOf(it.verify("token"));
+  await failureOf(it.verify("token"));
+  expect(it.issuer.requests).toHaveLength(1);
+  await failureOf(it.verify("another"));
+  expect(it.issuer.requests).toHaveLength(2);
+  it.clock.advance(2_000);
+  it.issuer.answer = json({ active: true, sub: "alice" }, 503);
+  await failureOf(it.verify("token"));
+  it.issuer.answer = json({ active: true, sub: "alice" });
+  expect(await it.verify("token")).toMatchObject({ principal: "alice" });
+});
+
+test.each([-1, 11, Number.NaN])("refusals are not used again for %s seconds", async (refusalSeconds) => {
+  await expect(setting({}, { refusalSeconds })).rejects.toThrow("refusalSeconds");
+});
