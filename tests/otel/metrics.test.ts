@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { joinedInstruments, noInstruments, silentLogger } from "@arcp/core";
 import { ARCPServer, METRICS, MetricsRegistry, type Store, sqliteStore } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
@@ -163,6 +164,16 @@ describe("the registry", () => {
     expect(left.text()).toBe(right.text());
     expect(parsePrometheus(left.text()).size).toBe(3);
   });
+});
+
+test("the guide has a row for every metric", async () => {
+  const guide = readFileSync(new URL("../../docs/observability.md", import.meta.url), "utf8");
+  const metrics = new MetricsRegistry();
+  await using _server = new ARCPServer({
+    ...{ metrics, runtime: { name: "r", version: "1" }, capabilities: { encodings: ["json"], agents: [] } },
+  });
+  for (const [name, { type }] of parsePrometheus(metrics.text())) expect(guide).toContain(`| \`${name}\` | ${type} |`);
+  for (const { name } of Object.values(METRICS)) expect(guide).toContain(`| \`${name}\` |`);
 });
 
 test("the catalogue names every metric once, with units that are known", () => {
