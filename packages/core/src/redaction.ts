@@ -24,7 +24,7 @@ const SECRET_TEXTS: readonly (readonly [RegExp, string])[] = [
 const isSecretName = (name: string): boolean => SECRET_NAMES.has(name.toLowerCase().replaceAll(/[_-]/g, ""));
 
 /** `text` without what has the form of a secret. */
-export function redactText(text: string): string {
+function redactText(text: string): string {
   let shown = text;
   for (const [form, replacement] of SECRET_TEXTS) shown = shown.replace(form, replacement);
   return shown;
