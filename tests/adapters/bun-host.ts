@@ -89,6 +89,7 @@ function receive(line: Transport, apps: readonly AppOptions[]): void {
     hasBegun = true;
     const { app, peer } = JSON.parse(frame) as { readonly app: number; readonly peer: TransportPeer };
     Object.defineProperty(far, "peer", { value: peer });
-    void apps[app]?.onTransport(far);
+    // One that comes when the runtime has closed has been told so.
+    Promise.resolve(apps[app]?.onTransport(far)).catch(() => far.abort());
   });
 }
