@@ -1,6 +1,7 @@
 /** `@arcp/core`: the wire primitives that client and runtime share. */
 export * from "./shared.ts";
 export { connectTransport } from "./transport/connect.node.ts";
+export { encodeEvent } from "./transport/event-stream.ts";
 export {
   HttpDoor,
   type HttpDoorOptions,
@@ -14,6 +15,7 @@ export {
   writeHead,
 } from "./transport/http-door.ts";
 export { type HttpTransportHandler, type HttpTransportOptions, httpTransport } from "./transport/http-server.ts";
+export { EVENT_STREAM_HEADERS } from "./transport/http-stream.ts";
 export {
   connectSocket,
   type RunningSocketServer,

@@ -133,6 +133,7 @@ export { DEFAULT_FETCH_LIMITS, type FetchLimits } from "./operations/network/lim
 export type { OperationsOptions } from "./operations/operations.ts";
 export { type LiteLLMOptions, litellmProvisioner } from "./provisioners/litellm.ts";
 export { explainUpstreamRefusal } from "./provisioners/upstream-refusal.ts";
+export { type RestHandler, type RestOptions, restApi } from "./rest/rest-api.ts";
 export {
   ARCPServer,
   type ARCPServerOptions,

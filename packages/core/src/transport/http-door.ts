@@ -203,7 +203,7 @@ export function problemOf(thrown: unknown, trace?: string): { readonly status: n
   }
   const error = ARCPError.from(thrown);
   const { code, message, retryable, details } = error.toWire();
-  const status = httpStatusOf(code, details);
+  const status = httpStatusOf(error);
   const body = {
     ...{ type: `${PROBLEM_TYPE}${code}`, title: titleOf(code), status, detail: message, code, retryable },
     ...(details !== undefined && { details }),
@@ -233,27 +233,17 @@ const titleOf = (code: string): string => {
   return words.charAt(0).toUpperCase() + words.slice(1);
 };
 
-/** The status of a code of either wire; 429 and 503 for what is worth another try later. */
-export function httpStatusOf(code: string, details?: Readonly<Record<string, unknown>>): number {
-  if (details?.["code"] === "RESOURCE_EXHAUSTED") return 429;
-  if (isErrorCode(code)) return ERROR_FACTS[code].httpStatus;
-  return STATUS_OF_CANONICAL[code] ?? 500;
+/** The status of an error: its code's, or 429 and 503 for what may pass later. */
+export function httpStatusOf({ code, details }: Pick<ARCPError, "code" | "details">): number {
+  const finer = STATUS_OF_CANONICAL.get(details?.["code"]);
+  return finer ?? (isErrorCode(code) ? ERROR_FACTS[code].httpStatus : 500);
 }
 
-/** Codes that only wire 1.0 has (RFC §18.2). */
-const STATUS_OF_CANONICAL: Readonly<Record<string, number>> = {
-  INVALID_ARGUMENT: 400,
-  FAILED_PRECONDITION: 400,
-  OUT_OF_RANGE: 400,
-  NOT_FOUND: 404,
-  ALREADY_EXISTS: 409,
-  ABORTED: 409,
-  RESOURCE_EXHAUSTED: 429,
-  UNIMPLEMENTED: 501,
-  DATA_LOSS: 410,
-  UNAVAILABLE: 503,
-  DEADLINE_EXCEEDED: 504,
-};
+/** Codes of wire 1.0 (RFC §18.2) that stand beside `INTERNAL_ERROR`, and mean something else on HTTP. */
+const STATUS_OF_CANONICAL: ReadonlyMap<unknown, number> = new Map([
+  ["RESOURCE_EXHAUSTED", 429],
+  ["UNAVAILABLE", 503],
+]);
 
 function valuesOf(rawHeaders: readonly string[], name: string): readonly string[] {
   return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name);

@@ -11,9 +11,10 @@
  * `Last-Event-ID` says, by the session's resume token, which is kept here for that.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
-import { ARCPError, InvalidRequestError } from "../errors.ts";
+import { type ErrorPayload, InvalidRequestError } from "../errors.ts";
 import { decodeFrame, type JsonObject } from "../frame.ts";
 import { CLIENT_FRAME_LIMITS } from "../limits.ts";
+import { errorFromV10 } from "../v1.0/errors.ts";
 import {
   digestOf,
   HttpDoor,
@@ -174,8 +175,7 @@ class HttpEndpoint {
     const { type, payload } = headOf(first);
     if (REFUSED.has(type)) {
       this.#forget(connection);
-      const { code, details } = payload as { readonly code: string; readonly details?: JsonObject };
-      const status = httpStatusOf(code, details);
+      const status = httpStatusOf(errorFromV10(payload as ErrorPayload));
       sendJson(response, status, first, status === 401 ? { "www-authenticate": "Bearer" } : {});
       return;
     }
@@ -243,8 +243,7 @@ class HttpEndpoint {
     const first = await this.#begin(connection, stream, request, frame);
     const { type, payload } = headOf(first);
     if (REFUSED.has(type)) {
-      const { code, message, details } = payload as { code: string; message: string; details?: JsonObject };
-      throw new ARCPError(code, message, details === undefined ? {} : { details });
+      throw errorFromV10(payload as ErrorPayload);
     }
     connection.stream = stream;
     connection.endedAt = undefined;

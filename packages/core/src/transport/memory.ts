@@ -13,6 +13,8 @@ import {
 export type FrameFate = "deliver" | "drop" | "duplicate" | "cut";
 
 export interface MemoryTransportOptions {
+  /** What this end knows of the other: who stands behind it, if that is not this process. */
+  readonly peer?: TransportPeer;
   /** Decides the fate of each frame that this end sends. `index` counts from 0. */
   readonly onSend?: (frame: string, index: number) => FrameFate;
   /** The same for binary frames. `index` goes on counting: it is the place among all frames. */
@@ -28,7 +30,7 @@ const nextTask: (task: () => void) => void =
  * later, stop while the reader is paused, and may be lost by plan.
  */
 export class MemoryTransport implements Transport {
-  readonly peer: TransportPeer = { kind: "memory", isConfidential: true };
+  readonly peer: TransportPeer;
   readonly carriesBinary = true;
   readonly #inbox = new Inbox(() => this.#refuseBinary());
   readonly #close = new CloseSignal();
@@ -43,6 +45,7 @@ export class MemoryTransport implements Transport {
 
   constructor(options: MemoryTransportOptions = {}) {
     this.#options = options;
+    this.peer = options.peer ?? { kind: "memory", isConfidential: true };
   }
 
   get bufferedBytes(): number {

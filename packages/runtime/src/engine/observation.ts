@@ -57,6 +57,8 @@ export interface Subscribed extends ListedJob {
   /** The subscriber's own number after which live events come. */
   readonly subscribedFrom: number;
   readonly isReplayed: boolean;
+  /** The subscriber's own number after which the history comes. */
+  readonly replayedAfter: number;
   /** Was part of the history asked for no longer known? */
   readonly isTruncated: boolean;
 }
@@ -156,6 +158,7 @@ export class Observation {
       budget: live ? budgetOf(live) : (ended?.budget ?? null),
       subscribedFrom: session.feed.head,
       isReplayed: session.feed.head > before,
+      replayedAfter: before,
       isTruncated: from.isTruncated,
     };
     this.#options.journal.afterCommit(() => onSubscribed(subscribed));

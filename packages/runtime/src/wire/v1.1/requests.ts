@@ -247,6 +247,9 @@ const listedPayload = (job: ListedJob): object => ({
   last_event_seq: job.lastEventSeq,
 });
 
+/** The number of this session after which the history of a subscription comes. */
+export const REPLAYED_AFTER_MEMBER = "x-vendor.arcp.replayed_after";
+
 /** What the specification has no name for. */
 const placeOf = ({ place }: ListedJob): object => (place === undefined ? {} : { [QUEUE_MEMBER]: place });
 
@@ -262,6 +265,8 @@ const subscribedPayload = (job: Subscribed): object => ({
   trace_id: job.traceId,
   subscribed_from: job.subscribedFrom,
   replayed: job.isReplayed,
+  // A session that was shown something before the history cannot tell by the numbers alone where that begins.
+  ...(job.isReplayed && job.replayedAfter > 0 && { [REPLAYED_AFTER_MEMBER]: job.replayedAfter }),
   job_last_event_seq: job.lastEventSeq,
   ...(job.isTruncated && { history_truncated: true }),
 });
