@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { TLSSocket } from "node:tls";
-import { ARCPError, ERROR_FACTS, isErrorCode } from "../errors.ts";
+import { ARCPError, ERROR_FACTS, isErrorCode, UnauthenticatedError } from "../errors.ts";
 import type { TransportPeer } from "./transport.ts";
 import {
   bearerTokenOf,
@@ -150,7 +150,7 @@ export class HttpDoor {
     const isInside = isInsideMachine(socket.remoteAddress, hosts[0], isForwarded);
     const bearerToken = bearerTokenOf(headers.authorization);
     if (headers.authorization !== undefined && bearerToken === undefined) {
-      throw new HttpRefusal(401, "expected Authorization: Bearer", { "www-authenticate": "Bearer" });
+      throw new UnauthenticatedError("expected Authorization: Bearer");
     }
     return {
       kind: "http",
