@@ -22,6 +22,8 @@ export interface ClientCertificateOptions {
 export interface WebSocketServerOptions {
   /** Called for each connection that was upgraded. */
   readonly onTransport: (transport: Transport, request: IncomingMessage) => void;
+  /** Takes requests that do not ask for a WebSocket; those that it returns false for are answered with 426. */
+  readonly onRequest?: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** Default: 127.0.0.1. Any other address needs `tls`, or `allowInsecure`. */
   readonly host?: string;
   /** Default: 0, any free port. */
@@ -55,12 +57,12 @@ export interface RunningWebSocketServer {
 
 /** Listens for WebSocket connections (§4.1). Rejects when it may not or cannot listen. */
 export async function startWebSocketServer(options: WebSocketServerOptions): Promise<RunningWebSocketServer> {
-  const { host = "127.0.0.1", port: wanted = 0, path = "/arcp", tls, ...rules } = options;
+  const { host = "127.0.0.1", port: wanted = 0, path = "/arcp", tls, onRequest, ...rules } = options;
   const isLocal = isLoopbackHost(host);
   if (!isLocal && !tls && options.allowInsecure !== true) {
     throw new Error(`refused to listen on ${host} without TLS: pass tls, or allow insecure connections explicitly`);
   }
-  const http = createHttpServer(tls);
+  const http = createHttpServer(tls, onRequest);
   const upgrades = new WebSocketUpgrades({
     ...rules,
     path,
@@ -98,10 +100,13 @@ export async function startWebSocketServer(options: WebSocketServerOptions): Pro
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_HEADERS = 100;
 
-function createHttpServer(tls: WebSocketTlsOptions | undefined): Server {
+function createHttpServer(
+  tls: WebSocketTlsOptions | undefined,
+  onRequest: WebSocketServerOptions["onRequest"] = () => false,
+): Server {
   const settings: ServerOptions = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: 10_000, requestTimeout: 10_000 };
-  const answer = (_: IncomingMessage, response: ServerResponse): void => {
-    response.writeHead(426).end();
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    if (!onRequest(request, response)) response.writeHead(426).end();
   };
   const http: Server = tls
     ? createTlsServer({ ...settings, ...toTlsOptions(tls) }, answer)

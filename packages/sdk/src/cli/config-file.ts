@@ -82,6 +82,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   allowInsecure: true,
   allowedHosts: true,
   allowedOrigins: true,
+  http: true,
   cancelAuthority: true,
   logLevel: true,
   heartbeatIntervalSeconds: true,

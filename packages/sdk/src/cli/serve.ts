@@ -23,6 +23,7 @@ import { openData } from "./data.ts";
 import { databaseError, shownDatabase } from "./database.ts";
 import { checkExposure, type EndpointOptions, endpointOf, isStdio, type WebSocketEndpoint } from "./endpoint.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
+import { type HttpDoors, openHttpDoors } from "./http-doors.ts";
 import { type NodeOptions, nodeSettings } from "./node-settings.ts";
 import { openPeers } from "./peers.ts";
 import { portInUse } from "./port-in-use.ts";
@@ -40,6 +41,8 @@ export interface ServeOptions extends EndpointOptions, CredentialOptions, NodeOp
   readonly db?: string;
   readonly sync?: "full" | "normal";
   readonly tlsKey?: string;
+  /** `--no-http`: false. */
+  readonly http?: boolean;
   /** Seconds. */
   readonly drain?: number;
   readonly logLevel?: NonNullable<ARCPConfig["logLevel"]>;
@@ -128,7 +131,12 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     return EXIT.success;
   }
   const urls: string[] = [];
-  if (endpoint.webSocket !== undefined) urls.push(await listen(server, endpoint.webSocket, config, tls, shutdown));
+  if (endpoint.webSocket !== undefined) {
+    const isHttpServed = (options.http ?? true) && (config.http ?? true);
+    const doors = isHttpServed ? openHttpDoors(server, endpoint.webSocket, config) : undefined;
+    shutdown.defer(async () => doors?.close());
+    urls.push(await listen(server, endpoint.webSocket, config, tls, shutdown, doors));
+  }
   if (endpoint.unix !== undefined) urls.push(await listenOnSocket(server, endpoint.unix, shutdown));
   // Goodbyes go out before the listeners cut what is left.
   shutdown.defer(async () => void (await server.close()));
@@ -187,7 +195,7 @@ async function readTls(
 function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
   const { runtime, agents, tools, gateway, litellm, host, port, path, unix, db, sync, postgres, ...more } = config;
   const { tokens, tokenFile, auth, peers, metrics, otlp, tls, drainSeconds, ...rest } = more;
-  const { allowInsecure, allowedHosts, allowedOrigins, cancelAuthority, logLevel, ...settings } = rest;
+  const { allowInsecure, allowedHosts, allowedOrigins, cancelAuthority, logLevel, http, ...settings } = rest;
   return settings;
 }
 
@@ -198,9 +206,11 @@ async function listen(
   { allowedHosts, allowedOrigins }: ARCPConfig,
   tls: WebSocketTlsOptions | undefined,
   shutdown: Shutdown,
+  doors: HttpDoors | undefined,
 ): Promise<string> {
   try {
     const listener = await startWebSocketServer({
+      ...(doors === undefined ? {} : { onRequest: doors.handle }),
       ...endpoint,
       onTransport: (transport) => void server.accept(transport),
       ...(tls === undefined ? {} : { tls }),

@@ -70,6 +70,7 @@ export function addServe(program: Command, run: (work: () => Promise<ExitCode>) 
     )
     .option("--tls-cert <file>", "certificate, PEM")
     .option("--tls-key <file>", "private key, PEM")
+    .option("--no-http", "WebSockets alone: neither HTTP with Server-Sent Events, at /arcp/http, nor REST, at /v1")
     .option("--allow-insecure", "allow plain ws:// beyond this machine")
     .option("--metrics <[host:]port>", "listen for /metrics, /healthz and /readyz; on this machine without a host")
     .addOption(
