@@ -288,3 +288,22 @@ describe("a careless agent", () => {
     expect((await workspace.run(["submit", "echo", "--input", "1"], { env })).code).toBe(0);
   });
 });
+
+describe("plain HTTP on the port of the WebSockets", () => {
+  it("is served, to those who have a token, unless it is left out", async () => {
+    await using workspace = await Workspace.create();
+    const statusOf = async (url: string, path: string, token: string): Promise<number> => {
+      const headers = { authorization: `Bearer ${token}` };
+      return (await fetch(new URL(path, url.replace(/^ws/, "http")), { headers })).status;
+    };
+    const { url, command } = await workspace.serve([], { ARCP_TOKEN: "one=alice" });
+    expect(await statusOf(url, "/v1/jobs", "one")).toBe(200);
+    expect(await statusOf(url, "/v1/jobs", "two")).toBe(401);
+    expect(await statusOf(url, "/arcp/http/x/events", "one")).toBe(404);
+    await command.kill("SIGTERM");
+    const without = await workspace.serve(["--no-http"], { ARCP_TOKEN: "one=alice" });
+    for (const path of ["/v1/jobs", "/arcp/http", "/openapi.json"]) {
+      expect(await statusOf(without.url, path, "one")).toBe(426);
+    }
+  });
+});

@@ -458,3 +458,25 @@ function raw(port: number, pieces: readonly string[]): Promise<string> {
     for (const piece of pieces) socket.write(piece);
   });
 }
+
+describe("a reader that does not read", () => {
+  test("holds back what is written to it, and gets all of it when it reads on", async () => {
+    const puppet = new Puppet();
+    await using harness = startHarness({ agents: { puppet: puppet.handler } });
+    const at = await opened(harness);
+    const events = await Events.open(`${at}/events`);
+    await ask(at, "POST", { body: submit(), headers: AS_ALICE });
+    const job = await puppet.next();
+    events.response.pause();
+    const text = "x".repeat(60_000);
+    for (let n = 0; n < 300; n += 1) await Promise.race([job.context.log("info", text), job.context.flush()]);
+    // 18 MB were written: the stream holds what the bound and one page allow, the store the rest.
+    expect(harness.accepted?.bufferedBytes).toBeLessThan(6 * 1024 * 1024);
+    expect(harness.accepted?.isClosed).toBe(false);
+    events.response.resume();
+    job.finish();
+    await events.until(({ data }) => data.type === "job.result");
+    expect(events.ids).toEqual(Array.from({ length: events.ids.length }, (_, index) => String(index + 1)));
+    expect(events.ids.length).toBeGreaterThanOrEqual(301);
+  });
+});

@@ -24,7 +24,7 @@ export const EVENT_STREAM_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /** The event that tells how the connection ended. */
-export const CLOSE_EVENT = "close";
+const CLOSE_EVENT = "close";
 
 /**
  * One connection as the runtime sees it. Until there is a reader, frames are kept; the reader's end is the connection's.
