@@ -264,13 +264,15 @@ class HttpEndpoint {
     const body = await this.#door.body(request, this.#maxBytes);
     let text: string;
     try {
-      text = new TextDecoder("utf-8", { fatal: true }).decode(body);
+      text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
     } catch {
       throw new HttpRefusal(400, "the body is not UTF-8");
     }
     const [first, ...rest] =
       isLines && count === "many" ? text.split("\n").filter((line) => line.trim() !== "") : [text];
-    if (first === undefined || first.trim() === "") throw new HttpRefusal(400, "expected an envelope");
+    // What is no envelope is answered by the session, if there is one.
+    const isNothing = count === "one" && first?.trim() === "";
+    if (first === undefined || isNothing) throw new HttpRefusal(400, "expected an envelope");
     return [first, ...rest];
   }
 
