@@ -1,7 +1,6 @@
 /** The runtime without wires: its parts, put together over one store. */
 import {
   type AgentInventoryEntry,
-  CancelledError,
   type Clock,
   InternalError,
   InvalidRequestError,
@@ -11,7 +10,7 @@ import {
 } from "@arcp/core";
 import type { HeartbeatRecovery } from "@arcp/core/v1.0";
 import { isShared, type SharedStore } from "../store/shared.ts";
-import { ENTRY, type JobRecord, type Store } from "../store/store.ts";
+import { ENTRY, type Store } from "../store/store.ts";
 import { Access, hasTenant, isSameTenant } from "./access.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
 import { AgentRegistry } from "./agents.ts";
@@ -19,38 +18,35 @@ import { Artifacts, type ArtifactsOptions } from "./artifacts/artifacts.ts";
 import { Audit, type AuditPolicy } from "./audit/audit.ts";
 import { type CancelAuthority, Cancellation } from "./cancellation.ts";
 import type { JobCaps, PrincipalCaps, SessionCaps } from "./caps.ts";
-import { Checkpoints, CREATE_CHECKPOINT, type RemoteCheckpoint } from "./checkpoints.ts";
+import { Checkpoints } from "./checkpoints.ts";
 import type { Cluster, NodeOptions } from "./cluster/cluster.ts";
 import type { Elsewhere } from "./cluster/elsewhere.ts";
 import { Member } from "./cluster/member.ts";
+import { SCHEDULE_CHANGED, serveNodes } from "./cluster/node-methods.ts";
 import { Others } from "./cluster/others.ts";
-import { CANCEL_CHILD, type ChildCancel } from "./cluster/remote-child.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
 import { DurableJobs } from "./durable/durable-jobs.ts";
-import { DurableRun, type DurableRunOptions } from "./durable/durable-run.ts";
-import { EndedParents } from "./durable/ended-parents.ts";
-import type { StoredRun } from "./durable/records.ts";
+import type { DurableRunOptions } from "./durable/durable-run.ts";
 import type { HandoffConnector } from "./handoff.ts";
-import type { ShownEntry } from "./interactions/interactions.ts";
-import { Job, type JobTools, type LeaseExpiryOptions } from "./job.ts";
+import type { Job, JobTools, LeaseExpiryOptions } from "./job.ts";
 import { JobRegistry } from "./job-registry.ts";
 import { Journal } from "./journal.ts";
 import { Launch } from "./launch.ts";
-import { Budget } from "./lease/budget.ts";
 import { type MetricsOptions, RuntimeMetrics } from "./metrics/runtime-metrics.ts";
 import { type JobAuthorizationPolicy, Observation } from "./observation.ts";
-import { People, type PeopleOptions, type StoredQuestionOptions } from "./people.ts";
+import { People, type PeopleOptions } from "./people.ts";
 import { drained, type ShutdownReport } from "./queue/drain.ts";
 import { type ConcurrencyCaps, JobQueue } from "./queue/job-queue.ts";
-import { type StoredWaiting, WaitingJobs } from "./queue/waiting-jobs.ts";
+import { WaitingJobs } from "./queue/waiting-jobs.ts";
 import { type PrincipalRates, Rates } from "./rates.ts";
+import { interrupted, RESTARTED, Recovery } from "./recovery.ts";
 import type { ScheduleLimits } from "./schedules/scheduler.ts";
 import { Schedules } from "./schedules/schedules.ts";
 import type { Session } from "./session.ts";
 import { SessionRegistry } from "./session-registry.ts";
-import { CANCEL_STREAM, FORGET_STREAMS, LIMIT_STREAM, Streams } from "./streams/streams.ts";
+import { Streams } from "./streams/streams.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";
 import { Tap } from "./tap.ts";
 import { ToolRegistry } from "./tools.ts";
@@ -134,9 +130,9 @@ export class Engine {
   readonly #logger: Logger;
   readonly #jobTools: JobTools;
   readonly #jobRetentionMs: number;
+  readonly #recovery: Recovery;
   readonly #delegations: Delegations;
   readonly #durableTools: DurableRunOptions;
-  readonly #launch: Launch;
   readonly #waitingJobs: WaitingJobs;
   /** This process among others over the same store; `undefined`: it has the store to itself. */
   readonly #member: Member | undefined;
@@ -262,7 +258,7 @@ export class Engine {
         node: options.node,
         sessions: () => this.sessions,
         live: this.#durableTools.live,
-        takeUp: (records, onMade) => this.#takeUp(records, onMade),
+        takeUp: (records, onMade) => this.#recovery.takeUp(records, onMade),
         onFenced: () => this.credentials.lose(),
         onDead: () => this.credentials.takeOver(shared),
         isDraining: () => this.submission.isClosed,
@@ -286,7 +282,6 @@ export class Engine {
         ...{ queue, clock },
       },
     });
-    this.#launch = launch;
     this.#delegations = new Delegations({
       ...{
         agents: this.agents,
@@ -358,7 +353,16 @@ export class Engine {
       sessions: () => this.sessions.all(),
       uncommittedBytes: () => this.journal.uncommittedBytes,
     });
-    this.#serveNodes();
+    const { cluster, cancellation, people, streams, checkpoints, schedules, jobs } = this;
+    if (cluster !== undefined) {
+      serveNodes(cluster, { jobs, cancellation, people, streams, checkpoints, schedules });
+    }
+    this.#recovery = new Recovery({
+      ...{ store, clock, launch, cluster, jobs, people, streams, journal: this.journal, agents: this.agents },
+      ...{ jobTools: this.#jobTools, durableTools: this.#durableTools, durableJobs: this.durableJobs },
+      ...{ waitingJobs: this.#waitingJobs, delegations: this.#delegations, cancelGraceMs: this.cancelGraceMs },
+      loadSession: async (id) => (cluster === undefined ? this.sessions.load(id) : this.sessions.get(id)),
+    });
     this.ready = this.#recover(shared);
     this.ready.then(() => {
       this.#sweepLater();
@@ -459,10 +463,10 @@ export class Engine {
     if (this.cluster === undefined) {
       const taken = await this.store.takeOver(this.clock.now());
       const followersOf = new Map(taken.map(({ job, followers }) => [job.id, followers]));
-      await this.#takeUp(
+      await this.#recovery.takeUp(
         taken.map(({ job }) => job),
         async (job) => {
-          for (const id of followersOf.get(job.id) ?? []) await this.#show(job, id);
+          for (const id of followersOf.get(job.id) ?? []) await this.#recovery.show(job, id);
         },
       );
     } else await this.cluster.join();
@@ -474,65 +478,6 @@ export class Engine {
     this.#waitingJobs.open();
     await this.cluster?.start();
     if (shared !== undefined) await this.credentials.takeOver(shared);
-  }
-
-  /** Makes stored jobs, which are this runtime's now, jobs of this process. Parents come before their children. */
-  async #takeUp(records: readonly JobRecord[], onMade: (job: Job) => Promise<void>): Promise<void> {
-    const parents = new EndedParents({
-      store: this.store,
-      taken: records,
-      liveBudget: (id) => {
-        const job = this.jobs.get(id);
-        return job === undefined ? null : job.authority.budget;
-      },
-    });
-    for (const record of records.toSorted((a, b) => a.createdAt - b.createdAt)) {
-      const revived = await this.durableJobs.revive(record);
-      const isPending = record.status === "pending";
-      const waiting = isPending ? (revived ?? (await this.#waitingJobs.read(record))) : undefined;
-      const run = revived ?? (waiting && this.#freshRun(record, waiting));
-      const parentBudget = this.#delegations.isPlaced(record.id) ? undefined : await parents.budgetAbove(record);
-      const job = this.#takenOver(record, (run ?? waiting)?.run, run, parentBudget);
-      await onMade(job);
-      await this.streams.recover(job);
-      if (waiting !== undefined) await this.#beginLater(job, waiting, run);
-      else if (run === undefined) {
-        await this.people.interactions.recover(job, this.#loadSession);
-        job.end({ status: "error", error: interrupted(RESTARTED) });
-      } else await this.#goOn(job, run);
-    }
-    parents.close();
-  }
-
-  /** What other nodes may ask of this one. */
-  #serveNodes(): void {
-    const { cluster, cancellation, people, jobs } = this;
-    if (cluster === undefined) return;
-    const { calls, remote } = cluster;
-    calls.serve("job.cancel", cancellation.cancelFor);
-    const { streams, checkpoints } = this;
-    calls.serve(CREATE_CHECKPOINT, ({ principal, jobId, asked }: RemoteCheckpoint) => {
-      if (jobs.get(jobId) === undefined) throw new InternalError("the job is between two nodes", { retryable: true });
-      return checkpoints.request({ principal }, jobId, asked);
-    });
-    calls.serve(CANCEL_STREAM, streams.cancelFor);
-    calls.serve(LIMIT_STREAM, streams.limitFor);
-    calls.serve(FORGET_STREAMS, ({ sessionId }: { readonly sessionId: SessionId }) => streams.forget(sessionId));
-    calls.serve(CANCEL_CHILD, ({ jobId, reason, graceMs }: ChildCancel) => {
-      const job = jobs.get(jobId);
-      // It has ended, which its parent is about to see, or is between two nodes.
-      if (job === undefined) throw new InternalError("the job is not here", { retryable: true });
-      job.cancel(reason, graceMs);
-    });
-    calls.serve(SCHEDULE_CHANGED, ({ id }: { readonly id: string }) => this.schedules.refresh(id));
-    calls.serve("job.interrupt", people.interrupts.interruptFor);
-    calls.serve("question.answer", people.interactions.answerFor);
-    calls.serve("question.show", (entry: ShownEntry) => {
-      const { jobId } = entry.view;
-      const isFollowed = ({ feed }: Session): boolean =>
-        remote.isFollowedBy(feed, jobId) || jobs.get(jobId)?.isFollowedBy(feed) === true;
-      people.interactions.showFor(entry, isFollowed);
-    });
   }
 
   /** The agents that jobs can be submitted for: of every node that takes jobs. */
@@ -563,109 +508,6 @@ export class Engine {
     return this.#member?.cluster;
   }
 
-  /** Sessions of other nodes are theirs. */
-  readonly #loadSession = async (id: SessionId): Promise<Session | undefined> =>
-    this.cluster === undefined ? this.sessions.load(id) : this.sessions.get(id);
-
-  /** Of a job that was asked for where nobody knew that its agent is durable. */
-  #freshRun({ agent, agentVersion }: JobRecord, { run, restored }: StoredWaiting): DurableRun | undefined {
-    if (this.agents.find(agent, agentVersion)?.durable === undefined) return undefined;
-    return DurableRun.fresh(run, this.#durableTools, restored === undefined ? undefined : { data: restored });
-  }
-
-  async #goOn(job: Job, run: DurableRun): Promise<void> {
-    const { people, jobs } = this;
-    jobs.add(job);
-    run.attach(job);
-    const open = [...run.steps.values()].flatMap(({ ordinal, state }) =>
-      state.is === "asked" ? [{ ordinal, ...state }] : [],
-    );
-    const isKept = (questionId: string): boolean => open.some((one) => one.questionId === questionId);
-    await people.interactions.recover(job, this.#loadSession, isKept);
-    for (const { ordinal, questionId, question } of open) {
-      const options = question as unknown as StoredQuestionOptions;
-      const asked = await people.reopen(job, questionId, options, this.#loadSession);
-      if (asked !== undefined) run.reopen(ordinal, asked.settled);
-    }
-    await this.#rejoinParent(job);
-    this.durableJobs.park(job, run);
-  }
-
-  async #beginLater(job: Job, waiting: StoredWaiting, run: DurableRun | undefined): Promise<void> {
-    this.jobs.add(job);
-    run?.attach(job);
-    if (run !== waiting) {
-      run?.begin();
-      if (run !== undefined) this.#waitingJobs.forget(job);
-    }
-    await this.#rejoinParent(job);
-    this.#waitingJobs.park(job, (agent) => this.#launch.startLater(job, agent, waiting, run));
-  }
-
-  async #rejoinParent(job: Job): Promise<void> {
-    const { jobs } = this;
-    const parent = job.parentJobId === undefined ? undefined : jobs.get(job.parentJobId);
-    if (parent !== undefined) this.#delegations.adopt(parent, job);
-    else if (job.parentJobId !== undefined) {
-      await this.journal.flush();
-      const record = await this.store.findJob(job.parentJobId);
-      if (record === undefined) return;
-      if (record.endedAt === null && this.cluster !== undefined) this.#watchParent(job, record.id);
-      else if (record.status !== "success") job.end({ status: "cancelled", error: new CancelledError(PARENT_FAILED) });
-    }
-  }
-
-  /** Another node runs the parent: a child does not outlive one that fails, and credentials outlive none. */
-  #watchParent(job: Job, parentId: JobId): void {
-    const stop = this.cluster?.remote.watch(parentId, ({ isEnded }) => {
-      if (job.isTerminal || job.isAside) stop?.();
-      else if (isEnded) void this.#parentEnded(job, parentId).finally(stop);
-    });
-    if (stop !== undefined) job.whenEnded(stop);
-  }
-
-  async #parentEnded(job: Job, parentId: JobId): Promise<void> {
-    const parent = await this.store.findJob(parentId);
-    if (parent?.status === "success" && !job.hasCredentials) return;
-    if (!job.isTerminal && !job.isCancelling) job.audit("job.cancelled", { by: "parent" });
-    job.cancel(PARENT_FAILED, this.cancelGraceMs);
-  }
-
-  async #show(job: Job, sessionId: SessionId): Promise<void> {
-    const session = await this.sessions.load(sessionId);
-    if (session === undefined) return;
-    job.follow(session.feed);
-  }
-
-  #takenOver(
-    record: JobRecord,
-    stored: StoredRun | undefined,
-    memory: DurableRun | undefined,
-    parentBudget: Budget | undefined,
-  ): Job {
-    const { id, sessionId, principal, agent, agentVersion, lease, leaseConstraints, parentJobId, createdAt } = record;
-    const { budget, delegateId, epoch, lastN, lastEventSeq, traceId } = record;
-    const { origin, depth = 0, openModels, maxRuntimeMs, deadlineAt, hasCredentials = false } = stored ?? {};
-    return new Job(
-      {
-        ...{ id, sessionId, principal, lease, leaseConstraints, parentJobId, createdAt, epoch },
-        ...(delegateId !== null && { delegateId }),
-        agent: { name: agent, version: agentVersion },
-        budget: budget === null ? undefined : Budget.takenOver(budget, lease, parentBudget),
-        trace: { traceId },
-        ...{ origin, depth, openModels, maxRuntimeMs, hasCredentials, memory },
-        hasBegun: record.status !== "pending",
-        // A clock that was set back gives nobody more time than the job began with.
-        remainingMs:
-          deadlineAt === undefined
-            ? undefined
-            : Math.min(maxRuntimeMs ?? 0, Math.max(0, deadlineAt - this.clock.now())),
-        continues: { lastN, lastEventSeq },
-      },
-      this.#jobTools,
-    );
-  }
-
   /** Resolves when there is room again, or when `job` has to stop; `undefined` while there is, and once it has. */
   #roomFor(job: Job): Promise<void> | undefined {
     const { gate } = this.journal.room;
@@ -694,14 +536,3 @@ export class Engine {
     }, SWEEP_EVERY_MS);
   }
 }
-
-const PARENT_FAILED = "the parent job: it failed";
-
-/** What a node tells the others of a schedule that it has made or cancelled. */
-const SCHEDULE_CHANGED = "schedule.changed";
-
-/** What jobs that are not gone on with are told, whether the runtime was stopped or died. */
-const RESTARTED = "runtime_restarted";
-
-const interrupted = (reason: string): InternalError =>
-  new InternalError("the runtime stopped while the job was running", { details: { reason } });
