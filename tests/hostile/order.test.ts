@@ -30,7 +30,8 @@ describe.each(CARRIERS)("messages out of order over %s", (carrier) => {
     await canary.completes();
   });
 
-  test("a submission in the same breath as hello has no effect", async () => {
+  // Over HTTP there is nowhere to post to before the answer to hello names it.
+  test.skipIf(carrier === "http")("a submission in the same breath as hello has no effect", async () => {
     covers("V11-6.1-04");
     await using harness = startHarness({ carrier, agents: AGENTS });
     const client = await harness.raw();

@@ -60,7 +60,8 @@ describe.each(CARRIERS)("over %s", (carrier) => {
     },
   );
 
-  test("a request that does not wait for the welcome has no effect", async () => {
+  // Over HTTP there is nowhere to post to before the answer to hello names it.
+  test.skipIf(carrier === "http")("a request that does not wait for the welcome has no effect", async () => {
     covers("V11-6.1-04");
     const puppet = new Puppet();
     await using harness = startHarness({ carrier, agents: { puppet: puppet.handler } });

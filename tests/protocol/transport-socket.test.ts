@@ -377,6 +377,6 @@ describe("a unix: URL", () => {
       await expect(connectTransport(url), url).rejects.toThrow(InvalidRequestError);
     }
     await expect(connectTransport("unix:///a%00b")).rejects.toThrow(InvalidRequestError);
-    await expect(connectTransport("http://localhost/arcp")).rejects.toThrow(/expected a ws: or wss: URL/);
+    await expect(connectTransport("ftp://localhost/arcp")).rejects.toThrow(/expected a ws: or wss: URL/);
   });
 });
