@@ -88,7 +88,7 @@ describe("auth in a configuration", () => {
     ["a scheme that there is not", { auth: { saml: {} } }, /auth: there is no setting "saml"; there are jwt/],
     ["certificates without TLS", { auth: { mtls: { ca: "echo.ts", principals: {} } } }, /auth\.mtls needs --tls-cert/],
     ["an authority that is not there", { auth: { mtls: { ca: "no.pem", principals: {} } } }, /cannot read no\.pem/],
-    ["keys that are nowhere", { auth: { jwt: { ...jwt, jwks: "keys" } } }, /auth\.jwt: jwks is not a URL/],
+    ["keys that are nowhere", { auth: { jwt: { ...jwt, jwks: "keys" } } }, /auth\.jwt: cannot read \S*keys: ENOENT/],
     [
       "a secret that is not set",
       { auth: { jwt: { ...jwt, jwks: { secret: { env: "NO" } } } } },

@@ -44,7 +44,10 @@ describe("replay of a session", () => {
     expect(one.lines).toEqual(numbered.filter(({ job_id }) => job_id === job));
   });
 
-  it("prints what was sent over wire 1.0 after any of its messages, questions included", async () => {
+  // A process per message.
+  it("prints what was sent over wire 1.0 after any of its messages, questions included", {
+    timeout: 90_000,
+  }, async () => {
     await using host = await serving();
     const jobId = host.start(["send", "--tool", "patient"]);
     const { job_id } = await jobId.sees(({ type }) => type === "log");
