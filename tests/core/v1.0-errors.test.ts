@@ -59,10 +59,12 @@ const RETRYABLE = ["RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "IN
 const facts = ({ code, message, retryable, details }: ARCPError) => ({ code, message, retryable, details });
 
 /** Details of an agent's own: `code` and `retry` have a meaning of ours. */
+/** As JSON makes it: what it has no sign for is gone. */
+const sentValue = fc.jsonValue().map((value): unknown => JSON.parse(JSON.stringify(value)));
 const details = fc.option(
   fc.dictionary(
     fc.stringMatching(/^[a-z_]{1,12}$/).filter((name) => name !== "code" && name !== "retry"),
-    fc.jsonValue(),
+    sentValue,
     { minKeys: 1, maxKeys: 4, noNullPrototype: true },
   ),
   { nil: undefined },
