@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { LEASE, Mint } from "../credentials/mint.ts";
 import { reasonForNoPostgres } from "../support/postgres.ts";
 import { Puppet } from "../support/puppet.ts";
+import type { RawClient } from "../support/raw-client.ts";
 import { Cluster, type Node, type NodeSettings, until } from "./cluster.ts";
 
 const leased = { lease_request: LEASE };
@@ -117,7 +118,13 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("a node that was taken for 
     expect((await again.end(job_id)).payload).toMatchObject({ details: { reason: "runtime_restarted" } });
     await until(() => mint.live.length === 0);
     expect(mint.revocations).toHaveLength(1);
-    const later = await a.session();
+    // Until it has another id it tells clients to come back.
+    let later: RawClient | undefined;
+    await until(async () => {
+      later = await a.session().catch(() => undefined);
+      return later !== undefined;
+    });
+    if (later === undefined) throw new Error("nobody was let in");
     const answer = await later.submit("idle", 1);
     expect((await later.end(answer.payload.job_id)).payload).toMatchObject({ result: "idle" });
   });
