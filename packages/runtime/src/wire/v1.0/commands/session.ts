@@ -56,6 +56,11 @@ export const resume: Command<"resume"> = async (message, caller, reply) => {
   if (position === undefined || position.seq > session.sentHead || position.seq < session.ackedSeq) {
     throw gone("what came after that message is not known any more");
   }
+  if (session.record.sentSeq !== null) {
+    // From here on the client is sent more than it was known to have: if this process is killed then, that has to be on disk.
+    session.update({ sentSeq: null });
+    await engine.journal.flush();
+  }
   reply(() => {
     const replayedTo = session.feed.committedHead;
     const outlet = caller.carry(session, position);
