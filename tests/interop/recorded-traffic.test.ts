@@ -182,7 +182,9 @@ describe.concurrent("the recorded traffic of the TypeScript SDK's client", () =>
     await replay.run();
     await sleep(20);
     for (const [on, connection] of replay.connections) {
-      const { frames, taken, requests } = connection;
+      const { taken, requests } = connection;
+      // On a slow machine there is time for more heartbeats than were recorded.
+      const frames = connection.frames.filter((frame) => frame.type !== "session.ping" || taken.has(frame));
       const problems = frames.flatMap((frame) => problemsOf(typescript.rules, frame, { requests }));
       expect(problems, `what the client on ${on} would not take`).toEqual([]);
       expect(frames.filter((frame) => !taken.has(frame)).map(({ type, payload }) => [type, payload])).toEqual([]);
