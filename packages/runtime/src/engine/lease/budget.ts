@@ -149,11 +149,11 @@ export class Budget {
    * goes on too. What was reserved for it there is still taken.
    */
   static takenOver(remaining: Amounts, lease: Lease, parent: Budget | undefined): Budget {
-    const own = parent === undefined ? undefined : amountsOf(lease);
-    const isOwn = (currency: string): boolean =>
-      parent === undefined || !parent.#counters.has(currency) || own?.has(currency) === true;
+    const inherited = parent === undefined ? new Map<string, Counter>() : parent.#counters;
+    const own = amountsOf(lease);
+    const isOwn = (currency: string): boolean => !inherited.has(currency) || own?.has(currency) === true;
     const amounts = Object.entries(remaining).filter(([currency]) => isOwn(currency));
-    return new Budget(unitsBy(amounts), parent === undefined ? new Map() : parent.#counters);
+    return new Budget(unitsBy(amounts), inherited);
   }
 
   /**
