@@ -17,8 +17,9 @@ export interface Commission {
 
 export const version = "1.0.0";
 
-/** Between two books, in milliseconds: long enough to be killed in. */
+/** Between two books, and in the night that comes before the last one, in milliseconds. */
 const PAUSE_MS = 60;
+const NIGHT_MS = 2_000;
 
 /** Input: a {@link Commission}. */
 export default async function research(input: unknown, ctx: JobContext) {
@@ -45,7 +46,7 @@ export default async function research(input: unknown, ctx: JobContext) {
     findings.push(`- ${finding} (${title})`);
     await ctx.log("info", `has read ${title}`);
     await ctx.progress(index + 1, { total: titles.length, units: "books" });
-    await ctx.sleep(PAUSE_MS);
+    await ctx.sleep(index === titles.length - 2 ? NIGHT_MS : PAUSE_MS);
   }
 
   const report = `# ${question}\n\n${findings.join("\n")}\n`;

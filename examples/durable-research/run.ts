@@ -20,7 +20,7 @@ const TOLD: Readonly<Record<Moment, string>> = {
   before: "before it was done",
   after: "after it was done, before the answer",
 };
-/** And one in which it sleeps between two steps. */
+/** And one in which it sleeps between two steps, long enough for a client that has just lost it to hear of that. */
 const ASLEEP_AFTER = "has read Small Hours";
 const STEPS = 10;
 
@@ -66,7 +66,7 @@ async function main(directory: string): Promise<void> {
   await using runtime = await RuntimeProcess.start(join(directory, "runtime.db"), (pid, downMs) =>
     console.log(`  ✓    the runtime is back as ${pid}, after ${downMs.toFixed(0)} ms`),
   );
-  await using client = await ARCPClient.connect(runtime.url, { token: "demo-token", reconnect: { maxDelayMs: 500 } });
+  await using client = await ARCPClient.connect(runtime.url, { token: "demo-token", reconnect: { maxDelayMs: 200 } });
   const job = await client.submit({
     agent: "research",
     input: { question: "What survives a crash?", library: library.origin, notes },

@@ -31,13 +31,14 @@ export class RuntimeProcess implements AsyncDisposable {
     return this.#child?.pid;
   }
 
-  /** `kill -9`. It is started again by itself. */
+  /** `kill -9`, unless it is dead already. It is started again by itself. */
   kill(): void {
+    const child = this.#child;
+    if (child === undefined || child.killed) return;
     this.kills += 1;
     const killedAt = performance.now();
-    const child = this.#child;
-    child?.kill("SIGKILL");
-    child?.once("exit", async () => {
+    child.kill("SIGKILL");
+    child.once("exit", async () => {
       if (this.#isClosed) return;
       await this.#start();
       this.#onBack(this.pid, performance.now() - killedAt);
