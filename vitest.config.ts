@@ -8,6 +8,7 @@ const packageSources = Object.fromEntries(
     "core/v1.0",
     "core",
     "client",
+    "runtime/lease",
     "runtime",
     "postgres",
     "gateway",

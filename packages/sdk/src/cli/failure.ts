@@ -1,7 +1,6 @@
 /** How a command that cannot do its work says so: one line, and never a stack unless it is asked for. */
 import { ARCPError, TransportError } from "@arcp/core";
 import { codeOf10 } from "@arcp/core/v1.0";
-import { StoreError } from "@arcp/runtime";
 import { CommanderError } from "commander";
 import { escapeLine } from "./escape.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
@@ -45,7 +44,7 @@ function describe(thrown: unknown): string {
 
 /** What to do about the failures that people meet first. */
 function hintFor(error: Error): string | undefined {
-  if (error instanceof StoreError || error.cause instanceof StoreError) return undefined;
+  if (isOfStore(error) || isOfStore(error.cause)) return undefined;
   if (error.message.includes("ECONNREFUSED")) return "is `arcp serve` running there? --url or ARCP_URL says where";
   if (error instanceof ARCPError && error.code === "UNAUTHENTICATED") {
     return "set ARCP_TOKEN or --token-file, or run this where `arcp serve` was started";
@@ -53,3 +52,6 @@ function hintFor(error: Error): string | undefined {
   if (error instanceof ARCPError && error.code === "AGENT_NOT_AVAILABLE") return "`arcp agents` lists what there is";
   return undefined;
 }
+
+/** By its name: the class itself would bring the whole runtime with it, which few commands need. */
+const isOfStore = (error: unknown): boolean => error instanceof Error && error.name === "StoreError";

@@ -1,6 +1,6 @@
 /** What a submitter asks for, as the command line says it (§9.2). */
 import type { Lease } from "@arcp/core";
-import { validateLeaseShape } from "@arcp/runtime";
+import { validateLeaseShape } from "@arcp/runtime/lease";
 import { UsageError } from "./exit-code.ts";
 
 /**

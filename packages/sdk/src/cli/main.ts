@@ -1,24 +1,5 @@
 /** The `arcp` command. */
 import { Command } from "commander";
-import { addAgents } from "./commands/agents.ts";
-import { addArtifact } from "./commands/artifact.ts";
-import { addAudit } from "./commands/audit.ts";
-import { addCancel } from "./commands/cancel.ts";
-import { addCredentials } from "./commands/credentials.ts";
-import { addDb } from "./commands/db.ts";
-import { addDrain } from "./commands/drain.ts";
-import { addGateway } from "./commands/gateway.ts";
-import { addInterrupt } from "./commands/interrupt.ts";
-import { addJobs } from "./commands/jobs.ts";
-import { addNodes } from "./commands/nodes.ts";
-import { addReplay } from "./commands/replay.ts";
-import { addRespond } from "./commands/respond.ts";
-import { addSchedule } from "./commands/schedule.ts";
-import { addSend } from "./commands/send.ts";
-import { addServe } from "./commands/serve.ts";
-import { addSubmit } from "./commands/submit.ts";
-import { addTail } from "./commands/tail.ts";
-import { addToken } from "./commands/token.ts";
 import type { ExitCode } from "./exit-code.ts";
 import { reportFailure } from "./failure.ts";
 import { version, WIRE_VERSIONS } from "./version.ts";
@@ -41,7 +22,31 @@ Environment:
 
 Exit codes: 0 success, 1 error, 2 the job failed, 64 wrong arguments, 130 interrupted.`;
 
-function createProgram(): Command {
+/** In the order of the help. Only the modules of the command that is called are loaded: that is most of its start. */
+const COMMANDS = {
+  serve: async () => (await import("./commands/serve.ts")).addServe,
+  submit: async () => (await import("./commands/submit.ts")).addSubmit,
+  jobs: async () => (await import("./commands/jobs.ts")).addJobs,
+  tail: async () => (await import("./commands/tail.ts")).addTail,
+  cancel: async () => (await import("./commands/cancel.ts")).addCancel,
+  interrupt: async () => (await import("./commands/interrupt.ts")).addInterrupt,
+  send: async () => (await import("./commands/send.ts")).addSend,
+  respond: async () => (await import("./commands/respond.ts")).addRespond,
+  artifact: async () => (await import("./commands/artifact.ts")).addArtifact,
+  schedule: async () => (await import("./commands/schedule.ts")).addSchedule,
+  replay: async () => (await import("./commands/replay.ts")).addReplay,
+  audit: async () => (await import("./commands/audit.ts")).addAudit,
+  agents: async () => (await import("./commands/agents.ts")).addAgents,
+  gateway: async () => (await import("./commands/gateway.ts")).addGateway,
+  credentials: async () => (await import("./commands/credentials.ts")).addCredentials,
+  db: async () => (await import("./commands/db.ts")).addDb,
+  token: async () => (await import("./commands/token.ts")).addToken,
+  nodes: async () => (await import("./commands/nodes.ts")).addNodes,
+  drain: async () => (await import("./commands/drain.ts")).addDrain,
+} as const;
+
+/** The command that is called, or all of them: to list them, or to tell which one was meant. */
+async function createProgram(called: string): Promise<Command> {
   const program = new Command("arcp")
     .description("Agent Runtime Control Protocol: run agents, submit jobs, watch them, and read what happened")
     .version(ABOUT, "-V, --version", "print the version")
@@ -57,28 +62,10 @@ function createProgram(): Command {
         ),
     })
     .addHelpText("after", HELP);
-  for (const add of [
-    addServe,
-    addSubmit,
-    addJobs,
-    addTail,
-    addCancel,
-    addInterrupt,
-    addSend,
-    addRespond,
-    addArtifact,
-    addSchedule,
-    addReplay,
-    addAudit,
-    addAgents,
-    addGateway,
-    addCredentials,
-    addDb,
-    addToken,
-    addNodes,
-    addDrain,
-  ])
-    add(program, run);
+  const wanted = Object.hasOwn(COMMANDS, called)
+    ? [COMMANDS[called as keyof typeof COMMANDS]]
+    : Object.values(COMMANDS);
+  for (const load of wanted) (await load())(program, run);
   program
     .command("version")
     .description("Print the version")
@@ -99,7 +86,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  const program = createProgram();
+  const program = await createProgram(process.argv[2] ?? "");
   if (process.argv.length <= 2) program.outputHelp();
   else await program.parseAsync();
 } catch (thrown) {

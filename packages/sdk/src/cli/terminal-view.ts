@@ -1,6 +1,6 @@
 import type { ConnectionState, FinalStatus, JobEvent, JobEventOf, JobResult } from "@arcp/client";
 import type { ARCPError } from "@arcp/core";
-import { initialBudgetFromLease } from "@arcp/runtime";
+import { initialBudgetFromLease } from "@arcp/runtime/lease";
 import { remedyFor } from "./denial.ts";
 import { escapeLine, escapeText } from "./escape.ts";
 import { amount, bytes, eventLine, progressText } from "./event-line.ts";
