@@ -2,7 +2,7 @@
 
 import { once } from "node:events";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newJobId, newTraceId, type SessionId } from "@arcp/core";
@@ -12,6 +12,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { EMPTY, storeFailure } from "../store/files.ts";
 import { asked, postgresUrl, reasonForNoPostgres } from "../support/postgres.ts";
 import { nodeFacts, TestCluster } from "../support/postgres-nodes.ts";
+import { PostgresRelay } from "../support/postgres-relay.ts";
 import { installation, PostgresServer } from "../support/postgres-server.ts";
 
 const suite = describe.skipIf(reasonForNoPostgres() !== undefined);
@@ -121,14 +122,46 @@ suite("a database that cannot be used says why", () => {
     ).toEqual([{ count: 1 }]);
   });
 
+  test("a schema of an older version, for whoever must not or cannot bring it up to date", async () => {
+    const cluster = await TestCluster.make();
+    await cluster.node();
+    await cluster.ask(
+      "UPDATE migration SET version = version - 1 WHERE version = (SELECT max(version) FROM migration)",
+    );
+    const url = new URL(cluster.url);
+    url.searchParams.set("options", "-c default_transaction_read_only=on");
+    for (const [options, why] of [
+      [{ migrate: false }, "somebody else has to do that"],
+      [{ url: url.href }, "this server is read-only"],
+    ] as const) {
+      const failure = await storeFailure(() => cluster.store(options).nodes());
+      expect(failure).toMatchObject({ reason: "version", isTransient: false });
+      expect(failure.message).toMatch(/must be brought to version \d+, but/);
+      expect(failure.message).toContain(why);
+    }
+  });
+
   test("a schema of another cluster", async () => {
     const cluster = await TestCluster.make();
     await cluster.node({ cluster: "blue" });
     await cluster.node({ cluster: "blue" });
+    const failure = await storeFailure(() => cluster.store({ cluster: "green" }).nodes());
+    expect(failure).toMatchObject({ reason: "foreign", isTransient: false });
+    expect(failure.message).toMatch(/blue.*green/);
+    // Whoever only looks need not know its name; whoever would take its jobs must.
+    const nameless = cluster.store();
+    expect(await nameless.nodes()).toHaveLength(2);
+    const refused = await storeFailure(() => nameless.join(nodeFacts("node_x"), 1_000));
+    expect(refused).toMatchObject({ reason: "foreign" });
+    expect(refused.message).toContain('cluster: "blue"');
+  });
+
+  test("a schema of a cluster without a name, for one that has a name", async () => {
+    const cluster = await TestCluster.make();
     await cluster.node();
     const failure = await storeFailure(() => cluster.store({ cluster: "green" }).nodes());
     expect(failure).toMatchObject({ reason: "foreign" });
-    expect(failure.message).toMatch(/blue.*green/);
+    expect(failure.message).toMatch(/a cluster without a name.*green/);
   });
 
   test("one that can only be read can be read", async () => {
@@ -242,7 +275,7 @@ suite("connections that end", () => {
 
   test("and stay away: the same batch is not stored twice when they are back, and another one is stored", async () => {
     const cluster = await TestCluster.make();
-    const { relay, url } = await Relay.before(cluster.url);
+    const { relay, url } = await PostgresRelay.before(cluster.url);
     const { store } = await cluster.node({ url });
     const made = job();
     await store.commit({ ...EMPTY, jobs: [made] });
@@ -259,52 +292,6 @@ suite("connections that end", () => {
     await expectExactly(store, made, 3);
   });
 });
-
-/** Between a store and the server. It can let everything through, or nothing but what was already on its way. */
-class Relay {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  #isDeaf = false;
-
-  private constructor(url: URL) {
-    this.#server = createServer((near) => {
-      if (this.#isDeaf) return void near.destroy();
-      const far = connect(Number(url.port), url.hostname);
-      this.#sockets.add(near).add(far);
-      for (const socket of [near, far]) socket.on("error", () => socket.destroy());
-      near.pipe(far);
-      far.on("data", (answer) => {
-        // What was asked is done; nobody hears of it.
-        if (this.#isDeaf) near.destroy();
-        else near.write(answer);
-      });
-      far.on("close", () => near.destroy());
-    });
-  }
-
-  static async before(url: string): Promise<{ readonly relay: Relay; readonly url: string }> {
-    const behind = new URL(url);
-    const relay = new Relay(new URL(url));
-    relay.#server.listen(0, "127.0.0.1");
-    await once(relay.#server, "listening");
-    onTestFinished(() => {
-      relay.#server.close();
-      for (const socket of relay.#sockets) socket.destroy();
-    });
-    behind.hostname = "127.0.0.1";
-    behind.port = String((relay.#server.address() as { port: number }).port);
-    return { relay, url: behind.href };
-  }
-
-  /** No answer comes any more, and nobody is let in. */
-  deafen(): void {
-    this.#isDeaf = true;
-  }
-
-  hear(): void {
-    this.#isDeaf = false;
-  }
-}
 
 /** As the engine does: what passes is tried again, as it is. */
 const committed = (store: SharedStore, batch: Batch): Promise<void> => patiently(() => store.commit(batch));

@@ -17,6 +17,14 @@ export interface Address {
   readonly port: number;
 }
 
+/** What a server is to be like. */
+export interface ServerTerms {
+  /** Lines of `postgresql.conf`. */
+  readonly settings?: readonly string[];
+  /** Lines of `pg_hba.conf`, before its own. */
+  readonly access?: readonly string[];
+}
+
 /** The directory of `initdb` and `pg_ctl`; `undefined` if PostgreSQL is not installed here. */
 export function installation(): string | undefined {
   const versions = existsSync("/usr/lib/postgresql")
@@ -68,10 +76,8 @@ export class PostgresServer {
   }
 
   /** Makes a server with a database in UTF-8 and starts it. */
-  async create(): Promise<Address> {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
-    const { uid, gid } = identity();
-    if (uid !== undefined && gid !== undefined) chownSync(this.#directory, uid, gid);
+  async create({ settings = [], access = [] }: ServerTerms = {}): Promise<Address> {
+    this.#make();
     const passwordFile = join(this.#directory, "password");
     writeFileSync(passwordFile, PASSWORD, { mode: 0o644 });
     const options = ["--username=postgres", "--encoding=UTF8", "--locale=C", "--auth-local=trust"];
@@ -84,17 +90,39 @@ export class PostgresServer {
       this.#data,
     ]);
     const port = await freePort();
-    const settings = [
-      `listen_addresses = '127.0.0.1'`,
-      `port = ${port}`,
-      `unix_socket_directories = '${this.#directory}'`,
-    ];
-    const config = join(this.#data, "postgresql.auto.conf");
-    writeFileSync(config, `${[...settings, "max_connections = 200", "log_min_messages = warning"].join("\n")}\n`);
+    this.#configure(port, ["max_connections = 200", ...settings]);
+    const rules = join(this.#data, "pg_hba.conf");
+    // The first rule that fits counts.
+    writeFileSync(rules, `${[...access, readFileSync(rules, "utf8")].join("\n")}\n`);
     await this.start();
-    const address = { url: `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`, port };
-    writeFileSync(join(this.#directory, ADDRESS_FILE), JSON.stringify(address));
-    return address;
+    return this.#isAt(port);
+  }
+
+  /** Makes a server that follows `primary` over the network, can be read, and starts it. */
+  async follow(primary: Address): Promise<Address> {
+    this.#make();
+    const from = ["-d", primary.url, "--checkpoint=fast", "--no-sync", "--wal-method=stream", "--write-recovery-conf"];
+    await this.#run("pg_basebackup", [...from, "-D", this.#data]);
+    const port = await freePort();
+    this.#configure(port, ["max_connections = 200"]);
+    await this.start();
+    return this.#isAt(port);
+  }
+
+  /** A server that follows another one is one of its own from now on. */
+  promote(): Promise<void> {
+    return this.#run("pg_ctl", ["promote", "-w", "-D", this.#data]);
+  }
+
+  /** Where `name` is in the directory of its own; whatever the server is to read there has to be {@link give}n to it. */
+  path(name: string): string {
+    return join(this.#directory, name);
+  }
+
+  /** Makes the file or the directory at `path` the server's. */
+  give(path: string): void {
+    const { uid, gid } = identity();
+    if (uid !== undefined && gid !== undefined) chownSync(path, uid, gid);
   }
 
   start(): Promise<void> {
@@ -106,11 +134,14 @@ export class PostgresServer {
     return this.#run("pg_ctl", ["restart", "-w", "-m", mode, "-D", this.#data, "-l", join(this.#directory, LOG_FILE)]);
   }
 
+  async stop(mode: "fast" | "immediate"): Promise<void> {
+    if (!existsSync(join(this.#data, "postmaster.pid"))) return;
+    await this.#run("pg_ctl", ["stop", "-w", "-m", mode, "-D", this.#data]);
+  }
+
   /** Stops it, if it runs, and removes everything. */
   async remove(): Promise<void> {
-    if (existsSync(join(this.#data, "postmaster.pid"))) {
-      await this.#run("pg_ctl", ["stop", "-w", "-m", "immediate", "-D", this.#data]);
-    }
+    await this.stop("immediate");
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
@@ -119,6 +150,29 @@ export class PostgresServer {
     const stop = `kill -QUIT "$(head -n 1 "${join(this.#data, "postmaster.pid")}")"; sleep 1; rm -rf "${this.#directory}"`;
     const script = `while kill -0 ${pid} 2>/dev/null; do sleep 1; done; ${stop}`;
     spawn("sh", ["-c", script], { detached: true, stdio: "ignore" }).unref();
+  }
+
+  #make(): void {
+    mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
+    this.give(this.#directory);
+  }
+
+  /** Adds to what is set already. */
+  #configure(port: number, settings: readonly string[]): void {
+    const place = [
+      `listen_addresses = '127.0.0.1'`,
+      `port = ${port}`,
+      `unix_socket_directories = '${this.#directory}'`,
+    ];
+    const config = join(this.#data, "postgresql.auto.conf");
+    const lines = [readFileSync(config, "utf8"), ...place, "log_min_messages = warning", ...settings];
+    writeFileSync(config, `${lines.join("\n")}\n`);
+  }
+
+  #isAt(port: number): Address {
+    const address = { url: `postgresql://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`, port };
+    writeFileSync(join(this.#directory, ADDRESS_FILE), JSON.stringify(address));
+    return address;
   }
 
   get #data(): string {

@@ -18,6 +18,7 @@ export class Database {
   /** Once it was there, it can come back. */
   #hasOpened = false;
   #isSynced = true;
+  #wasWritable = false;
   #daysMadeAt = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
@@ -35,8 +36,21 @@ export class Database {
   /** Once. Rejects with StoreError, as all of these do. */
   readonly ask: Ask = async <Row>(text: string, values: readonly Value[] = []): Promise<Row[]> => {
     await this.#opened();
-    return this.#connections.ask<Row>(text, values);
+    try {
+      return await this.#connections.ask<Row>(text, values);
+    } catch (error) {
+      throw this.#isFailingOver(error) ? failingOver(error) : error;
+    }
   };
+
+  /** Whoever reads may do so without the name of the cluster; whoever takes its jobs may not. Rejects with StoreError `foreign`. */
+  async assertMember(): Promise<void> {
+    const { schema, cluster } = this.#options;
+    const { cluster: owner } = await this.#opened();
+    if (cluster !== undefined || owner === "") return;
+    const sentence = `the schema ${schema} belongs to the cluster ${owner}: to be a node of that, say so (cluster: ${JSON.stringify(owner)})`;
+    throw new StoreError("foreign", sentence);
+  }
 
   /** What does no harm when it is done twice: again and again for a while, if the server is not there any more. */
   steadily<Row>(text: string, values: readonly Value[] = []): Promise<Row[]> {
@@ -71,6 +85,7 @@ export class Database {
     this.#opening ??= openSchema(this.#connections, this.#options).then(
       (opened) => {
         this.#isSynced = opened.isSynced;
+        this.#wasWritable ||= !opened.isReadOnly;
         this.#hasOpened = true;
         this.#daysMadeAt = performance.now();
         return opened;
@@ -82,6 +97,11 @@ export class Database {
       },
     );
     return this.#opening;
+  }
+
+  /** What could be written before will be again: it has failed over to a standby that is not promoted yet. */
+  #isFailingOver(error: unknown): error is StoreError {
+    return this.#wasWritable && error instanceof StoreError && error.reason === "read_only";
   }
 
   async #again<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -97,3 +117,5 @@ export class Database {
     }
   }
 }
+
+const failingOver = ({ message, cause }: StoreError): StoreError => new StoreError("unreachable", message, { cause });

@@ -17,6 +17,10 @@ export interface SchemaOptions {
 export interface OpenedSchema {
   /** Does the server write to its disk before it says that it has? */
   readonly isSynced: boolean;
+  /** Is it a standby, or set to be read-only? */
+  readonly isReadOnly: boolean;
+  /** The name of the cluster that the schema belongs to; empty if it was given none. */
+  readonly cluster: string;
 }
 
 interface ServerRow {
@@ -52,9 +56,9 @@ export async function openSchema(connections: Connections, options: SchemaOption
     version = await connections.transaction((ask) => migrated(ask, options));
   }
   if (version < MIGRATIONS.length) throw older(version, options);
-  await assertCluster(connections.ask, options);
+  const cluster = await clusterOf(connections.ask, options);
   if (!server.is_read_only) await connections.ask(`SELECT ${quoted(options.schema)}.make_days()`);
-  return { isSynced: server.is_synced };
+  return { isSynced: server.is_synced, isReadOnly: server.is_read_only, cluster };
 }
 
 async function serverOf(ask: Ask, schema: string): Promise<ServerRow> {
@@ -128,10 +132,10 @@ async function migrated(ask: Ask, options: SchemaOptions): Promise<number> {
 }
 
 /** Two clusters in one schema would take each other's jobs: a name tells them apart, if they were given one. */
-async function assertCluster(ask: Ask, { schema, cluster }: SchemaOptions): Promise<void> {
-  if (cluster === undefined) return;
+async function clusterOf(ask: Ask, { schema, cluster }: SchemaOptions): Promise<string> {
   const [row] = await ask<{ name: string }>(`SELECT name FROM ${quoted(schema)}.cluster`);
-  if (row === undefined || row.name === cluster) return;
-  const owner = row.name === "" ? "a cluster without a name" : `the cluster ${row.name}`;
+  const found = row?.name ?? "";
+  if (cluster === undefined || row === undefined || found === cluster) return found;
+  const owner = found === "" ? "a cluster without a name" : `the cluster ${found}`;
   throw new StoreError("foreign", `the schema ${schema} belongs to ${owner}, and this is ${cluster}`);
 }

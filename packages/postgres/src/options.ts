@@ -7,7 +7,7 @@ export interface PostgresOptions {
   readonly schema?: string;
   /**
    * The name of the cluster: it is written into a new schema, and compared from then on. Two clusters that were pointed at one
-   * schema by mistake are found by that. Default: it is not compared.
+   * schema by mistake are found by that. Default: none; a schema with a name can be read then, and not joined.
    */
   readonly cluster?: string;
   /** Connections of this process, beside the one that listens. Default: 8. */

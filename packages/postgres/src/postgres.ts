@@ -102,6 +102,7 @@ class PostgresStore extends PostgresReads implements SharedStore {
   async keepRoom(): Promise<void> {}
 
   async join(facts: NodeFacts, ttlMs: number): Promise<void> {
+    await this.db.assertMember();
     await this.db.steadily(
       `INSERT INTO ${this.db.schema}.node (id, started_at, beat_at, ttl_ms, facts)
        SELECT $1, t, t, $2, $3 FROM ${this.db.schema}.now_ms() AS t ON CONFLICT (id) DO NOTHING`,

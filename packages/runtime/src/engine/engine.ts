@@ -46,6 +46,7 @@ import type { ScheduleLimits } from "./schedules/scheduler.ts";
 import { Schedules } from "./schedules/schedules.ts";
 import type { Session } from "./session.ts";
 import { SessionRegistry } from "./session-registry.ts";
+import { type StorageReason, storageSentence } from "./storage-room.ts";
 import { Streams } from "./streams/streams.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";
 import { Tap } from "./tap.ts";
@@ -152,7 +153,7 @@ export class Engine {
     this.metrics = metrics;
     this.journal = new Journal({
       ...{ store, clock, logger, metrics, onFailure: options.onStoreFailure },
-      onRoom: (hasRoom) => this.#tellJobs(hasRoom),
+      onRoom: (reason) => this.#tellJobs(reason),
       ...(shared && {
         onLost: (lost) => this.#member?.onLost(lost),
         fencing: {
@@ -519,10 +520,11 @@ export class Engine {
   }
 
   /** Some of those that run: what they are told has to be stored, too. */
-  #tellJobs(hasRoom: boolean): void {
-    const body = hasRoom
-      ? { phase: "storage_available", message: "there is room again: the job goes on" }
-      : { phase: "storage_full", message: "the runtime has no space left: the job waits" };
+  #tellJobs(reason: StorageReason | undefined): void {
+    const body =
+      reason === undefined
+        ? { phase: "storage_available", message: "what is said can be stored again: the job goes on" }
+        : { phase: reason, message: `${storageSentence(reason)}: the job waits` };
     for (const job of [...this.jobs.all()].slice(0, MAX_TOLD_JOBS)) job.note(ENTRY.status, "status", body);
   }
 

@@ -22,7 +22,7 @@ import {
 } from "../store/store.ts";
 import { StoreError } from "../store/store-error.ts";
 import { noMetrics, type RuntimeMetrics } from "./metrics/runtime-metrics.ts";
-import { StorageRoom } from "./storage-room.ts";
+import { type StorageReason, StorageRoom } from "./storage-room.ts";
 
 /** Somebody who must hear that a batch with runs of theirs is durable. */
 export interface CommitListener {
@@ -107,8 +107,8 @@ export interface JournalOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics?: RuntimeMetrics;
-  /** Called when the store runs out of room, and when it has some again. Default: nobody is told. */
-  readonly onRoom?: (hasRoom: boolean) => void;
+  /** Called with why nothing can be stored, when that begins, and with nothing when it is over. Default: nobody is told. */
+  readonly onRoom?: (reason: StorageReason | undefined) => void;
   /**
    * Called when others have taken jobs or sessions that there was something to write for: nothing of them is stored. With the
    * sessions that had numbered something of those jobs: they are read anew. Default: that is a failure.

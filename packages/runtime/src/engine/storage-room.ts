@@ -10,7 +10,7 @@
  */
 import { type Clock, InternalError, type Logger } from "@arcp/core";
 import type { Store } from "../store/store.ts";
-import type { StoreError } from "../store/store-error.ts";
+import type { StoreError, StoreFailure } from "../store/store-error.ts";
 
 type Phase =
   | { readonly name: "open" }
@@ -26,8 +26,8 @@ export interface StorageRoomOptions {
   readonly store: Pick<Store, "isScarce" | "keepRoom">;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Called when new work begins to be refused, and when it is taken again. */
-  readonly onChange: (isOpen: boolean) => void;
+  /** Called when new work begins to be refused, with why, and when it is taken again. */
+  readonly onChange: (reason: StorageReason | undefined) => void;
 }
 
 /** How often a store without room is asked whether it has some again. */
@@ -118,9 +118,10 @@ export class StorageRoom {
 
   #tell(isOpen: boolean, error?: StoreError): void {
     const { logger, onChange } = this.#options;
-    if (isOpen) logger.warn({}, "the store has room again: new work is taken");
-    else logger.error({ err: error }, "the store has no room: new work is refused, and what runs waits");
-    onChange(isOpen);
+    const reason = isOpen ? undefined : reasonOf(error);
+    if (reason === undefined) logger.warn({}, "the store takes what is given to it again: new work is taken");
+    else logger.error({ err: error }, `${SENTENCES[reason]}: new work is refused, and what runs waits`);
+    onChange(reason);
   }
 
   #later(): void {
@@ -145,11 +146,26 @@ export class StorageRoom {
   }
 }
 
+/** Why nothing can be stored, as it is told to clients and agents. */
+export type StorageReason = "storage_full" | "storage_busy" | "storage_unreachable";
+
+const REASONS: Partial<Record<StoreFailure, StorageReason>> = {
+  busy: "storage_busy",
+  unreachable: "storage_unreachable",
+};
+
+const SENTENCES: Readonly<Record<StorageReason, string>> = {
+  storage_full: "the runtime has no space left to store anything",
+  storage_busy: "the runtime cannot write to its database now",
+  storage_unreachable: "the runtime cannot reach its database now",
+};
+
+/** The sentence that tells it. */
+export const storageSentence = (reason: StorageReason): string => SENTENCES[reason];
+
+const reasonOf = (error: StoreError | undefined): StorageReason => REASONS[error?.reason ?? "full"] ?? "storage_full";
+
 function refusal(phase: Phase): InternalError {
-  const isBusy = phase.name === "stalled" && phase.error.reason === "busy";
-  const reason = isBusy ? "storage_busy" : "storage_full";
-  const message = isBusy
-    ? "the runtime cannot write to its database now"
-    : "the runtime has no space left to store anything";
-  return new InternalError(message, { details: { reason, retry: "after_capacity" } });
+  const reason = reasonOf(phase.name === "stalled" ? phase.error : undefined);
+  return new InternalError(SENTENCES[reason], { details: { reason, retry: "after_capacity" } });
 }
