@@ -17,8 +17,9 @@ export interface SiteOptions {
 
 const TYPES: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript" };
 
-/** Says nothing to anybody whom the bundle does not need: a page like that of an application. */
-const POLICY = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; img-src data:";
+/** What docs/browser.md recommends. Pages may connect to this machine, so that the runtime's rules decide and no others. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src http://127.0.0.1:* ws://127.0.0.1:*; img-src data:";
 
 export class Site implements AsyncDisposable {
   readonly #server: Server;
@@ -79,6 +80,11 @@ export class Site implements AsyncDisposable {
 
   restore(): void {
     this.#proxy.target = (this.#server.address() as AddressInfo).port;
+  }
+
+  /** How many connections were cut so far. */
+  get cuts(): number {
+    return this.#proxy.faults;
   }
 
   /** What happens to the next connections, one after another. */

@@ -223,3 +223,11 @@ describe("the WebSocket transport", () => {
     await (await harness.rawSession()).fence();
   });
 });
+
+test("a reason that is longer than a close frame may be is cut between characters", async () => {
+  await using harness = startHarness({ carrier: "websocket" });
+  const client = await harness.transport();
+  const server = harness.accepted;
+  client.close(1000, "é".repeat(100));
+  expect(await server?.closed).toEqual({ code: 1000, reason: "é".repeat(61) });
+});

@@ -37,6 +37,10 @@ export function usePages(): (options?: BrowserContextOptions) => Promise<OpenedP
     const context = await browser.newContext(options);
     onTestFinished(() => context.close());
     context.setDefaultTimeout(LONG_MS);
+    // What a page's policy has stopped is told to nobody else.
+    await context.addInitScript(
+      "addEventListener('securitypolicyviolation', (told) => console.error('policy:', told.violatedDirective, told.blockedURI));",
+    );
     const problems: string[] = [];
     const page = await context.newPage();
     page.on("pageerror", (error) => problems.push(error.stack ?? error.message));

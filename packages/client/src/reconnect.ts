@@ -1,6 +1,6 @@
 /** When and how long to try again after a connection was lost. */
 import { ARCPError, type Clock, ResumeWindowExpiredError, type Transport, TransportError } from "@arcp/core";
-import { sleep } from "./waiting.ts";
+import { onNetworkBack, sleep } from "./waiting.ts";
 
 /** Opens one connection. `signal` aborts when it is no longer wanted. */
 export type TransportFactory = (signal: AbortSignal) => Promise<Transport>;
@@ -60,8 +60,9 @@ export interface ReconnectTask {
 }
 
 /**
- * Connects again until it works. Rejects when it must not be tried any more: with {@link ResumeWindowExpiredError}, with
- * what the runtime refused for good, with the last cause after the last attempt, or with the signal's reason.
+ * Connects again until it works; without further waiting when a page or worker hears that its network is back. Rejects
+ * when it must not be tried any more: with {@link ResumeWindowExpiredError}, with what the runtime refused for good, with
+ * the last cause after the last attempt, or with the signal's reason.
  */
 export async function reconnect(task: ReconnectTask): Promise<void> {
   const { options, clock, signal } = task;
@@ -77,7 +78,7 @@ export async function reconnect(task: ReconnectTask): Promise<void> {
     if (options.maxAttempts !== undefined && attempt > options.maxAttempts) throw cause;
     const delayMs = backOffMs(task.earlierAttempts + attempt, options);
     task.onWait(attempt, delayMs, cause);
-    await sleep(clock, delayMs, signal);
+    await sleep(clock, delayMs, signal, onNetworkBack);
     try {
       await task.attempt(isExpired ? "new" : "resume");
       return;

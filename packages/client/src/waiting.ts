@@ -28,17 +28,40 @@ export function linkedAbort(signal: AbortSignal | undefined): {
   return { controller, release: onAbort(signal, (reason) => controller.abort(reason)) };
 }
 
-/** Resolves after `delayMs`; rejects with the signal's reason when it aborts. */
-export async function sleep(clock: Clock, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+/**
+ * Resolves after `delayMs`, or when `onWake` calls what it is given; it returns how to call that off. Rejects with the
+ * signal's reason when it aborts.
+ */
+export async function sleep(
+  clock: Clock,
+  delayMs: number,
+  signal: AbortSignal | undefined,
+  onWake: (wake: () => void) => () => void = () => () => {},
+): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const cancelTimer = clock.setTimer(resolve, delayMs);
   const release = onAbort(signal, reject);
+  const stopListening = onWake(resolve);
   try {
     await promise;
   } finally {
     cancelTimer();
     release();
+    stopListening();
   }
+}
+
+/** The events of a page or worker; other platforms have none. */
+interface PlatformEvents {
+  addEventListener?(type: "online", listener: () => void): void;
+  removeEventListener?(type: "online", listener: () => void): void;
+}
+
+/** Calls `task` when a page or worker is told that its network is back. Returns how to call that off. */
+export function onNetworkBack(task: () => void): () => void {
+  const platform = globalThis as PlatformEvents;
+  platform.addEventListener?.("online", task);
+  return () => platform.removeEventListener?.("online", task);
 }
 
 /** `promise`, or the signal's reason if that comes first; a value that comes too late goes to `dispose`. */

@@ -103,8 +103,8 @@ export class Commands {
     return [question.prompt, await client.respond(question.id, answer)];
   }
 
-  async close(): Promise<void> {
-    await this.#open().close();
+  async close(reason: string): Promise<void> {
+    await this.#open().close(reason);
   }
 
   #watch(handle: JobHandle, before: readonly string[]): void {

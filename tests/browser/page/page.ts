@@ -1,4 +1,6 @@
+import "./quiet-zod.ts";
 import { Commands, carryOut, type Kept, type Order, type Report } from "./commands.ts";
+import { followByFetch } from "./event-stream.ts";
 
 const KEY = "kept";
 
@@ -25,6 +27,7 @@ const entrance = {
     const order = { id: orders, name, args };
     return place === "worker" ? toWorker(order) : carryOut(inPage, order);
   },
+  followByFetch,
   kept: (): Kept => JSON.parse(sessionStorage.getItem(KEY) ?? "null") as Kept,
 };
 

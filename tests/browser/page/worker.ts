@@ -1,3 +1,4 @@
+import "./quiet-zod.ts";
 import { Commands, carryOut, type Order } from "./commands.ts";
 
 const commands = new Commands();

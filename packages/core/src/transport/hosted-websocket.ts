@@ -3,6 +3,7 @@ import {
   CLOSE_NORMAL,
   CLOSE_UNSUPPORTED,
   CloseSignal,
+  closeReason,
   Inbox,
   type Transport,
   type TransportClose,
@@ -128,7 +129,7 @@ export class HostedWebSocketTransport implements Transport {
   close(code: number = CLOSE_NORMAL, reason = ""): void {
     if (this.#isClosing || this.isClosed) return;
     this.#isClosing = true;
-    this.#socket.close(code, reason.slice(0, 120));
+    this.#socket.close(code, closeReason(reason));
     const timer: { unref?(): void } = setTimeout(() => this.abort("no answer to the close"), CLOSE_TIMEOUT_MS);
     timer.unref?.();
     void this.closed.then(() => clearTimeout(timer as never));
@@ -137,7 +138,7 @@ export class HostedWebSocketTransport implements Transport {
   abort(reason = "aborted"): void {
     if (!this.#close.close(CLOSE_ABNORMAL, reason)) return;
     if (this.#socket.terminate) this.#socket.terminate();
-    else this.#socket.close(CLOSE_NORMAL, reason.slice(0, 120));
+    else this.#socket.close(CLOSE_NORMAL, closeReason(reason));
   }
 
   #refuseBinary(): void {

@@ -96,6 +96,13 @@ export const CLOSE_UNSUPPORTED = 1003;
 /** The connection vanished without a word. */
 export const CLOSE_ABNORMAL = 1006;
 
+const MAX_REASON_BYTES = 123;
+
+/** As much of `reason` as a WebSocket's close takes: 123 bytes (RFC 6455 §5.5). */
+export function closeReason(reason: string): string {
+  return reason.slice(0, new TextEncoder().encodeInto(reason, new Uint8Array(MAX_REASON_BYTES)).read);
+}
+
 /** Delivers frames to one consumer in the order of their arrival, keeps them until there is one, and while it is paused. */
 export class Inbox {
   readonly #refuseBinary: () => void;

@@ -2,6 +2,7 @@ import {
   CLOSE_ABNORMAL,
   CLOSE_NORMAL,
   CloseSignal,
+  closeReason,
   Inbox,
   type Transport,
   type TransportClose,
@@ -26,6 +27,11 @@ interface PlatformSocket {
 const LOW_WATER_BYTES = 64 * 1024;
 const DRAIN_POLL_MS = 10;
 const OPEN = 1;
+const FIRST_FREE_CODE = 3000;
+const LAST_FREE_CODE = 4999;
+
+/** A page may say that all is well, or what no standard says; the platform throws at anything else. */
+const codeOfPage = (code: number): number => (code >= FIRST_FREE_CODE && code <= LAST_FREE_CODE ? code : CLOSE_NORMAL);
 
 /** Frames over the platform's own `WebSocket` (§4.1), for pages and workers. */
 export class WebSocketTransport implements Transport {
@@ -52,6 +58,10 @@ export class WebSocketTransport implements Transport {
   static connect(url: string, options: WebSocketConnectOptions = {}): Promise<WebSocketTransport> {
     const target = assertMayConnect(url, options);
     return new Promise((resolve, reject) => {
+      if (options.signal?.aborted) {
+        reject(options.signal.reason);
+        return;
+      }
       const Platform = (globalThis as unknown as { WebSocket: new (url: string) => PlatformSocket }).WebSocket;
       const socket = new Platform(target.url.href);
       const transport = new WebSocketTransport(socket, target.isConfidential);
@@ -121,11 +131,11 @@ export class WebSocketTransport implements Transport {
   }
 
   close(code: number = CLOSE_NORMAL, reason = ""): void {
-    this.#socket.close(code, reason);
+    this.#socket.close(codeOfPage(code), closeReason(reason));
   }
 
   abort(reason = "aborted"): void {
-    this.#socket.close(CLOSE_NORMAL, reason);
+    this.#socket.close(CLOSE_NORMAL, closeReason(reason));
     this.#close.close(CLOSE_ABNORMAL, reason);
   }
 }

@@ -7,6 +7,7 @@ import {
   CLOSE_NORMAL,
   CLOSE_UNSUPPORTED,
   CloseSignal,
+  closeReason,
   Inbox,
   type Transport,
   type TransportClose,
@@ -172,7 +173,7 @@ export class WebSocketTransport implements Transport {
     if (this.isClosed || this.#socket.readyState === WebSocket.CLOSING) return;
     this.#flush();
     this.#socket.resume();
-    this.#socket.close(code, reason.slice(0, 120));
+    this.#socket.close(code, closeReason(reason));
     const timer = setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT_MS);
     timer.unref();
     void this.closed.then(() => clearTimeout(timer));
