@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { sqliteStore } from "@arcp/runtime";
+import { type Batch, StoreError, sqliteStore } from "@arcp/runtime";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import { startHarness } from "../support/harness.ts";
@@ -105,5 +105,44 @@ describe("another program that holds the write lock", () => {
     await store.commit({ ...EMPTY, jobs: [job] });
     expect(await store.findJob(job.id)).toEqual(job);
     await store.close();
+  });
+});
+
+describe("a database that cannot be reached", () => {
+  test("is not said to be full: clients, jobs and whoever asks for readiness are told what is wrong", async () => {
+    const clock = new ManualClock();
+    const store = sqliteStore({ path: freshPath() });
+    const puppet = new Puppet();
+    let isAway = false;
+    const reached = new Proxy(store, {
+      get(target, name) {
+        if (name === "commit" && isAway) {
+          return (_batch: Batch) => Promise.reject(new StoreError("unreachable", "nobody answers"));
+        }
+        const member: unknown = Reflect.get(target, name);
+        return typeof member === "function" ? member.bind(target) : member;
+      },
+    });
+    await using harness = startHarness({ agents: { puppet: puppet.handler }, server: { clock, eventLog: reached } });
+    const client = await harness.rawSession(QUIET_FEATURES);
+    const { job_id } = (await client.submit("puppet")).payload;
+    const run = await puppet.next();
+    isAway = true;
+    await run.context.log("info", "1");
+    await settle();
+    expect((await client.submit("puppet")).payload).toMatchObject({
+      code: "INTERNAL_ERROR",
+      retryable: true,
+      message: "the runtime cannot reach its database now",
+      details: { reason: "storage_unreachable", retry: "after_capacity" },
+    });
+    expect(await harness.server.unreadiness()).toBe("store_unreachable");
+    isAway = false;
+    clock.advance(1_000);
+    run.finish("done");
+    await client.end(job_id);
+    const phases = client.ofJob(job_id).flatMap(({ payload }) => payload.body?.phase ?? []);
+    expect(phases).toEqual(["storage_unreachable", "storage_available"]);
+    expect(await harness.server.unreadiness()).toBeUndefined();
   });
 });

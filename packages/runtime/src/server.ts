@@ -61,6 +61,7 @@ import type { BlobStore } from "./store/blobs.ts";
 import { temporaryBlobs } from "./store/blobs-files.ts";
 import { sqliteStore } from "./store/sqlite.ts";
 import type { CredentialRecord, Store } from "./store/store.ts";
+import { StoreError } from "./store/store-error.ts";
 import type { ConnectionSettings10 } from "./wire/v1.0/connection.ts";
 import type { ConnectionSettings } from "./wire/v1.1/connection.ts";
 import { CREDENTIALS_FEATURE } from "./wire/v1.1/handshake.ts";
@@ -320,7 +321,7 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, engine
 }
 
 /** Why a runtime takes no work. */
-export type Unreadiness = "draining" | "store_failed" | "store_silent" | "store_full";
+export type Unreadiness = "draining" | "store_failed" | "store_silent" | "store_full" | "store_unreachable";
 
 export interface CloseOptions {
   /** How long jobs may take to end, and durable ones to come to where they can be put aside, in milliseconds. Default: 0. */
@@ -489,7 +490,8 @@ export class ARCPServer {
 
   /**
    * Can it take work? Resolves with `undefined` if so, otherwise with why not: it has begun to stop, its store has failed,
-   * does not answer within `timeoutMs` (default: 2000), or has no room. Never rejects.
+   * cannot be reached, does not
+   * answer within `timeoutMs` (default: 2000), or has no room. Never rejects.
    */
   async unreadiness({ timeoutMs = 2000 }: { readonly timeoutMs?: number } = {}): Promise<Unreadiness | undefined> {
     if (this.#closing !== undefined) return "draining";
@@ -500,9 +502,12 @@ export class ARCPServer {
     try {
       const answer = Promise.all([this.#engine.ready, this.eventLog.auditHead()]).then(() => undefined);
       const problem = await Promise.race([answer, late.promise]);
-      return problem ?? (this.#engine.journal.room.isStalled ? "store_full" : undefined);
-    } catch {
-      return "store_failed"; // Whoever reads or writes next says why.
+      const { stall } = this.#engine.journal.room;
+      if (problem !== undefined || stall === undefined) return problem;
+      return stall === "storage_unreachable" ? "store_unreachable" : "store_full";
+    } catch (error) {
+      // Whoever reads or writes next says why.
+      return error instanceof StoreError && error.reason === "unreachable" ? "store_unreachable" : "store_failed";
     } finally {
       stopTimer();
     }

@@ -48,6 +48,11 @@ export class StorageRoom {
     return this.#phase.name === "open" ? undefined : this.#phase.gate.promise;
   }
 
+  /** Why what was put back waits; `undefined` while nothing does. */
+  get stall(): StorageReason | undefined {
+    return this.#phase.name === "stalled" ? reasonOf(this.#phase.error) : undefined;
+  }
+
   get isStalled(): boolean {
     return this.#phase.name === "stalled";
   }
