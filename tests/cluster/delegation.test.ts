@@ -174,4 +174,34 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("a durable job that has del
     expect(children.runs).toHaveLength(1);
     expect(await cluster.ask("SELECT FROM record WHERE kind = 'owed'")).toEqual([]);
   });
+
+  test("goes on where the child is, and what that does not spend comes back once", async () => {
+    const [parents, children] = [new Puppet(), new Puppet()];
+    const parent = { handler: parents.handler, options: { durable: true } };
+    const cluster = await Cluster.of(
+      { agents: { parent } },
+      { agents: { parent, child: { handler: children.handler } } },
+    );
+    const [a, b] = cluster.nodes as [Node, Node];
+    await a.knows("child");
+    const client = await a.session();
+    const { job_id } = (await client.submit("parent", 1, { lease_request: LEASE })).payload;
+    await delegated(await parents.next());
+    const child = await children.next();
+    await spend(child, 0.5);
+    await child.context.flush();
+    await a.kill();
+    await cluster.silence(b);
+    const second = await parents.next();
+    const again = await delegated(second);
+    expect(second.context.budget.get("USD")).toBe(3);
+    child.finish("done");
+    expect(await again.done).toMatchObject({ result: "done" });
+    expect(second.context.budget.get("USD")).toBe(4.5);
+    second.finish("over");
+    const late = await b.raw();
+    await late.resume(client, 0);
+    expect((await late.end(job_id)).payload).toMatchObject({ result: "over" });
+    expect(await cluster.ask("SELECT FROM record WHERE kind = 'owed'")).toEqual([]);
+  });
 });

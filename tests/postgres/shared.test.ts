@@ -8,6 +8,7 @@ import {
   type NodeMessage,
   type NodeRecord,
   type SessionRecord,
+  type SharedStore,
   StaleWriterError,
   type StoredRecord,
   verifyAudit,
@@ -271,6 +272,83 @@ suite("jobs of dead nodes", () => {
     await one.store.commit(batch({ jobs: [free, mine] }));
     expect(await two.store.claimJobs([], 1, mine.id)).toEqual([]);
     expect(await two.store.claimJobs([], 1, free.id)).toMatchObject([{ id: free.id, epoch: 2 }]);
+  });
+});
+
+suite("jobs that share counters", () => {
+  /** A job, its child, the child of that, which came in one batch, and one for which another node was asked. */
+  async function family(dead: SharedStore) {
+    const root = job({ createdAt: 1 });
+    const child = job({ createdAt: 2, agent: "foreign", parentJobId: root.id, delegateId: "d1" });
+    const grandchild = job({ createdAt: 3, parentJobId: child.id, delegateId: "d2" });
+    const placed = job({
+      createdAt: 4,
+      parentJobId: child.id,
+      delegateId: "d3",
+      status: "pending",
+      isForAnybody: true,
+    });
+    await dead.commit(batch({ jobs: [root], records: [runOf(root)] }));
+    await dead.commit(batch({ jobs: [child, grandchild, placed], records: [child, grandchild].map(runOf) }));
+    return { root, child, grandchild, placed };
+  }
+  const ids = (jobs: readonly JobRecord[]): string[] => jobs.map(({ id }) => id);
+
+  test("are claimed together, by who has all of their agents", async () => {
+    const cluster = await TestCluster.make();
+    const dead = await cluster.node();
+    const { root, child, grandchild, placed } = await family(dead.store);
+    await cluster.kill();
+    const one = await cluster.node();
+    const claimed = await one.store.claimJobs(["worker@1.0.0"], 9);
+    expect(claimed).toEqual([{ ...placed, epoch: 2, isForAnybody: true }]);
+    expect(await one.store.claimJobs(["foreign@1.0.0"], 9)).toEqual([]);
+    // One more than there is room for: families are not divided.
+    expect(ids(await one.store.claimJobs(["worker@1.0.0", "foreign@1.0.0"], 1))).toEqual(
+      ids([root, child, grandchild]),
+    );
+  });
+
+  test("are claimed together with the one that is asked for, also when those above them have ended", async () => {
+    const cluster = await TestCluster.make();
+    const dead = await cluster.node();
+    const { root, child, grandchild } = await family(dead.store);
+    const ended = {
+      id: child.id,
+      epoch: 1,
+      status: "success",
+      endedAt: 5,
+      budget: null,
+      lastN: 0,
+      lastEventSeq: 0,
+    } as const;
+    await dead.store.commit(batch({ jobChanges: new Map([[child.id, ended]]) }));
+    await cluster.kill();
+    const one = await cluster.node();
+    expect(ids(await one.store.claimJobs([], 1, grandchild.id))).toEqual(ids([root, grandchild]));
+  });
+
+  test("are never divided among those who claim at once", async () => {
+    const cluster = await TestCluster.make();
+    const dead = await cluster.node();
+    const families = await Promise.all(Array.from({ length: 12 }, () => family(dead.store)));
+    await cluster.kill();
+    const nodes = await Promise.all(Array.from({ length: 3 }, () => cluster.node()));
+    const claims = await Promise.all(
+      nodes.map(async ({ store }) => {
+        const mine: string[] = [];
+        for (;;) {
+          const some = await store.claimJobs(["worker@1.0.0", "foreign@1.0.0"], 2);
+          if (some.length === 0) return mine;
+          mine.push(...ids(some));
+        }
+      }),
+    );
+    expect(new Set(claims.flat()).size).toBe(48);
+    for (const { root, child, grandchild } of families) {
+      const whose = ids([root, child, grandchild]).map((id) => claims.findIndex((mine) => mine.includes(id)));
+      expect(new Set(whose).size).toBe(1);
+    }
   });
 });
 

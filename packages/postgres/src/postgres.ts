@@ -28,6 +28,7 @@ import { PostgresReads } from "./reads.ts";
 import { sweep } from "./retention.ts";
 import {
   type CredentialRow,
+  claimedRecord,
   credentialRecord,
   type IdempotencyRow,
   idempotencyRecord,
@@ -290,7 +291,7 @@ class PostgresStore extends PostgresReads implements SharedStore {
       ...[node.id, textArray(agents.map(storable)), Math.max(limit - unheard.length, 0), only ?? null],
     ]);
     node.hasClaimedUnheard = hasUnheard && only !== undefined;
-    const claimed = [...unheard, ...rows.map(jobRecord)];
+    const claimed = [...unheard, ...rows.map(claimedRecord)];
     for (const { id } of claimed) node.jobs.add(id);
     return claimed;
   }
@@ -302,7 +303,7 @@ class PostgresStore extends PostgresReads implements SharedStore {
        ORDER BY created_at, key`,
       [node.id, textArray([...node.jobs].map(storable))],
     );
-    return rows.map(jobRecord);
+    return rows.map(claimedRecord);
   }
 
   async releaseJobs(ids: readonly JobId[]): Promise<void> {

@@ -35,7 +35,14 @@ export interface JobRow {
   readonly epoch: number;
   readonly last_n: number;
   readonly last_event_seq: number;
+  readonly family: string | null;
 }
+
+/** Of a job that was claimed: one that was delegated for whichever node claims it shares nothing with its parent. */
+export const claimedRecord = (row: JobRow): JobRecord => ({
+  ...jobRecord(row),
+  ...(row.parent_job_id !== null && row.family === null && { isForAnybody: true }),
+});
 
 export const jobRecord = (row: JobRow): JobRecord => ({
   ...{ id: row.id, sessionId: row.session_id, principal: row.principal, agent: row.agent },

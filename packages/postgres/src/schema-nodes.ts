@@ -60,26 +60,6 @@ BEGIN
   IF FOUND THEN PERFORM detach_sessions(ARRAY[p_node], now_ms()); END IF;
 END $$;
 
--- With \`p_only\`: that one, whatever its agent.
-CREATE FUNCTION claim_jobs(p_node text, p_agents text[], p_limit integer, p_only text) RETURNS SETOF job LANGUAGE plpgsql
-SET search_path = @schema@, pg_temp AS $$
-DECLARE
-  dead text[];
-BEGIN
-  PERFORM assert_up(p_node);
-  dead := dead_nodes();
-  RETURN QUERY
-    WITH picked AS MATERIALIZED (
-      SELECT j.key FROM job j WHERE j.ended_at IS NULL AND (j.node IS NULL OR j.node = ANY (dead))
-          AND (p_only IS NULL OR j.id = p_only) AND (p_only IS NOT NULL
-          OR j.agent || '@' || j.agent_version = ANY (p_agents)
-          OR j.node IS NOT NULL AND NOT EXISTS (SELECT FROM record r WHERE r.kind = 'run' AND r.id = j.id))
-        ORDER BY j.created_at, j.key LIMIT p_limit FOR UPDATE SKIP LOCKED),
-    taken AS (
-      UPDATE job j SET node = p_node, epoch = j.epoch + 1 FROM picked p WHERE j.key = p.key RETURNING j.*)
-    SELECT * FROM taken ORDER BY created_at, key;
-END $$;
-
 -- Of dead nodes, whatever has become of their jobs: a secret dies with the process that knew it. With those that an earlier call
 -- has claimed without being heard: this node's, and not among the ones that it knows of.
 CREATE FUNCTION claim_credentials(p_node text, p_provisioners text[], p_known text[]) RETURNS SETOF credential LANGUAGE plpgsql

@@ -5,6 +5,7 @@
  * Texts are compared byte by byte (`COLLATE "C"`), wherever the database was made: pages of a listing are the same everywhere.
  */
 import { COMMIT_FUNCTIONS } from "./schema-commit.ts";
+import { FAMILIES } from "./schema-families.ts";
 import { NODE_FUNCTIONS } from "./schema-nodes.ts";
 import { READ_FUNCTIONS } from "./schema-reads.ts";
 import { RETENTION_FUNCTIONS } from "./schema-retention.ts";
@@ -240,4 +241,5 @@ export const MIGRATIONS: readonly ((schema: string) => string)[] = [
     [TABLES, CLOCK, RETENTION_FUNCTIONS, COMMIT_FUNCTIONS, READ_FUNCTIONS, NODE_FUNCTIONS]
       .join("\n")
       .replaceAll("@schema@", schema),
+  (schema) => FAMILIES.replaceAll("@schema@", schema),
 ];

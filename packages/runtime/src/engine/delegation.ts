@@ -334,11 +334,6 @@ export class Delegations {
     this.#options.journal.putRecord({ kind: OWED_KIND, id, principal, jobId, dueAt: null, data });
   }
 
-  /** Is it a child of a job of this process that counts for itself, wherever it runs? */
-  isPlaced(id: JobId): boolean {
-    return this.#remote.has(id);
-  }
-
   /** Makes a job that was taken over a child of its parent again. */
   adopt(parent: Job, child: Job): void {
     this.#join(this.#childrenOf(parent), child);
@@ -353,20 +348,22 @@ export class Delegations {
   }
 
   async #find(parent: Job, id: JobId, known: DelegationEnd | undefined): Promise<Child> {
-    const live = this.#options.jobs.get(id);
-    if (live !== undefined) return live;
-    const { journal, store } = this.#options;
+    const { journal, store, elsewhere } = this.#options;
     await journal.flush();
+    const isOwed = elsewhere !== undefined && (await store.findRecord(OWED_KIND, id)) !== undefined;
+    const live = this.#options.jobs.get(id);
+    // One that counts for itself does so here, too: it was claimed.
+    if (live !== undefined && !isOwed) return live;
     const record = await store.findJob(id);
-    if (record?.endedAt === null && this.#options.elsewhere !== undefined) {
+    if (record?.endedAt === null && elsewhere !== undefined) {
       const { lease, leaseConstraints } = record;
-      const above = parent.authority.budget;
+      const above = isOwed ? parent.authority.budget : undefined;
       // What was taken for it is still taken.
       const budget = record.budget && above ? Budget.takenOver(record.budget, lease, above) : undefined;
       const facts = { id, lease, leaseConstraints, budget, hasCredentials: true };
-      return this.#follow(parent, this.#childrenOf(parent), facts, true);
+      return this.#follow(parent, this.#childrenOf(parent), facts, isOwed);
     }
-    if (record !== undefined && (await store.findRecord(OWED_KIND, id)) !== undefined) {
+    if (record !== undefined && isOwed) {
       const { lease, budget } = record;
       const above = parent.authority.budget;
       if (budget !== null && above !== undefined) Budget.takenOver(budget, lease, above).close();

@@ -56,24 +56,25 @@ export class Recovery {
         return job === undefined ? null : job.authority.budget;
       },
     });
+    const goOn: (() => void)[] = [];
     for (const record of records.toSorted((a, b) => a.createdAt - b.createdAt)) {
       const revived = await this.#options.durableJobs.revive(record);
       const isPending = record.status === "pending";
       const waiting = isPending ? (revived ?? (await this.#options.waitingJobs.read(record))) : undefined;
       const run = revived ?? (waiting && this.#freshRun(record, waiting));
-      const parentBudget = this.#options.delegations.isPlaced(record.id)
-        ? undefined
-        : await parents.budgetAbove(record);
+      const parentBudget = record.isForAnybody === true ? undefined : await parents.budgetAbove(record);
       const job = this.#takenOver(record, (run ?? waiting)?.run, run, parentBudget);
       await onMade(job);
       await this.#options.streams.recover(job);
-      if (waiting !== undefined) await this.#beginLater(job, waiting, run);
+      if (waiting !== undefined) goOn.push(await this.#beginLater(job, waiting, run));
       else if (run === undefined) {
         await this.#options.people.interactions.recover(job, this.#options.loadSession);
         job.end({ status: "error", error: interrupted(RESTARTED) });
-      } else await this.#goOn(job, run);
+      } else goOn.push(await this.#goOn(job, run));
     }
     parents.close();
+    // An agent that looks for the children that it had finds all of them, and the counters as they are.
+    for (const begin of goOn) begin();
   }
 
   /** Of a job that was asked for where nobody knew that its agent is durable. */
@@ -82,7 +83,8 @@ export class Recovery {
     return DurableRun.fresh(run, this.#options.durableTools, restored === undefined ? undefined : { data: restored });
   }
 
-  async #goOn(job: Job, run: DurableRun): Promise<void> {
+  /** Returns what lets the agent begin. */
+  async #goOn(job: Job, run: DurableRun): Promise<() => void> {
     const { people, jobs, loadSession } = this.#options;
     jobs.add(job);
     run.attach(job);
@@ -97,10 +99,11 @@ export class Recovery {
       if (asked !== undefined) run.reopen(ordinal, asked.settled);
     }
     await this.#rejoinParent(job);
-    this.#options.durableJobs.park(job, run);
+    return () => this.#options.durableJobs.park(job, run);
   }
 
-  async #beginLater(job: Job, waiting: StoredWaiting, run: DurableRun | undefined): Promise<void> {
+  /** The same of one that has not begun. */
+  async #beginLater(job: Job, waiting: StoredWaiting, run: DurableRun | undefined): Promise<() => void> {
     this.#options.jobs.add(job);
     run?.attach(job);
     if (run !== waiting) {
@@ -108,7 +111,8 @@ export class Recovery {
       if (run !== undefined) this.#options.waitingJobs.forget(job);
     }
     await this.#rejoinParent(job);
-    this.#options.waitingJobs.park(job, (agent) => this.#options.launch.startLater(job, agent, waiting, run));
+    return () =>
+      this.#options.waitingJobs.park(job, (agent) => this.#options.launch.startLater(job, agent, waiting, run));
   }
 
   async #rejoinParent(job: Job): Promise<void> {

@@ -115,8 +115,9 @@ export interface SharedStore extends Store {
   /**
    * Makes jobs this node's, raises their epochs and returns them: those that nobody runs yet and whose agents are among
    * `agents` (`name@version`), and those of dead nodes that end with their process (that have no record of the kind `run`) or
-   * whose agents are among them. Oldest first, at most `limit`. No two nodes get the same one. With `only`: that one, if it is
-   * anybody's, whatever its agent.
+   * whose agents are among them. A job comes with all that it shares counters with, or not at all: with what was delegated above
+   * and below it on one node. Oldest first, at most `limit` and what belongs to the last of those. No two nodes get the same one.
+   * With `only`: that one, if it is anybody's, whatever the agents.
    */
   claimJobs(agents: readonly string[], limit: number, only?: JobId): Promise<readonly JobRecord[]>;
   /** Gives jobs to whoever claims them: they stay as they were stored last. Those that are not this node's any more are left. */

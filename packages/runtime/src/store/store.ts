@@ -97,7 +97,10 @@ export interface JobRecord {
   readonly lastN: number;
   /** The number of the last entry in the submitting session's space. */
   readonly lastEventSeq: number;
-  /** To be made for whichever runtime claims it, and not for the one that stores it. Only of a store that several share. */
+  /**
+   * To be made for whichever runtime claims it, and not for the one that stores it; of a job that was claimed: it was delegated in
+   * that way, and shares no counters with its parent. Only of a store that several share.
+   */
   readonly isForAnybody?: true;
 }
 

@@ -18,6 +18,10 @@ import type { SessionRegistry } from "../session-registry.ts";
 import { isOptional } from "../visibility.ts";
 import { Cluster, type ClusterOptions } from "./cluster.ts";
 
+/** How often, and how many times, a job that is about to be another node's is looked for. */
+const LOOK_MS = 500;
+const MAX_LOOKS = 10;
+
 export interface MemberOptions extends Omit<ClusterOptions, "hooks"> {
   readonly store: SharedStore;
   readonly logger: Logger;
@@ -87,16 +91,35 @@ export class Member implements OtherNodes {
     this.#options.sessions().lose(sessions, "stale");
   };
 
-  /** See {@link Elsewhere.call}. A job that nobody runs becomes this node's for it. */
+  /**
+   * See {@link Elsewhere.call}. A job that nobody runs is waited for while another node can go on with it, and becomes this node's for
+   * it if none can.
+   */
   async call<Result>(jobId: JobId, method: string, params: unknown): Promise<Result> {
-    const { store, jobs } = this.#options;
+    const { store, jobs, clock } = this.#options;
     const { calls, id } = this.cluster;
-    const [head] = await store.heads([jobId]);
-    if (head !== undefined && head.node !== null && head.node !== id && this.#isUp(head.node)) {
-      return calls.call<Result>(head.node, method, params);
+    for (let attempts = 1; ; attempts += 1) {
+      const [head] = await store.heads([jobId]);
+      if (head !== undefined && head.node !== null && head.node !== id && this.#isUp(head.node)) {
+        return calls.call<Result>(head.node, method, params);
+      }
+      const isHere = head === undefined || head.isEnded || jobs.get(jobId) !== undefined;
+      if (isHere || !(await this.#isForOthers(jobId))) break;
+      if (attempts === MAX_LOOKS) throw new InternalError("the job is between two nodes", { retryable: true });
+      await new Promise<void>((resolve) => clock.setTimer(resolve, LOOK_MS));
     }
     if (jobs.get(jobId) === undefined) await this.#adopt(await store.claimJobs([], 1, jobId));
     return calls.run<Result>(method, params);
+  }
+
+  /** Does another node have its agent, and this one not? */
+  async #isForOthers(jobId: JobId): Promise<boolean> {
+    const record = await this.#options.store.findJob(jobId);
+    if (record === undefined) return false;
+    const reference = `${record.agent}@${record.agentVersion}`;
+    const { peers } = this.cluster;
+    const isOthers = peers.some(({ agents, isDraining }) => !isDraining && agents.includes(reference));
+    return isOthers && !this.#options.agents.references.includes(reference);
   }
 
   get arePresent(): boolean {

@@ -55,7 +55,7 @@ export class EndedParents {
     const left = new Map<JobId, Amounts>();
     for (const record of this.#options.taken) {
       let open = Object.entries(record.budget ?? {}).filter(([currency]) => !ownOf(record).has(currency));
-      for (let above = await this.#ended(record.parentJobId); above !== undefined && open.length > 0; ) {
+      for (let above = await this.#above(record); above !== undefined && open.length > 0; ) {
         const own = ownOf(above);
         const known = left.get(above.id) ?? {};
         // Each job knows of its own spending: whoever knows of the least that is left knows best.
@@ -64,10 +64,15 @@ export class EndedParents {
           .map(([currency, amount]) => [currency, Math.min(known[currency] ?? amount, amount)]);
         left.set(above.id, { ...known, ...Object.fromEntries(amounts) });
         open = open.filter(([currency]) => !own.has(currency));
-        above = await this.#ended(above.parentJobId);
+        above = await this.#above(above);
       }
     }
     return left;
+  }
+
+  /** The parent, if that goes on, or has ended well. */
+  async #above({ parentJobId }: JobRecord): Promise<JobRecord | undefined> {
+    return this.#options.taken.find(({ id }) => id === parentJobId) ?? (await this.#ended(parentJobId));
   }
 
   /** A job that has ended well, whose children go on. */
