@@ -180,7 +180,7 @@ export class Journal {
     batch.entryCount += 1;
     batch.bytes += entry.payload.length;
     this.#schedule();
-    if (this.room.isStalled && this.#waitingBytes > MAX_WAITING_BYTES) this.room.hurry();
+    if (this.room.stall !== undefined && this.#waitingBytes > MAX_WAITING_BYTES) this.room.hurry();
     return journal.list.push(entry);
   }
 

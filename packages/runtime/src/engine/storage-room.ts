@@ -53,10 +53,6 @@ export class StorageRoom {
     return this.#phase.name === "stalled" ? reasonOf(this.#phase.error) : undefined;
   }
 
-  get isStalled(): boolean {
-    return this.#phase.name === "stalled";
-  }
-
   /** Throws {@link InternalError}, to be tried again later, while no new work can be taken. */
   assertForWork(): void {
     if (this.#phase.name !== "open") throw refusal(this.#phase);
