@@ -1,6 +1,7 @@
 /** Several runtimes over one PostgreSQL, each a node, and clients that come to any of them. */
 import { ARCPClient, type ConnectOptions } from "@arcp/client";
 import { createLogger, pairMemoryTransports, StaticBearerVerifier, silentLogger, type Transport } from "@arcp/core";
+import type { PostgresOptions } from "@arcp/postgres";
 import {
   type AgentHandler,
   type AgentOptions,
@@ -23,6 +24,8 @@ export interface TestAgent {
 export interface NodeSettings {
   readonly agents?: Readonly<Record<string, TestAgent>>;
   readonly server?: Partial<ARCPServerOptions>;
+  /** How it comes to the database. */
+  readonly database?: Partial<PostgresOptions>;
   /** Changes what the node sees of the store. */
   readonly wrap?: (store: SharedStore) => SharedStore;
 }
@@ -148,7 +151,7 @@ export class Cluster {
 
   async add(settings: NodeSettings): Promise<Node> {
     const name = String.fromCharCode(97 + this.nodes.length);
-    const node = new Node(name, this.#database.store({ wakeMs: 1 }), settings);
+    const node = new Node(name, this.#database.store({ wakeMs: 1, ...settings.database }), settings);
     this.nodes.push(node);
     onTestFinished(() =>
       node.server.close().then(

@@ -37,8 +37,8 @@ export function installation(): string | undefined {
   return candidates.find((path) => ["initdb", "pg_ctl"].every((name) => existsSync(join(path, name))));
 }
 
-/** PostgreSQL refuses to run as root: then it runs as another user. */
-function identity(): { readonly uid?: number; readonly gid?: number } {
+/** PostgreSQL refuses to run as root: then it runs as another user. So does PgBouncer. */
+export function identity(): { readonly uid?: number; readonly gid?: number } {
   if (process.getuid?.() !== 0) return {};
   for (const user of ["postgres", "nobody"]) {
     try {
@@ -195,7 +195,8 @@ export class PostgresServer {
   }
 }
 
-async function freePort(): Promise<number> {
+/** Of the loopback. Nobody keeps it. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
