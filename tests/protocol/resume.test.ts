@@ -10,7 +10,7 @@ import { covers } from "../support/covers.ts";
 import { CARRIERS, startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { emitLogs, Puppet } from "../support/puppet.ts";
-import type { Frame, RawClient } from "../support/raw-client.ts";
+import { type Frame, QUIET_FEATURES, type RawClient } from "../support/raw-client.ts";
 
 const seqs = (client: RawClient): readonly (number | undefined)[] => client.numbered.map(({ event_seq }) => event_seq);
 const range = (from: number, to: number): readonly number[] =>
@@ -363,6 +363,36 @@ describe("two connections with one token at the same moment", () => {
     expect(open).toHaveLength(1);
     await open[0]?.fence();
   });
+});
+
+test("a claim whose client has given up waiting does not void the token that the client has", async () => {
+  const clock = new ManualClock();
+  let isHeld = false;
+  const held: (() => void)[] = [];
+  const bearer = {
+    verify: async () => {
+      if (isHeld) await new Promise<void>((resolve) => held.push(resolve));
+      return { principal: "alice" };
+    },
+  };
+  await using harness = startHarness({ server: { clock, bearer, handshakeTimeoutMs: 1_000 } });
+  const first = await harness.rawSession(QUIET_FEATURES);
+  await harness.disconnect(first);
+  const slow = await harness.raw();
+  const second = await harness.raw();
+  isHeld = true;
+  const refused = slow.resume(first, 0);
+  await settle();
+  isHeld = false;
+  // It has a new token, and has not used it yet: the one before is good as well.
+  await second.resume(first, 0, "alice", QUIET_FEATURES);
+  clock.advance(1_000);
+  expect((await refused).payload).toMatchObject({ message: "no session.hello in time" });
+  for (const release of held) release();
+  await settle();
+  await harness.disconnect(second);
+  const third = await harness.raw();
+  expect(await third.resume(second, 0)).toMatchObject({ type: "session.welcome" });
 });
 
 describe("the client", () => {

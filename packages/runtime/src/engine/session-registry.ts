@@ -32,6 +32,8 @@ export interface ResumeClaim {
   /** Who the client is, if it has shown credentials as well. */
   readonly identity: Identity | undefined;
   readonly remoteAddress: string | undefined;
+  /** Is the client still there? Whoever is gone is given no token: it would void the one that the client has. */
+  readonly isAwaited: () => boolean;
 }
 
 const hashOf = (token: string): string => createHash("sha256").update(token).digest("hex");
@@ -231,6 +233,7 @@ export class SessionRegistry {
     if (this.#isOver(session)) throw expired();
     if (claim.lastEventSeq > session.sentHead || claim.lastEventSeq < session.ackedSeq) throw expired();
     if (isPrevious) this.#assertSettled(session);
+    if (!claim.isAwaited()) throw new InternalError("the client has not waited for its session");
     this.#claiming.add(session.id);
     this.#claimedAt.set(session.id, this.#clock.monotonic());
     const resumeToken = newResumeToken();

@@ -152,7 +152,15 @@ export class Connection10 implements WireConnection {
     const door = new Door({ schemes, anonymousPrincipal, peer: transport.peer });
     const offered = (): Capabilities10 => offeredOver(transport, settings.offered());
     const { remoteAddress } = transport.peer;
-    this.#handshake = new Handshake10({ settings: { ...settings, offered }, sessions, door, remoteAddress, ready });
+    const isAwaited = (): boolean => this.#state.phase === "awaiting-welcome";
+    this.#handshake = new Handshake10({
+      settings: { ...settings, offered },
+      sessions,
+      door,
+      remoteAddress,
+      ready,
+      isAwaited,
+    });
     const late = (): void => this.#reject(new InvalidRequestError("no session.open in time"), undefined);
     this.#stopHandshakeTimer = clock.setTimer(late, settings.handshakeTimeoutMs);
     void transport.closed.then(() => this.#close("transport", "the transport is gone"));
@@ -404,13 +412,14 @@ export class Connection10 implements WireConnection {
 
   #accept(message: ClientMessage10, opened: Opened): void {
     const { journal, sessions } = this.#engine;
+    // What is left to do is the runtime's: the client was in time.
+    this.#stopHandshakeTimer();
     journal.afterCommit(() => {
       sessions.settle(opened.session);
       if (this.#state.phase !== "awaiting-welcome") {
         if (!opened.isResumed) sessions.discard(opened.session);
         return;
       }
-      this.#stopHandshakeTimer();
       this.#admit(message, opened);
     });
   }

@@ -38,6 +38,8 @@ export interface Handshake10Options {
   readonly remoteAddress: string | undefined;
   /** Resolves when the runtime may admit clients. */
   readonly ready: Promise<void>;
+  /** Is the client still waiting to be let in? */
+  readonly isAwaited: () => boolean;
 }
 
 /** A client that was let in. The session is in the open batch: it is accepted once that is durable. */
@@ -106,6 +108,7 @@ export class Handshake10 {
     const { session, resumeToken } = await this.#options.sessions.claim({
       ...{ sessionId: session_id, token: resume_token, lastEventSeq: afterSeq, identity: answer },
       remoteAddress: this.#options.remoteAddress,
+      isAwaited: this.#options.isAwaited,
     });
     const after = messageId === undefined ? undefined : new MessageIds(session.salt).positionOf(messageId);
     if (messageId !== undefined && after === undefined) throw neverSent();

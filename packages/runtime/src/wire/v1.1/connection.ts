@@ -374,12 +374,16 @@ export class Connection implements Link, WireConnection {
       ...{ settings: this.#settings, sessions: this.#engine.sessions, ready: this.#engine.ready },
       inventory: () => this.#engine.inventory(),
       peer: this.#transport.peer,
+      isAwaited: () => this.#state.phase === "awaiting-welcome",
     });
     handshake.admit(message, this.#alias === undefined ? message.session_id : undefined).then(
-      (admission) =>
+      (admission) => {
+        // What is left to do is the runtime's: the client was in time.
+        this.#stopHandshakeTimer();
         this.#engine.journal.afterCommit(() =>
           this.#welcome(message, admission, handshake.welcome(message, admission)),
-        ),
+        );
+      },
       (error) => this.#refuse(ARCPError.from(error), frame),
     );
   }
@@ -394,7 +398,6 @@ export class Connection implements Link, WireConnection {
       else if (!session.isAttached) session.update({ detachedAt: this.#engine.clock.now() });
       return;
     }
-    this.#stopHandshakeTimer();
     this.sink.bind(session);
     this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
     const { submission, observation, cancellation, credentials, people } = this.#engine;

@@ -36,6 +36,8 @@ export interface HandshakeOptions {
   /** Resolves when the runtime may admit clients. */
   readonly ready: Promise<void>;
   readonly peer: TransportPeer;
+  /** Is the client still waiting for its welcome? */
+  readonly isAwaited: () => boolean;
 }
 
 /** A client that was let in. The session is in the open batch: it is welcomed once that is durable. */
@@ -112,6 +114,7 @@ export class Handshake {
       lastEventSeq: resume.last_event_seq,
       identity,
       remoteAddress: this.#options.peer.remoteAddress,
+      isAwaited: this.#options.isAwaited,
     });
     if (message.type === "session.hello")
       claimed.session.renegotiate(this.#effectiveFeatures(message, identity?.isAuthenticated ?? false));
