@@ -4,6 +4,7 @@ const demos: Readonly<Record<string, string>> = {
   authority: "./authority/run.ts",
   crash: "./durable-research/run.ts",
   cluster: "./cluster/run.ts",
+  browser: "./browser/run.ts",
 };
 
 const name = process.argv[2] ?? "";

@@ -6,7 +6,7 @@ import { extname } from "node:path";
 import { httpTransport, type Transport } from "@arcp/core";
 import { attachArcpUpgrade } from "@arcp/node";
 import { FaultProxy, type LineFault } from "../../chaos/proxy.ts";
-import type { Files } from "./bundle.ts";
+import type { Files } from "../../examples/browser/bundle.ts";
 
 export interface SiteOptions {
   readonly files: Files;
