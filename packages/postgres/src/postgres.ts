@@ -10,12 +10,14 @@ import {
   type NodeId,
   type NodeMessage,
   type NodeRecord,
+  type NodeUse,
   prunedRecord,
   type RetentionCuts,
   type SharedStore,
   StaleWriterError,
   StoreError,
   type TakenSession,
+  type Use,
   type Wake,
 } from "@arcp/runtime";
 import { bigintArray, textArray } from "./arrays.ts";
@@ -41,7 +43,7 @@ import {
   type SessionRow,
   sessionRecord,
 } from "./rows.ts";
-import { storable, storableJson } from "./texts.ts";
+import { storable, storableJson, stored } from "./texts.ts";
 import { Wakes } from "./wakes.ts";
 
 /** Rows of the audit that are deleted in one transaction. */
@@ -49,6 +51,8 @@ const PRUNED_ROWS = 1_000;
 const DAY_MS = 86_400_000;
 /** How long a node that was declared dead is told of. */
 const LATELY_MS = 3_600_000;
+/** What others have said before somebody asks, and can be seen only after that. */
+const LATE_MS = 2_000;
 
 /** What this process is, in one of its lives. */
 interface Membership {
@@ -63,6 +67,8 @@ interface Membership {
   doubtful: { readonly batch: number; readonly digest: string } | undefined;
   /** May it have claimed jobs that it has not heard of? */
   hasClaimedUnheard: boolean;
+  /** What others use is known as of then, by the server's clock. */
+  usedSince: number;
 }
 
 /**
@@ -111,7 +117,7 @@ class PostgresStore extends PostgresReads implements SharedStore {
     );
     this.#node = {
       ...{ id: facts.id, batch: 0, sessions: new Map(), jobs: new Set() },
-      ...{ doubtful: undefined, hasClaimedUnheard: false },
+      ...{ doubtful: undefined, hasClaimedUnheard: false, usedSince: 0 },
     };
   }
 
@@ -376,14 +382,30 @@ class PostgresStore extends PostgresReads implements SharedStore {
     return row?.count ?? 0;
   }
 
-  async countSessions(principal: string, except?: NodeId): Promise<number> {
+  async countSessions(principal: string, except?: NodeId, detachedSince?: number): Promise<number> {
     const [row] = await this.db.steadily<{ count: number }>(
-      `SELECT count(*) FROM ${this.db.schema}.session s JOIN ${this.db.schema}.node n ON n.id = s.node
-       WHERE s.principal = $1 AND s.detached_at IS NULL AND n.is_up
-       AND ($2::text IS NULL OR n.id <> $2)`,
-      [principal, except ?? null],
+      `SELECT count(*) FROM ${this.db.schema}.session s LEFT JOIN ${this.db.schema}.node n ON n.id = s.node
+       WHERE s.principal = $1 AND (s.detached_at IS NULL AND n.is_up OR s.detached_at >= $3)
+       AND ($2::text IS NULL OR s.node IS DISTINCT FROM $2)`,
+      [principal, except ?? null, detachedSince ?? null],
     );
     return row?.count ?? 0;
+  }
+
+  async exchangeUse(changed: readonly Use[]): Promise<readonly NodeUse[]> {
+    const node = this.#self;
+    const [row] = await this.db.steadily<{ asked_at: number; others: readonly NodeUse[] }>(
+      `SELECT * FROM ${this.db.schema}.exchange_use($1, $2, $3, $4, $5)`,
+      [
+        node.id,
+        textArray(changed.map(({ name }) => name)),
+        textArray(changed.map(({ principal }) => storable(principal))),
+        bigintArray(changed.map(({ value }) => value)),
+        node.usedSince,
+      ],
+    );
+    node.usedSince = (row?.asked_at ?? 0) - LATE_MS;
+    return (row?.others ?? []).map((use) => ({ ...use, principal: stored(use.principal) }));
   }
 
   async pruneAudit(before: number, now: number): Promise<number> {

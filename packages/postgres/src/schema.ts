@@ -9,6 +9,7 @@ import { FAMILIES } from "./schema-families.ts";
 import { NODE_FUNCTIONS } from "./schema-nodes.ts";
 import { READ_FUNCTIONS } from "./schema-reads.ts";
 import { RETENTION_FUNCTIONS } from "./schema-retention.ts";
+import { USE } from "./schema-use.ts";
 
 /**
  * `entry` is the log, in one partition per day on which jobs were made (the database's days, in UTC): when the last job of
@@ -241,5 +242,5 @@ export const MIGRATIONS: readonly ((schema: string) => string)[] = [
     [TABLES, CLOCK, RETENTION_FUNCTIONS, COMMIT_FUNCTIONS, READ_FUNCTIONS, NODE_FUNCTIONS]
       .join("\n")
       .replaceAll("@schema@", schema),
-  (schema) => FAMILIES.replaceAll("@schema@", schema),
+  (schema) => [FAMILIES, USE].join("\n").replaceAll("@schema@", schema),
 ];

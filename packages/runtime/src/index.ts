@@ -178,8 +178,10 @@ export {
   type NodeId,
   type NodeMessage,
   type NodeRecord,
+  type NodeUse,
   type SharedStore,
   type TakenSession,
+  type Use,
   type Wake,
 } from "./store/shared.ts";
 export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite.ts";

@@ -27,13 +27,12 @@ import type { AuditFacts } from "./audit/catalogue.ts";
 import { leaseFacts } from "./audit/lease-facts.ts";
 import { tooMany } from "./caps.ts";
 import type { Elsewhere } from "./cluster/elsewhere.ts";
-import type { Others } from "./cluster/others.ts";
 import { outcomeOf, RemoteChild, type RemoteChildOptions } from "./cluster/remote-child.ts";
 import type { RemoteJobs } from "./cluster/remote-jobs.ts";
 import type { Issuance } from "./credentials/credentials.ts";
 import { jsonOf } from "./entry-text.ts";
 import type { Job, Outcome } from "./job.ts";
-import type { JobMax, JobRegistry } from "./job-registry.ts";
+import type { JobMax, JobRegistry, OthersJobs } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import type { Launch, LaunchRequest } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
@@ -110,7 +109,7 @@ export interface DelegationsOptions {
   readonly caps: DelegationCaps;
   readonly maxJobs: JobMax;
   /** What other nodes have of a principal's jobs; `undefined`: there are none. */
-  readonly others?: Others | undefined;
+  readonly others?: OthersJobs | undefined;
   readonly cancelGraceMs: number;
   /** The other nodes, which have agents that this one has not; `undefined`: there are none. */
   readonly elsewhere?: DelegationElsewhere | undefined;
@@ -212,9 +211,7 @@ export class Delegations {
     const pause = pauseOf(parent);
     if (pause !== undefined) await pause;
     let { maxJobs } = this.#options;
-    if (others !== undefined) {
-      maxJobs = { ...maxJobs, left: await others.leave(parent.submitterPrincipal, maxJobs.principal) };
-    }
+    if (others !== undefined) maxJobs = await others(parent.sessionId, parent.submitterPrincipal, maxJobs);
     parent.assertLive();
     if (parent.stopReason !== undefined) throw parent.stopReason;
     authorizeDelegation(parent, body.agent);

@@ -31,7 +31,7 @@ import { DurableJobs } from "./durable/durable-jobs.ts";
 import type { DurableRunOptions } from "./durable/durable-run.ts";
 import type { HandoffConnector } from "./handoff.ts";
 import type { Job, JobTools, LeaseExpiryOptions } from "./job.ts";
-import { JobRegistry } from "./job-registry.ts";
+import { type JobMax, JobRegistry } from "./job-registry.ts";
 import { Journal } from "./journal.ts";
 import { Launch } from "./launch.ts";
 import { type MetricsOptions, RuntimeMetrics } from "./metrics/runtime-metrics.ts";
@@ -162,9 +162,23 @@ export class Engine {
         },
       }),
     });
-    const others = (count: (principal: string) => Promise<number>): Others | undefined =>
+    const others = (count: (whose: string) => Promise<number>): Others | undefined =>
       shared && new Others({ clock, count, arePresent: () => this.#member?.arePresent === true });
-    const othersJobs = others((principal) => shared?.countJobs(principal, this.cluster?.id) ?? Promise.resolve(0));
+    const othersOfPrincipal = others(
+      (principal) => shared?.countJobs(principal, this.cluster?.id) ?? Promise.resolve(0),
+    );
+    const othersOfSession = others(async (session) => {
+      const jobs = (await shared?.liveJobsOf([session as SessionId])) ?? [];
+      return jobs.filter(({ node }) => node !== this.cluster?.id).length;
+    });
+    const othersJobs =
+      othersOfPrincipal &&
+      othersOfSession &&
+      (async (session: SessionId, principal: string, max: JobMax): Promise<JobMax> => ({
+        ...max,
+        left: await othersOfPrincipal.leave(principal, max.principal),
+        leftOfSession: await othersOfSession.leave(session, max.session),
+      }));
     const { name, version } = options.runtime;
     const audit = new Audit({
       ...{ journal: this.journal, clock, metrics },
@@ -189,7 +203,10 @@ export class Engine {
           this.cluster?.remote.unfollowAll(feeds);
         },
         shared,
-        others: others((principal) => shared?.countSessions(principal, this.cluster?.id) ?? Promise.resolve(0)),
+        others: others(async (principal) => {
+          const since = clock.now() - options.resumeWindowMs;
+          return (await shared?.countSessions(principal, this.cluster?.id, since)) ?? 0;
+        }),
         onTaken: async (session, follows) => this.#member?.onSessionTaken(session, follows),
         onOpened: (session) => this.people.interactions.welcome(session),
       },
@@ -256,7 +273,7 @@ export class Engine {
       shared &&
       new Member({
         ...{ store: shared, clock, logger, version, journal: this.journal, agents: this.agents, jobs: this.jobs },
-        node: options.node,
+        ...{ node: options.node, rates, queue },
         sessions: () => this.sessions,
         live: this.#durableTools.live,
         takeUp: (records, onMade) => this.#recovery.takeUp(records, onMade),

@@ -9,7 +9,12 @@ export interface JobMax {
   readonly principal: number;
   /** What other nodes leave of the principal's. Default: all. */
   readonly left?: number;
+  /** The same of the session's. */
+  readonly leftOfSession?: number;
 }
+
+/** What other nodes leave of what there may be. Rejects when the store does. */
+export type OthersJobs = (session: SessionId, principal: string, max: JobMax) => Promise<JobMax>;
 
 const increment = <Key>(counts: Map<Key, number>, key: Key, by: number): void => {
   const count = (counts.get(key) ?? 0) + by;
@@ -66,7 +71,7 @@ export class JobRegistry {
   /** Throws {@link InternalError}, to be tried again later, when one more job would be too many, or cannot be stored. */
   assertRoom(sessionId: SessionId, principal: string, max: JobMax): void {
     this.#assertStorage();
-    if ((this.#perSession.get(sessionId) ?? 0) >= max.session)
+    if ((this.#perSession.get(sessionId) ?? 0) >= (max.leftOfSession ?? max.session))
       throw tooMany("maxConcurrentJobs", max.session, "after_capacity");
     if ((this.#perPrincipal.get(principal) ?? 0) >= (max.left ?? max.principal)) {
       throw tooMany("maxConcurrentJobsPerPrincipal", max.principal, "after_capacity");

@@ -1,8 +1,12 @@
 /** How often a principal may do things: a bucket of tokens for each, which fills up again as time passes. */
 import type { Clock } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
+import type { Use } from "../store/shared.ts";
 
-/** Per principal, over all of its sessions with this process. A whole period's worth may come at once. */
+/**
+ * Per principal, over all of its sessions, and over all nodes. A whole period's worth may come at once. What other nodes let in
+ * counts here half a second later, and is made up for by what comes next.
+ */
 export interface PrincipalRates {
   /** Jobs, schedules and delegations that are asked for. Default: as many as one likes. */
   readonly submitsPerMinute: number;
@@ -32,6 +36,14 @@ const PERIODS_MS: { readonly [Rate in keyof PrincipalRates]: number } = {
   sessionsPerMinute: 60_000,
 };
 
+const RATES = Object.keys(PERIODS_MS) as (keyof PrincipalRates)[];
+
+interface CountedUse {
+  readonly name: string;
+  readonly principal: string;
+  value: number;
+}
+
 interface Bucket {
   left: number;
   /** When that was so, on the monotonic clock. */
@@ -49,6 +61,9 @@ export class Rates {
     commandsPerSecond: new Map(),
     sessionsPerMinute: new Map(),
   };
+  /** What was taken since the process began, of which others have not been told. */
+  readonly #untold = new Map<string, CountedUse>();
+  readonly #counted = new Map<string, CountedUse>();
   #sweepAbove = SWEEP_ABOVE;
 
   /** @throws TypeError for a rate below 1. */
@@ -73,7 +88,46 @@ export class Rates {
       throw new RateExceededError(`this principal is too quick (${rate} = ${max})`, rate, Math.max(seconds, 1));
     }
     buckets.set(principal, { left: left - 1, at: now });
+    this.#tell(rate, principal);
     if (buckets.size > this.#sweepAbove) this.#sweep(rate, now);
+  }
+
+  /** Is anything counted? */
+  get isLimited(): boolean {
+    return Object.values(this.#rates).some((rate) => rate !== Number.POSITIVE_INFINITY);
+  }
+
+  /** What was let in since the process began, of what has changed since this was asked last. */
+  news(): readonly Use[] {
+    const news = [...this.#untold.values()].map(({ name, principal, value }) => ({ name, principal, value }));
+    this.#untold.clear();
+    return news;
+  }
+
+  /** From now on it is counted from nothing. */
+  recount(): void {
+    this.#counted.clear();
+    this.#untold.clear();
+  }
+
+  /** Other nodes have let in `count` more. A bucket that this empties below nothing is in debt. */
+  charge(name: string, principal: string, count: number): void {
+    const rate = RATES.find((one) => one === name);
+    if (rate === undefined || this.#rates[rate] === Number.POSITIVE_INFINITY) return;
+    const now = this.#clock.monotonic();
+    const buckets = this.#buckets[rate];
+    const known = buckets.get(principal);
+    const left = known === undefined ? this.#rates[rate] : this.#leftIn(known, rate, now);
+    buckets.set(principal, { left: left - count, at: now });
+    if (buckets.size > this.#sweepAbove) this.#sweep(rate, now);
+  }
+
+  #tell(rate: keyof PrincipalRates, principal: string): void {
+    const key = `${rate} ${principal}`;
+    const counted = this.#counted.get(key) ?? { name: rate, principal, value: 0 };
+    counted.value += 1;
+    this.#counted.set(key, counted);
+    this.#untold.set(key, counted);
   }
 
   #leftIn({ left, at }: Bucket, rate: keyof PrincipalRates, now: number): number {
@@ -85,7 +139,10 @@ export class Rates {
   #sweep(rate: keyof PrincipalRates, now: number): void {
     const buckets = this.#buckets[rate];
     for (const [principal, bucket] of buckets) {
-      if (this.#leftIn(bucket, rate, now) >= this.#rates[rate]) buckets.delete(principal);
+      if (this.#leftIn(bucket, rate, now) < this.#rates[rate]) continue;
+      buckets.delete(principal);
+      // Whoever is told of less than before knows that it was counted from nothing.
+      this.#counted.delete(`${rate} ${principal}`);
     }
     this.#sweepAbove = Math.max(SWEEP_ABOVE, buckets.size * 2);
   }

@@ -181,7 +181,7 @@ export class SessionRegistry {
 
   /**
    * Looks at what the principal has at other nodes, too: to be called before {@link open}. Rejects as that throws, and when the
-   * store does. Of other nodes only sessions that are attached count.
+   * store does.
    */
   async assertRoom({ principal }: Pick<Identity, "principal">): Promise<void> {
     const { maxSessions } = this.#caps;

@@ -20,12 +20,11 @@ import { type Audit, type AuditSubject, bySession } from "./audit/audit.ts";
 import { leaseFacts } from "./audit/lease-facts.ts";
 import { digestOf } from "./canonical-json.ts";
 import type { Restored } from "./checkpoints.ts";
-import type { Others } from "./cluster/others.ts";
 import type { RemoteJobs } from "./cluster/remote-jobs.ts";
 import type { Issuance } from "./credentials/credentials.ts";
 import type { Feed, OptionalEntry } from "./feed.ts";
 import type { JobOrigin } from "./job.ts";
-import type { JobMax, JobRegistry } from "./job-registry.ts";
+import type { JobMax, JobRegistry, OthersJobs } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import { acceptedPayload, type Launch, type LaunchRequest } from "./launch.ts";
 import { Budget } from "./lease/budget.ts";
@@ -84,7 +83,7 @@ export interface SubmissionOptions {
   readonly findElsewhere?: ((reference: string) => AgentName | undefined) | undefined;
   readonly max: JobMax;
   /** What other nodes have of a principal's jobs; `undefined`: there are none. */
-  readonly others?: Others | undefined;
+  readonly others?: OthersJobs | undefined;
 }
 
 const MS_PER_SECOND = 1000;
@@ -238,7 +237,7 @@ export class Submission {
     const { jobs, clock, launch, idempotencyTtlMs, remote } = this.#options;
     const { others } = this.#options;
     let { max } = this.#options;
-    if (others !== undefined) max = { ...max, left: await others.leave(submitter.principal, max.principal) };
+    if (others !== undefined) max = await others(submitter.id, submitter.principal, max);
     if (this.#isClosed) throw closing();
     const agent = this.#resolve(request.agent);
     const now = clock.now();

@@ -91,6 +91,18 @@ export interface TakenSession {
   readonly follows: readonly Followed[];
 }
 
+/** How much of something a node has let in since it began, or holds now, for one principal. */
+export interface Use {
+  readonly name: string;
+  readonly principal: string;
+  readonly value: number;
+}
+
+/** The same of another node. */
+export interface NodeUse extends Use {
+  readonly node: NodeId;
+}
+
 /** A store for any number of nodes. What it has of {@link Store} is the same; {@link Store.takeOver} takes from dead nodes only. */
 export interface SharedStore extends Store {
   /** Makes this process a node. To be called once, before anything is committed. */
@@ -149,8 +161,16 @@ export interface SharedStore extends Store {
   secret(): Promise<Uint8Array>;
   /** Jobs of the principal that have not ended, on all nodes, or on all but one. */
   countJobs(principal: string, except?: NodeId): Promise<number>;
-  /** Sessions of the principal that are attached, on all nodes, or on all but one. */
-  countSessions(principal: string, except?: NodeId): Promise<number>;
+  /**
+   * Sessions of the principal that are attached, or were since `detachedSince` (in milliseconds since the epoch; default: only the
+   * former), on all nodes, or on all but one.
+   */
+  countSessions(principal: string, except?: NodeId, detachedSince?: number): Promise<number>;
+  /**
+   * Says what has changed of what this node uses, and resolves with what the others have said of themselves since the last call
+   * (what was said about then may be there twice); with everything that is known at the first one. One round trip.
+   */
+  exchangeUse(changed: readonly Use[]): Promise<readonly NodeUse[]>;
 }
 
 /** Is it one that several runtimes share? */

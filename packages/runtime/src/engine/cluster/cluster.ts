@@ -12,6 +12,7 @@ import type { JobRecord } from "../../store/store.ts";
 import { type AgentName, parseReference } from "../agents.ts";
 import { Calls } from "./calls.ts";
 import { RemoteJobs } from "./remote-jobs.ts";
+import { EXCHANGE_MS } from "./shared-use.ts";
 
 /** What an operator says of a node. */
 export interface NodeOptions {
@@ -42,6 +43,8 @@ export interface ClusterHooks {
   onDead(): Promise<void>;
   /** Somebody wants this node to stop. */
   onMustDrain(): void;
+  /** Tells the others what principals use here, and hears the same. Called while there are any. */
+  exchange(): Promise<void>;
 }
 
 export interface ClusterOptions {
@@ -163,6 +166,9 @@ export class Cluster {
     await this.#claim();
     this.#repeat(this.#options.node.ttlMs / BEATS_PER_TTL, () => this.#beat());
     this.#repeat(POLL_MS, () => this.#poll());
+    this.#repeat(EXCHANGE_MS, async () => {
+      if (this.#peers.length > 0) await this.#options.hooks.exchange();
+    });
   }
 
   /** Tells every other node. What does not arrive is not told again. */

@@ -17,6 +17,7 @@ import type { Session } from "../session.ts";
 import type { SessionRegistry } from "../session-registry.ts";
 import { isOptional } from "../visibility.ts";
 import { Cluster, type ClusterOptions } from "./cluster.ts";
+import { type SharedHolds, type SharedRates, SharedUse } from "./shared-use.ts";
 
 /** How often, and how many times, a job that is about to be another node's is looked for. */
 const LOOK_MS = 500;
@@ -36,6 +37,9 @@ export interface MemberOptions extends Omit<ClusterOptions, "hooks"> {
   /** Everything that this node had belongs to others: called in the turn in which it lets go of its jobs and sessions. */
   readonly onFenced: () => void;
   readonly onDead: () => Promise<void>;
+  /** What is counted, and held, for each principal over all nodes. */
+  readonly rates: SharedRates;
+  readonly queue: SharedHolds;
   readonly isDraining: () => boolean;
   readonly onMustDrain: () => void;
 }
@@ -43,10 +47,12 @@ export interface MemberOptions extends Omit<ClusterOptions, "hooks"> {
 export class Member implements OtherNodes {
   readonly cluster: Cluster;
   readonly #options: MemberOptions;
+  readonly #use: SharedUse;
 
   constructor(options: MemberOptions) {
     this.#options = options;
-    const { jobs, isDraining, onMustDrain } = options;
+    const { store, jobs, rates, queue, isDraining, onMustDrain } = options;
+    this.#use = new SharedUse({ store, rates: [rates], holds: [queue], peers: () => this.cluster.peers });
     this.cluster = new Cluster({
       ...options,
       hooks: {
@@ -60,6 +66,7 @@ export class Member implements OtherNodes {
         attached: () => options.sessions().attached(),
         onFenced: () => this.#letGo(),
         onDead: options.onDead,
+        exchange: () => this.#use.exchange(),
       },
     });
   }
@@ -152,6 +159,7 @@ export class Member implements OtherNodes {
     const sessions = this.#options.sessions();
     sessions.lose(new Set(sessions.ids()), "stale");
     this.#options.onFenced();
+    this.#use.forget();
     this.#options.journal.drop();
   }
 

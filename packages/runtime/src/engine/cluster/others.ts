@@ -1,16 +1,17 @@
-/** How much of something a principal has on other nodes, for caps that hold over all of them. */
+/** How much of something a principal, or a session, has on other nodes, for caps that hold over all of them. */
 import type { Clock } from "@arcp/core";
 
 export interface OthersOptions {
   readonly clock: Clock;
   /** Asks the store. */
-  readonly count: (principal: string) => Promise<number>;
+  readonly count: (whose: string) => Promise<number>;
   /** Is there any other node? */
   readonly arePresent: () => boolean;
 }
 
-/** Further than this from the cap, what was counted lately will do. */
+/** Further than this from the cap, or with half of it left, what was counted lately will do; not as near as that. */
 const FAR = 500;
+const NEAR = 25;
 const LATELY_MS = 1_000;
 const MAX_KNOWN = 10_000;
 
@@ -27,15 +28,16 @@ export class Others {
   }
 
   /** What of `max` the other nodes leave. Rejects when the store does. */
-  async leave(principal: string, max: number): Promise<number> {
+  async leave(whose: string, max: number): Promise<number> {
     const { clock, count, arePresent } = this.#options;
     if (!arePresent()) return max;
-    const known = this.#known.get(principal);
+    const known = this.#known.get(whose);
     const now = clock.monotonic();
-    if (known !== undefined && now - known.at < LATELY_MS && max - known.count > FAR) return max - known.count;
-    const counted = await count(principal);
+    if (known !== undefined && now - known.at < LATELY_MS && max - known.count > Math.min(FAR, Math.max(NEAR, max / 2)))
+      return max - known.count;
+    const counted = await count(whose);
     if (this.#known.size >= MAX_KNOWN) this.#known.clear();
-    this.#known.set(principal, { count: counted, at: now });
+    this.#known.set(whose, { count: counted, at: now });
     return max - counted;
   }
 }

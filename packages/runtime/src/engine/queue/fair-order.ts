@@ -32,6 +32,11 @@ export class FairOrder<Entry extends Queued> {
     return this.#lines.get(principal)?.size ?? 0;
   }
 
+  /** How many there are of each principal. */
+  sizes(): (readonly [principal: string, size: number])[] {
+    return [...this.#lines].map(([principal, { size }]) => [principal, size]);
+  }
+
   /** Adds it behind all others of its principal; a principal that had none has its turn after all others. */
   add(entry: Entry): void {
     const { principal } = entry;

@@ -13,18 +13,19 @@
  * store's rows of jobs in state `pending`.
  */
 import { CanonicalError } from "@arcp/core/v1.0";
+import type { Use } from "../../store/shared.ts";
 import type { Agent } from "../agents.ts";
 import type { Job } from "../job.ts";
 import { FairOrder } from "./fair-order.ts";
 
 export interface ConcurrencyCaps {
-  /** Jobs that work at once. One more waits. */
+  /** Jobs that work at once, here. One more waits. */
   readonly jobs: number;
-  /** The same of one principal. */
+  /** The same of one principal, on all nodes. What others begin counts here half a second later. */
   readonly perPrincipal: number;
-  /** Jobs that wait until they can begin. One more is refused. */
+  /** Jobs that wait until they can begin, here. One more is refused. */
   readonly maxWaiting: number;
-  /** The same of one principal. */
+  /** The same of one principal, on all nodes. */
   readonly maxWaitingPerPrincipal: number;
 }
 
@@ -65,6 +66,18 @@ interface Ticket {
   onSlot: PromiseWithResolvers<void> | undefined;
 }
 
+/** How many jobs of a principal work, and wait, on other nodes. */
+export interface WorkElsewhere {
+  readonly working: number;
+  readonly waiting: number;
+}
+
+const NOTHING_ELSEWHERE: WorkElsewhere = { working: 0, waiting: 0 };
+const WORKING = "queue.working";
+const WAITING = "queue.waiting";
+/** Looks at the others for which a slot that has become free is left to those that wait there: so many until they have seen it. */
+const YIELDED_TURNS = 3;
+
 /** What a refusal says about when to come back. */
 const RETRY_AFTER_SECONDS = 5;
 
@@ -77,6 +90,11 @@ export class JobQueue {
   readonly #returning = new Set<Ticket>();
   readonly #perPrincipal = new Map<string, number>();
   readonly #perAgent = new Map<string, number>();
+  /** Principals whose free slots are others' for so many turns. */
+  readonly #yields = new Map<string, number>();
+  #elsewhere: (principal: string) => WorkElsewhere = () => NOTHING_ELSEWHERE;
+  /** Has any job had to take a slot? */
+  #isUsed = false;
   #working = 0;
   #isPumpDue = false;
   #isClosed = false;
@@ -102,6 +120,7 @@ export class JobQueue {
       begin();
       return undefined;
     }
+    this.#isUsed = true;
     this.#tickets.set(job, ticket);
     job.whenEnded(() => this.#leave(ticket));
     if (hasBegun) void this.#return(ticket).then(begin);
@@ -115,10 +134,35 @@ export class JobQueue {
     const { maxWaiting, maxWaitingPerPrincipal } = this.#caps;
     const { concurrency: maxOfAgent = Number.POSITIVE_INFINITY } = agent;
     if (this.#hasRoom({ principal, lane: laneOf(agent), maxOfAgent })) return;
-    if (this.#waiting.sizeOf(principal) >= maxWaitingPerPrincipal) {
+    if (this.#waiting.sizeOf(principal) + this.#elsewhere(principal).waiting >= maxWaitingPerPrincipal) {
       throw exhausted("maxWaitingPerPrincipal", maxWaitingPerPrincipal);
     }
     if (this.#waiting.size >= maxWaiting) throw exhausted("maxWaiting", maxWaiting);
+  }
+
+  /** Does any cap hold over all nodes? */
+  get isLimited(): boolean {
+    return this.#isUsed || this.#caps.perPrincipal !== Number.POSITIVE_INFINITY;
+  }
+
+  /** How many jobs of each principal work and wait here. */
+  uses(): readonly Use[] {
+    const working = [...this.#perPrincipal].map(([principal, value]) => ({ name: WORKING, principal, value }));
+    const waiting = this.#waiting.sizes().map(([principal, value]) => ({ name: WAITING, principal, value }));
+    return [...working, ...waiting];
+  }
+
+  /** What the others have has been looked at: `heldElsewhere` says how much of what {@link uses} names. */
+  look(heldElsewhere: (name: string, principal: string) => number): void {
+    this.#elsewhere = (principal) => ({
+      working: heldElsewhere(WORKING, principal),
+      waiting: heldElsewhere(WAITING, principal),
+    });
+    for (const [principal, turns] of this.#yields) {
+      if (turns > 1) this.#yields.set(principal, turns - 1);
+      else this.#yields.delete(principal);
+    }
+    this.#pumpLater();
   }
 
   /** Jobs that wait to begin. */
@@ -214,7 +258,8 @@ export class JobQueue {
       this.#work(ticket);
       this.#goOn(ticket);
     }
-    const mayGo = (ticket: Ticket): boolean => this.#isOpenTo(ticket) && this.#hasRoom(ticket);
+    const mayGo = (ticket: Ticket): boolean =>
+      this.#isOpenTo(ticket) && !this.#yields.has(ticket.principal) && this.#hasRoom(ticket);
     while (this.#working < this.#caps.jobs) {
       const ticket = this.#waiting.take(mayGo);
       if (ticket === undefined) return;
@@ -244,15 +289,20 @@ export class JobQueue {
   }
 
   #hasRoom({ principal, lane, maxOfAgent }: Pick<Ticket, "principal" | "lane" | "maxOfAgent">): boolean {
-    return (
-      this.#working < this.#caps.jobs &&
-      (this.#perPrincipal.get(principal) ?? 0) < this.#caps.perPrincipal &&
-      (this.#perAgent.get(lane) ?? 0) < maxOfAgent
-    );
+    return this.#working < this.#caps.jobs && this.#hasShare(principal) && (this.#perAgent.get(lane) ?? 0) < maxOfAgent;
+  }
+
+  #hasShare(principal: string): boolean {
+    const { perPrincipal } = this.#caps;
+    if (perPrincipal === Number.POSITIVE_INFINITY) return true;
+    return (this.#perPrincipal.get(principal) ?? 0) + this.#elsewhere(principal).working < perPrincipal;
   }
 
   #count({ principal, lane }: Ticket, by: 1 | -1): void {
     this.#working += by;
+    // Who waits at another node sees later than who waits here that there is a slot.
+    const isShared = by < 0 && this.#caps.perPrincipal !== Number.POSITIVE_INFINITY;
+    if (isShared && this.#elsewhere(principal).waiting > 0) this.#yields.set(principal, YIELDED_TURNS);
     addTo(this.#perPrincipal, principal, by);
     addTo(this.#perAgent, lane, by);
   }
