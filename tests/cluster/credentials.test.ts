@@ -1,4 +1,5 @@
-import type { AgentHandler, CredentialProvisioner } from "@arcp/runtime";
+import { type Clock, systemClock } from "@arcp/core";
+import { type AgentHandler, type CredentialProvisioner, MetricsRegistry } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { LEASE, Mint } from "../credentials/mint.ts";
 import { reasonForNoPostgres } from "../support/postgres.ts";
@@ -94,6 +95,41 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("a credential", () => {
     await until(() => mint.live.length === 0);
     await until(async () => (await cluster.ask("SELECT FROM credential WHERE state < 3")).length === 0);
     expect(mint.revocations).toHaveLength(1);
+  });
+});
+
+describe.skipIf(reasonForNoPostgres() !== undefined)("credentials that no living node can revoke", () => {
+  test("are told of, by one node, until there is one that can", async () => {
+    const [puppet, mint] = [new Puppet(), new Mint()];
+    const cluster = await Cluster.of(settings(puppet, mint));
+    const [a] = cluster.nodes as [Node];
+    const client = await a.session();
+    await client.submit("puppet", 1, leased);
+    await puppet.next();
+    // What is looked at once a minute is looked at all the time.
+    const clock: Clock = {
+      ...systemClock,
+      setTimer: (task, delayMs) => systemClock.setTimer(task, delayMs === 60_000 ? 20 : delayMs),
+    };
+    const metrics = [new MetricsRegistry(), new MetricsRegistry()];
+    const others: Node[] = [];
+    for (const one of metrics) others.push(await cluster.add({ server: { clock, metrics: one } }));
+    const [b, c] = others as [Node, Node];
+    await Promise.all([b.up(), c.up()]);
+    await a.kill();
+    await cluster.ask("UPDATE node SET beat_at = 0 WHERE facts::json->>'name' = 'a'");
+    const isTold = (line: string): boolean => line.includes("no living node has their provisioner");
+    const shown = (count: number) => `arcp_credentials_outstanding{state="orphaned"} ${count}\n`;
+    await until(() => others.some(({ errors }) => errors.some(isTold)));
+    await until(() => metrics.every((one) => one.text().includes(shown(1))));
+    const [line] = others.flatMap(({ errors }) => errors.filter(isTold));
+    expect(JSON.parse(line ?? "")).toMatchObject({ level: "error", provisioner: mint.name, count: 1 });
+    expect(line).not.toContain(mint.minted[0]?.value);
+    const told = others.filter(({ errors }) => errors.some(isTold));
+    expect(told.map(({ name }) => name)).toEqual(["b"]);
+    await cluster.add(settings(puppet, mint));
+    await until(() => mint.live.length === 0);
+    await until(() => metrics.every((one) => one.text().includes(shown(0))));
   });
 });
 

@@ -272,6 +272,15 @@ class PostgresStore extends PostgresReads implements SharedStore {
     return rows.map(credentialRecord);
   }
 
+  async orphanedCredentials(): Promise<readonly CredentialRecord[]> {
+    const rows = await this.db.steadily<CredentialRow>(
+      `SELECT c.* FROM ${this.db.schema}.credential c WHERE c.state < 3
+       AND NOT EXISTS (SELECT FROM ${this.db.schema}.node n WHERE n.id = c.node AND n.is_up)
+       ORDER BY c.created_at, c.alias LIMIT 1000`,
+    );
+    return rows.map(credentialRecord);
+  }
+
   /** Takes the sessions of dead nodes that follow these jobs, too: only those are named. */
   async takeOver(
     now: number,

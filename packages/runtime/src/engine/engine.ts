@@ -25,6 +25,7 @@ import { Member } from "./cluster/member.ts";
 import { SCHEDULE_CHANGED, serveNodes } from "./cluster/node-methods.ts";
 import { Others } from "./cluster/others.ts";
 import { Credentials } from "./credentials/credentials.ts";
+import { Orphans } from "./credentials/orphans.ts";
 import type { CredentialProvisioner } from "./credentials/provisioner.ts";
 import { type DelegationCaps, Delegations } from "./delegation.ts";
 import { DurableJobs } from "./durable/durable-jobs.ts";
@@ -137,6 +138,8 @@ export class Engine {
   readonly #waitingJobs: WaitingJobs;
   /** This process among others over the same store; `undefined`: it has the store to itself. */
   readonly #member: Member | undefined;
+  /** Credentials that nobody revokes; `undefined` without other nodes: whatever this process knows of is its own. */
+  readonly #orphans: Orphans | undefined;
   /** The jobs that have ended since the runtime began to wait for them; `undefined` while it does not. */
   #finished: JobId[] | undefined;
   #stopSweep: () => void = () => {};
@@ -239,6 +242,12 @@ export class Engine {
       ...{ journal: this.journal, store, clock, logger, audit },
       provisioners: options.provisioners,
     });
+    this.#orphans =
+      shared &&
+      new Orphans({
+        ...{ store: shared, logger },
+        mustTell: () => this.cluster?.peers.every(({ id }) => id > (this.cluster?.id ?? "")) === true,
+      });
     const { mayRead } = options.artifacts;
     this.artifacts = new Artifacts({
       ...{ journal: this.journal, store, clock, logger, audit, ...options.artifacts },
@@ -370,6 +379,10 @@ export class Engine {
       queue: () => queue,
       sessions: () => this.sessions.all(),
       uncommittedBytes: () => this.journal.uncommittedBytes,
+      credentials: () => ({
+        revoking: this.credentials.outstanding().length,
+        orphaned: this.#orphans?.count ?? 0,
+      }),
     });
     const { cluster, cancellation, people, streams, checkpoints, schedules, jobs } = this;
     if (cluster !== undefined) {
@@ -550,6 +563,7 @@ export class Engine {
       Promise.all([this.sessions.sweep(this.#jobRetentionMs), this.checkpoints.sweep()])
         .then(() => this.people.interactions.sweep())
         .then(() => this.audit.tend(this.store, this.#logger))
+        .then(() => this.#orphans?.look())
         .catch((error) => this.#logger.error({ err: error }, "the retention sweep failed"))
         .finally(() => this.#sweepLater());
     }, SWEEP_EVERY_MS);

@@ -140,6 +140,11 @@ export interface SharedStore extends Store {
    * everything else that it is to revoke is returned, oldest first.
    */
   claimCredentials(provisioners: readonly string[], known: readonly string[]): Promise<readonly CredentialRecord[]>;
+  /**
+   * Credentials of dead nodes that are not known to be dead, and that nobody has claimed, oldest first, at most 1000; whether this
+   * process is a node or not.
+   */
+  orphanedCredentials(): Promise<readonly CredentialRecord[]>;
   /** Where these jobs stand; without those that there are not. */
   heads(ids: readonly JobId[]): Promise<readonly JobHead[]>;
   /** The jobs of these sessions that have not ended. */

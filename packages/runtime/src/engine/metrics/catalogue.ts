@@ -85,6 +85,10 @@ export const METRICS = {
     ...{ name: "arcp.store.uncommitted", unit: "By", labels: [] },
     help: "What waits to be stored.",
   },
+  credentials: {
+    ...{ name: "arcp.credentials.outstanding", unit: "{credential}", labels: ["state"] },
+    help: "Credentials that ought to be dead: revoking (by this runtime), or orphaned (of nodes that are gone; nobody can revoke them).",
+  },
   connections: {
     ...{ name: "arcp.connections", unit: "{connection}", labels: [] },
     help: "Connections that are open, whether somebody has been let in or not.",

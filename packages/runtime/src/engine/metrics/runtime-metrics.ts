@@ -30,6 +30,8 @@ export interface Observed {
   /** Of each session: whether a client is connected, and how many events it has not been sent. */
   readonly sessions: () => Iterable<{ readonly isAttached: boolean; readonly backlog: number }>;
   readonly uncommittedBytes: () => number;
+  /** Credentials that ought to be dead. */
+  readonly credentials: () => { readonly revoking: number; readonly orphaned: number };
 }
 
 export interface MetricsOptions {
@@ -86,7 +88,7 @@ export class RuntimeMetrics {
   }
 
   /** From now on these are looked at whenever somebody asks. Called once. */
-  observe({ jobs, queue, sessions, uncommittedBytes }: Observed): void {
+  observe({ jobs, queue, sessions, uncommittedBytes, credentials }: Observed): void {
     const { gauge } = this.#instruments;
     const add = (facts: MetricFacts, observe: () => Iterable<Observation>): void =>
       gauge.call(this.#instruments, facts, observe);
@@ -112,6 +114,7 @@ export class RuntimeMetrics {
       return labelled("of", counts);
     });
     add(METRICS.uncommitted, () => [{ value: uncommittedBytes() }]);
+    add(METRICS.credentials, () => labelled("state", credentials()));
   }
 
   jobAccepted({ agent, parentJobId }: Pick<Job, "agent" | "parentJobId">): void {

@@ -1,4 +1,4 @@
-import type { CredentialRecord, Store } from "@arcp/runtime";
+import { type CredentialRecord, isShared, type Store } from "@arcp/runtime";
 import type { Command } from "commander";
 import { chosenDatabase, DATABASE_OPTION, openDatabase } from "../database.ts";
 import { escapeLine } from "../escape.ts";
@@ -20,6 +20,9 @@ Examples:
   arcp credentials                     those that ought to be dead and are not known to be
   arcp credentials --all               every one that there was
   arcp credentials --json | jq -r .alias
+  arcp credentials --json | jq -r 'select(.orphaned) | .provisioner'
+
+Orphaned are those of nodes that are gone, if no living node has their provisioner: nobody revokes them.
 
 Reads the database only, while a server uses it or without one. It holds no secrets: an alias is the name that the
 upstream knows a credential by.`;
@@ -41,9 +44,9 @@ async function credentials(options: Options): Promise<ExitCode> {
   try {
     const isJson = options.json ?? !process.stdout.isTTY;
     const rows: string[][] = [];
-    for await (const record of listed(store, options.all === true)) {
-      if (isJson) await printJson(process.stdout, wireForm(record));
-      else rows.push(cells(record));
+    for await (const { record, isOrphaned } of listed(store, options.all === true)) {
+      if (isJson) await printJson(process.stdout, { ...wireForm(record), orphaned: isOrphaned });
+      else rows.push(cells(record, isOrphaned));
     }
     if (!isJson) await printTable(rows);
     return EXIT.success;
@@ -52,8 +55,21 @@ async function credentials(options: Options): Promise<ExitCode> {
   }
 }
 
-/** What is intended but not known to be issued may exist at the upstream: it counts as not revoked. */
-async function* listed(store: Store, isAll: boolean): AsyncIterable<CredentialRecord> {
+interface Listed {
+  readonly record: CredentialRecord;
+  /** Is it of a node that is gone, and has nobody taken it to revoke it? */
+  readonly isOrphaned: boolean;
+}
+
+/** What is intended but not known to be issued may exist at the upstream: it counts as not revoked, and so does what is orphaned. */
+async function* listed(store: Store, isAll: boolean): AsyncIterable<Listed> {
+  const orphans = isShared(store) ? await store.orphanedCredentials() : [];
+  const aliases = new Set(orphans.map(({ alias }) => alias));
+  for (const record of orphans) yield { record, isOrphaned: true };
+  for await (const record of stored(store, isAll)) if (!aliases.has(record.alias)) yield { record, isOrphaned: false };
+}
+
+async function* stored(store: Store, isAll: boolean): AsyncIterable<CredentialRecord> {
   const states = isAll ? {} : ({ states: ["intended", "revoking"] } as const);
   let after: { readonly after?: { readonly createdAt: number; readonly alias: string } } = {};
   for (;;) {
@@ -82,9 +98,10 @@ const wireForm = (record: CredentialRecord): object => ({
   last_error: record.lastError,
 });
 
-const cells = (record: CredentialRecord): string[] =>
+const cells = (record: CredentialRecord, isOrphaned: boolean): string[] =>
   [
-    ...[record.credentialId, record.alias, record.jobId, record.provisioner, record.state, since(record)],
+    ...[record.credentialId, record.alias, record.jobId, record.provisioner],
+    ...[isOrphaned ? `${record.state}, orphaned` : record.state, since(record)],
     ...[String(record.attempts), record.lastError ?? ""],
   ].map(escapeLine);
 
