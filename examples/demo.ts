@@ -5,6 +5,7 @@ const demos: Readonly<Record<string, string>> = {
   crash: "./durable-research/run.ts",
   cluster: "./cluster/run.ts",
   browser: "./browser/run.ts",
+  trace: "./observability/browser.ts",
 };
 
 const name = process.argv[2] ?? "";

@@ -51,6 +51,8 @@ interface MetricsRequest {
 }
 
 const STATUS_ERROR = 2;
+/** Pages of any origin may send spans: they are told nothing. */
+const FOR_PAGES = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
 
 export class OtlpReceiver implements AsyncDisposable {
   readonly #server: Server;
@@ -64,8 +66,10 @@ export class OtlpReceiver implements AsyncDisposable {
     this.#server = createServer((request, response) => {
       text(request).then(
         (body) => {
-          const isTaken = request.method === "POST" && this.#take(request.url ?? "", body);
-          response.writeHead(isTaken ? 200 : 400, { "content-type": "application/json" }).end("{}");
+          // A page asks first whether it may.
+          const isTaken =
+            request.method === "OPTIONS" || (request.method === "POST" && this.#take(request.url ?? "", body));
+          response.writeHead(isTaken ? 200 : 400, { "content-type": "application/json", ...FOR_PAGES }).end("{}");
         },
         () => response.destroy(), // The exporter tries again.
       );

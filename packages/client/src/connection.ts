@@ -27,7 +27,6 @@ import {
   traceparentOf,
   UnauthenticatedError,
 } from "@arcp/core";
-import { activeTrace } from "./caller-trace.ts";
 import type { Greeting } from "./greeting.ts";
 import { respell, withAmounts } from "./respelling.ts";
 import { onAbort } from "./waiting.ts";
@@ -89,11 +88,14 @@ export class Connection {
   /**
    * Opens the session. Rejects with the error that the runtime answered, {@link TimeoutError} after `timeoutMs`,
    * {@link TransportError} when the connection ends first, or the signal's reason. The transport is then closed.
+   *
+   * @param caller The span that the session belongs below.
    */
   async greet(
     greeting: Greeting,
     timeoutMs: number,
     signal: AbortSignal | undefined,
+    caller: TraceContext | undefined,
   ): Promise<MessageOf<"session.welcome">> {
     const { promise, resolve, reject } = Promise.withResolvers<MessageOf<"session.welcome">>();
     const { type, payload, sessionId } = greeting;
@@ -109,8 +111,10 @@ export class Connection {
       this.#transport.onMalformed((problem) => this.#owner.onUnreadable(undefined, new InvalidRequestError(problem)));
       void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
       if (signal?.aborted !== true) {
-        const trace = activeTrace();
-        this.#greetingId = this.send(type, payload, { ...(sessionId && { sessionId }), ...(trace && { trace }) });
+        this.#greetingId = this.send(type, payload, {
+          ...(sessionId && { sessionId }),
+          ...(caller && { trace: caller }),
+        });
       }
       return await promise;
     } catch (thrown) {

@@ -9,10 +9,12 @@ import {
   type MessageOf,
   ResumeWindowExpiredError,
   TimeoutError,
+  type TraceContext,
   type Transport,
   TransportError,
 } from "@arcp/core";
 import { Acknowledgement } from "./acknowledgement.ts";
+import { activeTrace } from "./caller-trace.ts";
 import { Connection, type ConnectionOwner, type MessageFields, type SessionMessage } from "./connection.ts";
 import { toAuth, toGreeting } from "./greeting.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -173,12 +175,15 @@ export class Link {
     resume: ResumeInfo | undefined,
     signal: AbortSignal | undefined,
   ): Promise<WelcomePayload> {
-    return this.#connecting(signal, (stop) => this.#greet(transport, resume, stop));
+    // Pages have no context that would outlive an `await`: the caller's span is looked up at once.
+    const caller = activeTrace();
+    return this.#connecting(signal, (stop) => this.#greet(transport, resume, stop, caller));
   }
 
   /** Opens or resumes a session over a transport from the factory. */
   async start(resume: ResumeInfo | undefined, signal: AbortSignal | undefined): Promise<void> {
-    await this.#connecting(signal, (stop) => this.#attempt(resume, stop));
+    const caller = activeTrace();
+    await this.#connecting(signal, (stop) => this.#attempt(resume, stop, caller));
   }
 
   #report(state: ConnectionState): void {
@@ -238,7 +243,7 @@ export class Link {
   }
 
   /** One connection through the factory, in all within the handshake's time. */
-  async #attempt(resume: ResumeInfo | undefined, signal: AbortSignal): Promise<void> {
+  async #attempt(resume: ResumeInfo | undefined, signal: AbortSignal, caller: TraceContext | undefined): Promise<void> {
     if (!this.#reconnection) throw new InternalError("there is no way to connect");
     const { controller, release } = linkedAbort(signal);
     const cancelTimer = this.#options.clock.setTimer(
@@ -248,7 +253,7 @@ export class Link {
     try {
       const connecting = this.#reconnection.factory(controller.signal);
       const transport = await untilAbort(connecting, controller.signal, (late) => late.abort("too late"));
-      await this.#greet(transport, resume, controller.signal);
+      await this.#greet(transport, resume, controller.signal, caller);
     } finally {
       cancelTimer();
       release();
@@ -256,7 +261,12 @@ export class Link {
   }
 
   /** Sends the hello and waits for the welcome, which {@link #onWelcome} takes in. */
-  async #greet(transport: Transport, resume: ResumeInfo | undefined, signal: AbortSignal): Promise<WelcomePayload> {
+  async #greet(
+    transport: Transport,
+    resume: ResumeInfo | undefined,
+    signal: AbortSignal,
+    caller: TraceContext | undefined,
+  ): Promise<WelcomePayload> {
     const { clock, handshakeTimeoutMs, token, allowInsecure } = this.#options;
     const owner: ConnectionOwner = {
       onWelcome: (welcome) => this.#onWelcome(connection, welcome, resume),
@@ -273,7 +283,7 @@ export class Link {
       const knownForm = this.session?.repeatsIds ? "resume" : "hello";
       const resumeForm = this.#reconnection?.options.resumeForm ?? knownForm;
       const greeting = toGreeting(this.#options, auth, resume, resumeForm);
-      const welcome = await connection.greet(greeting, handshakeTimeoutMs, signal);
+      const welcome = await connection.greet(greeting, handshakeTimeoutMs, signal, caller);
       return welcome.payload;
     } catch (thrown) {
       transport.close();
@@ -400,7 +410,7 @@ export class Link {
         options,
         clock: this.#options.clock,
         windowMs: session.resumeToken === undefined ? 0 : resumeWindowMs(session.facts),
-        attempt: (which) => this.#attempt(which === "resume" ? resumePoint(session) : undefined, signal),
+        attempt: (which) => this.#attempt(which === "resume" ? resumePoint(session) : undefined, signal, activeTrace()),
         onWait: (attempt, delayMs, why) => this.#report({ phase: "reconnecting", attempt, delayMs, cause: why }),
       });
     } catch (thrown) {
