@@ -1,4 +1,4 @@
-import type { Transport, TransportClose, TransportPeer } from "@arcp/core";
+import { ForwardingTransport, type Transport } from "@arcp/core";
 import {
   type Context,
   context,
@@ -40,8 +40,7 @@ export function withTracing(transport: Transport, options: WithTracingOptions = 
   return new TracingTransport(transport, options);
 }
 
-class TracingTransport implements Transport {
-  readonly #inner: Transport;
+class TracingTransport extends ForwardingTransport {
   readonly #given: Tracer | undefined;
   readonly #sendName: (frame: TracedFrame) => string;
   readonly #recvName: (frame: TracedFrame) => string;
@@ -50,44 +49,28 @@ class TracingTransport implements Transport {
   #wire: Wire = "1.1";
 
   constructor(inner: Transport, options: WithTracingOptions) {
-    this.#inner = inner;
+    super(inner);
     this.#given = options.tracer;
     this.#sendName = options.sendSpanName ?? (() => "arcp.send");
     this.#recvName = options.recvSpanName ?? (() => "arcp.recv");
     this.#isTraced = options.isTraced ?? isWorthTracing;
   }
 
-  get peer(): TransportPeer {
-    return this.#inner.peer;
-  }
-  get carriesBinary(): boolean {
-    return this.#inner.carriesBinary;
-  }
-  get bufferedBytes(): number {
-    return this.#inner.bufferedBytes;
-  }
-  get closed(): Promise<TransportClose> {
-    return this.#inner.closed;
-  }
-  get isClosed(): boolean {
-    return this.#inner.isClosed;
-  }
-
-  send(text: string): void {
+  override send(text: string): void {
     const frame = this.#look(text);
     if (frame === undefined) {
-      this.#inner.send(text);
+      this.inner.send(text);
       return;
     }
     const { span, place } = this.#start(frame, this.#sendName(frame), "out");
     const spanContext = span.spanContext();
-    this.#inner.send(isSpanContextValid(spanContext) ? injected(text, frame, spanContext, this.#wire) : text);
+    this.inner.send(isSpanContextValid(spanContext) ? injected(text, frame, spanContext, this.#wire) : text);
     this.#places.passed(frame, place);
     span.end();
   }
 
-  onFrame(handler: (frame: string) => void): void {
-    this.#inner.onFrame((text) => {
+  override onFrame(handler: (frame: string) => void): void {
+    this.inner.onFrame((text) => {
       const frame = this.#look(text);
       if (frame === undefined) {
         handler(text);
@@ -101,31 +84,6 @@ class TracingTransport implements Transport {
         span.end();
       }
     });
-  }
-
-  sendBinary(bytes: Uint8Array): void {
-    this.#inner.sendBinary(bytes);
-  }
-  onBinary(handler: (bytes: Uint8Array) => void): void {
-    this.#inner.onBinary(handler);
-  }
-  onMalformed(handler: (problem: string) => void): void {
-    this.#inner.onMalformed(handler);
-  }
-  drained(): Promise<void> {
-    return this.#inner.drained();
-  }
-  pause(): void {
-    this.#inner.pause();
-  }
-  resume(): void {
-    this.#inner.resume();
-  }
-  close(code?: number, reason?: string): void {
-    this.#inner.close(code, reason);
-  }
-  abort(reason?: string): void {
-    this.#inner.abort(reason);
   }
 
   /** The message, if there is to be a span of it. */

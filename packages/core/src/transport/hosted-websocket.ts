@@ -1,14 +1,4 @@
-import {
-  CLOSE_ABNORMAL,
-  CLOSE_NORMAL,
-  CLOSE_UNSUPPORTED,
-  CloseSignal,
-  closeReason,
-  Inbox,
-  type Transport,
-  type TransportClose,
-  type TransportPeer,
-} from "./transport.ts";
+import { CLOSE_ABNORMAL, CLOSE_NORMAL, closeReason, InboxTransport, type Transport, type TransportPeer } from "./transport.ts";
 
 /** The server's end of a WebSocket as its host hands it over. */
 export interface HostedSocket {
@@ -31,21 +21,20 @@ const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 
 /**
  * Frames over a WebSocket that the host runs (§4.1): it says what arrives ({@link received}) and when it is over
- * ({@link ended}). For hosts whose sockets are not Node's.
+ * ({@link ended}). For hosts whose sockets are not Node's. While it is paused it keeps what arrives, up to 4 MiB: a peer
+ * that sends more is closed with 1008.
  */
-export class HostedWebSocketTransport implements Transport {
+export class HostedWebSocketTransport extends InboxTransport implements Transport {
   readonly peer: TransportPeer;
   readonly carriesBinary = true;
   readonly #socket: HostedSocket;
   readonly #maxFrameBytes: number;
-  readonly #inbox = new Inbox(() => this.#refuseBinary());
-  readonly #close = new CloseSignal();
   #isClosing = false;
   #hasConsumer = false;
   #keptBytes = 0;
-  #onMalformed: (problem: string) => void = () => {};
 
   constructor(socket: HostedSocket, peer: TransportPeer, maxFrameBytes: number) {
+    super();
     this.#socket = socket;
     this.peer = peer;
     this.#maxFrameBytes = maxFrameBytes;
@@ -59,32 +48,24 @@ export class HostedWebSocketTransport implements Transport {
       this.close(CLOSE_TOO_BIG, "the frame is too big");
       return;
     }
-    if (!this.#hasConsumer || this.#inbox.isPaused) {
+    if (!this.#hasConsumer || this.inbox.isPaused) {
       this.#keptBytes += bytes;
       if (this.#keptBytes > MAX_KEPT_BYTES) {
         this.close(CLOSE_POLICY, "more was sent than is read");
         return;
       }
     }
-    if (typeof data === "string") this.#inbox.push(data);
-    else this.#inbox.pushBinary(data);
+    if (typeof data === "string") this.inbox.push(data);
+    else this.inbox.pushBinary(data);
   }
 
   /** The connection is over. */
   ended(code: number, reason: string): void {
-    this.#close.close(code, reason);
+    this.end.close(code, reason);
   }
 
   get bufferedBytes(): number {
     return this.isClosed ? 0 : this.#socket.bufferedBytes;
-  }
-
-  get closed(): Promise<TransportClose> {
-    return this.#close.promise;
-  }
-
-  get isClosed(): boolean {
-    return this.#close.isClosed;
   }
 
   send(frame: string): void {
@@ -102,28 +83,15 @@ export class HostedWebSocketTransport implements Transport {
     }
   }
 
-  onFrame(handler: (frame: string) => void): void {
+  override onFrame(handler: (frame: string) => void): void {
     this.#hasConsumer = true;
-    if (!this.#inbox.isPaused) this.#keptBytes = 0;
-    this.#inbox.onFrame(handler);
+    if (!this.inbox.isPaused) this.#keptBytes = 0;
+    this.inbox.onFrame(handler);
   }
 
-  onBinary(handler: (bytes: Uint8Array) => void): void {
-    this.#inbox.onBinary(handler);
-  }
-
-  onMalformed(handler: (problem: string) => void): void {
-    this.#onMalformed = handler;
-  }
-
-  /** Keeps what arrives, up to 4 MiB: a peer that sends more is closed with 1008. */
-  pause(): void {
-    this.#inbox.pause();
-  }
-
-  resume(): void {
-    this.#inbox.resume();
-    if (!this.#inbox.isPaused) this.#keptBytes = 0;
+  override resume(): void {
+    this.inbox.resume();
+    if (!this.inbox.isPaused) this.#keptBytes = 0;
   }
 
   close(code: number = CLOSE_NORMAL, reason = ""): void {
@@ -136,14 +104,9 @@ export class HostedWebSocketTransport implements Transport {
   }
 
   abort(reason = "aborted"): void {
-    if (!this.#close.close(CLOSE_ABNORMAL, reason)) return;
+    if (!this.end.close(CLOSE_ABNORMAL, reason)) return;
     if (this.#socket.terminate) this.#socket.terminate();
     else this.#socket.close(CLOSE_NORMAL, closeReason(reason));
-  }
-
-  #refuseBinary(): void {
-    this.#onMalformed("a binary frame");
-    this.close(CLOSE_UNSUPPORTED, "text frames only");
   }
 }
 

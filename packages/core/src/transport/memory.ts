@@ -1,13 +1,4 @@
-import {
-  CLOSE_ABNORMAL,
-  CLOSE_NORMAL,
-  CLOSE_UNSUPPORTED,
-  CloseSignal,
-  Inbox,
-  type Transport,
-  type TransportClose,
-  type TransportPeer,
-} from "./transport.ts";
+import { CLOSE_ABNORMAL, CLOSE_NORMAL, InboxTransport, type Transport, type TransportPeer } from "./transport.ts";
 
 /** What becomes of one frame on its way. `cut` loses it and everything after it, like a cable that is pulled. */
 export type FrameFate = "deliver" | "drop" | "duplicate" | "cut";
@@ -29,11 +20,9 @@ const nextTask: (task: () => void) => void =
  * One end of an in-process connection. It behaves like a network: frames are text or copied bytes, arrive in order and
  * later, stop while the reader is paused, and may be lost by plan.
  */
-export class MemoryTransport implements Transport {
+export class MemoryTransport extends InboxTransport implements Transport {
   readonly peer: TransportPeer;
   readonly carriesBinary = true;
-  readonly #inbox = new Inbox(() => this.#refuseBinary());
-  readonly #close = new CloseSignal();
   readonly #options: MemoryTransportOptions;
   #other: MemoryTransport | undefined;
   #sent = 0;
@@ -41,23 +30,15 @@ export class MemoryTransport implements Transport {
   #inFlightBytes = 0;
   #isScheduled = false;
   #drainWaiters: (() => void)[] = [];
-  #onMalformed: (problem: string) => void = () => {};
 
   constructor(options: MemoryTransportOptions = {}) {
+    super();
     this.#options = options;
     this.peer = options.peer ?? { kind: "memory", isConfidential: true };
   }
 
   get bufferedBytes(): number {
     return this.#inFlightBytes;
-  }
-
-  get closed(): Promise<TransportClose> {
-    return this.#close.promise;
-  }
-
-  get isClosed(): boolean {
-    return this.#close.isClosed;
   }
 
   /** Joins two ends. Called once, by {@link pairMemoryTransports}. */
@@ -81,24 +62,8 @@ export class MemoryTransport implements Transport {
     return new Promise((resolve) => this.#drainWaiters.push(resolve));
   }
 
-  onFrame(handler: (frame: string) => void): void {
-    this.#inbox.onFrame(handler);
-  }
-
-  onBinary(handler: (bytes: Uint8Array) => void): void {
-    this.#inbox.onBinary(handler);
-  }
-
-  onMalformed(handler: (problem: string) => void): void {
-    this.#onMalformed = handler;
-  }
-
-  pause(): void {
-    this.#inbox.pause();
-  }
-
-  resume(): void {
-    this.#inbox.resume();
+  override resume(): void {
+    this.inbox.resume();
     this.#other?.schedule();
   }
 
@@ -134,11 +99,6 @@ export class MemoryTransport implements Transport {
     if (fate === "duplicate") this.#queue(typeof frame === "string" ? frame : new Uint8Array(frame));
   }
 
-  #refuseBinary(): void {
-    this.#onMalformed("a binary frame");
-    this.close(CLOSE_UNSUPPORTED, "text frames only");
-  }
-
   #queue(frame: string | Uint8Array): void {
     this.#inFlight.push(frame);
     this.#inFlightBytes += frame.length;
@@ -148,23 +108,23 @@ export class MemoryTransport implements Transport {
   #deliver(): void {
     this.#isScheduled = false;
     const other = this.#other;
-    if (other === undefined || other.isClosed || this.isClosed || other.#inbox.isPaused) return;
+    if (other === undefined || other.isClosed || this.isClosed || other.inbox.isPaused) return;
     const frames = this.#inFlight;
     this.#inFlight = [];
     this.#inFlightBytes = 0;
     for (const frame of frames) {
       if (other.isClosed) break;
-      if (typeof frame === "string") other.#inbox.push(frame);
-      else other.#inbox.pushBinary(frame);
+      if (typeof frame === "string") other.inbox.push(frame);
+      else other.inbox.pushBinary(frame);
     }
     this.#releaseDrainWaiters();
   }
 
   #end(code: number, reason: string): void {
-    if (this.#close.close(code, reason)) this.#releaseDrainWaiters();
+    if (this.end.close(code, reason)) this.#releaseDrainWaiters();
     const other = this.#other;
     if (other === undefined) return;
-    if (other.#close.close(code, reason)) other.#releaseDrainWaiters();
+    if (other.end.close(code, reason)) other.#releaseDrainWaiters();
   }
 
   #releaseDrainWaiters(): void {

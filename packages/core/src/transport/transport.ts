@@ -192,6 +192,49 @@ export class CloseSignal {
   }
 }
 
+/** What transports have in common that take whole messages from a carrier: the way to their consumer, and the end. */
+export abstract class InboxTransport {
+  protected readonly inbox = new Inbox(() => this.refuseBinary());
+  protected readonly end = new CloseSignal();
+  protected malformed: (problem: string) => void = () => {};
+
+  abstract close(code?: number, reason?: string): void;
+
+  get closed(): Promise<TransportClose> {
+    return this.end.promise;
+  }
+
+  get isClosed(): boolean {
+    return this.end.isClosed;
+  }
+
+  onFrame(handler: (frame: string) => void): void {
+    this.inbox.onFrame(handler);
+  }
+
+  onBinary(handler: (bytes: Uint8Array) => void): void {
+    this.inbox.onBinary(handler);
+  }
+
+  onMalformed(handler: (problem: string) => void): void {
+    this.malformed = handler;
+  }
+
+  pause(): void {
+    this.inbox.pause();
+  }
+
+  resume(): void {
+    this.inbox.resume();
+  }
+
+  /** Bytes have come that nobody takes. */
+  protected refuseBinary(): void {
+    this.malformed("a binary frame");
+    this.close(CLOSE_UNSUPPORTED, "text frames only");
+  }
+}
+
 /** Is `hostname` this machine, by name or literal address? */
 export function isLoopbackHost(hostname: string): boolean {
   const host = hostname.replace(/^\[|\]$/g, "").toLowerCase();

@@ -1,11 +1,9 @@
 import {
   CLOSE_ABNORMAL,
   CLOSE_NORMAL,
-  CloseSignal,
   closeReason,
-  Inbox,
+  InboxTransport,
   type Transport,
-  type TransportClose,
   TransportError,
   type TransportPeer,
 } from "./transport.ts";
@@ -33,25 +31,25 @@ const LAST_FREE_CODE = 4999;
 /** A page may say that all is well, or what no standard says; the platform throws at anything else. */
 const codeOfPage = (code: number): number => (code >= FIRST_FREE_CODE && code <= LAST_FREE_CODE ? code : CLOSE_NORMAL);
 
-/** Frames over the platform's own `WebSocket` (§4.1), for pages and workers. */
-export class WebSocketTransport implements Transport {
+/**
+ * Frames over the platform's own `WebSocket` (§4.1), for pages and workers. The platform cannot stop reading: while it is
+ * paused, what arrives is kept.
+ */
+export class WebSocketTransport extends InboxTransport implements Transport {
   readonly peer: TransportPeer;
   readonly carriesBinary = true;
   readonly #socket: PlatformSocket;
-  // A page may not close with 1003: the consumer learns of it and decides.
-  readonly #inbox = new Inbox(() => this.#onMalformed("a binary frame"));
-  readonly #close = new CloseSignal();
-  #onMalformed: (problem: string) => void = () => {};
 
   private constructor(socket: PlatformSocket, isConfidential: boolean) {
+    super();
     this.#socket = socket;
     this.peer = { kind: "websocket", isConfidential };
     socket.binaryType = "arraybuffer";
     socket.addEventListener("message", ({ data }) => {
-      if (typeof data === "string") this.#inbox.push(data);
-      else this.#inbox.pushBinary(new Uint8Array(data as ArrayBuffer));
+      if (typeof data === "string") this.inbox.push(data);
+      else this.inbox.pushBinary(new Uint8Array(data as ArrayBuffer));
     });
-    socket.addEventListener("close", (event) => this.#close.close(event.code ?? CLOSE_ABNORMAL, event.reason ?? ""));
+    socket.addEventListener("close", (event) => this.end.close(event.code ?? CLOSE_ABNORMAL, event.reason ?? ""));
   }
 
   /** Opens a connection. Rejects with {@link TransportError} when it cannot be made, or `signal` aborts. */
@@ -86,14 +84,6 @@ export class WebSocketTransport implements Transport {
     return this.#socket.bufferedAmount;
   }
 
-  get closed(): Promise<TransportClose> {
-    return this.#close.promise;
-  }
-
-  get isClosed(): boolean {
-    return this.#close.isClosed;
-  }
-
   send(frame: string): void {
     if (this.#socket.readyState === OPEN) this.#socket.send(frame);
   }
@@ -109,25 +99,9 @@ export class WebSocketTransport implements Transport {
     }
   }
 
-  onFrame(handler: (frame: string) => void): void {
-    this.#inbox.onFrame(handler);
-  }
-
-  onBinary(handler: (bytes: Uint8Array) => void): void {
-    this.#inbox.onBinary(handler);
-  }
-
-  onMalformed(handler: (problem: string) => void): void {
-    this.#onMalformed = handler;
-  }
-
-  /** Keeps what arrives. The platform cannot stop reading, so this only delays the consumer. */
-  pause(): void {
-    this.#inbox.pause();
-  }
-
-  resume(): void {
-    this.#inbox.resume();
+  /** A page may not close with 1003: the consumer learns of it and decides. */
+  protected override refuseBinary(): void {
+    this.malformed("a binary frame");
   }
 
   close(code: number = CLOSE_NORMAL, reason = ""): void {
@@ -136,6 +110,6 @@ export class WebSocketTransport implements Transport {
 
   abort(reason = "aborted"): void {
     this.#socket.close(CLOSE_NORMAL, closeReason(reason));
-    this.#close.close(CLOSE_ABNORMAL, reason);
+    this.end.close(CLOSE_ABNORMAL, reason);
   }
 }

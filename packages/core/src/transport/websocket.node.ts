@@ -5,12 +5,9 @@ import { RUNTIME_FRAME_LIMITS } from "../limits.ts";
 import {
   CLOSE_ABNORMAL,
   CLOSE_NORMAL,
-  CLOSE_UNSUPPORTED,
-  CloseSignal,
   closeReason,
-  Inbox,
+  InboxTransport,
   type Transport,
-  type TransportClose,
   TransportError,
   type TransportPeer,
 } from "./transport.ts";
@@ -38,23 +35,21 @@ const MAX_BUFFERED_PONG_BYTES = 64 * 1024;
 const PONG_BYTES = 64;
 
 /** Frames over a WebSocket (§4.1): one envelope per text frame, bytes in binary ones. All frames sent in one task leave in one write. */
-export class WebSocketTransport implements Transport {
+export class WebSocketTransport extends InboxTransport implements Transport {
   readonly peer: TransportPeer;
   readonly carriesBinary = true;
   readonly #socket: WebSocket;
   readonly #stream: Socket | undefined;
   /** Only clients mask what they send. */
   readonly #isMasked: boolean;
-  readonly #inbox = new Inbox(() => this.#refuseBinary());
-  readonly #close = new CloseSignal();
   /** Frames sent in this task. */
   #outgoing: (string | Uint8Array)[] = [];
   #outgoingBytes = 0;
-  #onMalformed: (problem: string) => void = () => {};
   /** What the answers to pings take that have not left yet. */
   #pongBytes = 0;
 
   constructor(socket: WebSocket, peer: TransportPeer) {
+    super();
     this.#socket = socket;
     this.peer = peer;
     // ws keeps these in private fields. Without them every frame goes through ws, one system call each.
@@ -63,13 +58,13 @@ export class WebSocketTransport implements Transport {
     this.#stream = inside._socket instanceof Socket ? inside._socket : undefined;
     this.#isMasked = inside._isServer !== true;
     socket.on("message", (data, isBinary) => {
-      if (isBinary) this.#inbox.pushBinary(data as Buffer);
-      else this.#inbox.push(String(data));
+      if (isBinary) this.inbox.pushBinary(data as Buffer);
+      else this.inbox.push(String(data));
     });
     socket.on("ping", (data) => this.#pong(data));
-    socket.on("close", (code, reason) => this.#close.close(code, reason.toString()));
+    socket.on("close", (code, reason) => this.end.close(code, reason.toString()));
     // ws closes the socket after an error with the code that fits; "close" follows.
-    socket.on("error", (error) => this.#onMalformed(error.message));
+    socket.on("error", (error) => this.malformed(error.message));
   }
 
   /**
@@ -115,14 +110,6 @@ export class WebSocketTransport implements Transport {
     return this.#socket.bufferedAmount + this.#outgoingBytes;
   }
 
-  get closed(): Promise<TransportClose> {
-    return this.#close.promise;
-  }
-
-  get isClosed(): boolean {
-    return this.#close.isClosed;
-  }
-
   send(frame: string): void {
     if (this.#socket.readyState === WebSocket.OPEN) this.#queue(frame);
   }
@@ -147,26 +134,14 @@ export class WebSocketTransport implements Transport {
     });
   }
 
-  onFrame(handler: (frame: string) => void): void {
-    this.#inbox.onFrame(handler);
-  }
-
-  onBinary(handler: (bytes: Uint8Array) => void): void {
-    this.#inbox.onBinary(handler);
-  }
-
-  onMalformed(handler: (problem: string) => void): void {
-    this.#onMalformed = handler;
-  }
-
-  pause(): void {
-    this.#inbox.pause();
+  override pause(): void {
+    this.inbox.pause();
     this.#socket.pause();
   }
 
-  resume(): void {
-    this.#inbox.resume();
-    if (!this.#inbox.isPaused) this.#socket.resume();
+  override resume(): void {
+    this.inbox.resume();
+    if (!this.inbox.isPaused) this.#socket.resume();
   }
 
   close(code: number = CLOSE_NORMAL, reason = ""): void {
@@ -180,7 +155,7 @@ export class WebSocketTransport implements Transport {
   }
 
   abort(reason = "aborted"): void {
-    this.#close.close(CLOSE_ABNORMAL, reason);
+    this.end.close(CLOSE_ABNORMAL, reason);
     this.#socket.terminate();
   }
 
@@ -196,11 +171,6 @@ export class WebSocketTransport implements Transport {
     this.#socket.pong(data, undefined, () => {
       this.#pongBytes -= bytes;
     });
-  }
-
-  #refuseBinary(): void {
-    this.#onMalformed("a binary frame");
-    this.close(CLOSE_UNSUPPORTED, "text frames only");
   }
 
   #queue(frame: string | Uint8Array): void {

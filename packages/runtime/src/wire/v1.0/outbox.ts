@@ -1,9 +1,10 @@
 /** What leaves one connection of wire 1.0: replies, which stand in no feed, and the feeds of the sessions it carries. */
-import { type Clock, isId, type JsonObject, type Logger, newMessageId, type Transport } from "@arcp/core";
+import { isId, type JsonObject, newMessageId } from "@arcp/core";
 import type { FeedSink } from "../../engine/delivery.ts";
 import type { LiveItem } from "../../engine/feed.ts";
 import type { Session } from "../../engine/session.ts";
 import { ENTRY, type Entry, type FeedItem, type Store } from "../../store/store.ts";
+import { Outgoing, type OutgoingOptions } from "../outgoing.ts";
 import type { Voice } from "./entry-parts.ts";
 import { FIRST_REPLY, type Position } from "./message-ids.ts";
 import { type Profile10, profileNamed } from "./profiles.ts";
@@ -15,33 +16,21 @@ export interface CommandReference {
   readonly trace_id?: unknown;
 }
 
-export interface OutboxOptions {
-  readonly transport: Transport;
-  readonly clock: Clock;
-  readonly logger: Logger;
+export interface OutboxOptions extends OutgoingOptions {
   readonly store: Store;
-  readonly maxBufferedBytes: number;
-  readonly maxBufferedEvents: number;
 }
-
-/** Bytes on their way to the peer at which nothing more is written, whatever the cap says. */
-const CONGESTED_BYTES = 2 * 1024 * 1024;
-/** How long a peer may read nothing before it is given up. Its session stays. */
-const SLOW_CONSUMER_MS = 60_000;
 
 export class Outbox10 {
   readonly #options: OutboxOptions;
-  readonly #transport: Transport;
+  readonly #outgoing: Outgoing;
   #arcp = "1.0";
   #profile: Profile10 = profileNamed("standard");
   #own: Outlet | undefined;
-  #isClosed = false;
-  #queuedFrames = 0;
   #hasSidecars = false;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
-    this.#transport = options.transport;
+    this.#outgoing = new Outgoing(options);
   }
 
   /** The client has spoken: it is answered in its own version, and in the shapes that it reads. */
@@ -74,7 +63,7 @@ export class Outbox10 {
 
   /** Nothing leaves after this. */
   close(): void {
-    this.#isClosed = true;
+    this.#outgoing.close();
   }
 
   get profile(): Profile10 {
@@ -118,49 +107,22 @@ export class Outbox10 {
   }
 
   write(frame: string): void {
-    if (this.#isClosed) return;
-    this.#transport.send(frame);
-    this.#queuedFrames += 1;
+    this.#outgoing.send(frame);
+    this.#outgoing.count();
   }
 
   /** Right after the envelope that it belongs to: nothing else may stand between the two. */
   writeBinary(bytes: Uint8Array): void {
-    if (this.#isClosed) return;
-    this.#transport.sendBinary(bytes);
-    this.#queuedFrames += 1;
+    this.#outgoing.sendBinary(bytes);
+    this.#outgoing.count();
   }
 
   get isCongested(): boolean {
-    const { bufferedBytes } = this.#transport;
-    if (bufferedBytes === 0) this.#queuedFrames = 0;
-    const maxBytes = Math.min(this.#options.maxBufferedBytes, CONGESTED_BYTES);
-    return bufferedBytes > maxBytes || this.#queuedFrames > this.#options.maxBufferedEvents;
+    return this.#outgoing.isCongested;
   }
 
-  async drained(): Promise<void> {
-    let stopTimer = (): void => {};
-    const watch = (bufferedBytes: number): void => {
-      stopTimer = this.#options.clock.setTimer(() => {
-        // Slow is not dead: what has been read since the last look counts.
-        if (this.#transport.bufferedBytes < bufferedBytes) watch(this.#transport.bufferedBytes);
-        else this.#giveUp();
-      }, SLOW_CONSUMER_MS);
-    };
-    watch(this.#transport.bufferedBytes);
-    try {
-      while (this.isCongested && !this.#transport.isClosed) {
-        await this.#transport.drained();
-        // The transport counts as drained before it is empty.
-        this.#queuedFrames = 0;
-      }
-    } finally {
-      stopTimer();
-    }
-  }
-
-  #giveUp(): void {
-    this.#options.logger.warn({}, "a client that does not read is disconnected");
-    this.#transport.abort("slow consumer");
+  drained(): Promise<void> {
+    return this.#outgoing.drained();
   }
 }
 

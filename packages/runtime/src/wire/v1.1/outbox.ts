@@ -1,20 +1,10 @@
 /** What leaves one connection: envelopes, replies that name their request, and the items of the session's feed. */
-import {
-  type Clock,
-  InternalError,
-  isId,
-  type JobId,
-  type JsonObject,
-  type Logger,
-  newMessageId,
-  parseTraceId,
-  type Transport,
-  WIRE_VERSION,
-} from "@arcp/core";
+import { InternalError, isId, type JobId, type JsonObject, newMessageId, parseTraceId, WIRE_VERSION } from "@arcp/core";
 import type { FeedSink } from "../../engine/delivery.ts";
 import type { LiveItem } from "../../engine/feed.ts";
 import type { Session } from "../../engine/session.ts";
 import { ENTRY, type Entry, type FeedItem, messageTypeOf } from "../../store/store.ts";
+import { Outgoing, type OutgoingOptions } from "../outgoing.ts";
 import { type Profile, STANDARD } from "./profiles.ts";
 import { Spelling } from "./spelling.ts";
 import { inlineTerminal, isStreamed } from "./streamed-result.ts";
@@ -25,38 +15,26 @@ export interface RequestReference {
   readonly trace_id?: unknown;
 }
 
-export interface OutboxOptions {
-  readonly transport: Transport;
-  readonly clock: Clock;
-  readonly logger: Logger;
+export interface OutboxOptions extends OutgoingOptions {
   readonly readJournal: (jobId: JobId, fromN: number, toN: number) => Promise<readonly Entry[]>;
   /** The secret that a rotation is about, if this client may have it. */
   readonly secretOf: (jobId: JobId, credentialId: string) => string | undefined;
-  readonly maxBufferedBytes: number;
-  readonly maxBufferedEvents: number;
   readonly maxInlineResultBytes: number;
   /** Called for each frame that is written. */
   readonly onWritten: () => void;
 }
 
-/** Bytes on their way to the peer at which nothing more is written, whatever the cap says. */
-const CONGESTED_BYTES = 2 * 1024 * 1024;
-/** How long a peer may read nothing before it is given up. Its session stays. */
-const SLOW_CONSUMER_MS = 60_000;
-
 export class Outbox implements FeedSink {
   readonly #options: OutboxOptions;
-  readonly #transport: Transport;
+  readonly #outgoing: Outgoing;
   #arcp: string = WIRE_VERSION;
   #profile: Profile = STANDARD;
   #session: Session | undefined;
   #spelling: Spelling | undefined;
-  #isClosed = false;
-  #queuedFrames = 0;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
-    this.#transport = options.transport;
+    this.#outgoing = new Outgoing(options);
   }
 
   /** The client has spoken: it is answered in its own version, and in the shapes that it reads. */
@@ -73,7 +51,7 @@ export class Outbox implements FeedSink {
 
   /** Nothing leaves after this. */
   close(): void {
-    this.#isClosed = true;
+    this.#outgoing.close();
   }
 
   /** Sends a message that answers nothing. `members` are put on the envelope. */
@@ -121,38 +99,11 @@ export class Outbox implements FeedSink {
   }
 
   get isCongested(): boolean {
-    const { bufferedBytes } = this.#transport;
-    if (bufferedBytes === 0) this.#queuedFrames = 0;
-    const maxBytes = Math.min(this.#options.maxBufferedBytes, CONGESTED_BYTES);
-    return bufferedBytes > maxBytes || this.#queuedFrames > this.#options.maxBufferedEvents;
+    return this.#outgoing.isCongested;
   }
 
-  async drained(): Promise<void> {
-    let stopTimer = (): void => {};
-    const watch = (bufferedBytes: number): void => {
-      stopTimer = this.#options.clock.setTimer(() => {
-        // Slow is not dead: what has been read since the last look counts.
-        if (this.#transport.bufferedBytes < bufferedBytes) watch(this.#transport.bufferedBytes);
-        else this.#giveUp();
-      }, SLOW_CONSUMER_MS);
-    };
-    watch(this.#transport.bufferedBytes);
-    try {
-      while (this.isCongested && !this.#transport.isClosed) {
-        await this.#transport.drained();
-        // The transport counts as drained before it is empty.
-        this.#queuedFrames = 0;
-      }
-    } finally {
-      stopTimer();
-    }
-  }
-
-  // ----------------------------------------------------------------------------------------------------------------
-
-  #giveUp(): void {
-    this.#options.logger.warn({}, "a client that does not read is disconnected");
-    this.#transport.abort("slow consumer");
+  drained(): Promise<void> {
+    return this.#outgoing.drained();
   }
 
   #envelope(type: string, members: object): object {
@@ -178,7 +129,7 @@ export class Outbox implements FeedSink {
     const shown = isRotation ? { ...entry, payload: this.#withSecret(job.id, entry.payload) } : entry;
     if (this.#profile.reshape[type] === undefined) this.#write(spelling.frame(seq, job, shown));
     else this.#write(spelling.frameOf(type, seq, job, entry.ts, this.#reshaped(type, entry.ts, shown.payload)));
-    this.#queuedFrames += 1;
+    this.#outgoing.count();
   }
 
   /** A rotation with the secret as it is now: the journal does not have it. */
@@ -209,8 +160,8 @@ export class Outbox implements FeedSink {
   }
 
   #write(frame: string): void {
-    if (this.#isClosed) return;
-    this.#transport.send(frame);
+    if (this.#outgoing.isClosed) return;
+    this.#outgoing.send(frame);
     this.#options.onWritten();
   }
 
