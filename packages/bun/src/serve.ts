@@ -1,3 +1,4 @@
+import type { FetchOrigin } from "@arcp/core";
 import { runningBun } from "./bun-types.ts";
 import { type ArcpHandlersOptions, createArcpHandlers } from "./handlers.ts";
 
@@ -8,8 +9,8 @@ export interface ServeArcpOptions extends ArcpHandlersOptions {
   readonly host?: string;
   /** As `Bun.serve` takes it: `key`, `cert`. */
   readonly tls?: object;
-  /** Answers requests on other paths. Default: 404. */
-  readonly fallback?: (request: Request) => Response | Promise<Response>;
+  /** Answers requests on other paths, e.g. by `httpTransport(…).fetch`. Default: 404. */
+  readonly fallback?: (request: Request, from: FetchOrigin) => Response | Promise<Response>;
 }
 
 export interface ArcpServeHandle extends AsyncDisposable {
@@ -33,7 +34,10 @@ export function serveArcp(options: ServeArcpOptions): ArcpServeHandle {
   const server = runningBun().serve({
     ...{ hostname: host, port, websocket: handlers.websocket },
     ...(tls && { tls }),
-    fetch: async (request, self) => (handlers.has(request) ? handlers.upgrade(request, self) : fallback(request)),
+    fetch: async (request, self) =>
+      handlers.has(request)
+        ? handlers.upgrade(request, self)
+        : fallback(request, { remoteAddress: self.requestIP(request)?.address }),
   });
   let closing: Promise<void> | undefined;
   const close = (reason?: string): Promise<void> => {

@@ -2,6 +2,7 @@
 export * from "./shared.ts";
 export { connectTransport } from "./transport/connect.node.ts";
 export { encodeEvent } from "./transport/event-stream.ts";
+export { answerFetch, type FetchOrigin } from "./transport/fetch-exchange.ts";
 export {
   HttpDoor,
   type HttpDoorOptions,
@@ -23,7 +24,13 @@ export {
   type SocketServerOptions,
   startSocketServer,
 } from "./transport/socket.ts";
-export { StdioTransport, type StdioTransportOptions } from "./transport/stdio.ts";
+export {
+  type ProcessExit,
+  SpawnedTransport,
+  type StdioSpawnOptions,
+  StdioTransport,
+  type StdioTransportOptions,
+} from "./transport/stdio.ts";
 export { type NodeWebSocketConnectOptions, WebSocketTransport } from "./transport/websocket.node.ts";
 export {
   type ClientCertificateOptions,

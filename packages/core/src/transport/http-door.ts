@@ -1,21 +1,42 @@
 /** What every request over HTTP passes, whichever part of the runtime it is for: who may ask, how much, and in which time. */
 import { createHash } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
-import type { TLSSocket } from "node:tls";
+import type { IncomingHttpHeaders } from "node:http";
+import type { Readable, Writable } from "node:stream";
 import { ARCPError, ERROR_FACTS, isErrorCode, UnauthenticatedError } from "../errors.ts";
-import type { TransportPeer } from "./transport.ts";
+import { isLoopbackHost, type TransportPeer } from "./transport.ts";
 import {
   bearerTokenOf,
   FORWARDING_HEADERS,
+  hostnameOf,
   isInsideMachine,
   isLoopbackAddress,
   refuseUpgrade,
 } from "./upgrade-rules.ts";
 
-/** A request as Node has it, of HTTP/1 or of HTTP/2. */
-export type HttpRequest = IncomingMessage | Http2ServerRequest;
-export type HttpResponse = ServerResponse | Http2ServerResponse;
+/** A request as Node has it, of HTTP/1 or of HTTP/2, or one that was made of a request of the Fetch standard. */
+export interface HttpRequest extends Readable {
+  readonly method?: string | undefined;
+  /** The request's target. */
+  readonly url?: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+  readonly rawHeaders: readonly string[];
+  /** Has the body arrived as a whole? */
+  readonly complete: boolean;
+  readonly socket: {
+    readonly remoteAddress?: string | undefined;
+    readonly localAddress?: string | undefined;
+    /** Of TLS. */
+    readonly encrypted?: boolean | undefined;
+  };
+}
+
+/** An answer as Node has it, of HTTP/1 or of HTTP/2, or one that becomes a response of the Fetch standard. */
+export interface HttpResponse extends Writable {
+  statusCode: number;
+  readonly headersSent: boolean;
+  readonly req: { readonly httpVersionMajor: number };
+  setHeader(name: string, value: string): unknown;
+}
 
 export interface HttpDoorOptions {
   /**
@@ -142,8 +163,13 @@ export class HttpDoor {
     if (refusal !== undefined) throw new HttpRefusal(refusal.status, refusal.reason);
     if (valuesOf(rawHeaders, "authorization").length > 1)
       throw new HttpRefusal(400, "expected one Authorization header");
-    const isEncrypted = (socket as Partial<TLSSocket>).encrypted === true;
-    if (!isEncrypted && !isBehindTlsProxy && !allowInsecure && !isLoopbackAddress(socket.remoteAddress)) {
+    const isEncrypted = socket.encrypted === true;
+    // Where the host does not tell the address, the name that was asked for has to do.
+    const isFromHere =
+      socket.remoteAddress === undefined
+        ? isLoopbackHost(hostnameOf(hosts[0] ?? ""))
+        : isLoopbackAddress(socket.remoteAddress);
+    if (!isEncrypted && !isBehindTlsProxy && !allowInsecure && !isFromHere) {
       throw new HttpRefusal(403, "connections from other machines need TLS: see isBehindTlsProxy, allowInsecure");
     }
     const isForwarded = FORWARDING_HEADERS.some((name) => name in headers);
@@ -172,7 +198,7 @@ export class HttpDoor {
 /** Everything of a request's target before `?`. */
 export const pathOf = (request: HttpRequest): string => (request.url ?? "").split("?")[0] ?? "";
 
-/** Both kinds of responses take this; each has a type of its own for it. */
+/** The head of an answer, as each kind of it takes it. */
 export function writeHead(response: HttpResponse, status: number, headers: Readonly<Record<string, string>>): void {
   const isHttp2 = response.req.httpVersionMajor >= 2;
   response.statusCode = status;
@@ -189,7 +215,7 @@ export function sendJson(
   headers: Readonly<Record<string, string>> = {},
 ): void {
   writeHead(response, status, { "content-type": "application/json", "cache-control": "no-store", ...headers });
-  (response as ServerResponse).end(body);
+  response.end(body);
 }
 
 /** How problems are named: `urn:arcp:error:` and the code. */
@@ -215,7 +241,7 @@ export function problemOf(thrown: unknown, trace?: string): { readonly status: n
 /** Answers with the problem; does nothing if an answer has begun. */
 export function sendProblem(request: HttpRequest, response: HttpResponse, thrown: unknown, trace?: string): void {
   if (response.headersSent) {
-    (response as ServerResponse).destroy();
+    response.destroy();
     return;
   }
   const { status, body } = problemOf(thrown, trace);

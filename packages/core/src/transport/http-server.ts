@@ -15,6 +15,7 @@ import { type ErrorPayload, InvalidRequestError } from "../errors.ts";
 import { decodeFrame, type JsonObject } from "../frame.ts";
 import { CLIENT_FRAME_LIMITS } from "../limits.ts";
 import { errorFromV10 } from "../v1.0/errors.ts";
+import { answerFetch, type FetchOrigin } from "./fetch-exchange.ts";
 import {
   digestOf,
   HttpDoor,
@@ -46,10 +47,18 @@ export interface HttpTransportOptions extends HttpDoorOptions {
   readonly maxConnections?: number;
 }
 
-/** Mounts on any HTTP server of Node, of HTTP/1 or HTTP/2. */
+/** Mounts on any HTTP server of Node, of HTTP/1 or HTTP/2, and wherever requests are those of the Fetch standard. */
 export interface HttpTransportHandler {
   /** Takes the request, if its path is one of these; otherwise returns false and has done nothing. */
   handle(request: HttpRequest, response: HttpResponse): boolean;
+  /** Is the request's path one of these? Then {@link fetch} answers it. */
+  has(request: Request): boolean;
+  /**
+   * Answers a request of the Fetch standard; 404 if its path is none of these. `allowedHosts` is this machine's own names by
+   * default, since a request does not tell where the host listens. Connections live in this process: every request of one
+   * has to come here.
+   */
+  fetch(request: Request, from?: FetchOrigin): Promise<Response>;
   /** Refuses what comes from now on, and ends every connection with 1001. Their sessions can be resumed. Idempotent. */
   close(): void;
 }
@@ -94,7 +103,13 @@ const REFUSED: ReadonlySet<unknown> = new Set(["session.error", "session.rejecte
 /** Serves connections over HTTP (§4). It needs no framework, and listens to nothing itself. */
 export function httpTransport(options: HttpTransportOptions): HttpTransportHandler {
   const endpoint = new HttpEndpoint(options);
-  return { handle: (request, response) => endpoint.handle(request, response), close: () => endpoint.close() };
+  const handle = (request: HttpRequest, response: HttpResponse): boolean => endpoint.handle(request, response);
+  return {
+    handle,
+    has: ({ url }) => endpoint.has(new URL(url).pathname),
+    fetch: (request, from) => answerFetch(handle, request, from),
+    close: () => endpoint.close(),
+  };
 }
 
 class HttpEndpoint {
@@ -118,9 +133,13 @@ class HttpEndpoint {
     this.#timer.unref();
   }
 
+  has(path: string): boolean {
+    return path === this.#path || path.startsWith(`${this.#path}/`);
+  }
+
   handle(request: HttpRequest, response: HttpResponse): boolean {
     const path = pathOf(request);
-    if (path !== this.#path && !path.startsWith(`${this.#path}/`)) return false;
+    if (!this.has(path)) return false;
     const [id, part, ...more] = path.slice(this.#path.length + 1).split("/");
     const isRoot = path === this.#path;
     const isEvents = part === "events" && more.length === 0;

@@ -1,5 +1,4 @@
 /** The runtime's end of a connection over HTTP: frames come in by POST, and leave as events of one stream. */
-import type { ServerResponse } from "node:http";
 import { encodeEvent } from "./event-stream.ts";
 import { type HttpResponse, writeHead } from "./http-door.ts";
 import {
@@ -36,7 +35,7 @@ export class HttpStream implements Transport {
   readonly #inbox = new Inbox();
   readonly #close = new CloseSignal();
   readonly #onSend: (frame: string) => void;
-  #reader: ServerResponse | undefined;
+  #reader: HttpResponse | undefined;
   #kept: string[] = [];
   #keptBytes = 0;
   #outgoing: string[] = [];
@@ -75,7 +74,7 @@ export class HttpStream implements Transport {
 
   /** Sends what was kept, and everything from now on, to `response`. Called once. */
   attach(response: HttpResponse, first: readonly string[] = []): void {
-    const reader = response as ServerResponse;
+    const reader = response;
     writeHead(response, 200, EVENT_STREAM_HEADERS);
     this.#reader = reader;
     reader.on("drain", () => this.#release());

@@ -22,6 +22,10 @@ export interface HttpConnectOptions {
   readonly allowInsecure?: boolean;
   /** Bytes of one frame from the runtime. Default: 64 MiB. */
   readonly maxFrameBytes?: number;
+  /**
+   * Makes the requests, e.g. over HTTP/2 or through a proxy (`fetch` of `undici` with a dispatcher). Default: the platform's.
+   */
+  readonly fetch?: typeof globalThis.fetch;
 }
 
 /** What may be posted at once. */
@@ -248,7 +252,7 @@ export class HttpTransport implements Transport {
 
   #request(url: URL, init: RequestInit, signal: AbortSignal = this.#requests.signal): Promise<Response> {
     const key = this.#key === "" ? {} : { "arcp-connection-key": this.#key };
-    return fetch(url, {
+    return (this.#options.fetch ?? fetch)(url, {
       ...init,
       headers: { ...this.#options.headers, ...(init.headers as Record<string, string>), ...key },
       ...{ signal, redirect: "error", credentials: "omit", cache: "no-store" },

@@ -49,10 +49,10 @@ export class LineTransport implements Transport {
     this.#input.on("data", (chunk: Buffer | string) =>
       this.#take(typeof chunk === "string" ? Buffer.from(chunk) : chunk),
     );
-    this.#input.on("end", () => this.#end(CLOSE_NORMAL, "end of input"));
-    this.#input.on("error", (error) => this.#end(CLOSE_ABNORMAL, error.message));
-    this.#input.on("close", () => this.#end(CLOSE_ABNORMAL, "input closed"));
-    this.#output.on("error", (error) => this.#end(CLOSE_ABNORMAL, error.message));
+    this.#input.on("end", () => this.ended(CLOSE_NORMAL, "end of input"));
+    this.#input.on("error", (error) => this.ended(CLOSE_ABNORMAL, error.message));
+    this.#input.on("close", () => this.ended(CLOSE_ABNORMAL, "input closed"));
+    this.#output.on("error", (error) => this.ended(CLOSE_ABNORMAL, error.message));
   }
 
   get bufferedBytes(): number {
@@ -113,7 +113,7 @@ export class LineTransport implements Transport {
     if (this.isClosed || this.#isEnding) return;
     this.#isEnding = true;
     this.#input.pause();
-    this.#output.end(() => this.#end(code, reason));
+    this.#output.end(() => this.ended(code, reason));
     const timer = setTimeout(() => this.abort("the peer did not read the end"), CLOSE_TIMEOUT_MS);
     timer.unref();
     void this.closed.then(() => clearTimeout(timer));
@@ -122,7 +122,7 @@ export class LineTransport implements Transport {
   abort(reason = "aborted"): void {
     this.#input.pause();
     this.#output.destroy();
-    this.#end(CLOSE_ABNORMAL, reason);
+    this.ended(CLOSE_ABNORMAL, reason);
   }
 
   #take(chunk: Buffer): void {
@@ -179,7 +179,8 @@ export class LineTransport implements Transport {
     this.close(CLOSE_TOO_LARGE, "line too long");
   }
 
-  #end(code: number, reason: string): void {
+  /** The connection is over. */
+  protected ended(code: number, reason: string): void {
     this.#close.close(code, reason);
   }
 }

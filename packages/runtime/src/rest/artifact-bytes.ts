@@ -1,6 +1,5 @@
 /** Artifacts by HTTP: bytes in and out, as the messages of wire 1.0 carry them (RFC §16.2). */
 import { once } from "node:events";
-import type { ServerResponse } from "node:http";
 import { type HttpResponse, type TransportPeer, writeHead } from "@arcp/core";
 import type { Callers } from "./callers.ts";
 
@@ -46,7 +45,7 @@ export async function sendArtifact(
   response: HttpResponse,
 ): Promise<void> {
   const caller = await callers.forArtifacts(peer);
-  const out = response as ServerResponse;
+  const out = response;
   const part = async (offset: number): Promise<Fetched> => {
     const range = { artifact_id: artifactId, offset, length: PART_BYTES };
     return (await caller.ask("artifact.fetch", range)).payload as unknown as Fetched;

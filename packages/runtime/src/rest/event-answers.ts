@@ -1,5 +1,4 @@
 /** Events of a job as answers to requests: a page of JSON, or a stream that goes on until the job ends. */
-import type { ServerResponse } from "node:http";
 import { EVENT_STREAM_HEADERS, encodeEvent, type HttpResponse, type TransportPeer, writeHead } from "@arcp/core";
 import type { Callers } from "./callers.ts";
 import { isEnd, type JobEvent, JobEvents } from "./job-events.ts";
@@ -50,7 +49,7 @@ export async function streamEvents(
   peer: TransportPeer,
   { jobId, after, response }: { readonly jobId: string; readonly after: number; readonly response: HttpResponse },
 ): Promise<void> {
-  const out = response as ServerResponse;
+  const out = response;
   let early: JobEvent[] | undefined = [];
   const write = (event: JobEvent): void => {
     if (event.n <= after) return;

@@ -5,8 +5,10 @@
  */
 import { randomBytes } from "node:crypto";
 import {
+  answerFetch,
   CLIENT_FRAME_LIMITS,
   decodeFrame,
+  type FetchOrigin,
   HttpDoor,
   type HttpDoorOptions,
   HttpRefusal,
@@ -34,10 +36,17 @@ export interface RestOptions extends HttpDoorOptions {
   readonly version?: string;
 }
 
-/** Mounts on any HTTP server of Node, of HTTP/1 or HTTP/2. */
+/** Mounts on any HTTP server of Node, of HTTP/1 or HTTP/2, and wherever requests are those of the Fetch standard. */
 export interface RestHandler {
   /** Takes the request, if it is for `/v1/…` or `/openapi.json`; otherwise returns false and has done nothing. */
   handle(request: HttpRequest, response: HttpResponse): boolean;
+  /** Is the request for `/v1/…` or `/openapi.json`? Then {@link fetch} answers it. */
+  has(request: Request): boolean;
+  /**
+   * Answers a request of the Fetch standard; 404 if it is for something else. `allowedHosts` is this machine's own names by
+   * default, since a request does not tell where the host listens.
+   */
+  fetch(request: Request, from?: FetchOrigin): Promise<Response>;
   /** Ends the sessions behind it. Idempotent. */
   close(): void;
 }
@@ -63,7 +72,13 @@ const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,256}$/;
 /** The REST surface of a runtime. It needs no framework, and listens to nothing itself. */
 export function restApi(options: RestOptions): RestHandler {
   const api = new RestApi(options);
-  return { handle: (request, response) => api.handle(request, response), close: () => api.close() };
+  const handle = (request: HttpRequest, response: HttpResponse): boolean => api.handle(request, response);
+  return {
+    handle,
+    has: ({ url }) => isPath(new URL(url).pathname),
+    fetch: (request, from) => answerFetch(handle, request, from),
+    close: () => api.close(),
+  };
 }
 
 class RestApi {
@@ -92,7 +107,7 @@ class RestApi {
 
   handle(request: HttpRequest, response: HttpResponse): boolean {
     const path = pathOf(request);
-    if (path !== "/openapi.json" && path !== "/v1" && !path.startsWith("/v1/")) return false;
+    if (!isPath(path)) return false;
     const found = this.#routes.find(([pattern]) => pattern.test(path));
     const methods = found?.[1] ?? {};
     const peer = this.#door.admit(
@@ -235,6 +250,8 @@ class RestApi {
     return body;
   }
 }
+
+const isPath = (path: string): boolean => path === "/openapi.json" || path === "/v1" || path.startsWith("/v1/");
 
 const GRANT = "x-vendor.arcp.permission.grant";
 const DENY = "x-vendor.arcp.permission.deny";
