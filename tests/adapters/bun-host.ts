@@ -7,15 +7,34 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { pairMemoryTransports, startSocketServer, type Transport, type TransportPeer } from "@arcp/core";
+import {
+  type HttpTransportOptions,
+  pairMemoryTransports,
+  startSocketServer,
+  type Transport,
+  type TransportPeer,
+} from "@arcp/core";
 import type { AppOptions, RunningHost } from "./hosts.ts";
 import { relay } from "./relay.ts";
 
+/** A runtime that takes connections over HTTP, too. */
+export interface BunAppOptions extends AppOptions {
+  readonly http?: Partial<Omit<HttpTransportOptions, "onTransport">>;
+}
+
 /** What the process is told. */
 export interface BunInstructions {
-  readonly apps: readonly Omit<AppOptions, "onTransport">[];
+  readonly apps: readonly Omit<BunAppOptions, "onTransport">[];
   /** The Unix socket that connections are handed over on. */
   readonly linePath: string;
+}
+
+/** What is said of a connection that is handed over. */
+export interface BunConnection {
+  readonly app: number;
+  readonly peer: TransportPeer;
+  /** Of the request, where it came over HTTP. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 const SERVER = fileURLToPath(new URL("bun-server.ts", import.meta.url));
@@ -38,7 +57,7 @@ function findBun(): string | undefined {
   }
 }
 
-export async function startBun(apps: readonly AppOptions[]): Promise<RunningHost> {
+export async function startBun(apps: readonly BunAppOptions[]): Promise<RunningHost> {
   const directory = mkdtempSync(join(tmpdir(), "arcp-bun-"));
   const line = await startSocketServer({
     path: join(directory, "line"),
@@ -80,16 +99,16 @@ export async function startBun(apps: readonly AppOptions[]): Promise<RunningHost
 }
 
 /** The first frame says what connection this is. */
-function receive(line: Transport, apps: readonly AppOptions[]): void {
+function receive(line: Transport, apps: readonly BunAppOptions[]): void {
   const [near, far] = pairMemoryTransports();
   const take = relay(near, line);
   let hasBegun = false;
   line.onFrame((frame) => {
     if (hasBegun) return take(frame);
     hasBegun = true;
-    const { app, peer } = JSON.parse(frame) as { readonly app: number; readonly peer: TransportPeer };
+    const { app, peer, headers } = JSON.parse(frame) as BunConnection;
     Object.defineProperty(far, "peer", { value: peer });
     // One that comes when the runtime has closed has been told so.
-    Promise.resolve(apps[app]?.onTransport(far)).catch(() => far.abort());
+    Promise.resolve(apps[app]?.onTransport(far, headers)).catch(() => far.abort());
   });
 }

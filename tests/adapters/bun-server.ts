@@ -1,8 +1,8 @@
 /** Runs under Bun: connections are taken here, and handed to the process that started this one. */
 import { createInterface } from "node:readline";
 import { type ArcpHandlers, createArcpHandlers } from "@arcp/bun";
-import { connectSocket } from "@arcp/core";
-import type { BunInstructions } from "./bun-host.ts";
+import { connectSocket, type HttpTransportHandler, httpTransport, type Transport } from "@arcp/core";
+import type { BunConnection, BunInstructions } from "./bun-host.ts";
 import { relay } from "./relay.ts";
 
 /** The part of Bun that is used here without an adapter. */
@@ -15,19 +15,30 @@ const { apps, linePath } = JSON.parse(process.argv[2] ?? "") as BunInstructions;
 const handlers: ArcpHandlers[] = apps.map((options, app) =>
   createArcpHandlers({
     ...options,
-    async onTransport(transport) {
-      const line = await connectSocket(linePath);
-      line.send(JSON.stringify({ app, peer: transport.peer }));
-      line.onFrame(relay(transport, line));
-    },
+    onTransport: (transport) => handOver(transport, { app, peer: transport.peer }),
   }),
 );
+const doors: HttpTransportHandler[] = apps.map(({ path, http }, app) =>
+  httpTransport({
+    ...{ ...http, path: `${path}/http` },
+    onTransport: (transport, { headers }) =>
+      handOver(transport, { app, peer: transport.peer, headers: headers as Record<string, string> }),
+  }),
+);
+
+async function handOver(transport: Transport, connection: BunConnection): Promise<void> {
+  const line = await connectSocket(linePath);
+  line.send(JSON.stringify(connection));
+  line.onFrame(relay(transport, line));
+}
 
 const server = bun.serve({
   hostname: "127.0.0.1",
   port: 0,
   websocket: handlers[0]?.websocket,
-  async fetch(request: Request, self: never) {
+  async fetch(request: Request, self: Parameters<ArcpHandlers["upgrade"]>[1]) {
+    const door = doors.find((candidate) => candidate.has(request));
+    if (door !== undefined) return door.fetch(request, { remoteAddress: self.requestIP(request)?.address });
     const handler = handlers.find((candidate) => candidate.has(request));
     if (handler !== undefined) return handler.upgrade(request, self);
     const { pathname } = new URL(request.url);

@@ -19,7 +19,8 @@ import { bunPath, startBun } from "./bun-host.ts";
 /** What is asked of an adapter for one runtime: options that all of them have. */
 export interface AppOptions extends Omit<FetchUpgradeOptions, "onTransport"> {
   readonly path: string;
-  readonly onTransport: (transport: Transport) => unknown;
+  /** `headers`: of the request that made it, where it came over HTTP. */
+  readonly onTransport: (transport: Transport, headers?: Readonly<Record<string, string>>) => unknown;
 }
 
 export interface AppHandle {
@@ -55,6 +56,12 @@ async function listening(server: Server, apps: readonly AppHandle[], close?: () 
   return { origin: `http://${LOOPBACK}:${port}`, apps, close: stop };
 }
 
+/** Adapters hand over the request, too. */
+const optionsOf = ({ onTransport, ...options }: AppOptions) => ({
+  ...options,
+  onTransport: (transport: Transport) => onTransport(transport),
+});
+
 const handleOf = (handle: { readonly connections: number; close(): Promise<void> }): AppHandle => ({
   connections: () => handle.connections,
   close: () => handle.close(),
@@ -71,7 +78,7 @@ const node: Host = {
     });
     return listening(
       server,
-      apps.map((app) => handleOf(attachArcpUpgrade(server, app))),
+      apps.map((app) => handleOf(attachArcpUpgrade(server, optionsOf(app)))),
     );
   },
 };
@@ -83,7 +90,7 @@ function startExpress(app: Express, apps: readonly AppOptions[]) {
   const server = createServer(app);
   return listening(
     server,
-    apps.map((options) => handleOf(attachArcpToExpress(server, options))),
+    apps.map((options) => handleOf(attachArcpToExpress(server, optionsOf(options)))),
   );
 }
 
@@ -96,7 +103,7 @@ const fastifyHost: Host = {
     const app = fastify();
     app.get("/hello", () => "hello");
     app.post("/echo", (request) => request.body);
-    const handles = apps.map((options) => handleOf(attachArcpToFastify(app, options)));
+    const handles = apps.map((options) => handleOf(attachArcpToFastify(app, optionsOf(options))));
     await app.listen({ port: 0, host: LOOPBACK });
     return listening(app.server, handles, () => app.close());
   },
@@ -141,7 +148,7 @@ const honoNode: Host = {
     const server = createAdaptorServer({ fetch: honoPages(createArcpHonoApp()).fetch }) as Server;
     return listening(
       server,
-      apps.map((options) => handleOf(attachArcpToHono(server, options))),
+      apps.map((options) => handleOf(attachArcpToHono(server, optionsOf(options)))),
     );
   },
 };
@@ -150,7 +157,8 @@ const honoFetch: Host = {
   name: "hono, upgradeWebSocket",
   start(apps) {
     const app = honoPages(new Hono());
-    const routes = apps.map(({ path, ...options }) => {
+    const routes = apps.map((asked) => {
+      const { path, ...options } = optionsOf(asked);
       const remoteAddressOf = ({ env }: { readonly env: unknown }): string | undefined =>
         (env as { readonly incoming: { readonly socket: { readonly remoteAddress?: string } } }).incoming.socket
           .remoteAddress;

@@ -1,10 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { HOSTS } from "../adapters/hosts.ts";
-import { CARRIERS, startHarness } from "../support/harness.ts";
+import { HTTP_HOSTS } from "../adapters/http-hosts.ts";
+import { CARRIERS, OTHER_CARRIERS, startHarness } from "../support/harness.ts";
 
+/** What is done here works over everything that carries frames, whoever's server it is. */
 const EVERYWHERE = [
-  ...CARRIERS.map((name) => [name, name] as const),
-  ...HOSTS.map((host) => [host.name, host] as const),
+  ...[...CARRIERS, ...OTHER_CARRIERS].map((name) => [name, name] as const),
+  ...HOSTS.map((host) => [`WebSockets of ${host.name}`, host] as const),
+  ...HTTP_HOSTS.map((host) => [`HTTP of ${host.name}`, host] as const),
 ];
 
 describe.each(EVERYWHERE)("over %s", (_name, carrier) => {

@@ -1,18 +1,13 @@
 /** A real server and real clients over any carrier, with a check that nothing was left behind. */
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import { ARCPClient, type ClientOptions, type ConnectOptions } from "@arcp/client";
 import {
   connectSocket,
   createLogger,
   HttpTransport,
-  type HttpTransportHandler,
-  type HttpTransportOptions,
-  httpTransport,
   type MemoryTransportOptions,
   pairMemoryTransports,
   type RunningSocketServer,
@@ -27,53 +22,54 @@ import {
 } from "@arcp/core";
 import { type AgentHandler, ARCPServer, type ARCPServerOptions } from "@arcp/runtime";
 import type { Host, RunningHost } from "../adapters/hosts.ts";
+import { type HttpHost, type HttpHostOptions, httpHosts, type RunningHttpHost } from "../adapters/http-hosts.ts";
+import { type Certificate, createCertificate } from "../operations/certificate.ts";
 import { ALL_FEATURES, RawClient } from "./raw-client.ts";
 import { RawClient10 } from "./raw-client-10.ts";
 
-export type Carrier = "memory" | "websocket" | "stdio" | "socket" | "http";
+export type Carrier = "memory" | "websocket" | "stdio" | "socket" | "http" | "wss" | "process";
+/** One of each kind: what is particular to each is in the way they frame. On Windows sockets are named pipes. */
 export const CARRIERS: readonly Carrier[] = ["memory", "websocket", "stdio", "socket", "http"];
+/** The same kinds in other surroundings: with TLS, and through the standard streams of another process. */
+export const OTHER_CARRIERS: readonly Carrier[] = ["wss", "process"];
 
 /** The tokens of every test: each is its principal's name. */
 const TOKENS = ["alice", "bob", "mallory", "oscar"];
 
 export interface HarnessOptions {
-  /** Default: memory. A host carries WebSockets. */
-  readonly carrier?: Carrier | Host;
+  /** Default: memory. A host carries WebSockets, or HTTP. */
+  readonly carrier?: Carrier | Host | HttpHost;
   readonly agents?: Readonly<Record<string, AgentHandler>>;
   readonly server?: Partial<ARCPServerOptions>;
-  /** Faults of connections over memory: of the client's end, and of the server's. */
   /** Of connections over HTTP. */
-  readonly http?: Partial<HttpTransportOptions>;
+  readonly http?: Partial<HttpHostOptions>;
+  /** Faults of connections over memory: of the client's end, and of the server's. */
   readonly faults?: () => { readonly left?: MemoryTransportOptions; readonly right?: MemoryTransportOptions };
-}
-
-interface HttpEndpoint {
-  readonly server: Server;
-  readonly handler: HttpTransportHandler;
-  readonly url: string;
 }
 
 export class Harness implements AsyncDisposable {
   readonly server: ARCPServer;
   /** Log records of level error, as JSON: `invariant` among them fails the test at disposal. */
   readonly errors: string[] = [];
-  readonly #carrier: Carrier | Host;
+  readonly #carrier: Exclude<Carrier, "http"> | Host | HttpHost;
   readonly #faults: HarnessOptions["faults"];
   readonly #transports: Transport[] = [];
   readonly #clients: ARCPClient[] = [];
   #listener: RunningWebSocketServer | undefined;
+  #certificate: Certificate | undefined;
   #socketListener: Promise<RunningSocketServer> | undefined;
   /** The clients' ends of connections over HTTP, in the order of their making. */
   readonly #overHttp: Transport[] = [];
   readonly #httpOptions: HarnessOptions["http"];
-  #http: HttpEndpoint | undefined;
+  #http: Promise<RunningHttpHost> | undefined;
   #host: Promise<RunningHost> | undefined;
   /** The server's end by the client's. */
   readonly #serverEnds = new Map<Transport, Transport>();
   #accepted: Transport | undefined;
 
   constructor(options: HarnessOptions) {
-    this.#carrier = options.carrier ?? "memory";
+    const { carrier = "memory" } = options;
+    this.#carrier = carrier === "http" ? httpHosts.http : carrier;
     this.#faults = options.faults;
     this.#httpOptions = options.http;
     this.server = new ARCPServer({
@@ -93,23 +89,27 @@ export class Harness implements AsyncDisposable {
 
   /** The URL of the WebSocket listener, or the host, which is started on first use. */
   async url(): Promise<string> {
-    if (typeof this.#carrier === "object") {
+    if (isHost(this.#carrier)) {
       const onTransport = (transport: Transport): Promise<void> => this.#accept(transport);
       this.#host ??= this.#carrier.start([{ path: "/arcp", onTransport }]);
       return `${(await this.#host).origin.replace("http", "ws")}/arcp`;
     }
-    this.#listener ??= await startWebSocketServer({ onTransport: (transport) => void this.#accept(transport) });
-    return this.#listener.url;
+    if (this.#carrier === "wss") this.#certificate ??= createCertificate("localhost");
+    this.#listener ??= await startWebSocketServer({
+      onTransport: (transport) => void this.#accept(transport),
+      ...(this.#certificate && { tls: { ...this.#certificate } }),
+    });
+    return this.#listener.url.replace("wss://127.0.0.1", "wss://localhost");
   }
 
   /** The URL of the endpoint for connections over HTTP, which is opened on first use. */
   async httpUrl(): Promise<string> {
-    this.#http ??= await this.#startHttp();
-    return this.#http.url;
+    return (await this.#httpHost()).url;
   }
 
-  async #startHttp(): Promise<HttpEndpoint> {
-    const handler = httpTransport({
+  #httpHost(): Promise<RunningHttpHost> {
+    const host = isHttpHost(this.#carrier) ? this.#carrier : httpHosts.http;
+    this.#http ??= host.startHttp({
       ...this.#httpOptions,
       onTransport: async (transport, { headers }) => {
         await this.#accept(transport);
@@ -117,17 +117,13 @@ export class Harness implements AsyncDisposable {
         if (client !== undefined) this.#serverEnds.set(client, transport);
       },
     });
-    const server = createServer((request, response) => {
-      if (!handler.handle(request, response)) response.writeHead(404).end();
-    });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    return { server, handler, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/arcp/http` };
+    return this.#http;
   }
 
-  /** The path of the Unix socket, which is made on first use. */
+  /** The path of the Unix socket, or named pipe, which is made on first use. */
   async socketPath(): Promise<string> {
     this.#socketListener ??= startSocketServer({
-      path: join(mkdtempSync(join(tmpdir(), "arcp-")), "socket"),
+      path: socketPath(),
       onTransport: (transport) => void this.#accept(transport),
     });
     return (await this.#socketListener).path;
@@ -137,7 +133,7 @@ export class Harness implements AsyncDisposable {
   async transport(): Promise<Transport> {
     const transport = await this.#connect();
     this.#transports.push(transport);
-    if (this.#accepted && this.#carrier !== "http") this.#serverEnds.set(transport, this.#accepted);
+    if (this.#accepted && !isHttpHost(this.#carrier)) this.#serverEnds.set(transport, this.#accepted);
     return transport;
   }
 
@@ -147,17 +143,23 @@ export class Harness implements AsyncDisposable {
   }
 
   async #connect(): Promise<Transport> {
-    if (this.#carrier === "websocket") return WebSocketTransport.connect(await this.url());
-    if (this.#carrier === "http") {
+    if (isHttpHost(this.#carrier)) {
       // The server learns of a connection by its first frame.
       const headers = { "x-test-connection": String(this.#overHttp.length) };
-      const transport = await HttpTransport.connect(await this.httpUrl(), { headers });
+      const { url, fetch } = await this.#httpHost();
+      const transport = await HttpTransport.connect(url, { headers, ...(fetch && { fetch }) });
       this.#overHttp.push(transport);
       return transport;
     }
     if (this.#carrier === "socket") return this.#connected(async () => connectSocket(await this.socketPath()));
-    if (typeof this.#carrier === "object") {
-      return this.#connected(async () => WebSocketTransport.connect(await this.url()));
+    if (this.#carrier === "process") {
+      const path = await this.socketPath();
+      return this.#connected(() => StdioTransport.spawn(process.execPath, ["-e", RELAY, path]));
+    }
+    if (this.#carrier === "websocket" || this.#carrier === "wss" || isHost(this.#carrier)) {
+      const url = await this.url();
+      const tls = this.#certificate && { tls: { ca: this.#certificate.cert } };
+      return this.#connected(() => WebSocketTransport.connect(url, { ...tls }));
     }
     const [left, right] = this.#carrier === "memory" ? pairMemoryTransports(this.#faults?.()) : pairStdio();
     await this.#accept(right);
@@ -237,18 +239,38 @@ export class Harness implements AsyncDisposable {
     for (const transport of this.#transports) transport.abort("the test is over");
     await this.server.close();
     await this.#listener?.close();
-    this.#http?.handler.close();
-    this.#http?.server.closeAllConnections();
-    this.#http?.server.close();
+    await (await this.#http)?.close();
     await (await this.#host)?.close();
     const socketListener = await this.#socketListener;
     await socketListener?.close();
-    if (socketListener) rmSync(dirname(socketListener.path), { recursive: true });
+    if (socketListener && !IS_WINDOWS) rmSync(dirname(socketListener.path), { recursive: true });
     const broken = this.errors.filter((line) => line.includes('"invariant":true'));
     if (broken.length > 0) throw new Error(`invariants were broken:\n${broken.join("\n")}`);
     if (this.server.runningJobs !== 0) throw new Error(`${this.server.runningJobs} jobs were left`);
   }
 }
+
+const isHttpHost = (carrier: string | Host | HttpHost): carrier is HttpHost =>
+  typeof carrier === "object" && "startHttp" in carrier;
+const isHost = (carrier: string | Host | HttpHost): carrier is Host =>
+  typeof carrier === "object" && "start" in carrier;
+
+const IS_WINDOWS = process.platform === "win32";
+
+function socketPath(): string {
+  const directory = mkdtempSync(join(tmpdir(), "arcp-"));
+  if (!IS_WINDOWS) return join(directory, "socket");
+  rmSync(directory, { recursive: true });
+  return `\\\\.\\pipe\\${basename(directory)}`;
+}
+
+/** A process whose standard streams are a connection to the socket that it is told. */
+const RELAY = `
+  const socket = require("node:net").connect(process.argv[1]);
+  process.stdin.pipe(socket).pipe(process.stdout);
+  socket.on("error", () => {});
+  socket.on("close", () => process.exit());
+`;
 
 export const startHarness = (options: HarnessOptions = {}): Harness => new Harness(options);
 

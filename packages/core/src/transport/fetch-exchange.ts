@@ -27,7 +27,7 @@ export function answerFetch(
   const answer = new FetchAnswer();
   // What nobody has read by then, nobody will.
   answer.once("close", () => body.destroy());
-  request.signal.addEventListener("abort", () => answer.destroy(), { once: true, signal: answer.over });
+  request.signal.addEventListener("abort", () => answer.leave(), { once: true, signal: answer.over });
   const url = new URL(request.url);
   const arrived: HttpRequest = Object.assign(body, {
     method: request.method,
@@ -70,6 +70,7 @@ class FetchAnswer extends Writable implements HttpResponse {
   readonly #response = Promise.withResolvers<Response>();
   #reader: ReadableStreamDefaultController<Uint8Array> | undefined;
   #hasBegun = false;
+  #hasLeft = false;
   /** Called when the host wants more. */
   #wanted: (() => void) | undefined;
 
@@ -85,6 +86,12 @@ class FetchAnswer extends Writable implements HttpResponse {
   /** Aborts when the exchange is over. */
   get over(): AbortSignal {
     return this.#over.signal;
+  }
+
+  /** The client has gone: nobody is to be told anything. */
+  leave(): void {
+    this.#hasLeft = true;
+    this.destroy();
   }
 
   setHeader(name: string, value: string): this {
@@ -110,7 +117,9 @@ class FetchAnswer extends Writable implements HttpResponse {
     this.#over.abort();
     if (!this.writableFinished) {
       this.#begin("without a body");
-      this.#reader?.error(error ?? new Error("the answer was broken off"));
+      // Hosts write errors into their logs.
+      if (this.#hasLeft) this.#reader?.close();
+      else this.#reader?.error(error ?? new Error("the answer was broken off"));
     }
     done(error);
   }
@@ -134,7 +143,10 @@ class FetchAnswer extends Writable implements HttpResponse {
           this.#wanted = undefined;
           wanted?.();
         },
-        cancel: () => void this.destroy(),
+        cancel: () => {
+          this.#reader = undefined;
+          this.leave();
+        },
       },
       strategy,
     );
