@@ -23,6 +23,8 @@ import {
   type RunningSocketServer,
   type SocketServerOptions,
   silentLogger,
+  socketPathOf,
+  socketUrlOf,
   startSocketServer,
   type Transport,
   TransportError,
@@ -379,4 +381,20 @@ describe("a unix: URL", () => {
     await expect(connectTransport("unix:///a%00b")).rejects.toThrow(InvalidRequestError);
     await expect(connectTransport("ftp://localhost/arcp")).rejects.toThrow(/expected a ws: or wss: URL/);
   });
+});
+
+test("addresses of sockets and of named pipes name their paths, and back", () => {
+  for (const [url, platform, path] of [
+    ["unix:///run/arcp%20%C3%A9.sock", "linux", "/run/arcp é.sock"],
+    ["UNIX:///run/a", "win32", "/run/a"],
+    ["pipe:arcp", "win32", "\\\\.\\pipe\\arcp"],
+    ["pipe:a.b_c-1", "win32", "\\\\.\\pipe\\a.b_c-1"],
+  ] as const) {
+    expect(socketPathOf(url, platform), url).toBe(path);
+    expect(socketUrlOf(path)).toBe(url.replace("UNIX", "unix"));
+  }
+  for (const url of ["pipe:", "pipe:a/b", "pipe:a\\b", "pipe://machine/a", "pipe:..\\x", `pipe:${"a".repeat(201)}`]) {
+    expect(() => socketPathOf(url, "win32"), url).toThrow(InvalidRequestError);
+  }
+  expect(() => socketPathOf("pipe:arcp", "linux")).toThrow(/Windows/);
 });

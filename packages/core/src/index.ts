@@ -24,6 +24,7 @@ export {
   type SocketServerOptions,
   startSocketServer,
 } from "./transport/socket.ts";
+export { socketPathOf, socketUrlOf } from "./transport/socket-address.ts";
 export {
   type ProcessExit,
   SpawnedTransport,

@@ -1,6 +1,6 @@
 /** Where `arcp serve` can be reached. */
 import { resolve } from "node:path";
-import { isLoopbackHost } from "@arcp/core";
+import { isLoopbackHost, socketPathOf } from "@arcp/core";
 import type { ARCPConfig } from "../config.ts";
 import type { LoadedConfig } from "./config-file.ts";
 import { UsageError } from "./exit-code.ts";
@@ -53,10 +53,16 @@ export function endpointOf(options: EndpointOptions, { config, directory }: Load
     if (other) throw new UsageError(`--stdio and ${other} exclude each other`);
     return { carrier: "stdio" };
   }
-  const unix = options.unix ?? (config.unix === undefined ? undefined : resolve(directory, config.unix));
+  const unix = socketPath(options.unix, process.cwd()) ?? socketPath(config.unix, directory);
   const asks = [options.ws, options.transport, options.bind, options.host, options.port, config.host, config.port];
   const isUnixAlone = unix !== undefined && asks.every((option) => option === undefined);
   return { carrier: "listeners", webSocket: isUnixAlone ? undefined : webSocketOf(options, config), unix };
+}
+
+/** A path, or `pipe:name`. */
+function socketPath(place: string | undefined, directory: string): string | undefined {
+  if (place === undefined) return undefined;
+  return place.startsWith("pipe:") ? socketPathOf(place) : resolve(directory, place);
 }
 
 function webSocketOf(options: EndpointOptions, config: ARCPConfig): WebSocketEndpoint {

@@ -68,7 +68,7 @@ async function tokenFor({ url, token, tokenFile }: RuntimeAddress): Promise<stri
 
 function isLocal(url: string): boolean {
   if (!URL.canParse(url)) throw new UsageError(`--url is not a URL: ${url}`);
-  if (/^unix:/i.test(url)) return true;
+  if (/^(?:unix|pipe):/i.test(url)) return true;
   return isLoopbackHost(new URL(url).hostname);
 }
 

@@ -2,8 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
-import { StdioTransport, startSocketServer, startWebSocketServer, type WebSocketTlsOptions } from "@arcp/core";
+import {
+  StdioTransport,
+  socketUrlOf,
+  startSocketServer,
+  startWebSocketServer,
+  type WebSocketTlsOptions,
+} from "@arcp/core";
 import { ARCPServer, type ARCPServerOptions, isShared, type ShutdownReport } from "@arcp/runtime";
 import type { ARCPConfig } from "../config.ts";
 import {
@@ -226,9 +231,9 @@ async function listen(
 
 async function listenOnSocket(server: ARCPServer, path: string, shutdown: Shutdown): Promise<string> {
   const listener = await startSocketServer({
-    path: resolve(path),
+    path,
     onTransport: (transport) => void server.accept(transport),
   });
   shutdown.defer(() => listener.close());
-  return `unix://${pathToFileURL(listener.path).pathname}`;
+  return socketUrlOf(listener.path);
 }

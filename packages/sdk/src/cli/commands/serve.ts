@@ -29,7 +29,7 @@ export function addServe(program: Command, run: (work: () => Promise<ExitCode>) 
     .addOption(
       new Option("--transport <carrier>", "as --stdio, or over WebSockets, as without").choices(["ws", "stdio"]),
     )
-    .option("--unix <path>", "listen on a Unix socket, for this user alone; with --port, on both")
+    .option("--unix <path>", "listen on a Unix socket (Windows: pipe:name), for this user alone; with --port, on both")
     .option("--bind <host:port>", "--host and --port in one")
     .option("--host <host>", "address to listen on (default: 127.0.0.1)")
     .option("-p, --port <port>", "port to listen on; 0: any free one (default: 7777)")
