@@ -1,4 +1,11 @@
-import { CLOSE_ABNORMAL, CLOSE_NORMAL, closeReason, InboxTransport, type Transport, type TransportPeer } from "./transport.ts";
+import {
+  CLOSE_ABNORMAL,
+  CLOSE_NORMAL,
+  closeReason,
+  InboxTransport,
+  type Transport,
+  type TransportPeer,
+} from "./transport.ts";
 
 /** The server's end of a WebSocket as its host hands it over. */
 export interface HostedSocket {

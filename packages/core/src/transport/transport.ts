@@ -92,7 +92,7 @@ export class TransportError extends ARCPError {
 /** Normal closure. */
 export const CLOSE_NORMAL = 1000;
 /** A frame of a kind that nobody here takes. */
-export const CLOSE_UNSUPPORTED = 1003;
+const CLOSE_UNSUPPORTED = 1003;
 /** The connection vanished without a word. */
 export const CLOSE_ABNORMAL = 1006;
 
