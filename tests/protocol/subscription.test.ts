@@ -454,6 +454,36 @@ describe("history", () => {
     expect(said(late.numbered)).toEqual(["1", "2", "done"]);
   });
 
+  test("begins with the result where events are kept less long than jobs, and says so", async () => {
+    covers("V11-7.6-07");
+    const clock = new ManualClock();
+    const puppet = new Puppet();
+    await using harness = startHarness({
+      agents: { puppet: puppet.handler },
+      server: { clock, resumeWindowSeconds: 60, eventRetentionMs: 60_000 },
+    });
+    const owner = await harness.rawSession(QUIET_FEATURES);
+    const { jobId, run } = await started(puppet, owner, { idempotency_key: "once" });
+    await emitLogs(run, 3);
+    run.finish("done");
+    await owner.end(jobId);
+    await owner.ask("session.close");
+    for (let minutes = 0; minutes < 4; minutes += 1) {
+      clock.advance(60_000);
+      await settle();
+    }
+    const late = await harness.rawSession(QUIET_FEATURES);
+    const subscribed = await subscribe(late, jobId, { history: true, from_event_seq: 0 });
+    expect(subscribed.payload).toMatchObject({ current_status: "success", replayed: true, history_truncated: true });
+    expect((await late.end(jobId)).payload.result).toBe("done");
+    expect(late.numbered).toHaveLength(1);
+    // Whoever asks for it again is told how it ended, as before.
+    const again = await harness.rawSession(QUIET_FEATURES);
+    expect((await again.submit("puppet", null, { idempotency_key: "once" })).payload.job_id).toBe(jobId);
+    expect((await again.end(jobId)).payload.result).toBe("done");
+    expect(await late.listJobs()).toMatchObject([{ job_id: jobId, status: "success" }]);
+  });
+
   test("of a job that has ended is replayed to its end; without it there is nothing more to come", async () => {
     covers("V11-7.6-09");
     const puppet = new Puppet();

@@ -746,6 +746,69 @@ export function storeContract(name: string, place: () => Promise<StorePlace>): v
         expect(await all(store.entries(long.id))).toEqual([]);
       });
 
+      test("shortens journals of jobs that ended too long ago, up to their results", async () => {
+        const { store, reopen } = await opened();
+        const ended = { status: "success", endedAt: 10 } as const;
+        const plain = job({ ...ended, lastN: 2_500 });
+        const streamed = job({ ...ended, lastN: 5 });
+        const short = job({ ...ended, lastN: 1 });
+        const young = job({ ...ended, endedAt: LATER, lastN: 3 });
+        const chunk = (n: number): Entry => entry(n, "", ENTRY.result_chunk);
+        const end = (n: number): Entry => entry(n, "", ENTRY.result);
+        await store.commit({
+          ...{ ...ALL, jobs: [plain, streamed, short, young] },
+          entries: written(
+            [plain, [...entries(1, 2_499), end(2_500)]],
+            [streamed, [entry(1), entry(2), chunk(3), chunk(4), end(5)]],
+            [short, [end(1)]],
+            [young, [entry(1), entry(2), end(3)]],
+          ),
+        });
+        const cuts = { detachedBefore: 0, endedBefore: 0, eventsBefore: LATER, now: LATER };
+        for (const now of [LATER, LATER + 60_001]) {
+          expect(await store.sweep({ ...cuts, now })).toEqual({ sessions: 0, jobs: 0 });
+          expect(await store.findJob(plain.id)).toEqual({ ...plain, firstN: 2_500 });
+          expect(await store.findJob(streamed.id)).toEqual({ ...streamed, firstN: 3 });
+          expect(await store.findJob(short.id)).toEqual(short);
+          expect(await store.readJournal(plain.id, 1, 2_500)).toEqual([end(2_500)]);
+          expect(await store.readJournal(plain.id, 1, 100)).toEqual([]);
+          expect(await store.readJournal(streamed.id, 2, 4)).toEqual([chunk(3), chunk(4)]);
+          expect(await store.readCodes(streamed.id, 3, 5)).toEqual([9, 9, ENTRY.result]);
+          expect((await all(store.entries(streamed.id))).map(({ n }) => n)).toEqual([3, 4, 5]);
+          expect(await store.readJournal(young.id, 1, 3)).toEqual([entry(1), entry(2), end(3)]);
+        }
+        const again = await reopen();
+        expect((await all(again.entries(plain.id))).map(({ n }) => n)).toEqual([2_500]);
+        expect(await again.sweep({ ...cuts, endedBefore: LATER })).toEqual({ sessions: 0, jobs: 3 });
+      });
+
+      test("leaves the events of what a session that is kept has numbered or follows, and of children whose parents live", async () => {
+        const { store } = await opened();
+        const kept = session();
+        const ended = { status: "success", endedAt: 10, lastN: 2 } as const;
+        const [numbered, followed] = [job(ended), job(ended)];
+        const parent = job();
+        const child = job({ ...ended, parentJobId: parent.id });
+        const late = job(ended);
+        const list = [entry(1), entry(2, "", ENTRY.result)];
+        const jobs = [numbered, followed, parent, child, late];
+        await store.commit({
+          ...{ ...ALL, sessions: [kept], jobs },
+          entries: written(...jobs.filter((one) => one !== parent).map((one) => [one, list] as const)),
+          runs: runs([kept, [{ seq: 1, jobId: numbered.id, n: 1, count: 2 }]]),
+          follows: [{ sessionId: kept.id, jobId: followed.id, isOn: true, n: 2 }],
+        });
+        const cuts = { detachedBefore: 0, endedBefore: 0, eventsBefore: LATER, now: LATER };
+        await store.sweep(cuts);
+        expect(await store.findJob(late.id)).toMatchObject({ firstN: 2 });
+        // Somebody had read where it begins before that, and numbers it from there.
+        const run = { seq: 3, jobId: late.id, n: 1, count: 2 };
+        await store.commit({ ...ALL, runs: runs([kept, [run]]) });
+        await store.sweep({ ...cuts, now: LATER + 60_001 });
+        for (const { id } of [numbered, followed, child]) expect(await store.readJournal(id, 1, 2)).toEqual(list);
+        expect((await store.readFeed(kept.id, 2, 10, 1_000)).map(({ seq }) => seq)).toEqual([3, 4]);
+      });
+
       test("takes keys that are too old, unless their jobs live", async () => {
         const { store } = await opened();
         const [live, ended] = [job(), job({ status: "success", endedAt: LATER })];

@@ -86,12 +86,14 @@ export class PostgresReads {
 
   async #entries(id: JobId, { key, day }: Place, fromN: number, toN: number): Promise<Entry[]> {
     const rows = await this.db.tuples(
-      `SELECT n, ts, code, payload FROM ${this.db.schema}.entry
-       WHERE day = $1 AND job = $2 AND n BETWEEN $3 AND $4 ORDER BY n`,
+      `SELECT e.n, e.ts, e.code, e.payload, j.first_n FROM ${this.db.schema}.job j JOIN ${this.db.schema}.entry e
+         ON e.day = $1 AND e.job = $2 AND e.n BETWEEN $3 AND $4 AND e.n >= j.first_n
+       WHERE j.key = $2 ORDER BY e.n`,
       [day, key, fromN, toN],
     );
+    const from = Math.max(fromN, Number(rows[0]?.[4] ?? 1));
     return rows.map(([n, ts, code, payload], index) => {
-      if (n !== fromN + index) throw damaged(`entry ${fromN + index} of ${id}`);
+      if (n !== from + index) throw damaged(`entry ${from + index} of ${id}`);
       return { n, ts, code, payload } as Entry;
     });
   }

@@ -1,14 +1,20 @@
 /** Deletes what nobody can ask for any more, one short transaction after the other. */
-import type { RetentionCuts } from "@arcp/runtime";
+import { ENTRY, type RetentionCuts } from "@arcp/runtime";
 import type { Ask } from "./connections.ts";
+
+/** How long a reader that has been told where a journal begins may take to begin reading there. */
+const TRIM_GRACE_MS = 60_000;
 
 /** Rows that one transaction deletes. */
 const SLICE_ROWS = 1_000;
 
-interface JobSlice {
+interface TrimSlice {
   readonly looked: number;
   readonly last_ended: number;
   readonly last_key: number;
+}
+
+interface JobSlice extends TrimSlice {
   readonly gone: number;
 }
 
@@ -19,7 +25,7 @@ class Occupied extends Error {}
 export async function sweep(
   ask: Ask,
   schema: string,
-  { detachedBefore, endedBefore, now }: RetentionCuts,
+  { detachedBefore, endedBefore, eventsBefore, now }: RetentionCuts,
 ): Promise<{ readonly sessions: number; readonly jobs: number }> {
   const gone = { sessions: 0, jobs: 0 };
   const count = async (call: string, values: readonly (string | number)[]): Promise<number> => {
@@ -49,6 +55,15 @@ export async function sweep(
     await count("drop_days()", []);
     await repeat("sweep_entries($1)", [SLICE_ROWS]);
     await repeat("sweep_rest($1, $2, $3)", [endedBefore, now, SLICE_ROWS]);
+    await repeat("drop_trimmed($1, $2)", [now - TRIM_GRACE_MS, SLICE_ROWS]);
+    for (let after: readonly [endedAt: number, key: number] = [Number.MIN_SAFE_INTEGER, 0]; ; ) {
+      if (eventsBefore === undefined) break;
+      const values = [eventsBefore, now, ...after, SLICE_ROWS, ENTRY.result_chunk];
+      const [slice] = await ask<TrimSlice>(`SELECT * FROM ${schema}.trim_jobs($1, $2, $3, $4, $5, $6)`, values);
+      if (slice === undefined || slice.looked < 0) throw new Occupied();
+      if (slice.looked === 0) break;
+      after = [slice.last_ended, slice.last_key];
+    }
   } catch (error) {
     if (!(error instanceof Occupied)) throw error;
   }

@@ -36,6 +36,7 @@ export interface JobRow {
   readonly last_n: number;
   readonly last_event_seq: number;
   readonly family: string | null;
+  readonly first_n: number;
 }
 
 /** Of a job that was claimed: one that was delegated for whichever node claims it shares nothing with its parent. */
@@ -52,6 +53,7 @@ export const jobRecord = (row: JobRow): JobRecord => ({
   ...{ parentJobId: row.parent_job_id, delegateId: row.delegate_id, traceId: row.trace_id },
   budget: row.budget === null ? null : JSON.parse(row.budget),
   ...{ epoch: row.epoch, lastN: row.last_n, lastEventSeq: row.last_event_seq },
+  ...(row.first_n > 1 && { firstN: row.first_n }),
 });
 
 export interface SessionRow {

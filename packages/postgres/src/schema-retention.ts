@@ -169,3 +169,58 @@ BEGIN
   RETURN deleted;
 END $$;
 `;
+
+/**
+ * Journals of ended jobs are shortened from the front. `first_n` is where one begins for whoever reads it, `trimmed_at` since
+ * when, and entries up to `dropped_n` are deleted: between the two, whoever began to read before may go on.
+ */
+export const TRIMMING = `
+ALTER TABLE job ADD COLUMN first_n integer NOT NULL DEFAULT 1;
+ALTER TABLE job ADD COLUMN dropped_n integer NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN trimmed_at bigint;
+CREATE INDEX job_untrimmed ON job (ended_at, key) WHERE ended_at IS NOT NULL AND trimmed_at IS NULL;
+CREATE INDEX job_trimmed ON job (key) WHERE dropped_n < first_n - 1;
+
+-- Shows nobody the events of jobs any more that ended before, after that one place, up to their results. A parent that has not
+-- ended may still have to read what its children said. How many were looked at, and the last of them.
+CREATE FUNCTION trim_jobs(
+  p_ended_before bigint, p_now bigint, p_after_ended bigint, p_after_key bigint, p_rows integer, p_chunk integer,
+  OUT looked integer, OUT last_ended bigint, OUT last_key bigint
+) LANGUAGE plpgsql SET search_path = @schema@, pg_temp SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+  keys bigint[];
+  item record;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('@schema@.sweep')) THEN looked := -1; RETURN; END IF;
+  SELECT count(*), max(x.ended_at), (array_agg(x.key ORDER BY x.ended_at DESC, x.key DESC))[1],
+      array_agg(x.key) FILTER (WHERE NOT EXISTS (SELECT FROM follow f WHERE f.job = x.key)
+        AND NOT EXISTS (SELECT FROM feed f WHERE f.job = x.key)
+        AND NOT EXISTS (SELECT FROM job p WHERE p.id = x.parent_job_id AND p.ended_at IS NULL))
+    INTO looked, last_ended, last_key, keys
+    FROM (SELECT j.key, j.ended_at, j.parent_job_id FROM job j WHERE j.trimmed_at IS NULL AND j.ended_at < p_ended_before
+      AND (j.ended_at, j.key) > (p_after_ended, p_after_key) ORDER BY j.ended_at, j.key LIMIT p_rows) x;
+  FOR item IN SELECT j.key, j.day, j.last_n FROM job j WHERE j.key = ANY (keys) FOR NO KEY UPDATE SKIP LOCKED LOOP
+    UPDATE job j SET trimmed_at = p_now, first_n = greatest(1, coalesce((SELECT min(e.n) FROM entry e
+        WHERE e.day = item.day AND e.job = item.key AND e.code = p_chunk), item.last_n)) WHERE j.key = item.key;
+  END LOOP;
+END $$;
+
+-- Deletes what nobody has been shown since then, of a job that nobody had begun to read. 0: nothing is left.
+CREATE FUNCTION drop_trimmed(p_trimmed_before bigint, p_rows integer) RETURNS integer LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+DECLARE
+  item record;
+  upto integer;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('@schema@.sweep')) THEN RETURN -1; END IF;
+  SELECT j.key, j.day, j.first_n, j.dropped_n INTO item FROM job j
+    WHERE j.dropped_n < j.first_n - 1 AND j.trimmed_at < p_trimmed_before
+      AND NOT EXISTS (SELECT FROM follow f WHERE f.job = j.key) AND NOT EXISTS (SELECT FROM feed f WHERE f.job = j.key)
+    ORDER BY j.key LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  upto := least(item.dropped_n + p_rows, item.first_n - 1);
+  DELETE FROM entry e WHERE e.day = item.day AND e.job = item.key AND e.n BETWEEN item.dropped_n + 1 AND upto;
+  UPDATE job SET dropped_n = upto WHERE key = item.key;
+  RETURN upto - item.dropped_n;
+END $$;
+`;

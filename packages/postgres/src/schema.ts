@@ -8,7 +8,7 @@ import { COMMIT_FUNCTIONS } from "./schema-commit.ts";
 import { FAMILIES } from "./schema-families.ts";
 import { NODE_FUNCTIONS } from "./schema-nodes.ts";
 import { READ_FUNCTIONS } from "./schema-reads.ts";
-import { RETENTION_FUNCTIONS } from "./schema-retention.ts";
+import { RETENTION_FUNCTIONS, TRIMMING } from "./schema-retention.ts";
 import { USE } from "./schema-use.ts";
 
 /**
@@ -242,5 +242,5 @@ export const MIGRATIONS: readonly ((schema: string) => string)[] = [
     [TABLES, CLOCK, RETENTION_FUNCTIONS, COMMIT_FUNCTIONS, READ_FUNCTIONS, NODE_FUNCTIONS]
       .join("\n")
       .replaceAll("@schema@", schema),
-  (schema) => [FAMILIES, USE].join("\n").replaceAll("@schema@", schema),
+  (schema) => [FAMILIES, USE, TRIMMING].join("\n").replaceAll("@schema@", schema),
 ];

@@ -193,6 +193,7 @@ export {
   type CredentialQuery,
   type CredentialRecord,
   type CredentialState,
+  ENTRY,
   type Entry,
   type EntryCode,
   type FeedItem,

@@ -119,6 +119,11 @@ export interface ARCPServerOptions {
   readonly idempotencyTtlMs?: number;
   /** How long a job that has ended can be listed and replayed. Default: 24 hours. */
   readonly jobRetentionMs?: number;
+  /**
+   * How long the events of a job that has ended are kept, if not as long as the job: after that its history begins with its
+   * result. At least as long as sessions. Default: `jobRetentionMs`.
+   */
+  readonly eventRetentionMs?: number;
   /** Per session. Default: {@link DEFAULT_SESSION_CAPS}. */
   readonly caps?: Partial<SessionCaps>;
   /** Per principal. Default: {@link DEFAULT_PRINCIPAL_CAPS}. */
@@ -376,6 +381,8 @@ export class ARCPServer {
     this.eventLog = options.eventLog ?? sqliteStore();
     const resumeWindowMs = (options.resumeWindowSeconds ?? 600) * 1000;
     const idempotencyTtlMs = options.idempotencyTtlMs ?? 24 * HOUR_MS;
+    // What can be resumed or asked for again must still be there.
+    const jobRetentionMs = Math.max(options.jobRetentionMs ?? 24 * HOUR_MS, resumeWindowMs, idempotencyTtlMs);
     this.#engine = new Engine({
       store: this.eventLog,
       clock: options.clock ?? systemClock,
@@ -388,8 +395,8 @@ export class ARCPServer {
       resumeWindowMs,
       cancelGraceMs: options.cancelGraceMs ?? 30_000,
       idempotencyTtlMs,
-      // What can be resumed or asked for again must still be there.
-      jobRetentionMs: Math.max(options.jobRetentionMs ?? 24 * HOUR_MS, resumeWindowMs, idempotencyTtlMs),
+      jobRetentionMs,
+      eventRetentionMs: Math.min(Math.max(options.eventRetentionMs ?? jobRetentionMs, resumeWindowMs), jobRetentionMs),
       backPressureThreshold: options.backPressureThreshold ?? 1000,
       jobAuthorizationPolicy: options.jobAuthorizationPolicy,
       hidesForeignJobs: options.hideForeignJobs ?? false,

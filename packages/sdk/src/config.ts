@@ -21,6 +21,7 @@ type ServerSettings = Pick<
   | "cancelGraceMs"
   | "idempotencyTtlMs"
   | "jobRetentionMs"
+  | "eventRetentionMs"
   | "audit"
   | "caps"
   | "principalCaps"

@@ -67,6 +67,8 @@ export interface EngineOptions {
   readonly cancelGraceMs: number;
   readonly idempotencyTtlMs: number;
   readonly jobRetentionMs: number;
+  /** Of the events of jobs that have ended; not longer than the jobs. */
+  readonly eventRetentionMs: number;
   readonly backPressureThreshold: number;
   readonly jobAuthorizationPolicy: JobAuthorizationPolicy | undefined;
   readonly hidesForeignJobs: boolean;
@@ -131,7 +133,7 @@ export class Engine {
   readonly ready: Promise<void>;
   readonly #logger: Logger;
   readonly #jobTools: JobTools;
-  readonly #jobRetentionMs: number;
+  readonly #retention: { readonly jobMs: number; readonly eventMs: number };
   readonly #recovery: Recovery;
   readonly #delegations: Delegations;
   readonly #durableTools: DurableRunOptions;
@@ -149,7 +151,7 @@ export class Engine {
     this.store = store;
     this.clock = clock;
     this.#logger = logger;
-    this.#jobRetentionMs = options.jobRetentionMs;
+    this.#retention = { jobMs: options.jobRetentionMs, eventMs: options.eventRetentionMs };
     this.cancelGraceMs = options.cancelGraceMs;
     const shared = isShared(store) ? store : undefined;
     const metrics = new RuntimeMetrics(options.metrics);
@@ -560,7 +562,7 @@ export class Engine {
 
   #sweepLater(): void {
     this.#stopSweep = this.clock.setTimer(() => {
-      Promise.all([this.sessions.sweep(this.#jobRetentionMs), this.checkpoints.sweep()])
+      Promise.all([this.sessions.sweep(this.#retention), this.checkpoints.sweep()])
         .then(() => this.people.interactions.sweep())
         .then(() => this.audit.tend(this.store, this.#logger))
         .then(() => this.#orphans?.look())

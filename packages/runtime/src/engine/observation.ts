@@ -143,13 +143,14 @@ export class Observation {
     const live = this.#options.jobs.get(request.jobId);
     const ended = live === undefined ? await this.#ended(request.jobId) : undefined;
     const lastN = live?.lastN ?? ended?.lastN ?? 0;
+    const firstN = Math.max(from.n, ended?.firstN ?? 1);
     const optional = isWhole
       ? []
       : live === undefined
-        ? await this.#optionalEntries(request.jobId, from.n, lastN)
+        ? await this.#optionalEntries(request.jobId, firstN, lastN)
         : [...early, ...live.optionalEntries];
     const before = session.feed.head;
-    if (request.history) showHistory(session.feed, request.jobId, from.n, lastN, optional);
+    if (request.history) showHistory(session.feed, request.jobId, firstN, lastN, optional);
     this.#follow(session, live, ended, lastN);
     const facts = live === undefined ? listed(ended as JobRecord) : this.#liveFacts(live);
     const subscribed: Subscribed = {
@@ -159,7 +160,7 @@ export class Observation {
       subscribedFrom: session.feed.head,
       isReplayed: session.feed.head > before,
       replayedAfter: before,
-      isTruncated: from.isTruncated,
+      isTruncated: from.isTruncated || (request.history && firstN > from.n),
     };
     this.#options.journal.afterCommit(() => onSubscribed(subscribed));
   }

@@ -305,7 +305,7 @@ export class SessionRegistry {
   }
 
   /** Forgets the sessions whose window is over, and everything stored that nobody can ask for any more. */
-  async sweep(jobRetentionMs: number): Promise<void> {
+  async sweep({ jobMs, eventMs }: { readonly jobMs: number; readonly eventMs: number }): Promise<void> {
     const now = this.#clock.now();
     const forgotten = [...this.#sessions.values()].filter((session) => this.#isOver(session));
     for (const session of forgotten) this.#remove(session);
@@ -316,7 +316,8 @@ export class SessionRegistry {
     }
     await this.#store.sweep({
       detachedBefore: now - this.#resumeWindowMs,
-      endedBefore: now - jobRetentionMs,
+      endedBefore: now - jobMs,
+      ...(eventMs < jobMs && { eventsBefore: now - eventMs }),
       now,
     });
   }

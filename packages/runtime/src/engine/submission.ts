@@ -354,7 +354,8 @@ export class Submission {
       await journal.flush();
       const ended = (await store.findJob(jobId)) ?? record;
       if (ended.status === "success" && session.feed.shows(ENTRY.result_chunk)) {
-        addChunks(session, jobId, numbered(await store.readCodes(jobId, 1, ended.lastN)));
+        const { firstN = 1, lastN } = ended;
+        addChunks(session, jobId, numbered(await store.readCodes(jobId, firstN, lastN), firstN));
       }
       session.feed.addHistory(jobId, ended.lastN, 1);
     }
@@ -373,8 +374,8 @@ const subjectOf = ({ principal, id, remoteAddress }: Submitter): AuditSubject =>
   bySession({ principal, id, remoteAddress });
 
 /** The codes of a journal from its first entry on, with their positions. */
-const numbered = (codes: readonly EntryCode[]): readonly OptionalEntry[] =>
-  codes.map((code, index) => [index + 1, code]);
+const numbered = (codes: readonly EntryCode[], firstN = 1): readonly OptionalEntry[] =>
+  codes.map((code, index) => [firstN + index, code]);
 
 /** Numbers the result chunks among `entries`: the end of a job refers to them. */
 function addChunks(session: Session, jobId: JobId, entries: readonly OptionalEntry[]): void {

@@ -153,7 +153,7 @@ class Check {
     return errors.length === 0;
   }
 
-  /** Every journal has its entries from 1 to the last without a gap, and an end if, and only if, its job has ended. */
+  /** Every journal has its entries from the first that is kept to the last without a gap, and an end if, and only if, its job has ended. */
   #checkJournals(): number {
     const counting = this.#db.prepare("SELECT count(*) FROM entry WHERE key BETWEEN ? AND ?").pluck();
     let known = 0;
@@ -178,7 +178,7 @@ class Check {
     return [job * 2, ...(further.all(job) as number[]).map((key) => key * 2 + 1)];
   }
 
-  #checkJournal({ id, last_n, ended_at }: JobRow, segments: readonly number[]): void {
+  #checkJournal({ id, first_n, dropped_n, last_n, ended_at }: JobRow, segments: readonly number[]): void {
     const entries = this.#db.prepare("SELECT key, ts, code, payload, sum FROM entry WHERE key BETWEEN ? AND ?").raw();
     const ends: number[] = [];
     let count = 0;
@@ -187,12 +187,14 @@ class Check {
       for (const row of entries.iterate(from, to) as Iterable<EntryTuple>) {
         const n = firstN + (row[0] - from);
         if (n > last_n) this.#report(id, `there is an entry ${n}, and ${last_n} is its last one`);
-        else count += 1;
+        else if (n <= dropped_n) this.#report(id, `there is an entry ${n}, and up to ${dropped_n} they are deleted`);
+        else if (n >= first_n) count += 1;
         if (isTerminal(row[2])) ends.push(n);
         this.#readable(`${id}, entry ${n}`, () => JSON.parse(openEntry(row, id, this.#cipher)));
       }
     }
-    if (count !== last_n) this.#report(id, `${last_n - count} of its ${last_n} entries are missing`);
+    const kept = last_n - first_n + 1;
+    if (count !== kept) this.#report(id, `${kept - count} of its ${kept} entries are missing`);
     const expected = ended_at === null ? "" : String(last_n);
     if (ends.join() === expected) return;
     if (ended_at === null) this.#report(id, `it has not ended, and its journal ends with entry ${ends.join(", ")}`);

@@ -102,7 +102,7 @@ class Export {
       if (row.status === EXPIRED) continue;
       yield JSON.stringify({ type: "job", ...jobRecord(row) });
       const segments = [row.key * 2, ...(further.all(row.key) as number[]).map((key) => key * 2 + 1)];
-      for (const { from, to, firstN } of spans(segments, 1, row.last_n)) {
+      for (const { from, to, firstN } of spans(segments, row.first_n, row.last_n)) {
         yield* this.#entries(row.id as JobId, from, to, firstN);
       }
     }

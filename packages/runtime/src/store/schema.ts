@@ -179,6 +179,18 @@ ALTER TABLE credential ADD COLUMN sum INTEGER;
 ALTER TABLE idempotency ADD COLUMN sum INTEGER;
 `;
 
+/**
+ * Journals of ended jobs are shortened from the front. `first_n` is where one begins for whoever reads it, `trimmed_at` since
+ * when, and entries up to `dropped_n` are deleted: between the two, whoever began to read before may go on.
+ */
+const VERSION_9 = `
+ALTER TABLE job ADD COLUMN first_n INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE job ADD COLUMN dropped_n INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN trimmed_at INTEGER;
+CREATE INDEX job_untrimmed ON job (ended_at, key) WHERE ended_at IS NOT NULL AND trimmed_at IS NULL;
+CREATE INDEX job_trimmed ON job (key) WHERE dropped_n < first_n - 1;
+`;
+
 /** Each step takes a file from the version before it to the next. `user_version` counts the steps taken. */
 export const MIGRATIONS: readonly string[] = [
   VERSION_1,
@@ -189,4 +201,5 @@ export const MIGRATIONS: readonly string[] = [
   VERSION_6,
   VERSION_7,
   VERSION_8,
+  VERSION_9,
 ];

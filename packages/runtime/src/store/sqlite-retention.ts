@@ -7,10 +7,13 @@ import type Database from "better-sqlite3";
 import { EXPIRED } from "./schema.ts";
 import { spans } from "./segments.ts";
 import type { prepare } from "./sqlite-statements.ts";
-import type { RetentionCuts } from "./store.ts";
+import { ENTRY, type RetentionCuts } from "./store.ts";
 import { guarded } from "./store-error.ts";
 
 type Statements = ReturnType<typeof prepare>;
+
+/** How long a reader that has been told where a journal begins may take to begin reading there. */
+const TRIM_GRACE_MS = 60_000;
 
 /** Rows that one transaction deletes, or one read looks at. */
 const SLICE_ROWS = 1_000;
@@ -21,6 +24,12 @@ interface ExpiredRow {
   readonly status: string;
   readonly last_n: number;
   readonly ended_at: number;
+}
+
+interface TrimmedRow {
+  readonly key: number;
+  readonly first_n: number;
+  readonly dropped_n: number;
 }
 
 /**
@@ -36,6 +45,8 @@ export async function sweep(
   const work = new Sweep(db, sql, isNumberedMeanwhile);
   const sessions = await work.sessions(cuts.detachedBefore);
   const jobs = await work.jobs(cuts.endedBefore);
+  await work.dropTrimmed(cuts.now - TRIM_GRACE_MS);
+  if (cuts.eventsBefore !== undefined) await work.trim(cuts.eventsBefore, cuts.now);
   await work.repeat(() => sql.deleteJoblessCredentials.run(cuts.endedBefore, SLICE_ROWS).changes);
   await work.repeat(() => sql.deleteIdempotency.run(cuts.now, SLICE_ROWS).changes);
   return { sessions, jobs };
@@ -45,6 +56,7 @@ class Sweep {
   readonly #db: Database.Database;
   readonly #sql: Statements;
   readonly #isNumberedMeanwhile: (jobKey: number) => boolean;
+  #numbered: ReadonlySet<number> | undefined;
 
   constructor(db: Database.Database, sql: Statements, isNumberedMeanwhile: (jobKey: number) => boolean) {
     this.#db = db;
@@ -75,28 +87,90 @@ class Sweep {
 
   async jobs(endedBefore: number): Promise<JobId[]> {
     const gone: JobId[] = [];
-    let numbered: ReadonlySet<number> | undefined;
     let after: readonly [endedAt: number, key: number] = [Number.MIN_SAFE_INTEGER, 0];
     for (;;) {
       const rows = this.#sql.expiredJobs.all(endedBefore, ...after, SLICE_ROWS) as ExpiredRow[];
       const last = rows.at(-1);
       if (last === undefined) return gone;
       after = [last.ended_at, last.key];
-      // One pass over the feeds, and only if there is a job to ask for.
-      numbered ??= await this.#numbered();
-      const isKept = ({ key, status }: ExpiredRow): boolean =>
-        status !== EXPIRED &&
-        (numbered?.has(key) === true || this.#isNumberedMeanwhile(key) || this.#sql.isFollowed.get(key) === 1);
+      await this.#readNumbered();
       for (const batch of batches(rows)) {
-        const unneeded = batch.filter((row) => !isKept(row));
+        const unneeded = batch.filter(({ key, status }) => status === EXPIRED || !this.#isKept(key));
         await this.#deleteJobs(unneeded);
         gone.push(...unneeded.map(({ id }) => id));
       }
     }
   }
 
+  /** Shows nobody the events of jobs that ended before any more, from now on. */
+  async trim(endedBefore: number, now: number): Promise<void> {
+    let after: readonly [endedAt: number, key: number] = [Number.MIN_SAFE_INTEGER, 0];
+    for (;;) {
+      const rows = this.#sql.untrimmed.all(endedBefore, ...after, SLICE_ROWS) as ExpiredRow[];
+      const last = rows.at(-1);
+      if (last === undefined) return;
+      after = [last.ended_at, last.key];
+      await this.#readNumbered();
+      for (const { key, status, last_n } of rows) {
+        if (status === EXPIRED || this.#isKept(key)) continue;
+        const first = await this.#firstOfResult(key, last_n);
+        this.#slice(() => this.#sql.trimJob.run(first, now, key));
+      }
+      await turn();
+    }
+  }
+
+  /** Deletes what nobody has been shown since then, unless somebody had begun to. */
+  async dropTrimmed(trimmedBefore: number): Promise<void> {
+    const sql = this.#sql;
+    for (let after = 0; ; ) {
+      const rows = sql.trimmed.all(trimmedBefore, after, SLICE_ROWS) as TrimmedRow[];
+      const last = rows.at(-1);
+      if (last === undefined) return;
+      after = last.key;
+      await this.#readNumbered();
+      for (const { key, first_n, dropped_n } of rows) {
+        if (this.#isKept(key)) continue;
+        const segments = this.#segments(key);
+        for (let n = dropped_n; n < first_n - 1; ) {
+          const from = n + 1;
+          n = Math.min(n + SLICE_ROWS, first_n - 1);
+          this.#slice(() => {
+            for (const span of spans(segments, from, n)) sql.deleteEntries.run(span.from, span.to);
+            sql.dropEntries.run(n, key);
+          });
+          await turn();
+        }
+      }
+    }
+  }
+
+  /** The position of the first piece of a streamed result, or of the end. */
+  async #firstOfResult(key: number, last_n: number): Promise<number> {
+    for (const { from, to, firstN } of spans(this.#segments(key), 1, last_n)) {
+      for (let start = from; start <= to; start += SLICE_ROWS) {
+        const end = Math.min(start + SLICE_ROWS - 1, to);
+        const found = this.#sql.firstOfCode.get(start, end, ENTRY.result_chunk) as number | null;
+        if (found !== null) return firstN + (found - from);
+        if (to - from > SLICE_ROWS) await turn();
+      }
+    }
+    return last_n;
+  }
+
+  /** Has a session that is kept numbered its entries, or does one follow it? */
+  #isKept(key: number): boolean {
+    const isNumbered = this.#numbered?.has(key) === true || this.#isNumberedMeanwhile(key);
+    return isNumbered || this.#sql.isFollowed.get(key) === 1;
+  }
+
+  /** One pass over the feeds, and only if there is a job to ask for. */
+  async #readNumbered(): Promise<void> {
+    this.#numbered ??= await this.#numberedJobs();
+  }
+
   /** The keys of the jobs with entries that have numbers in a session. */
-  async #numbered(): Promise<ReadonlySet<number>> {
+  async #numberedJobs(): Promise<ReadonlySet<number>> {
     const keys = new Set<number>();
     let after: readonly [session: number, seq: number] = [0, 0];
     for (;;) {

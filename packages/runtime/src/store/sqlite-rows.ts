@@ -33,6 +33,9 @@ export interface JobRow {
   delegate_id: string | null;
   facts_sum: number | null;
   state_sum: number | null;
+  first_n: number;
+  dropped_n: number;
+  trimmed_at: number | null;
 }
 
 export interface SessionRow {
@@ -174,6 +177,7 @@ export function jobRecord(row: JobRow): JobRecord {
     epoch: row.epoch,
     lastN: row.last_n,
     lastEventSeq: row.last_event_seq,
+    ...(row.first_n > 1 && { firstN: row.first_n }),
   };
 }
 

@@ -77,6 +77,20 @@ export function prepare(db: Database.Database) {
     expiredJobs: statement(
       "SELECT key, id, status, last_n, ended_at FROM job WHERE ended_at < ? AND (ended_at, key) > (?, ?) ORDER BY ended_at, key LIMIT ?",
     ),
+    // A parent that has not ended may still have to read what its children said.
+    untrimmed: statement(
+      `SELECT key, id, status, first_n, last_n, ended_at FROM job
+       WHERE trimmed_at IS NULL AND ended_at < ? AND (ended_at, key) > (?, ?) AND NOT EXISTS
+         (SELECT 1 FROM job parent WHERE parent.id = job.parent_job_id AND parent.ended_at IS NULL)
+       ORDER BY ended_at, key LIMIT ?`,
+    ),
+    trimmed: statement(
+      "SELECT key, first_n, dropped_n FROM job WHERE dropped_n < first_n - 1 AND trimmed_at < ? AND key > ? ORDER BY key LIMIT ?",
+    ),
+    trimJob: statement("UPDATE job SET first_n = ?, trimmed_at = ? WHERE key = ?"),
+    dropEntries: statement("UPDATE job SET dropped_n = ? WHERE key = ?"),
+    firstN: value("SELECT first_n FROM job WHERE key = ?"),
+    firstOfCode: value("SELECT min(key) FROM entry WHERE key BETWEEN ? AND ? AND code = ?"),
     isFollowed: value("SELECT 1 FROM follow WHERE job = ? LIMIT 1"),
     expireJob: statement(`UPDATE job SET status = '${EXPIRED}' WHERE key = ?`),
     feedAfter: tuples("SELECT session, seq, job FROM feed WHERE (session, seq) > (?, ?) ORDER BY session, seq LIMIT ?"),

@@ -361,11 +361,12 @@ class SqliteStore implements Store {
 
   /** As many as there are. An entry whose key is damaged is not found where it should be: the last one, too, is missed. */
   #wholeEntries(id: JobId, jobKey: number, fromN: number, toN: number): Entry[] {
-    const list = this.#entries(jobKey, fromN, toN);
-    if (list.length > toN - fromN) return list;
+    const from = Math.max(fromN, (this.#sql.firstN.get(jobKey) as number | undefined) ?? 1);
+    const list = this.#entries(jobKey, from, toN);
+    if (list.length > toN - from) return list;
     const job = this.#sql.job.get(id) as JobRow | undefined;
-    const expected = Math.min(toN, job?.last_n ?? 0) - fromN + 1;
-    if (list.length < expected) throw damaged(`entry ${fromN + list.length} of journal ${jobKey}`);
+    const expected = Math.min(toN, job?.last_n ?? 0) - from + 1;
+    if (list.length < expected) throw damaged(`entry ${from + list.length} of journal ${jobKey}`);
     return list;
   }
 

@@ -93,8 +93,10 @@ export interface JobRecord {
   readonly budget: Readonly<Record<string, number>> | null;
   /** Raised by each take-over. A write with another value is refused. */
   readonly epoch: number;
-  /** Entries in the journal. */
+  /** The last position in the journal. */
   readonly lastN: number;
+  /** The first one that is still there, of a job whose events have been deleted (never its end, or its result); otherwise 1. */
+  readonly firstN?: number;
   /** The number of the last entry in the submitting session's space. */
   readonly lastEventSeq: number;
   /**
@@ -330,6 +332,12 @@ export interface RetentionCuts {
    * Their credentials go with them once they are revoked, and never before.
    */
   readonly endedBefore: number;
+  /**
+   * Of jobs that ended before this the events go, up to the result: the first `result_chunk`, or the end. They go in two sweeps,
+   * at least a minute apart: in the first nobody is shown them any more, in the second they are deleted. Not later than
+   * `endedBefore`; `undefined`: events go with their jobs.
+   */
+  readonly eventsBefore?: number | undefined;
   /** Idempotency keys that expired before this go, unless their jobs live. */
   readonly now: number;
 }
@@ -374,9 +382,9 @@ export interface Store extends EventLog {
   findJob(id: JobId): Promise<JobRecord | undefined>;
   /** Jobs by creation time and then id, ascending, at most `limit`. */
   listJobs(query: JobQuery): Promise<readonly JobRecord[]>;
-  /** Entries `fromN` to `toN`, both included, in order. */
+  /** Entries `fromN` to `toN`, both included, in order: those that are still there. */
   readJournal(id: JobId, fromN: number, toN: number): Promise<readonly Entry[]>;
-  /** The codes of entries `fromN` to `toN`, in order. */
+  /** The codes of entries `fromN` to `toN`, in order. `fromN` is not before the first that is still there. */
   readCodes(id: JobId, fromN: number, toN: number): Promise<readonly EntryCode[]>;
   /** Items after `afterSeq`, in order, at most `limit`, and no more than fit `maxBytes` after the first. */
   readFeed(id: SessionId, afterSeq: number, limit: number, maxBytes: number): Promise<readonly FeedItem[]>;

@@ -91,6 +91,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   cancelGraceMs: true,
   idempotencyTtlMs: true,
   jobRetentionMs: true,
+  eventRetentionMs: true,
   audit: true,
   caps: true,
   principalCaps: true,
