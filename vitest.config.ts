@@ -6,6 +6,7 @@ import { defineConfig } from "vitest/config";
 const packageSources = Object.fromEntries(
   [
     "core/v1.0",
+    "core/webhooks",
     "core",
     "client",
     "runtime/lease",

@@ -1,5 +1,14 @@
 /** Each action that is audited, done for real on the wires that have it, and its row read again. */
-import { type AuditAction, type AuditRecord, DEFAULT_AUDIT_POLICY, type InteractionPolicy } from "@arcp/runtime";
+import { newWebhookSecret } from "@arcp/core/webhooks";
+import {
+  type AuditAction,
+  type AuditRecord,
+  DEFAULT_AUDIT_POLICY,
+  type InteractionPolicy,
+  retryWebhooks,
+  type StoredWebhook,
+  storedWebhooks,
+} from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { Audit } from "../../packages/runtime/src/engine/audit/audit.ts";
 import { RATIONED } from "../../packages/runtime/src/engine/audit/catalogue.ts";
@@ -72,6 +81,21 @@ async function put(scene: Scene, client: Client): Promise<string> {
 const scheduled = (tool: string, seconds: number) => ({
   ...{ job: { type: "tool.invoke", payload: { tool, arguments: { secret: CANARY } } }, when: { after: seconds } },
 });
+
+/** It is said how a job has ended, and nobody is there to hear it. */
+const NOBODY_LISTENS = {
+  endpoints: [{ name: "nobody", url: `http://127.0.0.1:9/${CANARY}`, secret: newWebhookSecret() }],
+  giveUpAfterMs: 0,
+};
+
+async function givenUp(scene: Scene, wire: Wire): Promise<{ job: Submitted; webhook: StoredWebhook }> {
+  const job = await scene.job(wire);
+  job.run.finish(CANARY);
+  for (;;) {
+    for await (const webhook of storedWebhooks(scene.store)) if (webhook.state === "dead") return { job, webhook };
+    await settle();
+  }
+}
 
 /** All of them: an action without a case does not compile. */
 const CASES: Readonly<Record<AuditAction, Case>> = {
@@ -559,6 +583,24 @@ const CASES: Readonly<Record<AuditAction, Case>> = {
       return ofClient(client, { agent: "puppet", code: text });
     },
     options: { scheduleLimits: { maxSchedulesPerPrincipal: 1 } },
+  },
+
+  "webhook.given_up": {
+    on: BOTH,
+    act: async (scene, wire) => {
+      const { job, webhook } = await givenUp(scene, wire);
+      return { job: job.jobId, facts: { endpoint: "nobody", type: "job.ended", webhook_id: webhook.id, attempts: 1 } };
+    },
+    options: { webhooks: NOBODY_LISTENS },
+  },
+  "webhook.retried": {
+    on: BOTH,
+    act: async (scene, wire) => {
+      const { job, webhook } = await givenUp(scene, wire);
+      await retryWebhooks(scene.store, [webhook], scene.clock.now());
+      return { job: job.jobId, facts: { endpoint: "nobody", type: "job.ended", webhook_id: webhook.id } };
+    },
+    options: { webhooks: NOBODY_LISTENS },
   },
 };
 

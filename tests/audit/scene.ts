@@ -58,7 +58,7 @@ export class Scene implements AsyncDisposable {
   readonly #secrets: string[] = [CANARY];
   readonly #directory = mkdtempSync(join(tmpdir(), "arcp-audit-"));
   /** A file: credentials are issued by a runtime that remembers them. */
-  readonly #store = sqliteStore({ path: join(this.#directory, "runtime.db") });
+  readonly store = sqliteStore({ path: join(this.#directory, "runtime.db") });
 
   constructor(options: Partial<ARCPServerOptions> = {}) {
     const principals = ["alice", "bob", "mallory"];
@@ -74,7 +74,7 @@ export class Scene implements AsyncDisposable {
             [this.tokenOf("reader"), { principal: "reader", permissions: ["observe:own"] }],
           ]),
         ),
-        eventLog: this.#store,
+        eventLog: this.store,
         credentialProvisioners: [this.mint],
         ...options,
       },
@@ -147,7 +147,7 @@ export class Scene implements AsyncDisposable {
   async rows(): Promise<readonly Told[]> {
     await settle();
     const told: Told[] = [];
-    for await (const row of auditRows(this.#store)) {
+    for await (const row of auditRows(this.store)) {
       const { seq, action, principal, sessionId: session, jobId: job, facts } = row;
       told.push({ seq, action, principal, session, job, facts: JSON.parse(facts) });
     }
@@ -168,7 +168,7 @@ export class Scene implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { finish } of this.puppet.runs) finish();
     await this.harness[Symbol.asyncDispose]();
-    await this.#store.close();
+    await this.store.close();
     rmSync(this.#directory, { recursive: true });
   }
 }

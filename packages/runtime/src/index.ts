@@ -125,6 +125,13 @@ export type { StreamData, StreamLog, StreamThought } from "./engine/streams/stre
 export type { LeasePolicy } from "./engine/submission.ts";
 export type { Tool, ToolContext } from "./engine/tools.ts";
 export type { HeartbeatTerms } from "./engine/watchdog.ts";
+export {
+  assertWebhooks,
+  DEFAULT_WEBHOOK_SETTINGS,
+  type WebhookEndpoint,
+  type WebhookOptions,
+} from "./engine/webhooks/endpoint.ts";
+export { retryWebhooks, type StoredWebhook, storedEndpoints, storedWebhooks } from "./engine/webhooks/outbox.ts";
 export { MetricsRegistry, type MetricsRegistryOptions } from "./metrics/registry.ts";
 export type { AgentFileSystemOptions } from "./operations/files/agent-file-system.ts";
 export type { Resolve } from "./operations/network/destination.ts";

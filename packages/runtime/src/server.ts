@@ -53,6 +53,7 @@ import { DEFAULT_PRINCIPAL_RATES, type PrincipalRates } from "./engine/rates.ts"
 import type { ScheduleLimits } from "./engine/schedules/scheduler.ts";
 import type { LeasePolicy } from "./engine/submission.ts";
 import type { Tool } from "./engine/tools.ts";
+import { type WebhookOptions, webhookSettings } from "./engine/webhooks/endpoint.ts";
 import { CountingTransport } from "./metrics/counting-transport.ts";
 import { agentOperations, type OperationsOptions } from "./operations/operations.ts";
 import { ResponseSchemas } from "./response-schema/response-schemas.ts";
@@ -62,6 +63,7 @@ import { temporaryBlobs } from "./store/blobs-files.ts";
 import { sqliteStore } from "./store/sqlite.ts";
 import type { CredentialRecord, Store } from "./store/store.ts";
 import { StoreError } from "./store/store-error.ts";
+import { type WebhookClient, webhookClient } from "./webhooks/post.ts";
 import type { ConnectionSettings10 } from "./wire/v1.0/connection.ts";
 import type { ConnectionSettings } from "./wire/v1.1/connection.ts";
 import { CREDENTIALS_FEATURE } from "./wire/v1.1/handshake.ts";
@@ -198,6 +200,11 @@ export interface ARCPServerOptions {
    * were opened with credentials that can expire or be withdrawn.
    */
   readonly requireAuthOnResume?: boolean;
+  /**
+   * Whom to tell over HTTP that jobs have ended, that they ask people something, and that budgets are being used up
+   * (docs/webhooks.md). Default: nobody.
+   */
+  readonly webhooks?: WebhookOptions;
   /** What is audited of answers, and how long. Default: {@link DEFAULT_AUDIT_POLICY}. */
   readonly audit?: Partial<AuditPolicy>;
   /** Unacknowledged events after which a job waits for its client. Default: 1000. */
@@ -363,6 +370,7 @@ export class ARCPServer {
   readonly #ownsStore: boolean;
   readonly #ownsBlobs: boolean;
   readonly #blobs: BlobStore;
+  readonly #webhookClient: WebhookClient;
   /** Start their threads when there is something to check. */
   readonly #schemas = new ResponseSchemas();
   readonly #settings: WireSettings;
@@ -383,6 +391,8 @@ export class ARCPServer {
     const idempotencyTtlMs = options.idempotencyTtlMs ?? 24 * HOUR_MS;
     // What can be resumed or asked for again must still be there.
     const jobRetentionMs = Math.max(options.jobRetentionMs ?? 24 * HOUR_MS, resumeWindowMs, idempotencyTtlMs);
+    const webhooks = webhookSettings(options.webhooks ?? { endpoints: [] });
+    this.#webhookClient = webhookClient("arcp-webhooks", webhooks.timeoutMs);
     this.#engine = new Engine({
       store: this.eventLog,
       clock: options.clock ?? systemClock,
@@ -434,6 +444,7 @@ export class ARCPServer {
         retention: options.artifactRetention ?? DEFAULT_ARTIFACT_RETENTION,
         mayRead: options.artifactReadPolicy,
       },
+      webhooks: { settings: webhooks, post: this.#webhookClient.post },
       node: nodeOptions(options.node),
       onMustDrain: () => this.#onMustDrain(),
       onStoreFailure: (error) => this.#onStoreFailure(error),
@@ -594,6 +605,7 @@ export class ARCPServer {
       return report;
     } finally {
       await this.#schemas.close();
+      await this.#webhookClient.close();
       if (this.#ownsBlobs) await this.#blobs[Symbol.asyncDispose]();
       if (this.#ownsStore) await this.eventLog.close();
     }

@@ -10,6 +10,8 @@ import type {
   OAuth2Options,
   SchemeVerifier,
   Tool,
+  WebhookEndpoint,
+  WebhookOptions,
 } from "@arcp/runtime";
 
 /** The server options that a configuration may set as they are. */
@@ -141,6 +143,17 @@ export interface OtlpSettings {
   readonly endpoint: string;
 }
 
+/** An endpoint of webhooks. */
+export interface WebhookEndpointSettings extends Omit<WebhookEndpoint, "secret"> {
+  /** `whsec_…`; both while it is changed. */
+  readonly secret: SecretSource | readonly SecretSource[];
+}
+
+/** Whom to tell over HTTP (docs/webhooks.md). */
+export interface WebhookSettings extends Omit<WebhookOptions, "endpoints"> {
+  readonly endpoints?: readonly WebhookEndpointSettings[];
+}
+
 /** Everything is optional. What the command line says comes first; paths are relative to the file. */
 export interface ARCPConfig extends ServerSettings {
   /** How the runtime names itself. Default: the name and version of this package. */
@@ -178,6 +191,8 @@ export interface ARCPConfig extends ServerSettings {
   readonly metrics?: MetricsSettings;
   /** Default: nowhere. */
   readonly otlp?: OtlpSettings;
+  /** Default: nobody is told. */
+  readonly webhooks?: WebhookSettings;
   /** Runtimes that jobs may be handed over to, by the names that agents call them by. */
   readonly peers?: Readonly<Record<string, PeerSettings>>;
   /**

@@ -4,6 +4,7 @@
 export type { Challenge as ReceivedChallenge, Delegation as ToolDelegation } from "@arcp/client";
 export * from "@arcp/client";
 export * from "@arcp/core";
+export * from "@arcp/core/webhooks";
 export * from "@arcp/runtime";
 export { Challenge, type Delegation } from "@arcp/runtime";
 export {
@@ -15,5 +16,7 @@ export {
   type PeerSettings,
   type PostgresSettings,
   type SecretSource,
+  type WebhookEndpointSettings,
+  type WebhookSettings,
 } from "./config.ts";
 export { type HandoffPeer, type HandoffPeersOptions, handoffPeers } from "./handoff.ts";

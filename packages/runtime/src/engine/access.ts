@@ -106,6 +106,12 @@ const TENANT = /^@([A-Za-z0-9._-]{1,64})\//;
 /** The tenant of a principal as the runtime knows it; `undefined` for one that is nobody's customer. */
 const tenantOf = (principal: string): string | undefined => TENANT.exec(principal)?.[1];
 
+/** A principal as the runtime knows it, in its parts. */
+export function nameInTenant(principal: string): { readonly tenant: string | undefined; readonly name: string } {
+  const tenant = tenantOf(principal);
+  return { tenant, name: tenant === undefined ? principal : principal.slice(`@${tenant}/`.length) };
+}
+
 /** May the two know of each other at all? */
 export const isSameTenant = (one: string, other: string): boolean => tenantOf(one) === tenantOf(other);
 

@@ -53,6 +53,9 @@ import { type LeasePolicy, Submission } from "./submission.ts";
 import { Tap } from "./tap.ts";
 import { ToolRegistry } from "./tools.ts";
 import { Watchdogs } from "./watchdog.ts";
+import type { PostWebhook } from "./webhooks/courier.ts";
+import type { WebhookSettings } from "./webhooks/endpoint.ts";
+import { Webhooks } from "./webhooks/webhooks.ts";
 
 export interface EngineOptions {
   readonly store: Store;
@@ -91,6 +94,7 @@ export interface EngineOptions {
   readonly artifacts: Pick<ArtifactsOptions, "blobs" | "caps" | "retention" | "mayRead">;
   /** Of questions to people and what they grant. */
   readonly people: Pick<PeopleOptions, "policy" | "schemas">;
+  readonly webhooks: { readonly settings: WebhookSettings; readonly post: PostWebhook };
   /** This process among others, if the store is one that several share. */
   readonly node: NodeOptions;
   /** Somebody has asked this node to stop. */
@@ -124,6 +128,7 @@ export class Engine {
   readonly cancellation: Cancellation;
   readonly people: People;
   readonly tap: Tap;
+  readonly webhooks: Webhooks;
   readonly schedules: Schedules;
   readonly durableJobs: DurableJobs;
   readonly queue: JobQueue;
@@ -191,6 +196,10 @@ export class Engine {
     });
     this.audit = audit;
     this.tap = new Tap(this.journal);
+    this.webhooks = new Webhooks({
+      ...{ ...options.webhooks, journal: this.journal, store, clock, logger, audit, metrics, shared },
+      random: Math.random,
+    });
     const rates = new Rates(options.principalRates, clock);
     this.access = new Access({
       ...{ rates, audit, policy: options.jobAuthorizationPolicy, hidesForeignJobs: options.hidesForeignJobs },
@@ -228,6 +237,7 @@ export class Engine {
       runningJobs: () => this.jobs.size,
       doubt: () => this.cluster?.doubt,
       tap: this.tap,
+      webhooks: this.webhooks,
       pace: (job) =>
         this.#roomFor(job) ?? this.people.interrupts.pauseOf(job) ?? this.sessions.get(job.sessionId)?.pace(job),
       onEnded: (job) => {
@@ -375,6 +385,7 @@ export class Engine {
       ...{ journal: this.journal, store, clock, logger, audit, sessions: this.sessions, jobs: this.jobs },
       ...{ ...options.people, cancellation: this.cancellation, retentionMs: options.jobRetentionMs },
       others: this.#member,
+      webhooks: this.webhooks,
     });
     metrics.observe({
       jobs: () => this.jobs.all(),
@@ -423,6 +434,7 @@ export class Engine {
     const interruptedJobs = [...this.jobs.all()];
     for (const job of interruptedJobs) job.end({ status: "error", error: interrupted(RESTARTED) });
     await this.journal.flush();
+    await this.webhooks.close();
     try {
       await this.credentials.close();
     } finally {
@@ -475,6 +487,7 @@ export class Engine {
     this.cluster?.abort();
     this.journal.close();
     void this.schedules.close();
+    void this.webhooks.close();
     this.credentials.abort();
     this.artifacts.abort();
     this.audit.abort();
@@ -511,6 +524,7 @@ export class Engine {
     this.#waitingJobs.open();
     await this.cluster?.start();
     if (shared !== undefined) await this.credentials.takeOver(shared);
+    await this.webhooks.start();
   }
 
   /** The agents that jobs can be submitted for: of every node that takes jobs. */

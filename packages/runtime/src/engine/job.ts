@@ -49,6 +49,7 @@ import type { RuntimeMetrics } from "./metrics/runtime-metrics.ts";
 import type { Tap } from "./tap.ts";
 import { type JobSpan, spanIdOf, startJobSpan } from "./telemetry.ts";
 import { isOptional } from "./visibility.ts";
+import type { BudgetWatch, Webhooks } from "./webhooks/webhooks.ts";
 
 /** How a job ends. */
 export type Outcome =
@@ -86,6 +87,7 @@ export interface JobTools {
   /** A promise to wait for while another runtime may have taken what this one runs. */
   readonly doubt: () => Promise<void> | undefined;
   readonly tap: Tap;
+  readonly webhooks: Pick<Webhooks, "jobEnded" | "watch">;
   /** Called once, when the job has ended. */
   readonly onEnded: (job: Job) => void;
 }
@@ -174,6 +176,8 @@ export class Job {
   #stopExpiryTimer: (() => void) | undefined;
   /** Of a job that was taken over: its time runs on, whether its agent is there or not. */
   #stopDeadline: (() => void) | undefined;
+  /** Of a job with a budget, if somebody wants to be told how much of it is used up. */
+  readonly #budgetWatch: BudgetWatch | undefined;
   /** The last word on a counter: what a report of cost waits for. */
   #counterTold: Promise<void> | undefined;
   #lastN = 0;
@@ -188,6 +192,7 @@ export class Job {
     this.#lastN = facts.continues?.lastN ?? 0;
     this.#lastEventSeq = facts.continues?.lastEventSeq ?? 0;
     facts.budget?.onChange((currency) => this.#tellCounter(currency));
+    this.#budgetWatch = tools.webhooks.watch(facts.lease, (currency) => facts.budget?.remainingOf(currency));
     // Its deadline counts from now; other authorities are made when they are first asked.
     if (facts.leaseConstraints?.expires_at !== undefined) this.#expireLater(this.authority);
     if (facts.remainingMs !== undefined) {
@@ -703,8 +708,10 @@ export class Job {
     const shown = members === "" ? "" : this.masked(`{${members}}`).slice(1, -1);
     this.#life = { phase: "ended", outcome: shown === members ? outcome : outcomeOf(outcome.status, shown) };
     const code = outcome.status === "success" ? ENTRY.result : ENTRY.error;
-    this.#append(code, this.#tools.clock.now(), terminalText(this.id, outcome.status, shown));
+    const endedAt = this.#tools.clock.now();
+    this.#append(code, endedAt, terminalText(this.id, outcome.status, shown));
     this.#putChange();
+    this.#tools.webhooks.jobEnded(this, outcome, endedAt);
     this.audit("job.ended", { status: outcome.status, ...(error !== undefined && { code: error.code }) });
     this.#followers = [];
     this.#span?.end(outcome.status, error?.code, this.budget);
@@ -791,6 +798,7 @@ export class Job {
     const remaining = this.#facts.budget?.remainingOf(currency);
     if (this.#isOver || remaining === undefined) return;
     this.#putChange();
+    this.#budgetWatch?.changed(this, currency, remaining);
     this.#counterTold = this.announce(ENTRY.metric, "metric", {
       name: "cost.budget.remaining",
       value: remaining,

@@ -23,6 +23,7 @@ import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import type { Session } from "./session.ts";
 import type { SessionRegistry } from "./session-registry.ts";
+import type { Webhooks } from "./webhooks/webhooks.ts";
 
 /** Who gave an answer, and when. */
 export interface Provenance {
@@ -60,6 +61,7 @@ export interface PeopleOptions {
   readonly jobs: Pick<JobRegistry, "get">;
   readonly cancellation: Pick<Cancellation, "controlled" | "isElsewhere">;
   readonly schemas: SchemaCompiler;
+  readonly webhooks: Pick<Webhooks, "questionAsked">;
   readonly policy: PeoplePolicy;
   /** How long it is remembered how a question ended, in milliseconds. */
   readonly retentionMs: number;
@@ -88,6 +90,7 @@ export class People {
     });
     this.interactions = new Interactions({
       ...{ journal, store, clock, logger, audit, audience, sessionOf, retentionMs, others: options.others },
+      webhooks: options.webhooks,
     });
     this.grants = new Grants({
       ...{ audit, clock, logger, interactions: this.interactions, policy: policy.grants, sessionOf },

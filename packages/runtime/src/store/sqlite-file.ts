@@ -87,6 +87,43 @@ export function openForReading(path: string, { encryptionKeys = [], isSealed = f
   }
 }
 
+/** The same for writing, beside the process that has it, or for this one alone if nobody has it. Throws {@link StoreError}. */
+export function openAsGuest(path: string, options: FileOptions): DatabaseFile {
+  if (!isLocked(path)) return openForWriting(path, options);
+  const file = realPath(path);
+  assertOwnLog(file);
+  const db = connect(path, { fileMustExist: true });
+  try {
+    assertOwn(db);
+    assertCurrent(versionOf(db));
+    assertSchema(db);
+    db.pragma("synchronous = FULL");
+    const cipher = cipherOf(db, options.encryptionKeys ?? []);
+    const uncount = countOpen(path);
+    const close = (): void => {
+      if (!db.open) return;
+      // Whoever is the last to close it deletes the log, which then nobody is to miss.
+      if (!isLocked(path)) new OpenMark(file).clear();
+      db.close();
+      uncount();
+    };
+    return { db, cipher, close };
+  } catch (error) {
+    db.close();
+    throw namedError(path, error);
+  }
+}
+
+function isLocked(path: string): boolean {
+  try {
+    lockFile(path)();
+    return false;
+  } catch (error) {
+    if (error instanceof StoreError && error.reason === "locked") return true;
+    throw error;
+  }
+}
+
 function opened(path: string, unlock: () => void, options: FileOptions): DatabaseFile {
   const { synchronous = "FULL" } = options;
   // SQLite keeps the log beside the file itself.

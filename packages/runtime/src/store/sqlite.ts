@@ -8,7 +8,7 @@ import { assertSum, damaged, sumOf } from "./row-sums.ts";
 import { EXPIRED } from "./schema.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
 import { type EntryTuple, entryRow, openEntry } from "./sqlite-entries.ts";
-import { type DatabaseFile, openForReading, openForWriting } from "./sqlite-file.ts";
+import { type DatabaseFile, openAsGuest, openForReading, openForWriting } from "./sqlite-file.ts";
 import { sweep, turn } from "./sqlite-retention.ts";
 import {
   type AuditTableRow,
@@ -69,6 +69,11 @@ export interface SqliteStoreOptions {
   /** Opens an existing file for reading only, whether a server uses it or not. Default: false. */
   readonly readOnly?: boolean;
   /**
+   * Opens an existing file for writing beside the server that uses it, if one does: only for records that servers read anew
+   * whenever they use them, and never for jobs and sessions. Default: false.
+   */
+  readonly isGuest?: boolean;
+  /**
    * Encrypts the contents of entries, records and audit rows (AES-256-GCM): 32 random bytes each, the key in use first, and
    * behind it those that rows may still be encrypted with. Default: none, and nothing is encrypted.
    */
@@ -117,12 +122,13 @@ class SqliteStore implements Store {
   #numberedMeanwhile: Set<number> | undefined;
 
   constructor(options: SqliteStoreOptions) {
-    const { path = ":memory:", synchronous = "FULL", readOnly = false } = options;
-    this.#file = readOnly ? openForReading(path, options) : openForWriting(path, options);
+    const { path = ":memory:", synchronous = "FULL", readOnly = false, isGuest = false } = options;
+    const open = readOnly ? openForReading : isGuest ? openAsGuest : openForWriting;
+    this.#file = open(path, options);
     this.#db = this.#file.db;
     this.#cipher = this.#file.cipher;
     this.isDurable = !isMemory(path) && synchronous === "FULL";
-    if (!isMemory(path) && !readOnly) this.#reserve = new DiskReserve(path);
+    if (!isMemory(path) && !readOnly && !isGuest) this.#reserve = new DiskReserve(path);
     try {
       this.#sql = prepare(this.#db);
     } catch (error) {

@@ -34,13 +34,14 @@ export async function loadConfig(path: string | undefined): Promise<LoadedConfig
 }
 
 /** Are there secrets in it, and not only where they are kept? */
-const holdsSecret = ({ db, tokens, litellm, gateway, auth, peers }: ARCPConfig): boolean =>
+const holdsSecret = ({ db, tokens, litellm, gateway, auth, peers, webhooks }: ARCPConfig): boolean =>
   tokens !== undefined ||
   hasPassword(db ?? "") ||
   [
     ...[litellm?.masterKey, gateway?.admin?.masterKey, auth?.oauth2?.clientSecret, sharedSecret(auth)],
     ...(gateway?.upstreams ?? []).map(({ apiKey }) => apiKey),
     ...Object.values(peers ?? {}).map(({ token }) => token),
+    ...(webhooks?.endpoints ?? []).flatMap(({ secret }) => secret),
   ].some((source) => typeof source === "string");
 
 function sharedSecret(auth: ARCPConfig["auth"]): unknown {
@@ -75,6 +76,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   tokenFile: true,
   auth: true,
   peers: true,
+  webhooks: true,
   metrics: true,
   metricsByPrincipal: true,
   otlp: true,

@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { ulid } from "@arcp/core";
 import { type Store, StoreError, sqliteStore } from "@arcp/runtime";
 import { UsageError } from "./exit-code.ts";
 import { isPostgres, openPostgres, withoutPassword } from "./postgres.ts";
+import { version } from "./version.ts";
 
 /** Where `arcp serve` keeps what happens, below the directory in which it was started. */
 export const DEFAULT_DATABASE = join(".arcp", "runtime.db");
@@ -54,6 +56,50 @@ export async function openDatabase(path: string): Promise<Store> {
     return sqliteStore({ path, readOnly: true, encryptionKeys: databaseKeys() });
   } catch (cause) {
     throw databaseError(path, cause);
+  }
+}
+
+/**
+ * Calls `work` with the database of a runtime, to change in it what runtimes look at anew whenever they use it, whether one uses the
+ * database or not. Throws an error that names it.
+ */
+export async function withWritableDatabase<Result>(
+  path: string,
+  work: (store: Store) => Promise<Result>,
+): Promise<Result> {
+  if (isPostgres(path)) return withVisitor(path, work);
+  if (!existsSync(path)) throw new UsageError(`there is no file ${path}; --db says where the database is`);
+  const store = made(path);
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+function made(path: string): Store {
+  try {
+    return sqliteStore({ path, isGuest: true, encryptionKeys: databaseKeys() });
+  } catch (cause) {
+    throw databaseError(path, cause);
+  }
+}
+
+/** Only nodes may write: this one takes nothing, and leaves at once. */
+const VISITOR_TTL_MS = 30_000;
+
+async function withVisitor<Result>(path: string, work: (store: Store) => Promise<Result>): Promise<Result> {
+  const store = await openPostgres(path, { migrate: false, pool: { max: 2 } });
+  const facts = { id: `node_${ulid()}` as const, name: "arcp", version, agents: [], labels: {} };
+  try {
+    await store.join({ ...facts, isDraining: true, jobs: 0, sessions: 0, lagMs: 0 }, VISITOR_TTL_MS);
+    try {
+      return await work(store);
+    } finally {
+      await store.leave();
+    }
+  } finally {
+    await store.close();
   }
 }
 

@@ -17,6 +17,7 @@ Environment:
   ARCP_GATEWAY_MASTER_KEY  for gateway: what lets an administrator make keys
   ARCP_DB      the database, where --db does not say which: a file, or postgresql://…
   ARCP_DB_KEY  the keys of an encrypted database: base64 of 32 bytes each, the one in use first, separated by commas
+  ARCP_WEBHOOK_SECRET  for serve --webhook: whsec_…; while it is changed both, separated by commas
   ARCP_DEBUG   anything: errors come with their stack
   NO_COLOR     anything: no colours
 
@@ -43,6 +44,7 @@ const COMMANDS = {
   token: async () => (await import("./commands/token.ts")).addToken,
   nodes: async () => (await import("./commands/nodes.ts")).addNodes,
   drain: async () => (await import("./commands/drain.ts")).addDrain,
+  webhooks: async () => (await import("./commands/webhooks.ts")).addWebhooks,
 } as const;
 
 /** The command that is called, or all of them: to list them, or to tell which one was meant. */

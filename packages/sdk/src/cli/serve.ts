@@ -39,8 +39,9 @@ import { takeStandardOutput } from "./standard-output.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { openTelemetry } from "./telemetry.ts";
 import { version } from "./version.ts";
+import { readWebhooks, type WebhookCommandOptions } from "./webhooks.ts";
 
-export interface ServeOptions extends EndpointOptions, CredentialOptions, NodeOptions {
+export interface ServeOptions extends EndpointOptions, CredentialOptions, NodeOptions, WebhookCommandOptions {
   readonly config?: string;
   readonly agent?: readonly string[];
   readonly db?: string;
@@ -72,6 +73,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   const credentials = await readCredentials(options, loaded);
   checkExposure(endpoint, hasCredentials(credentials));
   const tls = await readTls(options, loaded, credentials);
+  const webhooks = await readWebhooks(options, loaded);
   const runtime = config.runtime ?? { name: "arcp", version };
   const handoff = await openPeers(loaded, runtime);
 
@@ -104,6 +106,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     eventLog: store,
     ...(blobs === undefined ? {} : { blobs }),
     ...(node === undefined ? {} : { node }),
+    ...(webhooks === undefined ? {} : { webhooks }),
     onDrain: () => drain.resolve(),
     // A load balancer would go on sending clients to a runtime that turns them away.
     onStoreFailure: (error) => failure.reject(failureOf(database, error)),
@@ -199,7 +202,7 @@ async function readTls(
 
 function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
   const { runtime, agents, tools, gateway, litellm, host, port, path, unix, db, sync, postgres, ...more } = config;
-  const { tokens, tokenFile, auth, peers, metrics, otlp, tls, drainSeconds, ...rest } = more;
+  const { tokens, tokenFile, auth, peers, metrics, otlp, tls, drainSeconds, webhooks, ...rest } = more;
   const { allowInsecure, allowedHosts, allowedOrigins, cancelAuthority, logLevel, http, ...settings } = rest;
   return settings;
 }

@@ -149,11 +149,23 @@ export interface AuditFacts {
   "schedule.refused": { readonly agent: string; readonly code: string };
   "schedule.cancelled": { readonly schedule_id: string };
 
+  // Webhooks.
+  /** An endpoint has not taken it in its time, or says that it is gone. */
+  "webhook.given_up": WebhookFacts & { readonly attempts: number };
+  /** By an operator: it is tried again. */
+  "webhook.retried": WebhookFacts;
+
   // The runtime, and the audit itself.
   "runtime.started": { readonly name: string; readonly version: string };
   "runtime.stopped": { readonly reason: string };
   /** So many rows of an action, by the principal or address of this row if it names one, were too many at once. */
   "audit.suppressed": { readonly action: string; readonly rows: number; readonly since: string };
+}
+
+interface WebhookFacts {
+  readonly endpoint: string;
+  readonly type: string;
+  readonly webhook_id: string;
 }
 
 interface SubscriptionFacts {

@@ -22,6 +22,7 @@ import type { Job } from "../job.ts";
 import type { Journal } from "../journal.ts";
 import { shownTarget } from "../lease/operation.ts";
 import type { Actor, Session } from "../session.ts";
+import type { Webhooks } from "../webhooks/webhooks.ts";
 import { type Answer, type Answered, type Closing, closingMembers } from "./answer.ts";
 import { type Audience, hears, type QuestionView } from "./audience.ts";
 import { Question } from "./question.ts";
@@ -34,6 +35,7 @@ export interface InteractionsOptions {
   readonly logger: Logger;
   readonly audit: Audit;
   readonly audience: Audience;
+  readonly webhooks: Pick<Webhooks, "questionAsked">;
   /** The session, as long as something may be numbered in its feed. */
   readonly sessionOf: (id: SessionId) => Session | undefined;
   /** How long it is remembered how a question ended, in milliseconds. */
@@ -144,6 +146,7 @@ export class Interactions {
     for (const session of asked) this.#show(question, session);
     if (isElsewhere) this.#options.journal.afterCommit(() => this.#options.others?.show({ view, n }));
     this.#recordAsked(question);
+    this.#options.webhooks.questionAsked(question);
     return { id, settled: this.#wait(question, conclude) };
   }
 

@@ -101,4 +101,8 @@ export const METRICS = {
     ...{ name: "arcp.operation.duration", unit: "s", labels: ["capability", "outcome"], buckets: LATENCY_SECONDS },
     help: "Time of guarded operations of agents, from their announcement to their result.",
   },
+  webhooks: {
+    ...{ name: "arcp.webhooks", unit: "{attempt}", labels: ["event", "outcome"] },
+    help: "Attempts to tell an endpoint something: delivered, failed and to be tried again, or given up (dead).",
+  },
 } as const satisfies Readonly<Record<string, MetricFacts>>;

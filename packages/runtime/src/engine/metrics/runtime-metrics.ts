@@ -61,6 +61,7 @@ export class RuntimeMetrics {
   readonly #commitEntries: Histogram;
   readonly #operations: Histogram;
   readonly #io: Counter;
+  readonly #webhooks: Counter;
   #connections = 0;
 
   constructor({ instruments = noInstruments, byPrincipal = false }: MetricsOptions = {}) {
@@ -84,6 +85,7 @@ export class RuntimeMetrics {
     this.#commitEntries = instruments.histogram(METRICS.commitEntries);
     this.#operations = instruments.histogram(METRICS.operations);
     this.#io = instruments.counter(METRICS.io);
+    this.#webhooks = instruments.counter(METRICS.webhooks);
     instruments.gauge(METRICS.connections, () => [{ value: this.#connections }]);
   }
 
@@ -159,6 +161,10 @@ export class RuntimeMetrics {
   committed(outcome: "stored" | "failed", entries: number, tookMs: number): void {
     this.#commit.record(seconds(tookMs), { outcome });
     if (outcome === "stored") this.#commitEntries.record(entries);
+  }
+
+  webhook(event: string, outcome: "delivered" | "failed" | "dead"): void {
+    this.#webhooks.add(1, { event, outcome });
   }
 
   /** What the audit is told of is counted, whether it has a row for it or not. */

@@ -72,6 +72,8 @@ export function addServe(program: Command, run: (work: () => Promise<ExitCode>) 
     .option("--tls-key <file>", "private key, PEM")
     .option("--no-http", "WebSockets alone: neither HTTP with Server-Sent Events, at /arcp/http, nor REST, at /v1")
     .option("--allow-insecure", "allow plain ws:// beyond this machine")
+    .option("--webhook <url>", "tell this URL of ends, questions and budgets; repeatable; needs a secret", collect)
+    .option("--webhook-secret-file <file>", "the secret that those are signed with, mode 600; else ARCP_WEBHOOK_SECRET")
     .option("--metrics <[host:]port>", "listen for /metrics, /healthz and /readyz; on this machine without a host")
     .addOption(
       new Option("--log-level <level>", "what to log (default: info)").choices([
