@@ -28,7 +28,12 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** What a package offers beside its root. */
-const ENTRANCES: ReadonlySet<string> = new Set(["@arcp/core/v1.0", "@arcp/core/webhooks", "@arcp/hono/fetch", "@arcp/runtime/lease"]);
+const ENTRANCES: ReadonlySet<string> = new Set([
+  "@arcp/core/v1.0",
+  "@arcp/core/webhooks",
+  "@arcp/hono/fetch",
+  "@arcp/runtime/lease",
+]);
 
 interface LayerRule {
   readonly package: string;
