@@ -6,6 +6,7 @@ import type { RawClient10 } from "../support/raw-client-10.ts";
 import { Cluster, type Node } from "./cluster.ts";
 
 interface Apart {
+  readonly cluster: Cluster;
   readonly client: RawClient10;
   readonly jobId: string;
   readonly run: Run;
@@ -19,7 +20,7 @@ async function apart(): Promise<Apart> {
   await Promise.all([a.knows("puppet"), b.up()]);
   const client = await a.session10();
   const { job_id: jobId = "" } = await client.invoke("puppet", 1);
-  return { client, jobId, run: await puppet.next() };
+  return { cluster, client, jobId, run: await puppet.next() };
 }
 
 describe.skipIf(reasonForNoPostgres() !== undefined)("over wire 1.0, from another node", () => {
@@ -75,5 +76,50 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("over wire 1.0, from anothe
     const { job_id } = (await again.submit("puppet", 1)).payload;
     (await puppet.next()).finish("done");
     expect((await again.end(job_id)).payload).toMatchObject({ result: "done" });
+  });
+
+  test("a permission is granted, extended and taken back, and the operator takes one back at any node", async () => {
+    const { client, jobId, run, cluster } = await apart();
+    const [a, b] = cluster.nodes as [Node, Node];
+    const what = {
+      permission: "payments.refund",
+      resource: "invoice/42",
+      operation: "refund",
+      requestedLeaseSeconds: 60,
+    };
+    const ask = async (from: RawClient10) => {
+      const asking = run.context.requestPermission(what);
+      const seen = new Set(from.ofType("permission.request").map(({ id }) => id));
+      const request = await from.sees(({ type, id }) => type === "permission.request" && !seen.has(id));
+      from.send("permission.grant", {}, { correlation_id: request.id });
+      return asking;
+    };
+    const grant = await ask(client);
+    const lease = { lease_id: grant.leaseId };
+    const before = grant.expiresAt;
+    client.send("lease.refresh", { ...lease, requested_seconds: 120 });
+    await client.sees(({ type, payload }) => type === "lease.extended" && payload.lease_id === grant.leaseId);
+    expect(Date.parse(grant.expiresAt)).toBeGreaterThan(Date.parse(before));
+    // Of another session at the same node, which does not follow the job.
+    const other = await a.session10();
+    const taken = await other.ask("lease.revoked", { ...lease, reason: "enough" });
+    expect(taken.type).toBe("ack");
+    expect(grant.isActive).toBe(false);
+    for (const one of [client, other]) {
+      await one.sees(({ type, payload }) => type === "lease.revoked" && payload.lease_id === grant.leaseId);
+    }
+    const late = await other.ask("lease.refresh", lease);
+    expect(late.payload).toMatchObject({ code: "LEASE_REVOKED" });
+    const unknown = await other.ask("lease.refresh", { lease_id: "lease_unknown" });
+    expect(unknown.payload).toMatchObject({ code: "NOT_FOUND" });
+    const stranger = await a.session10("bob");
+    const second = await ask(client);
+    const denied = await stranger.ask("lease.revoked", { lease_id: second.leaseId });
+    expect(denied.payload).toMatchObject({ code: "NOT_FOUND" });
+    expect(await a.server.revokeGrant(second.leaseId)).toBe(true);
+    expect(await b.server.revokeGrant(second.leaseId)).toBe(false);
+    expect(second.isActive).toBe(false);
+    run.finish("done");
+    await client.ending(jobId);
   });
 });

@@ -380,15 +380,15 @@ describe("a lease ends", () => {
     await using job = await askingJob();
     const { client, harness } = job;
     const { grant } = await granted(job);
-    expect(harness.server.revokeGrant("lease_unknown")).toBe(false);
-    expect(harness.server.revokeGrant(grant.leaseId, "an incident")).toBe(true);
-    expect(harness.server.revokeGrant(grant.leaseId)).toBe(false);
+    expect(await harness.server.revokeGrant("lease_unknown")).toBe(false);
+    expect(await harness.server.revokeGrant(grant.leaseId, "an incident")).toBe(true);
+    expect(await harness.server.revokeGrant(grant.leaseId)).toBe(false);
     expect((await client.sees(({ type }) => type === "lease.revoked")).payload.reason).toBe("an incident");
     await expect(grant.perform(act)).rejects.toMatchObject({ details: { reason: "an incident" } });
     const { grant: another } = await granted(job);
     job.run.finish();
     await client.ending(job.jobId);
-    expect(harness.server.revokeGrant(another.leaseId)).toBe(false);
+    expect(await harness.server.revokeGrant(another.leaseId)).toBe(false);
   });
 
   test("between its check and its use: what was held back meanwhile is not done", async () => {
@@ -469,8 +469,8 @@ describe("a lease is extended", () => {
     ],
     [
       "that was revoked",
-      ({ client, harness }, { leaseId }) => {
-        harness.server.revokeGrant(leaseId);
+      async ({ client, harness }, { leaseId }) => {
+        await harness.server.revokeGrant(leaseId);
         return client.ask("lease.refresh", { lease_id: leaseId });
       },
       "LEASE_REVOKED",

@@ -559,9 +559,10 @@ export class ARCPServer {
   }
 
   /**
-   * Takes back what people granted a job (RFC §15.5), in the operator's name. Returns false if no such lease is active.
+   * Takes back what people granted a job (RFC §15.5), in the operator's name, whichever node runs it. Resolves with false if no such
+   * lease is active; rejects with InternalError, to be tried again, if a node does not answer that may have it.
    */
-  revokeGrant(leaseId: string, reason = "taken back by the operator"): boolean {
+  revokeGrant(leaseId: string, reason = "taken back by the operator"): Promise<boolean> {
     return this.#engine.people.grants.revoke(leaseId, reason);
   }
 

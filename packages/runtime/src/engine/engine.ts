@@ -22,7 +22,7 @@ import { Checkpoints } from "./checkpoints.ts";
 import type { Cluster, NodeOptions } from "./cluster/cluster.ts";
 import type { Elsewhere } from "./cluster/elsewhere.ts";
 import { Member } from "./cluster/member.ts";
-import { SCHEDULE_CHANGED, serveNodes } from "./cluster/node-methods.ts";
+import { ROTATE_CREDENTIAL, SCHEDULE_CHANGED, serveNodes } from "./cluster/node-methods.ts";
 import { Others } from "./cluster/others.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import { Orphans } from "./credentials/orphans.ts";
@@ -399,7 +399,8 @@ export class Engine {
     });
     const { cluster, cancellation, people, streams, checkpoints, schedules, jobs } = this;
     if (cluster !== undefined) {
-      serveNodes(cluster, { jobs, cancellation, people, streams, checkpoints, schedules });
+      const rotate = (jobId: JobId, credentialId: string): Promise<void> => this.#rotateHere(jobId, credentialId);
+      serveNodes(cluster, { jobs, cancellation, people, streams, checkpoints, schedules, rotate });
     }
     this.#recovery = new Recovery({
       ...{ store, clock, launch, cluster, jobs, people, streams, journal: this.journal, agents: this.agents },
@@ -461,6 +462,11 @@ export class Engine {
 
   /** §9.8.2: a new secret, the word of it, and the end of the old one. The event is stored without the secret. */
   async rotate(jobId: JobId, credentialId: string): Promise<void> {
+    if (this.jobs.get(jobId) !== undefined || this.#member === undefined) return this.#rotateHere(jobId, credentialId);
+    await this.#member.call(jobId, ROTATE_CREDENTIAL, { jobId, credentialId });
+  }
+
+  async #rotateHere(jobId: JobId, credentialId: string): Promise<void> {
     const issuance = await this.credentials.rotate(jobId, credentialId);
     if (!issuance.commit()) throw new InvalidRequestError("the job has ended");
     const body = { phase: "credential_rotated", id: credentialId };

@@ -66,7 +66,15 @@ export interface PeopleOptions {
   /** How long it is remembered how a question ended, in milliseconds. */
   readonly retentionMs: number;
   /** The other nodes; `undefined`: there are none. */
-  readonly others?: OtherNodes | undefined;
+  readonly others?: (OtherNodes & AllNodes) | undefined;
+}
+
+/** Every other node at once. */
+export interface AllNodes {
+  /** Resolves with whether `method` of one of them returns true; rejects with what one throws if none does. */
+  askAll(method: string, params: unknown): Promise<boolean>;
+  /** What does not arrive is not told again. */
+  tellAll(method: string, params: unknown): void;
 }
 
 /** Sessions of wire 1.0 carry how far their client is trusted; who is let in over wire 1.1 has shown a token. */
@@ -98,6 +106,10 @@ export class People {
       jobOf: (id) => jobs.get(id),
       trustOf: (job) => trustOf(sessions.get(job.sessionId)),
       mayDecide: (job, lease, session) => audience.mayAnswer(leaseView(job, lease), session),
+      others: options.others && {
+        changeLease: (change) => options.others?.askAll("lease.change", change) ?? Promise.resolve(false),
+        showLease: (shown) => journal.afterCommit(() => options.others?.tellAll("lease.show", shown)),
+      },
     });
     this.interrupts = new Interrupts({
       ...{ interactions: this.interactions, logger, audit },

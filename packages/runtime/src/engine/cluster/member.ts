@@ -13,6 +13,7 @@ import type { Job } from "../job.ts";
 import type { JobRegistry } from "../job-registry.ts";
 import type { Journal, Lost } from "../journal.ts";
 import { acceptedPayload } from "../launch.ts";
+import type { AllNodes } from "../people.ts";
 import type { Session } from "../session.ts";
 import type { SessionRegistry } from "../session-registry.ts";
 import { isOptional } from "../visibility.ts";
@@ -44,7 +45,7 @@ export interface MemberOptions extends Omit<ClusterOptions, "hooks"> {
   readonly onMustDrain: () => void;
 }
 
-export class Member implements OtherNodes {
+export class Member implements OtherNodes, AllNodes {
   readonly cluster: Cluster;
   readonly #options: MemberOptions;
   readonly #use: SharedUse;
@@ -97,6 +98,19 @@ export class Member implements OtherNodes {
     logger.warn({ jobs: [...ids], sessions: [...sessions] }, "another node has taken over what was this one's");
     this.#options.sessions().lose(sessions, "stale");
   };
+
+  /** See {@link AllNodes}. */
+  async askAll(method: string, params: unknown): Promise<boolean> {
+    const { peers, calls } = this.cluster;
+    const answers = await Promise.allSettled(peers.map(({ id }) => calls.call<boolean>(id, method, params)));
+    if (answers.some((answer) => answer.status === "fulfilled" && answer.value)) return true;
+    for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
+    return false;
+  }
+
+  tellAll(method: string, params: unknown): void {
+    this.cluster.tellAll(method, params);
+  }
 
   /**
    * See {@link Elsewhere.call}. A job that nobody runs is waited for while another node can go on with it, and becomes this node's for

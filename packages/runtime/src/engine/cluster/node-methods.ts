@@ -1,7 +1,8 @@
 /** What nodes may ask of one another. */
-import { InternalError, type SessionId } from "@arcp/core";
+import { InternalError, type JobId, type SessionId } from "@arcp/core";
 import type { Cancellation } from "../cancellation.ts";
 import { type Checkpoints, CREATE_CHECKPOINT, type RemoteCheckpoint } from "../checkpoints.ts";
+import type { ShownLease } from "../grants/grants.ts";
 import type { ShownEntry } from "../interactions/interactions.ts";
 import type { JobRegistry } from "../job-registry.ts";
 import type { People } from "../people.ts";
@@ -18,10 +19,20 @@ export interface NodeMethodsOptions {
   readonly streams: Streams;
   readonly checkpoints: Checkpoints;
   readonly schedules: Schedules;
+  readonly rotate: (jobId: JobId, credentialId: string) => Promise<void>;
 }
 
 /** What a node tells the others of a schedule that it has made or cancelled. */
 export const SCHEDULE_CHANGED = "schedule.changed";
+
+/** A new secret for a credential of a job that the asked node runs. */
+interface Rotation {
+  readonly jobId: JobId;
+  readonly credentialId: string;
+}
+
+/** Asks for one. */
+export const ROTATE_CREDENTIAL = "credential.rotate";
 
 /** Lets the other nodes ask. */
 export function serveNodes(cluster: Cluster, options: NodeMethodsOptions): void {
@@ -44,10 +55,14 @@ export function serveNodes(cluster: Cluster, options: NodeMethodsOptions): void 
   calls.serve(SCHEDULE_CHANGED, ({ id }: { readonly id: string }) => schedules.refresh(id));
   calls.serve("job.interrupt", people.interrupts.interruptFor);
   calls.serve("question.answer", people.interactions.answerFor);
-  calls.serve("question.show", (entry: ShownEntry) => {
-    const { jobId } = entry.view;
-    const isFollowed = ({ feed }: Session): boolean =>
+  const isFollowing =
+    (jobId: JobId) =>
+    ({ feed }: Session): boolean =>
       remote.isFollowedBy(feed, jobId) || jobs.get(jobId)?.isFollowedBy(feed) === true;
-    people.interactions.showFor(entry, isFollowed);
-  });
+  calls.serve("question.show", (entry: ShownEntry) =>
+    people.interactions.showFor(entry, isFollowing(entry.view.jobId)),
+  );
+  calls.serve("lease.change", people.grants.changeFor);
+  calls.serve("lease.show", (shown: ShownLease) => people.grants.showFor(shown, isFollowing(shown.jobId)));
+  calls.serve(ROTATE_CREDENTIAL, ({ jobId, credentialId }: Rotation) => options.rotate(jobId, credentialId));
 }

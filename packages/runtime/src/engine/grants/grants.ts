@@ -14,6 +14,7 @@ import { CanonicalError, newLeaseId } from "@arcp/core/v1.0";
 import { ENTRY } from "../../store/store.ts";
 import { type Audit, type AuditSubject, bySession } from "../audit/audit.ts";
 import { tooMany } from "../caps.ts";
+import { type ActorFacts, actorFacts, actorOf } from "../cluster/elsewhere.ts";
 import { timestamp } from "../entry-text.ts";
 import type { Answered, Decision } from "../interactions/answer.ts";
 import type { Interactions } from "../interactions/interactions.ts";
@@ -21,7 +22,7 @@ import { commonOf, objectOf, type QuestionDraft, type QuestionOptions, textOf } 
 import type { Job } from "../job.ts";
 import { parseInstant } from "../lease/constraints.ts";
 import { shownTarget } from "../lease/operation.ts";
-import type { Session } from "../session.ts";
+import type { Actor, Session } from "../session.ts";
 import { type GrantFacts, PermissionLease } from "./grant.ts";
 import type { GrantPolicy, MaxElevation } from "./policy.ts";
 import { isTrustedAs, type PermissionScope, scopeOf } from "./scope.ts";
@@ -53,13 +54,39 @@ export interface GrantsOptions {
   /** How far the client is trusted that a job belongs to. */
   readonly trustOf: (job: Job) => TrustLevel;
   /** May this session decide about the job's permissions? */
-  readonly mayDecide: (job: Job, lease: GrantFacts, session: Session) => boolean;
+  readonly mayDecide: (job: Job, lease: GrantFacts, session: Actor) => boolean;
+  /** `undefined`: there are none. */
+  readonly others?: OtherHolders | undefined;
 }
 
 /** Who wants a lease changed, and by which message. */
 export interface LeaseCommand {
-  readonly session: Session;
+  readonly session: Actor;
   readonly messageId: string;
+}
+
+/** What one node asks the others to do to a lease, whose job one of them runs. */
+export interface LeaseChange {
+  readonly leaseId: string;
+  readonly change: "refresh" | "withdraw" | "revoke";
+  readonly seconds?: number | undefined;
+  readonly reason?: string | undefined;
+  /** Who wants it; `undefined`: the operator. */
+  readonly by?: { readonly session: ActorFacts; readonly messageId: string } | undefined;
+}
+
+/** An entry about a lease, for those of these sessions that are at another node. */
+export interface ShownLease {
+  readonly jobId: Job["id"];
+  readonly n: number;
+  readonly sessions: readonly SessionId[];
+}
+
+/** The other nodes. */
+export interface OtherHolders {
+  /** Asks each of them. Resolves with whether one of them has done it; rejects with why one that could has refused. */
+  changeLease(change: LeaseChange): Promise<boolean>;
+  showLease(shown: ShownLease): void;
 }
 
 const MAX_PERMISSION = 128;
@@ -134,21 +161,56 @@ export class Grants {
    * @throws CanonicalError `NOT_FOUND` for a lease that there is not, or not of this principal's jobs; `PERMISSION_DENIED`
    *   for a session that may not decide.
    */
-  refresh(leaseId: string, seconds: number | undefined, command: LeaseCommand): void {
+  async refresh(leaseId: string, seconds: number | undefined, command: LeaseCommand): Promise<void> {
+    if (await this.#isDoneElsewhere({ leaseId, change: "refresh", seconds }, command)) return;
+    this.#refresh(leaseId, seconds, command);
+  }
+
+  #refresh(leaseId: string, seconds: number | undefined, command: LeaseCommand): void {
     const lease = this.#decided(leaseId, command.session);
     const latestEnd = this.#options.clock.now() + this.#options.policy.maxSeconds * MS_PER_SECOND;
     this.#extend(lease, seconds, latestEnd, command);
   }
 
   /** Takes a lease back for a client that may decide. Throws as {@link refresh} does. */
-  withdraw(leaseId: string, reason: string | undefined, command: LeaseCommand): void {
+  async withdraw(leaseId: string, reason: string | undefined, command: LeaseCommand): Promise<void> {
+    if (await this.#isDoneElsewhere({ leaseId, change: "withdraw", reason }, command)) return;
+    this.#withdraw(leaseId, reason, command);
+  }
+
+  #withdraw(leaseId: string, reason: string | undefined, command: LeaseCommand): void {
     const lease = this.#decided(leaseId, command.session);
     if (lease.lapse !== undefined) throw lease.lapse;
     this.#revoke(lease, reason ?? "taken back", command);
   }
 
-  /** Takes a lease back in the operator's name. Returns false if there is none that is active. */
-  revoke(leaseId: string, reason: string): boolean {
+  /** Takes a lease back in the operator's name. Resolves with false if there is none that is active. */
+  async revoke(leaseId: string, reason: string): Promise<boolean> {
+    return (
+      (await this.#isDoneElsewhere({ leaseId, change: "revoke", reason }, undefined)) ||
+      this.#revokeActive(leaseId, reason)
+    );
+  }
+
+  /** Does what another node asks for. Returns false if the job of the lease is not here. Throws as the methods for clients do. */
+  readonly changeFor = ({ leaseId, change, seconds, reason, by }: LeaseChange): boolean => {
+    if (!this.#leases.has(leaseId)) return false;
+    const command = by && { session: actorOf(by.session), messageId: by.messageId };
+    if (command === undefined) return change === "revoke" && this.#revokeActive(leaseId, reason ?? "taken back");
+    if (change === "refresh") this.#refresh(leaseId, seconds, command);
+    else this.#withdraw(leaseId, reason, command);
+    return true;
+  };
+
+  /** Has another node done it, because the job of the lease is there? */
+  async #isDoneElsewhere(change: LeaseChange, command: LeaseCommand | undefined): Promise<boolean> {
+    const { others } = this.#options;
+    if (others === undefined || this.#leases.has(change.leaseId)) return false;
+    const by = command && { session: actorFacts(command.session), messageId: command.messageId };
+    return others.changeLease({ ...change, by });
+  }
+
+  #revokeActive(leaseId: string, reason: string): boolean {
     const lease = this.#leases.get(leaseId);
     if (lease === undefined || !lease.isActive) return false;
     this.#revoke(lease, reason, undefined);
@@ -285,7 +347,7 @@ export class Grants {
       });
     }
     lease.extend(end, command === undefined ? latestEnd : Math.max(end, lease.latestEnd));
-    const watching = command === undefined ? [] : [command.session];
+    const watching = command === undefined ? [] : [command.session.id];
     this.#tell(job, lease, "extended", command === undefined ? {} : { command_id: command.messageId }, watching);
     this.#options.audit.record("lease.extended", subjectOf(lease, command?.session), {
       ...{ ...leaseFacts(lease), by: command === undefined ? "runtime" : "client", expires_at: timestamp(end) },
@@ -297,7 +359,7 @@ export class Grants {
     const job = this.#options.jobOf(lease.facts.jobId);
     const by = command === undefined ? {} : { command_id: command.messageId };
     if (job !== undefined)
-      this.#tell(job, lease, "revoked", { ...by, reason }, command === undefined ? [] : [command.session]);
+      this.#tell(job, lease, "revoked", { ...by, reason }, command === undefined ? [] : [command.session.id]);
     const facts = {
       ...leaseFacts(lease),
       by: command === undefined ? ("operator" as const) : ("client" as const),
@@ -307,7 +369,7 @@ export class Grants {
   }
 
   /** The lease, if the session may decide about it. */
-  #decided(leaseId: string, session: Session): PermissionLease {
+  #decided(leaseId: string, session: Actor): PermissionLease {
     const lease = this.#leases.get(leaseId);
     const job = lease && this.#options.jobOf(lease.facts.jobId);
     if (lease === undefined || job === undefined || lease.facts.principal !== session.principal) {
@@ -319,7 +381,7 @@ export class Grants {
     throw new PermissionDeniedError("this session may not decide about the lease", { details: { lease_id: leaseId } });
   }
 
-  #refused(lease: PermissionLease, session: Session | undefined, reason: string): void {
+  #refused(lease: PermissionLease, session: Actor | undefined, reason: string): void {
     this.#options.audit.record("lease.refused", subjectOf(lease, session), { ...leaseFacts(lease), reason });
   }
 
@@ -329,15 +391,22 @@ export class Grants {
     { facts, expiresAt }: PermissionLease,
     event: "granted" | "extended" | "revoked",
     more: object,
-    watching: readonly Session[],
+    watching: readonly SessionId[],
   ): void {
     const { leaseId: lease_id, permission, resource, operation, grantedIn } = facts;
     const body = { event, lease_id, permission, resource, operation, expires_at: timestamp(expiresAt), ...more };
     const n = job.note(ENTRY.lease, "x-vendor.arcp.lease", body);
-    const granting = this.#options.sessionOf(grantedIn);
-    for (const session of new Set(granting === undefined ? watching : [granting, ...watching])) {
-      const isShown = session.feed.shows(ENTRY.lease) && !job.isFollowedBy(session.feed);
-      if (n > 0 && isShown) session.feed.addHistory(job.id, n, 1);
+    if (n === 0) return;
+    const shown = { jobId: job.id, n, sessions: [...new Set([grantedIn, ...watching])] };
+    this.showFor(shown, ({ feed }) => job.isFollowedBy(feed));
+    this.#options.others?.showLease(shown);
+  }
+
+  /** Shows an entry about a lease, perhaps of another node's job, to those of its sessions that are here and do not follow the job. */
+  showFor({ jobId, n, sessions }: ShownLease, isFollowed: (session: Session) => boolean): void {
+    for (const id of sessions) {
+      const session = this.#options.sessionOf(id);
+      if (session?.feed.shows(ENTRY.lease) && !isFollowed(session)) session.feed.addHistory(jobId, n, 1);
     }
   }
 
@@ -357,7 +426,7 @@ const leaseFacts = ({ facts }: PermissionLease): { readonly lease_id: string; re
 });
 
 /** Who commanded something of the lease; whose it is, if that was no client. */
-const subjectOf = ({ facts }: PermissionLease, session: Session | undefined): AuditSubject =>
+const subjectOf = ({ facts }: PermissionLease, session: Actor | undefined): AuditSubject =>
   session === undefined
     ? { principal: facts.principal, jobId: facts.jobId }
     : bySession(session, { jobId: facts.jobId });

@@ -51,17 +51,17 @@ export const permissionDeny: Command<"permission.deny"> = async (message, caller
 };
 
 /** RFC §15.5. It is answered by `lease.extended`, in the session's feed. */
-export const leaseRefresh: Command<"lease.refresh"> = (message, caller) => {
+export const leaseRefresh: Command<"lease.refresh"> = async (message, caller) => {
   const { lease_id, requested_seconds } = message.payload;
   const command = { session: sessionOf(message, caller), messageId: message.id };
-  caller.engine.people.grants.refresh(lease_id, requested_seconds, command);
+  await caller.engine.people.grants.refresh(lease_id, requested_seconds, command);
 };
 
 /** RFC §15.5: who granted a lease takes it back. */
-export const leaseRevoked: Command<"lease.revoked"> = (message, caller, reply) => {
+export const leaseRevoked: Command<"lease.revoked"> = async (message, caller, reply) => {
   const { lease_id, reason } = message.payload;
   const command = { session: sessionOf(message, caller), messageId: message.id };
-  caller.engine.people.grants.withdraw(lease_id, reason, command);
+  await caller.engine.people.grants.withdraw(lease_id, reason, command);
   reply(() => ack(caller, message));
 };
 
