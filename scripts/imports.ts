@@ -14,6 +14,7 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   "@arcp/client": ["@arcp/core"],
   "@arcp/runtime": ["@arcp/core"],
   "@arcp/postgres": ["@arcp/core", "@arcp/runtime"],
+  "@arcp/s3": ["@arcp/core", "@arcp/runtime"],
   "@arcp/gateway": ["@arcp/core", "@arcp/runtime"],
   "@arcp/node": ["@arcp/core"],
   "@arcp/express": ["@arcp/core", "@arcp/node"],
@@ -32,6 +33,7 @@ const ENTRANCES: ReadonlySet<string> = new Set([
   "@arcp/core/v1.0",
   "@arcp/core/webhooks",
   "@arcp/hono/fetch",
+  "@arcp/runtime/blobs",
   "@arcp/runtime/lease",
 ]);
 

@@ -4,7 +4,7 @@
  * Several nodes write to one place, so that what no record names may be what another one is about to name: it is not
  * listed before an hour. What is removed is there for another hour, for whoever is reading it.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import {
   BlobError,
   type BlobFailure,
@@ -16,6 +16,15 @@ import {
   StoreError,
   type StoreFailure,
 } from "@arcp/runtime";
+import {
+  assertBlobId,
+  type BlobTarget,
+  checkedPieces,
+  closedBlobs,
+  corruptBlob,
+  newBlobId,
+  PiecewiseWriter,
+} from "@arcp/runtime/blobs";
 import type { Ask } from "./connections.ts";
 import { Database } from "./database.ts";
 import { type PostgresOptions, type SettledOptions, settled } from "./options.ts";
@@ -28,10 +37,6 @@ const PAGE_ROWS = 500;
 /** Blobs whose rows are deleted at once. */
 const PURGED_BLOBS = 8;
 
-const NAME = /^[0-9a-f]{1,64}$/;
-/** A name, a dot, and 128 random bits. */
-const ID = /^[0-9a-f]{1,64}\.[0-9a-f]{32}$/;
-
 /** Blobs beside the tables of {@link postgres}, over connections of their own: at most 4, unless `pool` says otherwise. */
 export function postgresBlobs(options: PostgresOptions): BlobStore {
   return new PostgresBlobs({ ...options, pool: { max: options.pool?.max ?? 4 } });
@@ -43,7 +48,7 @@ class PostgresBlobs implements BlobStore {
   readonly #table: string;
   /** Of this process: what it has begun is its own to list. */
   readonly #owner = randomBytes(16).toString("hex");
-  readonly #writers = new Set<PostgresBlobWriter>();
+  readonly #writers = new Set<PiecewiseWriter>();
   /** Calls that are under way. */
   readonly #pending = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
@@ -59,11 +64,11 @@ class PostgresBlobs implements BlobStore {
   }
 
   async create(name: string): Promise<BlobWriter> {
-    if (!NAME.test(name)) throw new TypeError("a blob's name is 1 to 64 lower-case hexadecimal digits");
-    const id = `${name}.${randomBytes(16).toString("hex")}`;
+    const id = newBlobId(name);
     const { synchronousCommit } = this.#options;
-    const place = { id, table: this.#table, ask: this.#ask, synchronousCommit };
-    const writer: PostgresBlobWriter = new PostgresBlobWriter(place, () => this.#writers.delete(writer));
+    const onOver = (): void => void this.#writers.delete(writer);
+    const target = new RowsTarget({ id, table: this.#table, ask: this.#ask, synchronousCommit, onOver });
+    const writer = new PiecewiseWriter(target);
     await this.#ask(
       `INSERT INTO ${this.#table} (id, name, size, is_whole, owner, touched_at) VALUES ($1, $2, 0, false, $3, ${this.#now})`,
       [id, name, this.#owner],
@@ -75,20 +80,12 @@ class PostgresBlobs implements BlobStore {
   }
 
   async *read(blob: StoredBlob, range: BlobRange = { offset: 0, length: blob.size }): AsyncIterable<Uint8Array> {
-    const { offset, length } = range;
     await this.#assertThere(blob);
-    const hash = length === blob.size ? createHash("sha256") : undefined;
-    for (let done = 0; done < length; ) {
-      const piece = await this.#piece(blob.id, offset + done, length - done);
-      done += piece.length;
-      hash?.update(piece);
-      if (done === length && hash !== undefined && hash.digest("hex") !== blob.sha256) throw corrupt();
-      yield piece;
-    }
+    yield* checkedPieces(blob, range, (position, length) => this.#piece(blob.id, position, length));
   }
 
   async remove(id: string): Promise<void> {
-    if (!ID.test(id)) throw new TypeError("no blob has such an id");
+    assertBlobId(id);
     await this.#ask(`UPDATE ${this.#table} SET removed_at = ${this.#now} WHERE id = $1 AND removed_at IS NULL`, [id]);
   }
 
@@ -127,13 +124,13 @@ class PostgresBlobs implements BlobStore {
   }
 
   async #assertThere({ id, size }: StoredBlob): Promise<void> {
-    if (!ID.test(id)) throw new TypeError("no blob has such an id");
+    assertBlobId(id);
     const [row] = await this.#ask<{ size: number }>(
       `SELECT size FROM ${this.#table} WHERE id = $1 AND is_whole AND removed_at IS NULL`,
       [id],
     );
     if (row === undefined) throw new BlobError("missing", "there is no such blob");
-    if (row.size !== size) throw corrupt();
+    if (row.size !== size) throw corruptBlob();
   }
 
   /** From `position` on, no more than `length` bytes, and no more than there are of one piece. */
@@ -143,7 +140,7 @@ class PostgresBlobs implements BlobStore {
       `SELECT substring(data FROM $3 FOR $4) AS data FROM ${this.#table}_piece WHERE blob = $1 AND ordinal = $2`,
       [id, ordinal, position - ordinal * PIECE_BYTES + 1, Math.min(length, PIECE_BYTES)],
     );
-    if (row === undefined || row.data.length === 0) throw corrupt();
+    if (row === undefined || row.data.length === 0) throw corruptBlob();
     return row.data;
   }
 
@@ -163,7 +160,7 @@ class PostgresBlobs implements BlobStore {
 
   /** Rejects with BlobError. What a writer undoes may be asked for while the store is being closed. */
   readonly #ask: Ask = async <Row>(...[text, values]: Parameters<Ask>): Promise<Row[]> => {
-    if (this.#closing !== undefined && !/^DELETE/.test(text)) throw closed();
+    if (this.#closing !== undefined && !/^DELETE/.test(text)) throw closedBlobs();
     const asking = this.#db.ask<Row>(text, values);
     this.#pending.add(asking);
     try {
@@ -181,118 +178,46 @@ interface NewBlob {
   readonly table: string;
   readonly ask: Ask;
   readonly synchronousCommit: string;
+  readonly onOver: () => void;
 }
 
-/**
- *   writing   -> finishing  everything has been given
- *   finishing -> over       it can be read
- *   writing   -> over       aborted, or a write failed: nothing is left of it
- *   finishing -> over       the same, when what was under way has settled
- */
-type Phase =
-  | { readonly name: "writing" }
-  | { readonly name: "finishing" }
-  | { readonly name: "over"; readonly gone: Promise<void> };
-
-class PostgresBlobWriter implements BlobWriter {
+class RowsTarget implements BlobTarget {
+  readonly id: string;
+  readonly pieceBytes = PIECE_BYTES;
+  readonly errorOf = blobErrorOf;
+  readonly onOver: () => void;
   readonly #blob: NewBlob;
-  readonly #onOver: () => void;
-  readonly #hash = createHash("sha256");
-  /** What is hashed is what is written, whatever becomes of the buffers that were given. */
-  readonly #buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
-  #filled = 0;
-  #size = 0;
-  #phase: Phase = { name: "writing" };
-  /** What is under way. */
-  #last: Promise<unknown> = Promise.resolve();
 
-  constructor(blob: NewBlob, onOver: () => void) {
+  constructor(blob: NewBlob) {
+    this.id = blob.id;
+    this.onOver = blob.onOver;
     this.#blob = blob;
-    this.#onOver = onOver;
   }
 
-  write(bytes: Uint8Array): Promise<void> {
-    return this.#orNothing(this.#take(bytes));
-  }
-
-  async finish(sha256?: string): Promise<StoredBlob> {
-    if (this.#phase.name !== "writing") throw closed();
-    this.#phase = { name: "finishing" };
-    return this.#orNothing(this.#seal(sha256));
-  }
-
-  abort(): Promise<void> {
-    if (this.#phase.name !== "over") this.#phase = { name: "over", gone: this.#discard(this.#last) };
-    return this.#phase.gone;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.abort();
-  }
-
-  async #take(bytes: Uint8Array): Promise<void> {
-    for (let taken = 0; taken < bytes.length; ) {
-      if (this.#phase.name !== "writing") throw closed();
-      const part = bytes.subarray(taken, taken + PIECE_BYTES - this.#filled);
-      this.#buffer.set(part, this.#filled);
-      this.#filled += part.length;
-      taken += part.length;
-      if (this.#filled === PIECE_BYTES) await this.#flush();
-    }
-    if (this.#phase.name === "over") throw closed();
-  }
-
-  async #flush(): Promise<void> {
-    const { id, table, ask } = this.#blob;
-    const piece = this.#buffer.subarray(0, this.#filled);
-    this.#hash.update(piece);
-    const ordinal = Math.floor(this.#size / PIECE_BYTES);
-    this.#size += piece.length;
-    this.#filled = 0;
-    this.#last = ask(
+  async put(piece: Uint8Array, number: number): Promise<void> {
+    if (piece.length === 0) return;
+    const { table, ask } = this.#blob;
+    await ask(
       `WITH touched AS (UPDATE ${table} SET touched_at = floor(extract(epoch FROM clock_timestamp()) * 1000) WHERE id = $1 RETURNING id)
        INSERT INTO ${table}_piece (blob, ordinal, data) SELECT id, $2, $3 FROM touched`,
-      [id, ordinal, piece],
+      [this.id, number, Buffer.from(piece.buffer, piece.byteOffset, piece.length)],
     );
-    await this.#last;
   }
 
-  async #seal(expected: string | undefined): Promise<StoredBlob> {
-    const { id, table, ask, synchronousCommit } = this.#blob;
-    if (this.#filled > 0) await this.#flush();
-    const sha256 = this.#hash.digest("hex");
-    if (expected !== undefined && sha256 !== expected) throw corrupt();
-    if (this.#phase.name !== "finishing") throw closed();
-    this.#last = ask(
+  async seal({ size }: StoredBlob): Promise<void> {
+    const { table, ask, synchronousCommit } = this.#blob;
+    await ask(
       `UPDATE ${table} SET size = $2, is_whole = true, touched_at = floor(extract(epoch FROM clock_timestamp()) * 1000)
        FROM (SELECT set_config('synchronous_commit', $3, true)) AS durable WHERE id = $1`,
-      [id, this.#size, synchronousCommit],
+      [this.id, size, synchronousCommit],
     );
-    await this.#last;
-    if ((this.#phase as Phase).name !== "finishing") throw closed();
-    this.#phase = { name: "over", gone: Promise.resolve() };
-    this.#onOver();
-    return { id, size: this.#size, sha256 };
   }
 
-  /** What cannot be written whole is not left behind. */
-  async #orNothing<Result>(work: Promise<Result>): Promise<Result> {
-    try {
-      return await work;
-    } catch (error) {
-      await this.abort();
-      throw error;
-    }
-  }
-
-  async #discard(last: Promise<unknown>): Promise<void> {
-    const { id, table, ask } = this.#blob;
-    // What is under way at this moment could put it back.
-    await last.catch(() => {});
+  async discard(): Promise<void> {
+    const { table, ask } = this.#blob;
     // What cannot be deleted now is collected as what no record names.
-    await ask(`DELETE FROM ${table} WHERE id = $1`, [id]).catch(() => {});
-    await ask(`DELETE FROM ${table}_piece WHERE blob = $1`, [id]).catch(() => {});
-    this.#onOver();
+    await ask(`DELETE FROM ${table} WHERE id = $1`, [this.id]).catch(() => {});
+    await ask(`DELETE FROM ${table}_piece WHERE blob = $1`, [this.id]).catch(() => {});
   }
 }
 
@@ -310,6 +235,3 @@ function blobErrorOf(error: unknown): unknown {
   if (!(error instanceof StoreError)) return error;
   return new BlobError(REASONS[error.reason] ?? "failed", error.message, { cause: error });
 }
-
-const closed = (): BlobError => new BlobError("closed", "the blob store, or the writer, is closed");
-const corrupt = (): BlobError => new BlobError("corrupt", "the blob is not what it should be");

@@ -49,6 +49,12 @@ export class BlobCipher {
   }
 }
 
+/** A piece as it is stored: with the first one comes the header, even if that piece is empty. */
+export function sealedPiece(cipher: BlobCipher, piece: number, bytes: Uint8Array): Buffer {
+  const sealed = bytes.length === 0 ? Buffer.alloc(0) : cipher.seal(piece, bytes);
+  return piece === 0 ? Buffer.concat([cipher.header, sealed]) : sealed;
+}
+
 /** The keys of an operator, the one in use first. */
 export class BlobKeys {
   readonly #keys: readonly Uint8Array[];

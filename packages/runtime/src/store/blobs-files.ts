@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from "node:crypto";
 import { constants, mkdtempSync } from "node:fs";
 import { type FileHandle, open, rename, rm, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,8 +9,11 @@ import {
   PIECE_BYTES,
   SEALED_PIECE_BYTES,
   sealedOffset,
+  sealedPiece,
   sealedSize,
 } from "./blob-cipher.ts";
+import { assertBlobId, newBlobId, partsOfBlobId } from "./blob-names.ts";
+import { type BlobTarget, checkedPieces, closedBlobs, corruptBlob, PiecewiseWriter } from "./blob-transfer.ts";
 import {
   BlobError,
   type BlobRange,
@@ -26,9 +28,8 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constant
 const NEW_FILE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
 const FILE_MODE = 0o600;
 
-const NAME = /^[0-9a-f]{1,64}$/;
-/** A name, a dot, and 128 random bits. What has the suffix is not whole. */
-const ID = /^(?<name>[0-9a-f]{1,64})\.[0-9a-f]{32}(?:\.partial)?$/;
+/** What has the suffix is not whole. */
+const PARTIAL = ".partial";
 
 export interface FileBlobsOptions {
   /**
@@ -102,7 +103,7 @@ interface Source {
 class FileBlobs implements BlobStore {
   readonly isDurable: boolean;
   readonly #place: Place;
-  readonly #writers = new Set<FileBlobWriter>();
+  readonly #writers = new Set<PiecewiseWriter>();
   /** Calls that are under way. */
   readonly #pending = new Set<Promise<unknown>>();
   /** Of blobs that are being read. */
@@ -117,8 +118,7 @@ class FileBlobs implements BlobStore {
   }
 
   async create(name: string): Promise<BlobWriter> {
-    if (!NAME.test(name)) throw new TypeError("a blob's name is 1 to 64 lower-case hexadecimal digits");
-    return this.#create(`${name}.${randomBytes(16).toString("hex")}`);
+    return this.#create(newBlobId(name));
   }
 
   /** Replaces the file of a blob, unless it is encrypted with the key in use or not there. Returns whether it did. */
@@ -139,35 +139,28 @@ class FileBlobs implements BlobStore {
   }
 
   async *read(blob: StoredBlob, range: BlobRange = { offset: 0, length: blob.size }): AsyncIterable<Uint8Array> {
-    const { offset, length } = range;
     const source = await this.#pend(this.#openForReading(blob));
-    const { handle } = source;
     try {
-      const hash = length === blob.size ? createHash("sha256") : undefined;
-      for (let done = 0; done < length; ) {
-        const piece = await this.#piece(source, offset + done, Math.min(length - done, PIECE_BYTES));
-        done += piece.length;
-        hash?.update(piece);
-        if (done === length && hash !== undefined && hash.digest("hex") !== blob.sha256) throw corrupt();
-        yield piece;
-      }
+      yield* checkedPieces(blob, range, (position, length) =>
+        this.#piece(source, position, Math.min(length, PIECE_BYTES)),
+      );
     } finally {
-      this.#handles.delete(handle);
-      await handle.close();
+      this.#handles.delete(source.handle);
+      await source.handle.close();
     }
   }
 
   async remove(id: string): Promise<void> {
-    if (!ID.test(id)) throw new TypeError("no blob has such an id");
+    assertBlobId(id.endsWith(PARTIAL) ? id.slice(0, -PARTIAL.length) : id);
     await this.#pend(this.#remove(id));
   }
 
   async *list(): AsyncIterable<ListedBlob> {
     if (this.#directory === undefined) return;
     for await (const id of this.#opened().names()) {
-      const name = ID.exec(id)?.groups?.["name"];
+      const parts = partsOfBlobId(id.endsWith(PARTIAL) ? id.slice(0, -PARTIAL.length) : id);
       // A file of another form is not ours.
-      if (name !== undefined) yield { id, name };
+      if (parts !== undefined) yield { id, name: parts.name };
     }
   }
 
@@ -189,7 +182,7 @@ class FileBlobs implements BlobStore {
   }
 
   #opened(): BlobDirectory {
-    if (this.#closing !== undefined) throw closed();
+    if (this.#closing !== undefined) throw closedBlobs();
     this.#directory ??= this.#place.open();
     return this.#directory;
   }
@@ -214,7 +207,8 @@ class FileBlobs implements BlobStore {
       const handle = await open(directory.at(partial(id)), NEW_FILE, FILE_MODE);
       const onOver = (): void => void this.#writers.delete(writer);
       const cipher = this.#place.keys.forNew(id);
-      const writer = new FileBlobWriter({ id, directory, isDurable: this.isDurable, cipher, onOver }, handle);
+      const target = new FileTarget({ id, directory, isDurable: this.isDurable, cipher, onOver }, handle);
+      const writer = new PiecewiseWriter(target);
       this.#writers.add(writer);
       return writer;
     } catch (error) {
@@ -240,7 +234,7 @@ class FileBlobs implements BlobStore {
 
   /** Opened as what it is: not through a link, and without waiting for what is no file. */
   async #openForReading({ id, size }: StoredBlob): Promise<Source> {
-    if (!ID.test(id)) throw new TypeError("no blob has such an id");
+    assertBlobId(id);
     const directory = this.#opened();
     try {
       await directory.assertInPlace();
@@ -249,9 +243,9 @@ class FileBlobs implements BlobStore {
       try {
         const facts = await handle.stat();
         const isSealed = facts.size === sealedSize(size);
-        if (!facts.isFile() || (facts.size !== size && !isSealed)) throw corrupt();
+        if (!facts.isFile() || (facts.size !== size && !isSealed)) throw corruptBlob();
         const cipher = isSealed ? await this.#cipherOf(id, handle) : undefined;
-        if (this.#closing !== undefined) throw closed();
+        if (this.#closing !== undefined) throw closedBlobs();
         return { handle, cipher };
       } catch (error) {
         this.#handles.delete(handle);
@@ -259,7 +253,7 @@ class FileBlobs implements BlobStore {
         throw error;
       }
     } catch (error) {
-      throw codeOf(error) === "ELOOP" ? corrupt(error) : blobErrorOf(error);
+      throw codeOf(error) === "ELOOP" ? corruptBlob(error) : blobErrorOf(error);
     }
   }
 
@@ -279,7 +273,7 @@ class FileBlobs implements BlobStore {
       const start = position - number * PIECE_BYTES;
       return openPiece(cipher, number, sealed).subarray(start, start + length);
     } catch (error) {
-      throw this.#closing === undefined ? blobErrorOf(error) : closed();
+      throw this.#closing === undefined ? blobErrorOf(error) : closedBlobs();
     }
   }
 }
@@ -293,7 +287,7 @@ async function readAt(handle: FileHandle, position: number, length: number): Pro
     if (bytesRead === 0) break;
     read += bytesRead;
   }
-  if (read === 0) throw corrupt();
+  if (read === 0) throw corruptBlob();
   return buffer.subarray(0, read);
 }
 
@@ -301,7 +295,7 @@ function openPiece(cipher: BlobCipher, number: number, sealed: Buffer): Buffer {
   try {
     return cipher.open(number, sealed);
   } catch (error) {
-    throw corrupt(error);
+    throw corruptBlob(error);
   }
 }
 
@@ -314,123 +308,40 @@ interface NewBlob {
   readonly onOver: () => void;
 }
 
-/**
- *   writing   -> finishing  everything has been given
- *   finishing -> over       it is where it can be found
- *   writing   -> over       aborted, or a write failed: nothing is left of it
- *   finishing -> over       the same, when what was under way has settled
- */
-type Phase =
-  | { readonly name: "writing" }
-  | { readonly name: "finishing"; readonly settled: Promise<unknown> }
-  | { readonly name: "over"; readonly gone: Promise<void> };
-
-class FileBlobWriter implements BlobWriter {
+class FileTarget implements BlobTarget {
+  readonly id: string;
+  readonly pieceBytes = PIECE_BYTES;
+  readonly errorOf = blobErrorOf;
+  readonly onOver: () => void;
   readonly #blob: NewBlob;
   readonly #handle: FileHandle;
-  readonly #hash = createHash("sha256");
-  /** What is hashed is what is written, whatever becomes of the buffers that were given. */
-  readonly #buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
-  #filled = 0;
-  #size = 0;
-  #pieces = 0;
-  #phase: Phase = { name: "writing" };
 
   constructor(blob: NewBlob, handle: FileHandle) {
+    this.id = blob.id;
+    this.onOver = blob.onOver;
     this.#blob = blob;
     this.#handle = handle;
   }
 
-  write(bytes: Uint8Array): Promise<void> {
-    return this.#orNothing(this.#take(bytes));
-  }
-
-  async finish(sha256?: string): Promise<StoredBlob> {
-    if (this.#phase.name !== "writing") throw closed();
-    const settled = this.#moveIn(sha256);
-    this.#phase = { name: "finishing", settled };
-    await this.#orNothing(settled);
-    return settled;
-  }
-
-  abort(): Promise<void> {
-    if (this.#phase.name !== "over") {
-      const settled = this.#phase.name === "finishing" ? this.#phase.settled : undefined;
-      this.#phase = { name: "over", gone: this.#discard(settled) };
-    }
-    return this.#phase.gone;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.abort();
-  }
-
-  async #take(bytes: Uint8Array): Promise<void> {
-    for (let taken = 0; taken < bytes.length; ) {
-      if (this.#phase.name !== "writing") throw closed();
-      const part = bytes.subarray(taken, taken + PIECE_BYTES - this.#filled);
-      this.#buffer.set(part, this.#filled);
-      this.#filled += part.length;
-      taken += part.length;
-      if (this.#filled === PIECE_BYTES) await this.#flush();
-    }
-  }
-
-  async #flush(): Promise<void> {
-    const piece = this.#buffer.subarray(0, this.#filled);
-    this.#hash.update(piece);
-    await this.#put(this.#sealed(piece));
-    this.#size += piece.length;
-    this.#filled = 0;
-  }
-
-  /** As it is written; the header comes with the first piece, even if that is empty. */
-  #sealed(piece: Uint8Array): Uint8Array {
-    const { cipher } = this.#blob;
-    if (cipher === undefined) return piece;
-    const number = this.#pieces;
-    this.#pieces += 1;
-    const sealed = piece.length === 0 ? Buffer.alloc(0) : cipher.seal(number, piece);
-    return number === 0 ? Buffer.concat([cipher.header, sealed]) : sealed;
-  }
-
-  async #put(bytes: Uint8Array): Promise<void> {
+  async put(piece: Uint8Array, number: number): Promise<void> {
+    const bytes = this.#sealed(piece, number);
     for (let written = 0; written < bytes.length; ) {
       const { bytesWritten } = await this.#handle.write(bytes, written);
       written += bytesWritten;
     }
   }
 
-  async #moveIn(expected: string | undefined): Promise<StoredBlob> {
-    const { id, directory, isDurable, onOver } = this.#blob;
-    await this.#flush();
-    const sha256 = this.#hash.digest("hex");
-    if (expected !== undefined && sha256 !== expected) throw corrupt();
+  async seal(): Promise<void> {
+    const { id, directory, isDurable } = this.#blob;
     if (isDurable) await this.#handle.sync();
     await this.#handle.close();
     await directory.assertInPlace();
     await rename(directory.at(partial(id)), directory.at(id));
     if (isDurable) await directory.sync();
-    if (this.#phase.name !== "finishing") throw closed();
-    this.#phase = { name: "over", gone: Promise.resolve() };
-    onOver();
-    return { id, size: this.#size, sha256 };
   }
 
-  /** What cannot be written whole is not left behind. */
-  async #orNothing(work: Promise<unknown>): Promise<void> {
-    try {
-      await work;
-    } catch (error) {
-      await this.abort();
-      throw blobErrorOf(error);
-    }
-  }
-
-  async #discard(settled: Promise<unknown> | undefined): Promise<void> {
-    const { id, directory, onOver } = this.#blob;
-    // What is under way at this moment could put it back.
-    await settled?.catch(() => {});
+  async discard(): Promise<void> {
+    const { id, directory } = this.#blob;
     await this.#handle.close().catch(() => {
       // It is closed all the same.
     });
@@ -439,11 +350,13 @@ class FileBlobWriter implements BlobWriter {
         // It was not there, or it is collected as what no record names.
       });
     }
-    onOver();
+  }
+
+  /** As it is written; the header comes with the first piece, even if that is empty. */
+  #sealed(piece: Uint8Array, number: number): Uint8Array {
+    const { cipher } = this.#blob;
+    return cipher === undefined ? piece : sealedPiece(cipher, number, piece);
   }
 }
 
-const partial = (id: string): string => `${id}.partial`;
-const closed = (): BlobError => new BlobError("closed", "the blob store, or the writer, is closed");
-const corrupt = (cause?: unknown): BlobError =>
-  new BlobError("corrupt", "the blob is not what it should be", { cause });
+const partial = (id: string): string => `${id}${PARTIAL}`;
