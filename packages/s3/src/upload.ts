@@ -5,7 +5,7 @@ import { blobErrorOf, element, S3Error } from "./answers.ts";
 import type { Bucket } from "./bucket.ts";
 
 /** All of a blob that is in memory on its way in. Some services want all parts but the last one to be as large as the others. */
-export const PART_BYTES = 8 * 1024 * 1024;
+const PART_BYTES = 8 * 1024 * 1024;
 
 export class Upload implements BlobTarget {
   readonly id: string;
