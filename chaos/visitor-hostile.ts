@@ -57,6 +57,10 @@ export class VisitorHostile implements Visitor {
           this.#resumeWith(this.#random.pick(stolen));
           await pause(ANSWER_MS, signal);
         } else this.#say(this.#random.oneIn(3) ? this.#any(openings) : (openings[0] as string));
+        if (wire === "1.1" && this.#random.oneIn(2)) {
+          await pause(ANSWER_MS, signal);
+          this.#askAbout(PLACEHOLDERS.foreignJob);
+        }
         for (let n = this.#random.below(60); n > 0 && !this.#transport.isClosed && !signal.aborted; n -= 1) {
           this.#say(this.#any(frames));
           await pause(this.#random.below(20), signal);
@@ -86,6 +90,13 @@ export class VisitorHostile implements Visitor {
       resume: { session_id, resume_token, last_event_seq: this.#loot().heads.get(session_id) ?? 0 },
     };
     this.#say(JSON.stringify({ arcp: "1.1", id: PLACEHOLDERS.id, type: "session.hello", payload }));
+  }
+
+  /** As anybody would who may know of the job. */
+  #askAbout(job_id: string): void {
+    const envelope = { arcp: "1.1", id: PLACEHOLDERS.id, session_id: PLACEHOLDERS.session };
+    for (const type of ["job.subscribe", "job.cancel"])
+      this.#say(JSON.stringify({ ...envelope, type, payload: { job_id } }));
   }
 
   #any(frames: readonly string[]): string {
