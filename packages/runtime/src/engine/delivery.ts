@@ -2,8 +2,8 @@
  * A cursor over one feed: what brings committed items to one connection, in order, each once.
  *
  *   live         every item goes out as its batch commits
- *   catching-up  the reader is behind (resume, history, slow socket): slices are read from the store, one per turn of
- *                the event loop, each after the socket has drained
+ *   catching-up  the reader is behind (resume, history, slow socket): slices are read from the store, or taken from what
+ *                was committed last, one per turn of the event loop, each after the socket has drained
  *   stopped      the connection is gone
  *
  *   live -> catching-up   the socket is full, or items were numbered that are not in memory
@@ -15,6 +15,7 @@ import type { FeedItem, Store } from "../store/store.ts";
 import { StoreError } from "../store/store-error.ts";
 import type { Feed, LiveItem } from "./feed.ts";
 import type { RuntimeMetrics } from "./metrics/runtime-metrics.ts";
+import { MAX_TAIL_ITEMS, Tail, type TailRoom } from "./tail.ts";
 
 /** The connection's side: spells items and writes them. */
 export interface FeedSink {
@@ -46,6 +47,8 @@ export class Delivery {
   #phase: "live" | "catching-up" | "stopped" = "catching-up";
   #sentSeq: number;
   #isReading = false;
+  /** What was committed while the reader was a little behind. */
+  readonly #tail: Tail;
   /** When some of the numbers were sent, oldest first: how long an acknowledgement takes. */
   #marks: { readonly seq: number; readonly at: number }[] = [];
 
@@ -56,6 +59,7 @@ export class Delivery {
     readonly logger: Logger;
     readonly clock: Clock;
     readonly metrics: RuntimeMetrics;
+    readonly tailRoom: TailRoom;
     /** Called when a backlog has become smaller. */
     readonly onProgress: () => void;
     /** What comes next is damaged, or the disk does not give it out. */
@@ -72,6 +76,7 @@ export class Delivery {
     this.#onProgress = options.onProgress;
     this.#onUnreadable = options.onUnreadable;
     this.#sentSeq = options.afterSeq;
+    this.#tail = new Tail(options.tailRoom);
     this.onCommitted([]);
   }
 
@@ -103,12 +108,15 @@ export class Delivery {
     if (this.#phase === "live" && isNext && this.#sink.writeLive(items)) {
       this.#sent(items.length, first.entry.ts);
       if (this.#sink.isCongested) this.#fallBehind();
-    } else if (this.backlog > 0) this.#fallBehind();
-    else this.#goLive();
+    } else if (this.backlog > 0) {
+      if (!this.#tail.add(items)) this.#feed.keepLive(false);
+      this.#fallBehind();
+    } else this.#goLive();
   }
 
   stop(): void {
     this.#phase = "stopped";
+    this.#tail.clear();
     this.#feed.keepLive(false);
   }
 
@@ -123,7 +131,6 @@ export class Delivery {
 
   #fallBehind(): void {
     this.#phase = "catching-up";
-    this.#feed.keepLive(false);
     if (this.#isReading) return;
     this.#isReading = true;
     this.#catchUp().catch((error) => this.#onFailure(error));
@@ -150,18 +157,10 @@ export class Delivery {
   async #readSlices(): Promise<void> {
     while (this.#phase === "catching-up") {
       if (this.#sink.isCongested) await this.#sink.drained();
-      const items = await this.#store.readFeed(
-        this.#feed.sessionId,
-        this.#sentSeq,
-        Math.min(SLICE_ITEMS, this.backlog),
-        SLICE_BYTES,
-      );
       if (!this.#isCatchingUp()) return;
-      if (items.length > 0) {
-        await this.#sink.writeStored(items);
-        this.#sent(items.length);
-      } else if (this.backlog > 0) throw new Error(`item ${this.#sentSeq + 1} is missing from the feed`);
-      if (this.backlog === 0 && !this.#sink.isCongested && this.#isCatchingUp()) {
+      if (!this.#sendFromTail()) await this.#sendFromStore();
+      if (!this.#isCatchingUp()) return;
+      if (this.backlog === 0 && !this.#sink.isCongested) {
         this.#goLive();
         this.#onProgress();
         // Items numbered before this moment are not in memory: if there are any, this is seen at their commit.
@@ -170,6 +169,30 @@ export class Delivery {
       this.#onProgress();
       await nextTurn();
     }
+  }
+
+  /** Sends what comes next if it is in memory. */
+  #sendFromTail(): boolean {
+    const items = this.#tail.from(this.#sentSeq + 1, SLICE_ITEMS);
+    if (items.length === 0 || !this.#sink.writeLive(items)) return false;
+    this.#sent(items.length);
+    this.#tail.dropUpTo(this.#sentSeq);
+    return true;
+  }
+
+  async #sendFromStore(): Promise<void> {
+    const { firstSeq } = this.#tail;
+    const upTo = firstSeq > this.#sentSeq + 1 ? firstSeq - 1 : Number.POSITIVE_INFINITY;
+    const limit = Math.min(SLICE_ITEMS, this.backlog, upTo - this.#sentSeq);
+    const items = await this.#store.readFeed(this.#feed.sessionId, this.#sentSeq, limit, SLICE_BYTES);
+    if (!this.#isCatchingUp()) return;
+    if (items.length > 0) {
+      await this.#sink.writeStored(items);
+      this.#sent(items.length);
+      this.#tail.dropUpTo(this.#sentSeq);
+    } else if (this.backlog > 0) throw new Error(`item ${this.#sentSeq + 1} is missing from the feed`);
+    // What is committed from now on may be sent as it is.
+    if (this.#isCatchingUp() && this.backlog < MAX_TAIL_ITEMS / 2) this.#feed.keepLive(true);
   }
 
   #isCatchingUp(): boolean {

@@ -50,6 +50,7 @@ import { SessionRegistry } from "./session-registry.ts";
 import { type StorageReason, storageSentence } from "./storage-room.ts";
 import { Streams } from "./streams/streams.ts";
 import { type LeasePolicy, Submission } from "./submission.ts";
+import { TailRoom } from "./tail.ts";
 import { Tap } from "./tap.ts";
 import { ToolRegistry } from "./tools.ts";
 import { Watchdogs } from "./watchdog.ts";
@@ -205,7 +206,10 @@ export class Engine {
       ...{ rates, audit, policy: options.jobAuthorizationPolicy, hidesForeignJobs: options.hidesForeignJobs },
     });
     this.sessions = new SessionRegistry(
-      { journal: this.journal, store, clock, logger, metrics, backPressureThreshold: options.backPressureThreshold },
+      {
+        ...{ journal: this.journal, store, clock, logger, metrics, tailRoom: new TailRoom() },
+        backPressureThreshold: options.backPressureThreshold,
+      },
       {
         caps: options.principalCaps,
         rates,

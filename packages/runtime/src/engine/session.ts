@@ -22,6 +22,7 @@ import { Feed } from "./feed.ts";
 import type { Job } from "./job.ts";
 import type { Journal } from "./journal.ts";
 import type { RuntimeMetrics } from "./metrics/runtime-metrics.ts";
+import type { TailRoom } from "./tail.ts";
 import { isShown } from "./visibility.ts";
 
 /** The connection that a session is attached to. */
@@ -95,6 +96,8 @@ export interface SessionTools {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: RuntimeMetrics;
+  /** What is kept in memory for clients that are a little behind. */
+  readonly tailRoom: TailRoom;
   /** Events that a client may be behind before its jobs wait for it. */
   readonly backPressureThreshold: number;
 }
@@ -232,10 +235,9 @@ export class Session {
   }
 
   #delivery(link: Link, afterSeq: number): Delivery {
-    const { store, logger, clock, metrics } = this.#tools;
+    const { store, logger, clock, metrics, tailRoom } = this.#tools;
     return new Delivery({
-      metrics,
-      clock,
+      ...{ metrics, clock, tailRoom },
       ...{ feed: this.feed, store, logger, sink: link.sink, afterSeq },
       onProgress: () => this.#relieve(),
       onUnreadable: ({ reason }) =>

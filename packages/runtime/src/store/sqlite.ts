@@ -32,7 +32,7 @@ import {
   stateSum,
   storedRecord,
 } from "./sqlite-rows.ts";
-import { prepare, Statement } from "./sqlite-statements.ts";
+import { ENTRIES_AT_ONCE, prepare, Statement } from "./sqlite-statements.ts";
 import {
   type AuditHead,
   type AuditRecord,
@@ -314,15 +314,20 @@ class SqliteStore implements Store {
   }
 
   #append(job: OpenJob, list: readonly Entry[]): void {
-    const insert = this.#sql.insertEntry;
+    const { insertEntry, insertEntries } = this.#sql;
+    let rows: EntryTuple[] = [];
     for (const { n, ts, code, payload } of list) {
       const ordinal = Math.floor((n - 1) / SEGMENT_SIZE);
       if (ordinal >= job.segments.length) {
         const { lastInsertRowid } = this.#sql.insertSegment.run(job.key, ordinal);
         job.segments.push(Number(lastInsertRowid) * 2 + 1);
       }
-      insert.run(...entryRow(keyOf(job.segments, n), ts, code, payload, this.#cipher));
+      rows.push(entryRow(keyOf(job.segments, n), ts, code, payload, this.#cipher));
+      if (rows.length < ENTRIES_AT_ONCE) continue;
+      insertEntries.run(rows.flat());
+      rows = [];
     }
+    for (const row of rows) insertEntry.run(row);
   }
 
   #jobKey(id: JobId): number {
