@@ -602,7 +602,7 @@ export class ARCPServer {
       this.#engine.audit.close(reason);
       await this.#engine.journal.flush();
       await this.#engine.audit.tellHead(this.eventLog, this.#logger);
-      await this.#engine.cluster?.stop();
+      await this.#engine.leave();
       return report;
     } finally {
       await this.#schemas.close();

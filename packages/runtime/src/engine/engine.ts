@@ -141,6 +141,8 @@ export class Engine {
   readonly #jobTools: JobTools;
   readonly #retention: { readonly jobMs: number; readonly eventMs: number };
   readonly #recovery: Recovery;
+  /** Is this process a node? If there may be several. */
+  readonly #joined = Promise.withResolvers<void>();
   readonly #delegations: Delegations;
   readonly #durableTools: DurableRunOptions;
   readonly #waitingJobs: WaitingJobs;
@@ -164,6 +166,8 @@ export class Engine {
     this.metrics = metrics;
     this.journal = new Journal({
       ...{ store, clock, logger, metrics, onFailure: options.onStoreFailure },
+      // What is to be audited may come before this process is a node.
+      opening: shared && this.#joined.promise,
       onRoom: (reason) => this.#tellJobs(reason),
       ...(shared && {
         onLost: (lost) => this.#member?.onLost(lost),
@@ -511,6 +515,13 @@ export class Engine {
     for (const job of [...this.jobs.all()]) job.end({ status: "error", error: interrupted(reason) });
   }
 
+  /** This process is no node any more, if there may be several: what it has left is anybody's. Rejects when the store does. */
+  async leave(): Promise<void> {
+    if (this.cluster === undefined) return;
+    await this.cluster.stop();
+    this.journal.end();
+  }
+
   /**
    * Goes on with the durable jobs of a process that is no more, begins those that it had not begun, and ends its others, in
    * every feed that shows them. Parents come before their children.
@@ -525,7 +536,10 @@ export class Engine {
           for (const id of followersOf.get(job.id) ?? []) await this.#recovery.show(job, id);
         },
       );
-    } else await this.cluster.join();
+    } else {
+      await this.cluster.join();
+      this.#joined.resolve();
+    }
     await this.journal.flush();
     if (shared === undefined) await this.credentials.recover();
     this.artifacts.start();

@@ -116,6 +116,8 @@ export interface JournalOptions {
   readonly onLost?: ((lost: Lost) => void) | undefined;
   /** Default: to be declared dead is a failure. */
   readonly fencing?: Fencing | undefined;
+  /** Nothing is committed before this resolves: what is written waits. Default: from the beginning on. */
+  readonly opening?: Promise<void> | undefined;
   /** Called once when a commit fails: nothing can be promised to anyone after that. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -144,11 +146,22 @@ export class Journal {
   #open = new OpenBatch();
   #committing: OpenBatch | undefined;
   #isScheduled = false;
+  #isOpen = true;
   #failure: unknown;
   #isClosing = false;
 
   constructor(options: JournalOptions) {
-    const { store, clock, logger, metrics = noMetrics, onRoom = () => {}, onLost, fencing, onFailure } = options;
+    const {
+      store,
+      clock,
+      logger,
+      metrics = noMetrics,
+      onRoom = () => {},
+      onLost,
+      fencing,
+      opening,
+      onFailure,
+    } = options;
     this.room = new StorageRoom({ store, clock, logger, onChange: onRoom });
     this.#store = store;
     this.#clock = clock;
@@ -157,6 +170,19 @@ export class Journal {
     this.#onLost = onLost;
     this.#fencing = fencing;
     this.#onFailure = onFailure;
+    if (opening !== undefined) void this.#openWith(opening);
+  }
+
+  async #openWith(opening: Promise<void>): Promise<void> {
+    this.#isOpen = false;
+    try {
+      await opening;
+    } catch {
+      // Whoever opens it says so, and ends the runtime.
+      return;
+    }
+    this.#isOpen = true;
+    if (!isEmpty(this.#open)) this.#schedule();
   }
 
   addJob(job: JobRecord): void {
@@ -269,6 +295,20 @@ export class Journal {
     this.room.close();
   }
 
+  /** Nothing is committed any more: this process has no part in the store from now on. Idempotent. */
+  end(): void {
+    this.#failure ??= new InternalError("the runtime is closed");
+    this.room.close();
+  }
+
+  /** Forgets what is not stored yet of these sessions: they are read anew. What is on its way to the store may arrive there. */
+  disown(sessions: ReadonlySet<SessionId>): void {
+    const lost = { jobs: new Set<JobId>(), sessions };
+    strip(this.#open, lost);
+    // Should it have to be sent again.
+    if (this.#committing !== undefined) strip(this.#committing, lost);
+  }
+
   /**
    * Forgets what is not stored yet: whatever it is about belongs to others. Who waits for it hears that it is not durable. A batch
    * that is on its way to the store may arrive there all the same.
@@ -285,7 +325,7 @@ export class Journal {
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#committing !== undefined || this.#failure !== undefined) return;
+    if (!this.#isOpen || this.#isScheduled || this.#committing !== undefined || this.#failure !== undefined) return;
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
@@ -323,6 +363,7 @@ export class Journal {
         return true;
       } catch (error) {
         measured("failed");
+        if (this.#failure !== undefined) return false;
         if (await this.#hasBegunAnew(error, batch)) return true;
         if (this.#hasLost(error, batch)) continue;
         const canWait = error instanceof StoreError && error.isTransient && !isLast;

@@ -73,6 +73,8 @@ export class SessionRegistry {
   readonly #loading = new Map<SessionId, Promise<Session | undefined>>();
   /** Sessions whose claim is on its way to the store. */
   readonly #claiming = new Set<SessionId>();
+  /** Claims that bring a session here from another node, one after another: the last one of each session. */
+  readonly #turns = new Map<SessionId, Promise<void>>();
   /** When the last claim of a session succeeded; one at a time does. */
   readonly #claimedAt = new Map<SessionId, number>();
 
@@ -217,8 +219,28 @@ export class SessionRegistry {
   async #claim(claim: ResumeClaim): Promise<{ readonly session: Session; readonly resumeToken: string }> {
     this.#journal.room.assertForSession();
     const hash = hashOf(claim.token);
-    const session = (await this.#owned(claim, hash)) ?? (await this.#takeOver(claim, hash));
-    if (session === undefined) throw expired();
+    const session = await this.#owned(claim, hash);
+    if (session !== undefined) return this.#renewed(session, claim, hash);
+    const id = await this.#claimable(claim, hash);
+    if (id === undefined) throw expired();
+    const turn = await this.#turn(id);
+    try {
+      // Who had the turn before may have brought it here.
+      const found = (await this.#owned(claim, hash)) ?? (await this.#takeOver(id, hash));
+      if (found === undefined) throw expired();
+      if (found.isLost) throw resuming();
+      return this.#renewed(found, claim, hash);
+    } finally {
+      turn.end();
+    }
+  }
+
+  /** The claim is looked at, and the session has a new token if it holds. */
+  #renewed(
+    session: Session,
+    claim: ResumeClaim,
+    hash: string,
+  ): { readonly session: Session; readonly resumeToken: string } {
     const { record } = session;
     const isCurrent = isSameHash(hash, record.tokenHash);
     const isPrevious = record.previousTokenHash !== null && isSameHash(hash, record.previousTokenHash);
@@ -280,8 +302,12 @@ export class SessionRegistry {
     this.#claiming.delete(session.id);
   }
 
-  /** The client has used the new connection: the token before the current one is void from now on. */
-  confirm(session: Session): void {
+  /**
+   * The client has used the connection to which `resumeToken` was sent: the one before it is void from now on. Nothing happens if
+   * the session was claimed again since: what was on its way says nothing about what came after it.
+   */
+  confirm(session: Session, resumeToken: string): void {
+    if (!isSameHash(hashOf(resumeToken), session.record.tokenHash)) return;
     this.#claimedAt.delete(session.id);
     if (session.record.previousTokenHash !== null) session.update({ previousTokenHash: null });
   }
@@ -338,17 +364,39 @@ export class SessionRegistry {
     return id === undefined ? undefined : this.load(id);
   }
 
-  /** The session that the claim is about, which another node has had, or this one in another life. It is this one's then. */
-  async #takeOver(claim: ResumeClaim, hash: string): Promise<Session | undefined> {
+  /** The session that the claim is about, which another node has had, or this one in another life; `undefined` if it cannot hold. */
+  async #claimable(claim: ResumeClaim, hash: string): Promise<SessionId | undefined> {
     const shared = this.#shared;
     if (shared === undefined) return undefined;
     await this.#journal.flush();
     const id = (claim.sessionId as SessionId | undefined) ?? (await shared.findSessionByToken(hash));
     const stored = id === undefined ? undefined : await shared.findSession(id);
-    if (stored === undefined || !this.#isClaimable(stored, claim)) return undefined;
-    const taken = await shared.takeSession(stored.record.id, hash);
+    return stored !== undefined && this.#isClaimable(stored, claim, hash) ? stored.record.id : undefined;
+  }
+
+  /** Resolves when nobody else brings the session here: two of them would make two of it. */
+  async #turn(id: SessionId): Promise<{ readonly end: () => void }> {
+    const before = this.#turns.get(id);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turns.set(id, promise);
+    await before;
+    return {
+      end: () => {
+        resolve();
+        if (this.#turns.get(id) === promise) this.#turns.delete(id);
+      },
+    };
+  }
+
+  /** The session is this node's then, if the token is still good. */
+  async #takeOver(id: SessionId, hash: string): Promise<Session | undefined> {
+    await this.#journal.flush();
+    const taken = await this.#shared?.takeSession(id, hash);
     if (taken === undefined) return undefined;
-    this.lose(new Set([taken.record.id]));
+    const ids = new Set([taken.record.id]);
+    this.lose(ids);
+    // It was read without that: numbers that were given here since are given anew.
+    this.#journal.disown(ids);
     const session = new Session(taken.record, taken.lastRun, this.#tools);
     this.#add(session);
     await this.#onTaken(session, taken.follows);
@@ -359,12 +407,14 @@ export class SessionRegistry {
   #isClaimable(
     { record, lastRun }: NonNullable<Awaited<ReturnType<Store["findSession"]>>>,
     claim: ResumeClaim,
+    hash: string,
   ): boolean {
     const { identity } = claim;
+    const isKnown = [record.tokenHash, record.previousTokenHash].some((one) => one !== null && isSameHash(hash, one));
     const head = lastRun === null ? 0 : lastRun.seq + lastRun.count - 1;
     const isOver = record.detachedAt !== null && this.#clock.now() - record.detachedAt > this.#resumeWindowMs;
     const mayBe = identity === undefined ? !record.mustAuthenticate : identity.principal === record.principal;
-    return !isOver && mayBe && claim.lastEventSeq <= head && claim.lastEventSeq >= record.ackedSeq;
+    return isKnown && !isOver && mayBe && claim.lastEventSeq <= head && claim.lastEventSeq >= record.ackedSeq;
   }
 
   /** Others have these, or they have to be read anew: nothing is written for them here any more. */
@@ -393,10 +443,7 @@ export class SessionRegistry {
   #assertSettled(session: Session): void {
     const claimedAt = this.#claimedAt.get(session.id);
     const isRecent = claimedAt !== undefined && this.#clock.monotonic() - claimedAt <= CLAIM_SETTLE_MS;
-    if (!this.#claiming.has(session.id) && !(isRecent && session.isAttached)) return;
-    throw new InternalError("another connection is resuming this session", {
-      details: { reason: "resume_in_progress", retry: "after_capacity" },
-    });
+    if (this.#claiming.has(session.id) || (isRecent && session.isAttached)) throw resuming();
   }
 
   #add(session: Session): void {
@@ -413,6 +460,11 @@ export class SessionRegistry {
     if (ofPrincipal?.size === 0) this.#ofPrincipal.delete(session.principal);
   }
 }
+
+const resuming = (): InternalError =>
+  new InternalError("another connection is resuming this session", {
+    details: { reason: "resume_in_progress", retry: "after_capacity" },
+  });
 
 /** 40 random bits in base 32: the part of a session's message ids that no other session has. */
 function newSalt(): string {

@@ -186,6 +186,11 @@ export class Session {
     return Math.min(this.#record.sentSeq ?? head, head);
   }
 
+  /** Is it another's, or read anew? Then nothing of this object is stored. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
   /** It is another's, or is read anew: this object writes nothing any more, and lets its client go. */
   lose(reason: "taken" | "stale"): void {
     this.#isLost = true;
@@ -212,8 +217,15 @@ export class Session {
     this.update({ features: [...features, ...[...this.#features].filter(isGrant)] });
   }
 
-  /** Sends everything after `afterSeq` through `link`, and goes on from there. Takes the place of another link. */
+  /**
+   * Sends everything after `afterSeq` through `link`, and goes on from there. Takes the place of another link. A link to a session
+   * that is lost is dropped.
+   */
   attach(link: Link, afterSeq: number): void {
+    if (this.#isLost) {
+      link.dropped();
+      return;
+    }
     if (this.#attachment.phase === "attached") {
       this.#attachment.delivery.stop();
       this.#attachment.link.displaced();

@@ -335,6 +335,15 @@ export class Submission {
     const { jobs, journal, store, remote } = this.#options;
     const record = await store.findJob(jobId);
     if (record === undefined) throw new InternalError("the job of this idempotency key is not there yet, or gone");
+    const payload = acceptedPayload(record);
+    const accept = (): void =>
+      journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload, isRepeated: true }));
+    if (remote !== undefined && record.sessionId === session.id && (await this.#isUnshown(session, jobId, remote))) {
+      // It was made at the node that had the session before, and this one has not heard of it: from its beginning on.
+      remote.follow(session.feed, jobId, 0, true);
+      accept();
+      return;
+    }
     const live = jobs.get(jobId);
     const early = live === undefined || live.storedN === 0 ? [] : await store.readCodes(jobId, 1, live.storedN);
     const job = jobs.get(jobId);
@@ -359,8 +368,17 @@ export class Submission {
       }
       session.feed.addHistory(jobId, ended.lastN, 1);
     }
-    const payload = acceptedPayload(record);
-    journal.afterCommit(() => onAccepted({ jobId, traceId: record.traceId, payload, isRepeated: true }));
+    accept();
+  }
+
+  /** Has nothing been numbered in the session of this job, which another node has made, and will nothing be yet? */
+  async #isUnshown(session: Session, jobId: JobId, remote: RemoteJobs): Promise<boolean> {
+    const { jobs, journal, store } = this.#options;
+    const isFollowed = (): boolean => jobs.get(jobId) !== undefined || remote.isFollowedBy(session.feed, jobId);
+    if (isFollowed()) return false;
+    await journal.flush();
+    const position = await store.feedPosition(session.id, jobId, session.feed.committedHead);
+    return (position ?? 0) === 0 && !isFollowed();
   }
 }
 

@@ -420,6 +420,8 @@ export class Connection10 implements WireConnection {
         if (!opened.isResumed) sessions.discard(opened.session);
         return;
       }
+      // Another node has it by now, and nobody knows the token that was made here.
+      if (opened.session.isLost) return this.#close("runtime", "the session is to be resumed", CLOSE_RESTART);
       this.#admit(message, opened);
     });
   }

@@ -68,6 +68,8 @@ export interface ConnectionSettings extends HandshakeSettings {
 /** What an admitted client has, besides its session. */
 interface Admitted {
   readonly session: Session;
+  /** That its client was sent over this connection. */
+  readonly resumeToken: string;
   readonly requests: Requests;
   readonly span: SessionSpan | undefined;
   readonly heartbeat: Heartbeat | undefined;
@@ -238,7 +240,7 @@ export class Connection implements Link, WireConnection {
       this.#onOpening(frame, type);
       return;
     }
-    this.#confirm(this.#admitted.session);
+    this.#confirm(this.#admitted);
     if (!HEARTBEATS.has(type)) this.#admitted.idleLimit?.used();
     const handler = this.#handlers.get(type);
     if (handler) this.#lane.add(async () => this.#runHandler(handler, frame));
@@ -252,10 +254,10 @@ export class Connection implements Link, WireConnection {
   }
 
   /** The client is there: the resume token before this connection's is void. */
-  #confirm(session: Session): void {
+  #confirm({ session, resumeToken }: Admitted): void {
     if (this.#isConfirmed) return;
     this.#isConfirmed = true;
-    this.#engine.sessions.confirm(session);
+    this.#engine.sessions.confirm(session, resumeToken);
   }
 
   #dispatch(message: ClientMessage, { session, requests }: Admitted): void {
@@ -390,7 +392,7 @@ export class Connection implements Link, WireConnection {
 
   /** The admission is durable. */
   #welcome(message: OpeningMessage, admission: Admission, payload: object): void {
-    const { session, afterSeq, identity } = admission;
+    const { session, resumeToken, afterSeq, identity } = admission;
     this.#engine.sessions.settle(session);
     if (this.#state.phase !== "awaiting-welcome") {
       // The client went away meanwhile. A session that it has waits for it; one that it never heard of does not.
@@ -398,11 +400,16 @@ export class Connection implements Link, WireConnection {
       else if (!session.isAttached) session.update({ detachedAt: this.#engine.clock.now() });
       return;
     }
+    // Another node has it by now, and nobody knows the token that was made here.
+    if (session.isLost) {
+      this.dropped();
+      return;
+    }
     this.sink.bind(session);
     this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
     const { submission, observation, cancellation, credentials, people } = this.#engine;
     this.#admitted = {
-      session,
+      ...{ session, resumeToken },
       requests: new Requests({
         ...{ session, outbox: this.sink, submission, observation, cancellation, interactions: people.interactions },
         credentialsOf: (jobId) => credentials.liveFor(jobId),
