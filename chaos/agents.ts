@@ -54,7 +54,7 @@ export function registerAgents(server: ARCPServer, tools: AgentTools): void {
   const { ledger, life, effectsUrl } = tools;
 
   const post = (job: string, name: string, signal: AbortSignal): Promise<Response> =>
-    fetch(effectsUrl, { method: "POST", body: JSON.stringify({ job, name }), signal });
+    fetch(effectsUrl, { method: "POST", body: JSON.stringify({ life, job, name }), signal });
 
   server.registerTool<{ readonly name: string }>("effect", {
     handler: async ({ name }, { jobId, signal }) => ({ status: (await post(jobId, name, signal)).status }),

@@ -30,8 +30,8 @@ export class EffectService implements AsyncDisposable {
           response.writeHead(503).end();
           return;
         }
-        const { job, name } = JSON.parse(body) as { readonly job: string; readonly name: string };
-        recorder.write({ kind: "effect", job, name });
+        const asked = JSON.parse(body) as { readonly life: number; readonly job: string; readonly name: string };
+        recorder.write({ kind: "effect", ...asked });
         this.count += 1;
         if (fault === "reset") request.socket.destroy();
         else response.writeHead(200).end("{}");

@@ -2,15 +2,16 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Random, seedOf } from "../fuzz/random.ts";
-import { FakeLiteLLM, type Fault as UpstreamAnswer } from "../tests/support/fake-litellm.ts";
+import type { FakeLiteLLM } from "../tests/support/fake-litellm.ts";
 import type { SmallDisk } from "./disk.ts";
-import { EffectService } from "./effects.ts";
 import { Recorder, touch, type Wire } from "./history.ts";
-import { lineMaker } from "./lines.ts";
-import type { Fault, Plan, UpstreamFault } from "./plan.ts";
-import { anyLineFault, FaultProxy } from "./proxy.ts";
-import { RuntimeProcess } from "./runtime-process.ts";
+import { type Door, lineMaker } from "./lines.ts";
+import { MUTANTS } from "./mutants/mutants.ts";
+import type { Fault, Plan } from "./plan.ts";
+import { anyLineFault } from "./proxy.ts";
 import { FILES } from "./runtime-settings.ts";
+import { type NodesOptions, type Place, Scene } from "./scene.ts";
+import type { StoreSettings } from "./stores.ts";
 import type { Places } from "./submissions.ts";
 import { Visitor10 } from "./visitor-10.ts";
 import { Visitor11 } from "./visitor-11.ts";
@@ -23,10 +24,10 @@ import { World } from "./world.ts";
 export interface EpisodeOptions {
   /** Where everything is kept. It is not removed. */
   readonly directory: string;
-  /** Where the database and the blobs are. */
-  readonly storeDirectory: string;
+  readonly store: StoreSettings;
+  /** Several runtimes over `store`, instead of one. */
+  readonly nodes: NodesOptions | undefined;
   readonly plan: Plan;
-  readonly synchronous: "FULL" | "NORMAL";
   /** Of the clients. Default: both. */
   readonly wires: readonly Wire[];
   readonly mutant: string | undefined;
@@ -44,7 +45,10 @@ export interface EpisodeOptions {
 export interface EpisodeOutcome {
   readonly kills: number;
   readonly lives: number;
-  readonly faults: number;
+  /** What was done, beside what befell single connections. */
+  readonly faults: readonly Fault["do"][];
+  /** How many connections were ended, torn or disturbed. */
+  readonly cuts: number;
   /** The longest time that this process, which has next to nothing to do, was kept waiting, in milliseconds. */
   readonly lagMs: number;
   /** What was seen to go wrong while it ran. */
@@ -58,44 +62,29 @@ const MAX_BEGINNING_MS = 3_000;
 const LAST_CALL_MS = 3_000;
 
 export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutcome> {
-  const { directory, plan, signal } = options;
+  const { directory, plan, signal, store, nodes, mutant, disk, prefix = [] } = options;
   mkdirSync(directory, { recursive: true });
   touch(join(directory, FILES.ledger));
   using recorder = new Recorder(join(directory, FILES.history));
   const problems: string[] = [];
   using lag = new Lag();
   const random = new Random(seedOf(plan.seed, 1));
-  const weather = { isBad: false };
-  await using upstream = await FakeLiteLLM.start();
-  // So that what hangs there can be ended.
-  await using upstreamLine = await FaultProxy.start(() => ({ kind: "none" }));
-  upstreamLine.target = Number(new URL(upstream.url).port);
-  await using effects = await EffectService.start(recorder);
-  using world = new World(directory);
-  const places: Places = { files: world.directory, pages: effects.pagesUrl };
-  await using proxy = await FaultProxy.start(() => (weather.isBad ? anyLineFault(random) : { kind: "none" }));
-  await using runtime = new RuntimeProcess({
-    settings: {
-      directory,
-      storeDirectory: options.storeDirectory,
-      ...{ synchronous: options.synchronous, effectsUrl: effects.url, mutant: options.mutant },
-      upstream: { url: `http://127.0.0.1:${upstreamLine.port}`, masterKey: upstream.masterKey },
-    },
-    recorder,
-    prefix: options.prefix ?? [],
-    onPort: (port) => {
-      proxy.target = port;
-    },
+  await using scene = await Scene.set({
+    ...{ directory, store, nodes, mutant, prefix, disk, recorder, signal },
+    badWeather: () => anyLineFault(random),
     onProblem: (problem) => problems.push(problem),
   });
-  if (plan.firstFailPoints !== undefined) runtime.arm(plan.firstFailPoints);
-  await runtime.start();
+  const { upstream, effects } = scene;
+  using world = new World(directory);
+  const places: Places = { files: world.directory, pages: effects.pagesUrl };
+  const [first] = scene.places;
+  if (plan.firstFailPoints !== undefined) first.runtime.arm(plan.firstFailPoints);
+  await Promise.all(scene.places.map(({ runtime }) => runtime.start()));
+  const bug = mutant === undefined ? undefined : MUTANTS[mutant];
+  if (bug?.inDatabase !== undefined) await nodes?.database.rewrite(nodes.schema, bug.inDatabase);
 
-  const lines = lineMaker(
-    () => `ws://127.0.0.1:${proxy.port}/arcp`,
-    recorder,
-    () => runtime.life,
-  );
+  const choices = new Random(seedOf(plan.seed, 2));
+  const lines = lineMaker(() => doorOf(scene.places, choices), recorder);
   const loot: Found = { sessions: [], jobs: [], tokens: [], heads: new Map() };
   const visitors = visitorsOf(plan.seed, options.wires, places, spied(lines, loot), () => loot);
   const flood = new VisitorFlood(spied(lines, loot));
@@ -103,23 +92,23 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
   const asking = new AbortController();
   const stop = AbortSignal.any([signal, asking.signal]);
   const running = visitors.map((visitor) => visitor.run(stop));
-  const scene = { flood, runtime, proxy, upstream, upstreamLine, effects, weather, disk: options.disk, signal };
-  let faults = 0;
-  for (const { afterMs, fault } of plan.steps) {
+  const faults: Fault["do"][] = [];
+  for (const { afterMs, fault, node = 0 } of plan.steps) {
     await pause(afterMs, signal);
+    const place = scene.places[node] ?? first;
     // On a slow machine, too, what is struck lives; what strikes it while it begins is a part of some faults.
-    await Promise.race([runtime.ready(), pause(MAX_BEGINNING_MS, signal)]);
+    await Promise.race([place.runtime.ready(), pause(MAX_BEGINNING_MS, signal)]);
     if (signal.aborted || problems.length > 0) break;
-    recorder.write({ kind: "fault", fault: JSON.stringify(fault) });
-    faults += 1;
-    await apply(fault, scene);
+    faults.push(fault.do);
+    await scene.strike(fault, place, flood);
   }
   asking.abort();
-  heal(scene);
+  await scene.heal();
   recorder.write({ kind: "healed" });
   const limit = AbortSignal.any([signal, AbortSignal.timeout(options.settleMs ?? SETTLE_MS)]);
   await Promise.all(running);
   await Promise.all(visitors.map((visitor) => visitor.settle(limit)));
+  await scene.quiet(limit);
   await untilRevoked(upstream, limit);
   const missing = visitors.flatMap((visitor) => visitor.missing);
   if (!signal.aborted) recorder.write({ kind: "settled", missing });
@@ -128,8 +117,16 @@ export async function playEpisode(options: EpisodeOptions): Promise<EpisodeOutco
     const isLive = upstream.live.some((key) => key.value === value);
     recorder.write({ kind: "credential", alias, value, isLive });
   }
-  await runtime.end(random.oneIn(2) ? "SIGTERM" : "SIGKILL");
-  return { kills: runtime.kills, lives: runtime.life, faults: faults + proxy.faults, lagMs: lag.maxMs, problems };
+  for (const { runtime } of scene.places) await runtime.end(random.oneIn(2) ? "SIGTERM" : "SIGKILL");
+  const { kills, lives, cuts } = scene;
+  return { kills, lives, cuts, faults, lagMs: lag.maxMs, problems };
+}
+
+/** One of those that are there, mostly: as a load balancer does that hears of the end of a node a little late. */
+function doorOf(places: readonly [Place, ...Place[]], random: Random): Door {
+  const ready = places.filter(({ runtime }) => runtime.isReady);
+  const { runtime, proxy } = random.pick(ready.length === 0 || random.oneIn(8) ? places : ready);
+  return { url: `ws://127.0.0.1:${proxy.port}/arcp`, life: runtime.life };
 }
 
 function visitorsOf(
@@ -213,86 +210,6 @@ class Lag implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
-}
-
-interface Scene {
-  readonly runtime: RuntimeProcess;
-  readonly flood: VisitorFlood;
-  readonly proxy: FaultProxy;
-  readonly upstream: FakeLiteLLM;
-  readonly upstreamLine: FaultProxy;
-  readonly effects: EffectService;
-  readonly weather: { isBad: boolean };
-  readonly disk: SmallDisk | undefined;
-  readonly signal: AbortSignal;
-}
-
-async function apply(fault: Fault, scene: Scene): Promise<void> {
-  const { runtime, proxy, upstream, effects, weather, disk, signal } = scene;
-  switch (fault.do) {
-    case "kill":
-      runtime.arm(...fault.failPoints);
-      runtime.signal("SIGKILL");
-      return;
-    case "kill in recovery":
-      runtime.signal("SIGKILL");
-      for (const ms of fault.afterMs) {
-        await pause(ms, signal);
-        runtime.signal("SIGKILL");
-      }
-      return;
-    case "terminate":
-      runtime.signal("SIGTERM");
-      return;
-    case "stop":
-      runtime.signal("SIGSTOP");
-      await pause(fault.forMs, signal);
-      runtime.signal("SIGCONT");
-      return;
-    case "cut all":
-      proxy.cutAll(fault.way);
-      return;
-    case "flood":
-      await scene.flood.run(fault.forMs, signal);
-      return;
-    case "bad weather":
-      // Those that are made now meet with something.
-      weather.isBad = true;
-      proxy.cutAll("reset");
-      await pause(fault.forMs, signal);
-      weather.isBad = false;
-      return;
-    case "set clock":
-      runtime.setClock({ ...runtime.clock, wallMs: fault.byMs });
-      return;
-    case "sleep":
-      runtime.setClock({ ...runtime.clock, asleepMs: runtime.clock.asleepMs + fault.ms });
-      return;
-    case "upstream":
-      upstream.fail(fault.route, ...fault.kinds.map(upstreamAnswer));
-      return;
-    case "effects":
-      effects.fail(...fault.faults);
-      return;
-    case "fill disk":
-      disk?.fill();
-      await pause(fault.forMs, signal);
-      disk?.empty();
-  }
-}
-
-const upstreamAnswer = (kind: UpstreamFault): UpstreamAnswer =>
-  kind === "500" || kind === "429" ? { kind: "status", status: Number(kind) } : { kind };
-
-function heal({ runtime, proxy, upstream, upstreamLine, effects, weather, disk }: Scene): void {
-  weather.isBad = false;
-  disk?.empty();
-  upstream.heal();
-  upstreamLine.cutAll("reset");
-  effects.heal();
-  runtime.disarm();
-  runtime.signal("SIGCONT");
-  proxy.heal();
 }
 
 /** Revocations are tried again and again: the upstream answers now. */

@@ -26,7 +26,19 @@ export const FAIL_POINTS = [
   ...["mint", "revoke", "blob.create", "blob.write", "blob.finish", "blob.remove", "accept"],
 ] as const;
 
-export type FailPoint = (typeof FAIL_POINTS)[number];
+/** Only a store that several runtimes share passes these. */
+export const SHARED_POINTS = [
+  "join",
+  "beat",
+  "claim",
+  "take-session",
+  "bind-key",
+  "release",
+  "leave",
+  "heads",
+] as const;
+
+export type FailPoint = (typeof FAIL_POINTS)[number] | (typeof SHARED_POINTS)[number];
 export type FailMoment = `${FailPoint}.${"before" | "after"}`;
 
 /** An action at the `nth` passage of a point. Written `commit.after:3:kill`. */
@@ -49,7 +61,7 @@ export function parseFailPlans(text: string): readonly FailPlan[] {
     .map((part) => {
       const [moment = "", nth = "", action = ""] = part.split(":");
       const [, point] = /^(.+)\.(?:before|after)$/.exec(moment) ?? [];
-      const isKnown = FAIL_POINTS.some((known) => known === point) && ACTIONS.includes(action);
+      const isKnown = [...FAIL_POINTS, ...SHARED_POINTS].some((known) => known === point) && ACTIONS.includes(action);
       if (!isKnown || !(Number(nth) >= 1)) throw new TypeError(`no fail-point: ${part}`);
       return { moment: moment as FailMoment, nth: Number(nth), action: action as FailAction };
     });

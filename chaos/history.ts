@@ -25,7 +25,8 @@ export type ClientLine =
 
 /** What the supervisor did, and what it measured. */
 export type SupervisorLine =
-  | { readonly at: number; readonly kind: "born"; readonly life: number }
+  /** `node`: which of several runtimes. */
+  | { readonly at: number; readonly kind: "born"; readonly life: number; readonly node?: string }
   | { readonly at: number; readonly kind: "ready"; readonly life: number }
   | { readonly at: number; readonly kind: "died"; readonly life: number; readonly how: string }
   /** `queuedBytes`: what waits for the socket that has the most to wait for. */
@@ -36,7 +37,9 @@ export type SupervisorLine =
       readonly rssBytes: number;
       readonly queuedBytes: number;
     }
-  | { readonly at: number; readonly kind: "fault"; readonly fault: string }
+  | { readonly at: number; readonly kind: "fault"; readonly fault: string; readonly node?: string }
+  /** It is over, if it was one that lasts. */
+  | { readonly at: number; readonly kind: "relief"; readonly fault: string; readonly node?: string }
   /** Somebody was sent where no lease leads. */
   | { readonly at: number; readonly kind: "canary"; readonly what: string }
   /** No fault is at work from here on. */
@@ -57,8 +60,8 @@ export type LedgerLine =
   | { readonly at: number; readonly kind: "began"; readonly life: number; readonly job: string; readonly agent: string }
   /** Everything up to entry `count` of what the agent counts is on disk, as the runtime says. */
   | { readonly at: number; readonly kind: "flushed"; readonly job: string; readonly count: number }
-  /** An operation of the job took place outside. */
-  | { readonly at: number; readonly kind: "effect"; readonly job: string; readonly name: string }
+  /** An operation of the job took place outside, because `life` has asked for it. */
+  | { readonly at: number; readonly kind: "effect"; readonly life: number; readonly job: string; readonly name: string }
   /** A step of a durable job has returned to its agent: from here on it must not run again. */
   | { readonly at: number; readonly kind: "step"; readonly job: string; readonly name: string }
   | {
@@ -85,7 +88,38 @@ export type LedgerLine =
       readonly target: string;
       readonly outcome: string;
     }
-  | { readonly at: number; readonly kind: "failpoint"; readonly life: number; readonly point: string };
+  | { readonly at: number; readonly kind: "failpoint"; readonly life: number; readonly point: string }
+  | OwnershipLine;
+
+/** What nodes that share a store have made theirs, and what they got in. */
+export type OwnershipLine =
+  /** `jobs`: with their epochs. */
+  | {
+      readonly at: number;
+      readonly kind: "claimed";
+      readonly life: number;
+      readonly jobs: readonly (readonly [job: string, epoch: number])[];
+    }
+  /** `since`: when that was asked for. */
+  | {
+      readonly at: number;
+      readonly kind: "taken";
+      readonly life: number;
+      readonly since: number;
+      readonly session: string;
+    }
+  /** A batch is stored, which was sent at `since`. `jobs`: with the places of their entries. `sessions`: that it has numbered for. */
+  | {
+      readonly at: number;
+      readonly kind: "committed";
+      readonly life: number;
+      readonly since: number;
+      readonly jobs: readonly Written[];
+      readonly sessions: readonly string[];
+    };
+
+/** From entry `from` to entry `to`; of none, `to` is less. */
+export type Written = readonly [job: string, epoch: number, from: number, to: number];
 
 export type HistoryLine = ClientLine | SupervisorLine | LedgerLine;
 

@@ -16,16 +16,23 @@ export interface LineMaker {
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** @param life Which process of the runtime there is now. */
-export function lineMaker(url: () => string, recorder: Recorder, life: () => number): LineMaker {
+/** Where to connect now. */
+export interface Door {
+  readonly url: string;
+  /** Which process of the runtime is behind it. */
+  readonly life: number;
+}
+
+export function lineMaker(door: () => Door, recorder: Recorder): LineMaker {
   let made = 0;
   return {
     connect: async (caller, signal) => {
+      const { url, life } = door();
       const limit = AbortSignal.timeout(CONNECT_TIMEOUT_MS);
-      const transport = await connectTransport(url(), { signal: signal ? AbortSignal.any([signal, limit]) : limit });
+      const transport = await connectTransport(url, { signal: signal ? AbortSignal.any([signal, limit]) : limit });
       made += 1;
       const connection = `${caller.client}#${made}`;
-      recorder.write({ kind: "opened", connection, ...caller, life: life() });
+      recorder.write({ kind: "opened", connection, ...caller, life });
       void transport.closed.then(({ code, reason }) => {
         recorder.write({ kind: "closed", connection, reason: `${code} ${reason}` });
       });

@@ -3,11 +3,11 @@ import { Random, seedOf } from "../fuzz/random.ts";
 import { type CampaignOptions, playAndCheck } from "./campaign.ts";
 import type { Invariant } from "./checker/violation.ts";
 import type { SeededBug } from "./mutants/mutant.ts";
-import { LEFT_OUT, MUTANTS } from "./mutants/mutants.ts";
+import { LEFT_OUT, MUTANTS, MUTANTS_ALONE, MUTANTS_TOGETHER } from "./mutants/mutants.ts";
 import { type Plan, planOf, type Step } from "./plan.ts";
 
-/** Shorter than those of a campaign: a bug that needs a long life has many. */
-const EPISODE_MS = 4_000;
+/** Shorter than those of a campaign: a bug that needs a long life has many. Of several runtimes: one has to be taken for dead. */
+const EPISODE_MS = { alone: 4_000, together: 8_000 };
 const MAX_EPISODES = 8;
 /** What a bug has lost is not waited for. */
 const SETTLE_MS = 6_000;
@@ -24,10 +24,11 @@ interface Outcome {
 export async function mutantRun(
   options: CampaignOptions & { readonly seed: number; readonly only: string | undefined },
 ): Promise<number> {
-  const { only, signal } = options;
-  const bugs = Object.entries(MUTANTS).filter(([name]) => only?.split(",").includes(name) ?? true);
+  const { only, signal, cluster } = options;
+  const all = cluster === undefined ? MUTANTS_ALONE : MUTANTS_TOGETHER;
+  const bugs = Object.entries(all).filter(([name]) => only?.split(",").includes(name) ?? true);
   if (bugs.length === 0) {
-    console.error(`there is no seeded bug called ${only}: ${Object.keys(MUTANTS).join(", ")}`);
+    console.error(`there is no seeded bug called ${only}: ${Object.keys(all).join(", ")}`);
     return 2;
   }
   const outcomes: Outcome[] = [];
@@ -37,7 +38,7 @@ export async function mutantRun(
     outcomes.push(outcome);
     console.log(rowOf(outcome));
   }
-  if (only === undefined)
+  if (only === undefined && cluster === undefined)
     for (const [name, why] of Object.entries(LEFT_OUT)) console.log(`${name.padEnd(NAME)} left out: ${why}`);
   const caught = outcomes.filter(({ caughtBy }) => caughtBy.length > 0).length;
   console.log(`${caught} of ${bugs.length} seeded bugs were caught`);
@@ -61,7 +62,7 @@ async function lookFor(
   const seconds = (): number => Math.round((performance.now() - startedAt) / 1000);
   const others = new Set<string>();
   for (let part = 0; part < MAX_EPISODES && !options.signal.aborted; part += 1) {
-    const plan = planFor(bug, seedOf(options.seed, part));
+    const plan = planFor(bug, seedOf(options.seed, part), options.cluster?.nodes);
     const { violations } = await playAndCheck(plan, {
       ...{ ...options, mutant: name },
       ...(bug.needsRevocation !== true && { settleMs: SETTLE_MS }),
@@ -79,12 +80,18 @@ async function lookFor(
 }
 
 /** Any plan, with what the bug is waiting for between its steps. */
-function planFor({ faults = [] }: SeededBug, seed: number): Plan {
+function planFor({ faults = [] }: SeededBug, seed: number, nodes: number | undefined): Plan {
   const random = new Random(seed);
-  const plan = planOf(seed, random, { forMs: EPISODE_MS, canFillDisk: false });
+  const plan = planOf(seed, random, {
+    forMs: nodes === undefined ? EPISODE_MS.alone : EPISODE_MS.together,
+    canFillDisk: false,
+    nodes,
+  });
   if (faults.length === 0) return plan;
+  // What takes several runtimes takes its time, and some of them have to be at work.
+  const every = nodes === undefined ? 1 : 3;
   const steps = plan.steps.flatMap((step, index): readonly Step[] => {
-    const fault = faults[index % faults.length];
+    const fault = index % every === 0 ? faults[(index / every) % faults.length] : undefined;
     return fault === undefined ? [step] : [{ ...step, fault }, step];
   });
   return { ...plan, steps };

@@ -1,7 +1,16 @@
 /** What happens to a runtime in one episode: chosen by a seed, and a list that can be repeated, or made shorter. */
 import type { Random } from "../fuzz/random.ts";
+import { anyClusterFault, type ClusterFault } from "./cluster-faults.ts";
 import type { EffectFault } from "./effects.ts";
-import { FAIL_POINTS, type FailAction, type FailMoment, type FailPlan, formatFailPlans } from "./fail-points.ts";
+import {
+  FAIL_POINTS,
+  type FailAction,
+  type FailMoment,
+  type FailPlan,
+  type FailPoint,
+  formatFailPlans,
+  SHARED_POINTS,
+} from "./fail-points.ts";
 import type { Ending } from "./proxy.ts";
 
 export type Fault =
@@ -22,13 +31,16 @@ export type Fault =
   | { readonly do: "upstream"; readonly route: "generate" | "delete"; readonly kinds: readonly UpstreamFault[] }
   | { readonly do: "effects"; readonly faults: readonly EffectFault[] }
   /** No room on the disk. */
-  | { readonly do: "fill disk"; readonly forMs: number };
+  | { readonly do: "fill disk"; readonly forMs: number }
+  | ClusterFault;
 
 export type UpstreamFault = "hang" | "silent" | "reset" | "duplicate" | "500" | "429";
 
 export interface Step {
   readonly afterMs: number;
   readonly fault: Fault;
+  /** Which of several runtimes it happens to, from 0 on. Default: the first. */
+  readonly node?: number;
 }
 
 export interface Plan {
@@ -47,16 +59,20 @@ export interface PlanOptions {
   readonly forMs: number;
   /** Can the disk of the episode be filled? */
   readonly canFillDisk: boolean;
+  /** How many runtimes share a PostgreSQL; `undefined`: there is one, on SQLite. */
+  readonly nodes: number | undefined;
 }
 
-export function planOf(seed: number, random: Random, { forMs, canFillDisk }: PlanOptions): Plan {
+export function planOf(seed: number, random: Random, { forMs, canFillDisk, nodes }: PlanOptions): Plan {
   const steps: Step[] = [];
   let elapsed = 0;
   while (elapsed < forMs) {
     const afterMs = 100 + random.below(900);
     elapsed += afterMs;
-    steps.push({ afterMs, fault: anyFault(random, canFillDisk) });
+    if (nodes === undefined) steps.push({ afterMs, fault: anyFault(random, canFillDisk, FAIL_POINTS) });
+    else steps.push({ afterMs, ...anyOfCluster(random, nodes) });
   }
+  if (nodes !== undefined) return { seed, forMs, steps };
   const first: FailPlan = {
     moment: `schema.${random.oneIn(2) ? "before" : "after"}`,
     nth: 1 + random.below(3),
@@ -65,11 +81,18 @@ export function planOf(seed: number, random: Random, { forMs, canFillDisk }: Pla
   return { seed, forMs, steps, ...(random.oneIn(4) && { firstFailPoints: formatFailPlans([first]) }) };
 }
 
-function anyFault(random: Random, canFillDisk: boolean): Fault {
+/** About half of what happens to a cluster happens to any runtime. */
+function anyOfCluster(random: Random, nodes: number): Omit<Step, "afterMs"> {
+  const node = random.below(nodes);
+  if (random.oneIn(2)) return { node, fault: anyClusterFault(random) };
+  return { node, fault: anyFault(random, false, [...FAIL_POINTS, ...SHARED_POINTS, ...SHARED_POINTS]) };
+}
+
+function anyFault(random: Random, canFillDisk: boolean, points: readonly FailPoint[]): Fault {
   const roll = random.below(100);
   if (roll < 14) return { do: "kill", failPoints: [] };
   if (roll < 42)
-    return { do: "kill", failPoints: Array.from({ length: 1 + random.below(2) }, () => anyFailPoints(random)) };
+    return { do: "kill", failPoints: Array.from({ length: 1 + random.below(2) }, () => anyFailPoints(random, points)) };
   if (roll < 48) {
     return { do: "kill in recovery", afterMs: Array.from({ length: 1 + random.below(3) }, () => random.below(500)) };
   }
@@ -94,13 +117,13 @@ function anyFault(random: Random, canFillDisk: boolean): Fault {
 }
 
 /** Points that every start passes, so that a process may end before it is ready. */
-const EARLY: readonly string[] = ["take-over", "commit", "commit.inside", "schema"];
+const EARLY: readonly string[] = ["take-over", "commit", "commit.inside", "schema", "join", "beat", "claim"];
 /** Points that are passed for every frame. */
 const FREQUENT: readonly string[] = ["send", "send.numbered", "receive", "commit", "commit.inside", "commit.entries"];
 
-function anyFailPoints(random: Random): string {
+function anyFailPoints(random: Random, points: readonly FailPoint[]): string {
   const isEarly = random.oneIn(5);
-  const point = isEarly ? random.pick(FAIL_POINTS.filter((name) => EARLY.includes(name))) : random.pick(FAIL_POINTS);
+  const point = isEarly ? random.pick(points.filter((name) => EARLY.includes(name))) : random.pick(points);
   const moment: FailMoment = `${point}.${random.oneIn(2) ? "before" : "after"}`;
   const nth = isEarly ? 1 + random.below(2) : 1 + random.below(FREQUENT.includes(point) ? 120 : 6);
   const actions: readonly FailAction[] = ["kill", "kill", "shoot", "throw", "sleep", "block"];

@@ -1,4 +1,4 @@
-/** A TCP proxy between clients and the runtime that does to connections what networks do. */
+/** A TCP proxy in front of a runtime, or of its database, that does to connections what networks do. */
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
 import type { Random } from "../fuzz/random.ts";
 
@@ -21,6 +21,7 @@ export type LineFault =
   /** Now and then nothing moves. */
   | { readonly kind: "stall"; readonly everyBytes: number; readonly ms: number };
 
+/** Who says something: who has connected, or whom it has reached. */
 export type Side = "client" | "runtime";
 /** `half-open`: nobody is told, and nothing arrives any more, until the connection breaks much later. */
 export type Ending = "end" | "reset" | "half-open";
@@ -53,10 +54,25 @@ export function anyLineFault(random: Random): LineFault {
   }
 }
 
+/** What holds for every connection of a proxy. */
+interface Conditions {
+  /** What these sides say waits, and so does the news that they are gone: as of packets that are sent again and again. */
+  readonly held: Map<Side, PromiseWithResolvers<void>>;
+  /** Texts: who is asked something with one of them does it, and the connection ends before the answer. */
+  readonly unanswered: string[];
+  /** Is what servers say of their own accord lost? */
+  isDeaf: boolean;
+}
+
+/** By which a client of PostgreSQL asks to be told. */
+const LISTEN = "LISTEN ";
+
 export class FaultProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #lines = new Set<Line>();
   readonly #nextFault: () => LineFault;
+  readonly #conditions: Conditions = { held: new Map(), unanswered: [], isDeaf: false };
+  #isRefusing = false;
   #target: number | undefined;
   /** How many connections were ended on purpose, torn or disturbed. */
   faults = 0;
@@ -91,8 +107,48 @@ export class FaultProxy implements AsyncDisposable {
     }
   }
 
-  /** Breaks what is half-open, and stalls nothing any more. */
+  /** Nothing that these sides say comes through until {@link release}; then all of it does. */
+  hold(...sides: readonly Side[]): void {
+    this.faults += 1;
+    for (const side of sides) {
+      if (!this.#conditions.held.has(side)) this.#conditions.held.set(side, Promise.withResolvers());
+    }
+  }
+
+  release(): void {
+    for (const held of this.#conditions.held.values()) held.resolve();
+    this.#conditions.held.clear();
+  }
+
+  /** Ends every connection, and takes none until it is called with `false`. */
+  refuse(isRefusing: boolean): void {
+    this.#isRefusing = isRefusing;
+    if (isRefusing) this.cutAll("reset");
+  }
+
+  /** The next request that holds `text` is carried out, and its connection ends before the answer. */
+  loseAnswer(text: string): void {
+    this.#conditions.unanswered.push(text);
+  }
+
+  /** Connections that listen hear nothing until it is called with `false`; then they end. */
+  deafen(isDeaf: boolean): void {
+    const wasDeaf = this.#conditions.isDeaf;
+    this.#conditions.isDeaf = isDeaf;
+    if (isDeaf === wasDeaf) return;
+    for (const line of this.#lines) {
+      if (!line.isListening) continue;
+      if (isDeaf) this.faults += 1;
+      else line.end("reset");
+    }
+  }
+
+  /** Breaks what is half-open, and stalls, holds and loses nothing any more. */
   heal(): void {
+    this.#isRefusing = false;
+    this.#conditions.unanswered.length = 0;
+    this.release();
+    this.deafen(false);
     for (const line of this.#lines) line.heal();
   }
 
@@ -104,12 +160,15 @@ export class FaultProxy implements AsyncDisposable {
   #join(near: Socket): void {
     const fault = this.#nextFault();
     near.on("error", () => near.destroy());
-    if (this.#target === undefined) {
+    if (this.#target === undefined || this.#isRefusing) {
       near.destroy();
       return;
     }
     if (fault.kind !== "none") this.faults += 1;
-    const line = new Line(near, dial(this.#target, "127.0.0.1"), fault);
+    const onLost = (): void => {
+      this.faults += 1;
+    };
+    const line = new Line(near, dial(this.#target, "127.0.0.1"), fault, this.#conditions, onLost);
     this.#lines.add(line);
     void line.closed.then(() => this.#lines.delete(line));
   }
@@ -177,26 +236,28 @@ class Line {
   readonly #near: Socket;
   readonly #far: Socket;
   readonly #fault: LineFault;
+  readonly #conditions: Conditions;
+  readonly #onLost: () => void;
   #isSilent = false;
   #isHealed = false;
+  /** Is its next answer to be lost? */
+  #isUnanswered = false;
+  isListening = false;
   readonly closed: Promise<void>;
 
-  constructor(near: Socket, far: Socket, fault: LineFault) {
+  constructor(near: Socket, far: Socket, fault: LineFault, conditions: Conditions, onLost: () => void) {
     this.#near = near;
     this.#far = far;
     this.#fault = fault;
+    this.#conditions = conditions;
+    this.#onLost = onLost;
     near.setNoDelay(true);
     far.setNoDelay(true);
     far.on("error", () => far.destroy());
     this.closed = new Promise((resolve) => {
-      near.on("close", () => {
-        if (!this.#isSilent) far.destroy();
-        resolve();
-      });
+      near.on("close", () => void this.#ended("client", far).then(resolve));
     });
-    far.on("close", () => {
-      if (!this.#isSilent) near.destroy();
-    });
+    far.on("close", () => void this.#ended("runtime", near));
     this.#carry(near, far, "client");
     this.#carry(far, near, "runtime");
   }
@@ -226,11 +287,43 @@ class Line {
     }
   }
 
+  /** What it had said before it went comes first. */
+  readonly #said: Record<Side, Promise<void>> = { client: Promise.resolve(), runtime: Promise.resolve() };
+
+  async #ended(side: Side, other: Socket): Promise<void> {
+    if (this.#isSilent) return;
+    if (this.#conditions.held.has(side)) await this.#said[side];
+    await this.#conditions.held.get(side)?.promise;
+    if (other.writableLength > 0) other.end();
+    else other.destroy();
+  }
+
+  /** Is it the answer to what must not be answered? Then the connection is over. */
+  #isLost(chunk: Buffer, side: Side): boolean {
+    const { unanswered, isDeaf } = this.#conditions;
+    if (side === "runtime") {
+      if (!this.#isUnanswered) return this.isListening && isDeaf;
+      this.#onLost();
+      this.end("reset");
+      return true;
+    }
+    if (chunk.includes(LISTEN)) this.isListening = true;
+    const at = unanswered.findIndex((text) => chunk.includes(text));
+    if (at !== -1) {
+      unanswered.splice(at, 1);
+      this.#isUnanswered = true;
+    }
+    return false;
+  }
+
   #carry(from: Socket, to: Socket, side: Side): void {
     const fault = this.#fault;
     const counter = new FrameCounter();
-    let waiting: Promise<void> = Promise.resolve();
     let carried = 0;
+    const after = (work: () => void | Promise<void>): Promise<void> => {
+      this.#said[side] = this.#said[side].then(() => this.#conditions.held.get(side)?.promise).then(work);
+      return this.#said[side];
+    };
     let tearAt: number | undefined;
     const isMine = (fault.kind === "cut" || fault.kind === "tear") && fault.side === side;
     const isSlow = fault.kind === "delay" || fault.kind === "stall" || fault.kind === "shred";
@@ -241,7 +334,7 @@ class Line {
       to.once("drain", () => from.resume());
     };
     from.on("data", (chunk: Buffer) => {
-      if (this.#isSilent) return;
+      if (this.#isSilent || this.#isLost(chunk, side)) return;
       if (isMine) {
         const before = counter.frames;
         const ends = counter.push(chunk);
@@ -256,16 +349,14 @@ class Line {
         }
       }
       if (!isSlow || this.#isHealed) {
-        waiting = waiting.then(() => pass(chunk));
+        void after(() => pass(chunk));
         return;
       }
       from.pause();
-      waiting = waiting
-        .then(() => this.#slowly(chunk, pass, carried))
-        .then(() => {
-          carried += chunk.length;
-          from.resume();
-        });
+      void after(() => this.#slowly(chunk, pass, carried)).then(() => {
+        carried += chunk.length;
+        from.resume();
+      });
     });
   }
 

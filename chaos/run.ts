@@ -7,15 +7,19 @@
  *   npm run chaos -- --replay reports/chaos-123456/plan.json [--minimise]
  *   npm run chaos -- --mutants [--only second-terminal]
  *   npm run chaos -- --power-loss
+ *   npm run chaos -- --store postgres --nodes 3 …         several runtimes over one PostgreSQL
  */
 import { parseArgs } from "node:util";
-import { campaign, replayPlan } from "./campaign.ts";
+import { reportCounts } from "../scripts/counts.ts";
+import { type ClusterOptions, campaign, replayPlan } from "./campaign.ts";
+import { ChaosDatabase, whyNoDatabase } from "./database.ts";
 import type { Wire } from "./history.ts";
 import { mutantRun } from "./mutant-run.ts";
 import { powerLoss } from "./power-loss/run.ts";
 
 const MS_PER_SECOND = 1_000;
 const DEFAULT_CUTS = 25;
+const MAX_NODES = 9;
 const MS_PER_MINUTE = 60_000;
 
 const { values } = parseArgs({
@@ -32,11 +36,13 @@ const { values } = parseArgs({
     cuts: { type: "string" },
     wire: { type: "string", default: "both" },
     store: { type: "string", default: "sqlite" },
+    nodes: { type: "string", default: "3" },
     sync: { type: "string", default: "FULL" },
   },
 });
 
-const USAGE = `usage: npm run chaos -- [--minutes N | --seconds N] [--seed N] [--wire 1.0|1.1|both] [--store sqlite] [--sync FULL|NORMAL]
+const USAGE = `usage: npm run chaos -- [--minutes N | --seconds N] [--seed N] [--wire 1.0|1.1|both]
+                        [--store sqlite [--sync FULL|NORMAL] | --store postgres [--nodes N]]
                         [--episode SEED | --replay FILE [--minimise] | --mutants [--only NAME,…] | --power-loss [--cuts N]]`;
 
 const interrupted = new AbortController();
@@ -61,25 +67,43 @@ function numberOf(text: string | undefined, name: string): number | undefined {
 
 const WIRES: Readonly<Record<string, readonly Wire[]>> = { "1.0": ["1.0"], "1.1": ["1.1"], both: ["1.1", "1.0"] };
 const wires = WIRES[values.wire] ?? fail("--wire takes 1.0, 1.1 or both");
-if (values.store !== "sqlite") fail("--store takes sqlite: there is no other store");
+if (values.store !== "sqlite" && values.store !== "postgres") fail("--store takes sqlite or postgres");
+const nodes = numberOf(values.nodes, "--nodes") ?? 0;
+if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_NODES) fail(`--nodes takes a number up to ${MAX_NODES}`);
 const synchronous: "FULL" | "NORMAL" =
   values.sync === "FULL" || values.sync === "NORMAL" ? values.sync : fail("--sync takes FULL or NORMAL");
 const minutes = numberOf(values.minutes, "--minutes") ?? 1;
 const forMs = (numberOf(values.seconds, "--seconds") ?? 0) * MS_PER_SECOND || minutes * MS_PER_MINUTE;
 const seed = numberOf(values.seed, "--seed") ?? Math.floor(Math.random() * 2 ** 31);
-const options = { wires, synchronous, signal: interrupted.signal, mutant: undefined };
+const common = { wires, synchronous, signal: interrupted.signal, mutant: undefined };
 
-function chosen(): Promise<number> {
-  if (values["power-loss"]) {
-    const cuts = numberOf(values.cuts, "--cuts") ?? DEFAULT_CUTS;
-    return powerLoss({ seed, cuts, signal: interrupted.signal });
-  }
+function chosen(cluster: ClusterOptions | undefined): Promise<number> {
+  const options = { ...common, cluster };
   if (values.mutants) return mutantRun({ ...options, seed, only: values.only });
   if (values.replay !== undefined) return replayPlan(values.replay, { ...options, minimise: values.minimise });
   return campaign({ ...options, seed, forMs, episode: numberOf(values.episode, "--episode") });
 }
 
-process.exitCode = await chosen();
+async function onCluster(): Promise<number> {
+  const reason = whyNoDatabase();
+  if (reason !== undefined) {
+    console.log(`skipped: ${reason}`);
+    reportCounts("chaos-cluster", { passed: 0, failed: 0, skipped: 1 });
+    return 0;
+  }
+  await using database = await ChaosDatabase.start();
+  return await chosen({ database, nodes });
+}
+
+async function run(): Promise<number> {
+  if (values["power-loss"]) {
+    const cuts = numberOf(values.cuts, "--cuts") ?? DEFAULT_CUTS;
+    return powerLoss({ seed, cuts, signal: interrupted.signal });
+  }
+  return values.store === "postgres" ? onCluster() : chosen(undefined);
+}
+
+process.exitCode = await run();
 if (interrupted.signal.aborted) process.exitCode = 130;
 // Whatever is still open belongs to nobody any more.
 process.exit();

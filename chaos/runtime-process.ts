@@ -28,6 +28,8 @@ const guard: readonly string[] = (() => {
 
 export interface RuntimeProcessOptions {
   readonly settings: Omit<RuntimeSettings, "life" | "clock">;
+  /** Counts the lives of all runtimes of an episode. Default: there is this one. */
+  readonly nextLife?: () => number;
   readonly recorder: Recorder;
   /** Where to connect from now on; `undefined`: nowhere. */
   readonly onPort: (port: number | undefined) => void;
@@ -55,8 +57,10 @@ export class RuntimeProcess implements AsyncDisposable {
   readonly #failPoints: string[] = [];
   #waiting: (() => void)[] = [];
   #restart: NodeJS.Timeout | undefined;
-  /** How many processes there were. */
+  /** The number of the process that there is now. */
   life = 0;
+  /** How many processes there were. */
+  lives = 0;
   isReady = false;
   /** How many were killed by a signal. */
   kills = 0;
@@ -125,13 +129,14 @@ export class RuntimeProcess implements AsyncDisposable {
   }
 
   #spawn(): void {
-    this.life += 1;
+    const { settings, recorder, prefix = [], nextLife = () => this.lives } = this.#options;
+    this.lives += 1;
+    this.life = nextLife();
     const { life } = this;
-    const { settings, recorder, prefix = [] } = this.#options;
     const own: RuntimeSettings = { ...settings, life, clock: this.#clock };
     const [command = "", ...args] = [...guard, ...prefix, process.execPath, program, JSON.stringify(own)];
     const env = { ...process.env, ARCP_FAILPOINTS: this.#failPoints.shift() ?? "" };
-    recorder.write({ kind: "born", life });
+    recorder.write({ kind: "born", life, ...(settings.node !== undefined && { node: settings.node }) });
     const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe", "ipc"] });
     alive.add(child);
     this.#child = child;

@@ -1,14 +1,15 @@
 /** What the supervisor and the runtime under test have agreed on. */
 import type { ClockOffset } from "./moved-clock.ts";
+import type { StoreSettings } from "./stores.ts";
 
 export interface RuntimeSettings {
-  /** Of one episode, for all lives of its runtime. */
+  /** Of one episode, for all lives of its runtimes. */
   readonly directory: string;
-  /** Where the database and the blobs are. */
-  readonly storeDirectory: string;
+  readonly store: StoreSettings;
+  /** Which of several over one store it is; `undefined` if it is the only one. */
+  readonly node?: string | undefined;
   /** 1 for the first process, and one more for each that follows it. */
   readonly life: number;
-  readonly synchronous: "FULL" | "NORMAL";
   readonly effectsUrl: string;
   readonly upstream: { readonly url: string; readonly masterKey: string };
   readonly clock: ClockOffset;
@@ -27,8 +28,6 @@ export type RuntimeMessage =
 
 /** In the directory of an episode. */
 export const FILES = {
-  database: "runtime.db",
-  blobs: "blobs",
   ledger: "ledger.jsonl",
   history: "history.jsonl",
   log: "runtime.log",
@@ -42,6 +41,9 @@ export const secretOf = (principal: string): string => `secret-of-${principal}`;
 
 /** By so much a client goes beyond what it was sent when it says that it has more: there are never so many. */
 export const OVERCLAIM = 1_000_000;
+
+/** A node that is silent for so long is declared dead. */
+export const NODE_TTL_MS = 2_000;
 
 export const HEARTBEAT_SECONDS = 5;
 export const CANCEL_GRACE_MS = 1_000;

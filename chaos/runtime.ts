@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { createLogger, type Identity, StaticBearerVerifier, startWebSocketServer, type Transport } from "@arcp/core";
-import { ARCPServer, type BlobStore, fileBlobs, litellmProvisioner, type Store, sqliteStore } from "@arcp/runtime";
+import { ARCPServer, isShared, litellmProvisioner } from "@arcp/runtime";
 import Database from "better-sqlite3";
 import { registerAgents } from "./agents.ts";
 import { FailPoints, parseFailPlans } from "./fail-points.ts";
@@ -12,14 +12,17 @@ import { Recorder } from "./history.ts";
 import { MovedClock } from "./moved-clock.ts";
 import type { Mutant } from "./mutants/mutant.ts";
 import { MUTANTS } from "./mutants/mutants.ts";
+import { onRecord } from "./ownership.ts";
 import {
   FILES,
   HEARTBEAT_SECONDS,
+  NODE_TTL_MS,
   type ParentMessage,
   PRINCIPALS,
   type RuntimeMessage,
   type RuntimeSettings,
 } from "./runtime-settings.ts";
+import { openStore } from "./stores.ts";
 import {
   blobsWithFailPoints,
   patchSchemaSteps,
@@ -38,13 +41,13 @@ if (argument === undefined || process.send === undefined) {
   process.exit(2);
 }
 const settings = JSON.parse(argument) as RuntimeSettings;
-const { directory, storeDirectory, life } = settings;
+const { directory, node, life } = settings;
 const tell = (message: RuntimeMessage): void => void process.send?.(message);
 // Nothing outlives the supervisor.
 process.on("disconnect", () => process.exit(0));
 
 const ledger = new Recorder(join(directory, FILES.ledger));
-const mutant: Mutant = settings.mutant === undefined ? {} : (MUTANTS[settings.mutant]?.make(settings) ?? {});
+const mutant: Mutant = settings.mutant === undefined ? {} : (MUTANTS[settings.mutant]?.make?.(settings) ?? {});
 const clock = new MovedClock(settings.clock);
 const points = new FailPoints(
   parseFailPlans(process.env["ARCP_FAILPOINTS"] ?? ""),
@@ -53,15 +56,17 @@ const points = new FailPoints(
 );
 patchSchemaSteps(Database, points);
 
-const isInjected = (line: string): boolean =>
-  ["FailPointError", "SQLITE_FULL", "disk is full", "ENOSPC"].some((sign) => line.includes(sign));
+const INJECTED = [
+  ...["FailPointError", "SQLITE_FULL", "disk is full", "ENOSPC"],
+  // A runtime that ends while its database is away, or has been taken from it, gives up what nobody was told of.
+  ...["the database cannot be reached", "PostgreSQL is", "was declared dead"],
+];
+const isInjected = (line: string): boolean => INJECTED.some((sign) => line.includes(sign));
 
 const same = <Part>(part: Part): Part => part;
-const stored: Store = storeWithFailPoints(
-  sqliteStore({ path: join(storeDirectory, FILES.database), synchronous: settings.synchronous }),
-  points,
-);
-const blobs: BlobStore = blobsWithFailPoints(fileBlobs({ directory: join(storeDirectory, FILES.blobs) }), points);
+const opened = openStore(settings.store, { reader: false, name: node ?? "chaos" });
+const stored = (mutant.store ?? same)(storeWithFailPoints(opened.store, points));
+const blobs = blobsWithFailPoints(opened.blobs, points);
 const provisioner = provisionerWithFailPoints(
   litellmProvisioner({ baseUrl: settings.upstream.url, masterKey: settings.upstream.masterKey, models: ["small"] }),
   points,
@@ -74,10 +79,11 @@ const server = new ARCPServer({
   capabilities: { encodings: ["json"], agents: [] },
   bearer: new StaticBearerVerifier(identities),
   authAttempts: "unlimited",
-  eventLog: (mutant.store ?? same)(stored),
+  eventLog: isShared(stored) ? onRecord(stored, ledger, life) : stored,
   blobs: (mutant.blobs ?? same)(blobs),
   credentialProvisioners: [(mutant.provisioner ?? same)(provisioner)],
   clock: (mutant.clock ?? same)(clock),
+  ...(node !== undefined && { node: { name: node, ttlMs: NODE_TTL_MS } }),
   // Nobody is told which jobs of others there are.
   hideForeignJobs: true,
   heartbeatIntervalSeconds: HEARTBEAT_SECONDS,
@@ -85,6 +91,7 @@ const server = new ARCPServer({
   resumeWindowSeconds: 86_400,
   artifactRetention: { default_seconds: 86_400, max_seconds: 86_400 },
   cancelGraceMs: 1_000,
+  onDrain: end,
   principalCaps: { maxSessions: 10_000, maxConcurrentJobs: 10_000 },
   logger: createLogger((line) => {
     if (line.includes("store failed")) process.exitCode = EXIT_STORE_FAILED;
@@ -119,19 +126,21 @@ tell({ tell: "ready", port: listener.port });
 process.on("message", (message: ParentMessage) => {
   if (message.tell === "clock") clock.move(message.offset);
 });
-process.on("SIGTERM", () => {
-  const end = async (): Promise<void> => {
+process.on("SIGTERM", end);
+setInterval(() => {
+  const queuedBytes = Math.max(0, ...[...transports].map(({ bufferedBytes }) => bufferedBytes));
+  tell({ tell: "memory", rssBytes: process.memoryUsage.rss(), queuedBytes });
+}, MEMORY_INTERVAL_MS).unref();
+
+function end(): void {
+  const gracefully = async (): Promise<void> => {
     await server.close();
     await listener.close();
     await stored.close();
     process.exit(0);
   };
-  end().catch((error: unknown) => {
+  gracefully().catch((error: unknown) => {
     process.stderr.write(`the graceful end failed: ${String(error)}\n`);
     process.exit(1);
   });
-});
-setInterval(() => {
-  const queuedBytes = Math.max(0, ...[...transports].map(({ bufferedBytes }) => bufferedBytes));
-  tell({ tell: "memory", rssBytes: process.memoryUsage.rss(), queuedBytes });
-}, MEMORY_INTERVAL_MS).unref();
+}

@@ -1,6 +1,13 @@
 /** Puts fail-points, and hooks for seeded bugs, around the parts that a runtime is given. */
 import type { Transport } from "@arcp/core";
-import type { Batch, BlobStore, CredentialProvisioner, Store } from "@arcp/runtime";
+import {
+  type Batch,
+  type BlobStore,
+  type CredentialProvisioner,
+  isShared,
+  type SharedStore,
+  type Store,
+} from "@arcp/runtime";
 import type Database from "better-sqlite3";
 import type { FailMoment, FailPoint, FailPoints } from "./fail-points.ts";
 
@@ -61,7 +68,7 @@ export function patchSchemaSteps(library: typeof Database, points: FailPoints): 
   };
 }
 
-export function storeWithFailPoints(store: Store, points: FailPoints): Store {
+export function storeWithFailPoints(whole: Store, points: FailPoints): Store {
   const through =
     <Args extends readonly unknown[], Result>(point: FailPoint, act: (...args: Args) => Promise<Result>) =>
     async (...args: Args): Promise<Result> => {
@@ -70,6 +77,18 @@ export function storeWithFailPoints(store: Store, points: FailPoints): Store {
       await points.pass(`${point}.after`);
       return result;
     };
+  const shared = (store: SharedStore): SharedStore =>
+    overlaid(store, {
+      join: through("join", (...args) => store.join(...args)),
+      beat: through("beat", (facts) => store.beat(facts)),
+      claimJobs: through("claim", (...args) => store.claimJobs(...args)),
+      takeSession: through("take-session", (...args) => store.takeSession(...args)),
+      bindKey: through("bind-key", (record) => store.bindKey(record)),
+      releaseJobs: through("release", (ids) => store.releaseJobs(ids)),
+      leave: through("leave", () => store.leave()),
+      heads: through("heads", (ids) => store.heads(ids)),
+    });
+  const store = isShared(whole) ? shared(whole) : whole;
   return overlaid(store, {
     commit: async (open) => {
       const batch = settled(open);

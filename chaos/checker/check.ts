@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { readHistory } from "../history.ts";
 import { FILES } from "../runtime-settings.ts";
+import type { StoreSettings } from "../stores.ts";
 import { checkAudit } from "./audit.ts";
 import { checkCancellation, checkEffects, checkIdempotency } from "./effects.ts";
 import { checkLeases } from "./leases.ts";
@@ -9,6 +10,7 @@ import { checkArtifacts, checkLiveness, checkMemory } from "./liveness.ts";
 import { checkLosses } from "./losses.ts";
 import { checkBudgets, checkCredentials } from "./money.ts";
 import { checkNumbering } from "./numbering.ts";
+import { checkOwnership, checkStaleEffects, Ownership } from "./ownership.ts";
 import { checkIsolation, checkSessions } from "./sessions.ts";
 import { readStored, type Stored } from "./stored.ts";
 import { type Story, storyOf } from "./story.ts";
@@ -31,12 +33,15 @@ export function violationsOf(story: Story, stored: Stored): readonly Violation[]
   checkNumbering(story, report);
   checkLosses(story, stored, report);
   checkIdempotency(story, report);
-  checkEffects(story, report);
+  const ownership = new Ownership(story.lines);
+  checkOwnership(ownership, report);
+  checkStaleEffects(story, ownership, report);
+  checkEffects(story, ownership, report);
   checkBudgets(story, stored, report);
   checkCredentials(story, stored, report);
   checkLeases(story, stored, report);
   checkAudit(stored, report);
-  checkCancellation(story, report);
+  checkCancellation(story, ownership, report);
   checkSessions(story, report);
   checkIsolation(story, stored, report);
   checkMemory(story, report);
@@ -60,13 +65,21 @@ export interface Verdict {
   readonly voidBecause: string | undefined;
 }
 
-/** Reads what an episode has left, and decides. */
-export async function checkEpisode(directory: string, storeDirectory: string): Promise<Verdict> {
+/**
+ * Reads what an episode has left, and decides.
+ *
+ * @param integrity Of a database that is no file, as it sees itself.
+ */
+export async function checkEpisode(
+  directory: string,
+  store: StoreSettings,
+  integrity?: () => Promise<string>,
+): Promise<Verdict> {
   const story = storyOf(readHistory([join(directory, FILES.history), join(directory, FILES.ledger)]));
   // Nobody was told anything: there need not even be a database.
   if (story.acceptances.length === 0) return { violations: [], counts: countsOf(story), voidBecause: whyVoid(story) };
   const sessions = story.connections.filter(({ wire }) => wire === "1.1").flatMap(({ sessionId }) => sessionId ?? []);
-  const stored = await readStored(storeDirectory, new Set(sessions));
+  const stored = await readStored(store, new Set(sessions), await integrity?.());
   return { violations: violationsOf(story, stored), counts: countsOf(story), voidBecause: whyVoid(story) };
 }
 

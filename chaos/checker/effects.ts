@@ -1,5 +1,7 @@
 /** I4: one job per idempotency key; I9: nothing is done for a job that is over; and no step of a job is done twice. */
+import type { HistoryLine } from "../history.ts";
 import { CANCEL_GRACE_MS } from "../runtime-settings.ts";
+import type { Ownership } from "./ownership.ts";
 import { grouped, isEnding, type Story } from "./story.ts";
 import type { Report } from "./violation.ts";
 
@@ -29,12 +31,13 @@ export function checkIdempotency({ acceptances, connections }: Story, report: Re
   }
 }
 
-export function checkEffects({ lines }: Story, report: Report): void {
+export function checkEffects({ lines }: Story, ownership: Ownership, report: Report): void {
   const done = new Map<string, number>();
   const returned = new Map<string, number>();
   for (const line of lines) {
     if (line.kind === "step") returned.set(`${line.job} ${line.name}`, line.at);
-    if (line.kind !== "effect") continue;
+    // What a runtime was at when it lost its job is the matter of I5.
+    if (line.kind !== "effect" || ownership.lossBefore(line) !== undefined) continue;
     const key = `${line.job} ${line.name}`;
     const isStep = line.name.startsWith("step-");
     // A step that was in flight may be done again; one whose result was kept may not, and a plain operation never.
@@ -42,6 +45,7 @@ export function checkEffects({ lines }: Story, report: Report): void {
     if (!isStep && done.has(key)) report("I4", `job ${line.job}: ${line.name} was done twice`);
     done.set(key, line.at);
   }
+  for (const line of lines) if (line.kind === "effect") done.set(`${line.job} ${line.name}`, line.at);
   for (const key of returned.keys())
     if (!done.has(key)) report("I4", `a step has returned that was never done: ${key}`);
 }
@@ -49,8 +53,9 @@ export function checkEffects({ lines }: Story, report: Report): void {
 /** How much longer anything may take on a machine that others use. */
 const LENIENCE_MS = 20_000;
 const AFTER_END_MS = 1_000;
+const TROUBLES: readonly string[] = ["fault", "relief", "died", "healed"] satisfies readonly HistoryLine["kind"][];
 
-export function checkCancellation({ connections, lines }: Story, report: Report): void {
+export function checkCancellation({ connections, lines }: Story, ownership: Ownership, report: Report): void {
   const endedAt = new Map<string, number>();
   const agreedAt = new Map<string, number>();
   for (const connection of connections) {
@@ -64,7 +69,7 @@ export function checkCancellation({ connections, lines }: Story, report: Report)
     }
   }
   // A runtime that is down, or stopped, keeps no deadline; the one that follows it ends its jobs.
-  const troubles = lines.filter(({ kind }) => kind === "fault" || kind === "died" || kind === "healed");
+  const troubles = lines.filter(({ kind }) => TROUBLES.includes(kind));
   for (const [job, at] of agreedAt) {
     const end = endedAt.get(job) ?? lines.at(-1)?.at ?? at;
     const last = troubles.findLast((line) => line.at < end)?.at ?? at;
@@ -73,7 +78,7 @@ export function checkCancellation({ connections, lines }: Story, report: Report)
     }
   }
   for (const line of lines) {
-    if (line.kind !== "effect") continue;
+    if (line.kind !== "effect" || ownership.lossBefore(line) !== undefined) continue;
     const end = endedAt.get(line.job);
     if (end !== undefined && line.at > end + AFTER_END_MS) {
       report("I9", `job ${line.job}: ${line.name} was done ${Math.round(line.at - end)} ms after its end`);

@@ -7,14 +7,12 @@ import {
   type BlobStore,
   type CredentialRecord,
   type Entry,
-  fileBlobs,
   type JobRecord,
   type Store,
-  sqliteStore,
   verifyAudit,
 } from "@arcp/runtime";
 import Database from "better-sqlite3";
-import { FILES } from "../runtime-settings.ts";
+import { openStore, STORE_FILES, type StoreSettings } from "../stores.ts";
 
 export interface StoredItem {
   readonly seq: number;
@@ -37,7 +35,7 @@ export interface StoredJob {
 }
 
 export interface Stored {
-  /** What SQLite says of the file: `ok`, or what is wrong. */
+  /** What the database says of its own structure: `ok`, or what is wrong. */
   readonly integrity: string;
   /** What the store itself says of what it could not read. */
   readonly damage: readonly string[];
@@ -59,12 +57,19 @@ export interface Stored {
 const PAGE = 1_000;
 const PAGE_BYTES = 16 * 1024 * 1024;
 
-/** Reads everything of the jobs, and of the sessions with `sessionIds`. */
-export async function readStored(directory: string, sessionIds: Iterable<string>): Promise<Stored> {
-  const path = join(directory, FILES.database);
-  const integrity = integrityOf(path);
-  const store = sqliteStore({ path, readOnly: true });
-  const blobs = fileBlobs({ directory: join(directory, FILES.blobs) });
+/**
+ * Reads everything of the jobs, and of the sessions with `sessionIds`.
+ *
+ * @param integrity Of a database that is no file.
+ */
+export async function readStored(
+  settings: StoreSettings,
+  sessionIds: Iterable<string>,
+  integrity?: string,
+): Promise<Stored> {
+  const wholeness =
+    settings.kind === "sqlite" ? integrityOf(join(settings.directory, STORE_FILES.database)) : integrity;
+  const { store, blobs } = openStore(settings, { reader: true, name: "checker" });
   try {
     const damage: string[] = [];
     const whole = async <Value>(read: () => Promise<Value>, instead: Value): Promise<Value> => {
@@ -84,7 +89,7 @@ export async function readStored(directory: string, sessionIds: Iterable<string>
     for (const id of sessionIds) feeds.set(id, await whole(() => feedOf(store, id as SessionId), []));
     const outstanding = await store.outstandingCredentials();
     return {
-      integrity,
+      integrity: wholeness ?? "ok",
       damage,
       jobs,
       feeds,

@@ -5,6 +5,7 @@ export const INVARIANTS = {
   I2: "numbers without gaps, and one message per number",
   I3: "nothing that was acknowledged or seen is lost",
   I4: "one job per idempotency key, one effect per operation",
+  I5: "a job, and a session, is one runtime's at a time, and who has lost it gets nothing in",
   I6: "leases bound what is reached, and for how long, and nothing that they cover is refused",
   I7: "budgets bound what is spent",
   I8: "every credential is revoked",

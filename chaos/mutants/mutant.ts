@@ -23,8 +23,17 @@ export interface SeededBug {
   readonly faults?: readonly Fault[];
   /** Do its episodes have to wait for the last revocation? */
   readonly needsRevocation?: boolean;
-  /** In each process of a runtime under test. */
-  readonly make: (settings: RuntimeSettings) => Mutant;
+  /** In each process of a runtime under test. Default: nothing. */
+  readonly make?: (settings: RuntimeSettings) => Mutant;
+  /** In the schema that several runtimes share, once it has been made: what a function says there, and what it says instead. */
+  readonly inDatabase?: readonly Rewriting[];
+}
+
+/** Every place where `said` stands in the definition of the function has to be there. */
+export interface Rewriting {
+  readonly name: string;
+  readonly said: string;
+  readonly instead: string;
 }
 
 export const later = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -41,7 +41,7 @@ export async function goOn({
   await using effects = await EffectService.start(recorder);
   await using runtime = new RuntimeProcess({
     settings: {
-      ...{ directory, storeDirectory: directory, synchronous, effectsUrl: effects.url },
+      ...{ directory, effectsUrl: effects.url, store: { kind: "sqlite", directory, synchronous } },
       // Nobody is there: revocations wait.
       upstream: { url: "http://127.0.0.1:9", masterKey: "none" },
     },
@@ -53,11 +53,7 @@ export async function goOn({
   });
   await runtime.start();
   if (problems.length > 0 || signal.aborted) return problems;
-  const lines = lineMaker(
-    () => `ws://127.0.0.1:${port}/arcp`,
-    recorder,
-    () => runtime.life,
-  );
+  const lines = lineMaker(() => ({ url: `ws://127.0.0.1:${port}/arcp`, life: runtime.life }), recorder);
   const sessions = [...heldIn(known)].slice(-MAX_SESSIONS);
   await Promise.all(
     sessions.map(async ([session, { principal, token, last }]) => {

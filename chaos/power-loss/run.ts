@@ -16,6 +16,7 @@ import { INVARIANTS, type Violation } from "../checker/violation.ts";
 import { playEpisode } from "../episode.ts";
 import { type HistoryLine, Recorder, readHistory, sharedNow } from "../history.ts";
 import { FILES } from "../runtime-settings.ts";
+import { STORE_FILES } from "../stores.ts";
 import { goOn } from "./aftermath.ts";
 import { writeImage } from "./disk.ts";
 import { type FileOperation, readTrace, tracing, whyNoTrace } from "./trace.ts";
@@ -108,7 +109,8 @@ async function recorded(
   const offsetMs = performance.timeOrigin + performance.now() - sharedNow();
   const pause = { afterMs: WORK_MS, fault: { do: "cut all", way: "reset" } } as const;
   await playEpisode({
-    ...{ directory, storeDirectory: storeOf(directory), synchronous, signal, mutant: undefined, disk: undefined },
+    ...{ directory, signal, mutant: undefined, disk: undefined, nodes: undefined },
+    store: { kind: "sqlite", directory: storeOf(directory), synchronous },
     ...{ wires: ["1.1", "1.0"], plan: { seed, forMs: WORK_MS, steps: [pause] }, settleMs: SETTLE_MS },
     prefix: tracing(trace),
   });
@@ -141,12 +143,12 @@ async function afterCut(
       .join(""),
   );
   writeFileSync(join(image, FILES.ledger), "");
-  if (!existsSync(join(image, FILES.database)) && known.every(({ kind }) => kind !== "received")) return [];
+  if (!existsSync(join(image, STORE_FILES.database)) && known.every(({ kind }) => kind !== "received")) return [];
   using recorder = new Recorder(join(image, FILES.history));
   recorder.write({ kind: "died", life: 1, how: "power cut" });
   const problems = await goOn({ directory: image, synchronous, recorder, known, signal });
   if (problems.length > 0) return problems.map((what) => ({ invariant: "I13", what }));
-  return (await checkEpisode(image, image)).violations;
+  return (await checkEpisode(image, { kind: "sqlite", directory: image, synchronous })).violations;
 }
 
 const reportOf = (seed: number, cut: number): string => join(REPORTS, `chaos-power-${seed}-${cut}`);

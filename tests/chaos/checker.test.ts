@@ -15,6 +15,8 @@ const SESSION = "sess_1";
 const JOB = "job_1";
 const DURABLE = "job_2";
 const SPENDER = "job_3";
+/** Which several runtimes have had. */
+const MOVED = "job_4";
 const SECRET = `sk-${"s".repeat(22)}`;
 const STEP_MS = 1_000;
 const MIB = 1024 * 1024;
@@ -42,7 +44,7 @@ class Run {
       ...this.submits("a", "submit-1", JOB, "key-1", [SECRET]),
       ...this.says("a", 1, JOB, "job.event", event(JOB, 1)),
       { kind: "flushed", job: JOB, count: 1 },
-      { kind: "effect", job: JOB, name: "effect-1" },
+      { kind: "effect", life: 1, job: JOB, name: "effect-1" },
       { kind: "reached", job: JOB, target: "open/file", outcome: "open" },
       { kind: "artifact", job: JOB, id: "art_1", sha256: "digest" },
       ...this.says("a", 2, JOB, "job.result", result(JOB)),
@@ -54,7 +56,7 @@ class Run {
       ...this.opened("b", "alice", 1),
       ...this.says("b", 2, JOB, "job.result", result(JOB)),
       ...this.submits("b", "submit-2", DURABLE, "key-2"),
-      { kind: "effect", job: DURABLE, name: "step-1" },
+      { kind: "effect", life: 1, job: DURABLE, name: "step-1" },
       { kind: "step", job: DURABLE, name: "step-1" },
       ...this.says("b", 3, DURABLE, "job.result", result(DURABLE)),
       ...this.submits("b", "submit-3", SPENDER, "key-3"),
@@ -120,6 +122,25 @@ class Run {
     const before = this.jobs.get(job);
     if (before === undefined) throw new Error(`no job ${job}`);
     this.jobs.set(job, { ...before, ...change });
+  }
+
+  /** Life 2 goes on with a job of life 1, under `epoch`. */
+  movesTo(epoch: number): readonly Unstamped<HistoryLine>[] {
+    return [
+      { kind: "born", life: 2, node: "b" },
+      this.commits(1, 1, 1, 2),
+      { kind: "claimed", life: 2, jobs: [[MOVED, epoch]] },
+    ];
+  }
+
+  commits(
+    life: number,
+    epoch: number,
+    from: number,
+    to: number,
+    since = 0,
+  ): Unstamped<HistoryLine> & { readonly kind: "committed" } {
+    return { kind: "committed", life, since, jobs: [[MOVED, epoch, from, to]], sessions: [] };
   }
 
   /** Puts lines before the end of the clients' work. */
@@ -211,11 +232,46 @@ const SPOILT: readonly (readonly [Invariant, string, (run: Run) => void])[] = [
         text: JSON.stringify({ type: "job.error", payload: { code: "DUPLICATE_KEY" } }),
       }),
   ],
-  ["I4", "an operation is done twice", (run) => run.add({ kind: "effect", job: JOB, name: "effect-1" })],
+  ["I4", "an operation is done twice", (run) => run.add({ kind: "effect", life: 1, job: JOB, name: "effect-1" })],
   [
     "I4",
     "a step is done again after it has returned",
-    (run) => run.add({ kind: "effect", job: DURABLE, name: "step-1" }),
+    (run) => run.add({ kind: "effect", life: 1, job: DURABLE, name: "step-1" }),
+  ],
+  [
+    "I5",
+    "who has lost a job gets something in",
+    (run) =>
+      run.add(...run.movesTo(2), run.commits(1, 1, 3, 3), run.commits(2, 2, 4, 4), run.commits(1, 1, 5, 5, 90_000)),
+  ],
+  [
+    "I5",
+    "what who has lost a job wrote stands among what was written since",
+    (run) => run.add(...run.movesTo(2), run.commits(2, 2, 3, 4), run.commits(1, 1, 3, 3)),
+  ],
+  ["I5", "two have a job under one epoch", (run) => run.add(...run.movesTo(1))],
+  [
+    "I5",
+    "who has lost a job does one thing after another",
+    (run) =>
+      run.add(
+        ...run.movesTo(2),
+        ...["step-2", "step-3"].map((name) => ({ kind: "effect", life: 1, job: MOVED, name }) as const),
+      ),
+  ],
+  [
+    "I5",
+    "who has lost a job does something long after it could know",
+    (run) => run.add(...run.movesTo(2), { at: 100_000, kind: "effect", life: 1, job: MOVED, name: "step-2" } as const),
+  ],
+  [
+    "I5",
+    "a session is numbered by who has lost it",
+    (run) =>
+      run.add(
+        { kind: "taken", life: 2, since: 18_000, session: SESSION },
+        { kind: "committed", life: 1, since: 90_000, jobs: [], sessions: [SESSION] },
+      ),
   ],
   [
     "I6",
@@ -257,7 +313,11 @@ const SPOILT: readonly (readonly [Invariant, string, (run: Run) => void])[] = [
     "a credential that there is not is revoked for ever",
     (run) => void run.outstanding.push({ alias: "x", lastError: "HTTP 404" }),
   ],
-  ["I9", "something is done after the end of its job", (run) => run.add({ kind: "effect", job: JOB, name: "late" })],
+  [
+    "I9",
+    "something is done after the end of its job",
+    (run) => run.add({ kind: "effect", life: 1, job: JOB, name: "late" }),
+  ],
   [
     "I9",
     "a cancelled job does not end",
@@ -356,6 +416,18 @@ describe("the checker", () => {
     const run = new Run();
     run.replace(isSpeech('"event_seq":2'));
     run.add(...run.says("a", 2, JOB, "job.result", result(JOB)));
+    expect([...run.violated]).toEqual([]);
+  });
+
+  test("passes a runtime that finishes what it is at when it loses a job, though another one has done it since", () => {
+    const run = new Run();
+    run.add(
+      ...run.movesTo(2),
+      run.commits(2, 2, 3, 4),
+      { kind: "effect", life: 2, job: MOVED, name: "step-2" },
+      { kind: "step", job: MOVED, name: "step-2" },
+      { kind: "effect", life: 1, job: MOVED, name: "step-2" },
+    );
     expect([...run.violated]).toEqual([]);
   });
 
