@@ -1,9 +1,10 @@
 /**
  * One trace that begins in a page: `node examples/observability/browser.ts`.
  *
- * A page in Chromium submits a job to one runtime; the job delegates, and what it delegated to is handed over to another
- * runtime, in another process, where a tool is called. The page and both runtimes send their spans to a collector, which
- * draws them. Exits with 1 if they are not one tree.
+ * A page in Chromium submits a job to one runtime; what the job delegates runs in another process, where a tool is called. The
+ * page and both runtimes send their spans to a collector, which draws them. Exits with 1 if they are not one tree.
+ *
+ * With PostgreSQL the runtimes are two nodes over one database. Without it the job is handed over from one runtime to another.
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,6 +12,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromiumPath, launchChromium, NO_CHROMIUM } from "../../tests/support/chromium.ts";
 import { bundle } from "../browser/bundle.ts";
+import { findDatabase, urlOf } from "../cluster/database.ts";
 import { inNewsroom, SECRETS } from "./newsroom.ts";
 import { OtlpReceiver } from "./receiver.ts";
 import { SPAN } from "./story.ts";
@@ -51,10 +53,14 @@ async function readTheNews(origin: string): Promise<string> {
 async function main(): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const collector = stack.use(await OtlpReceiver.start());
-  const settings = { runtimeUrl: "", collectorUrl: collector.url, token: SECRETS.client };
+  const found = await findDatabase();
+  if (typeof found === "string") console.log(`Without a cluster: ${found}.\n`);
+  const database = typeof found === "string" ? undefined : urlOf(stack.use(found));
+  const reporter = database === undefined ? "courier" : "researcher";
+  const settings = { runtimeUrl: "", collectorUrl: collector.url, token: SECRETS.client, reporter };
   const origin = await servePage(() => settings, stack);
-  const shown = await inNewsroom({ collectorUrl: collector.url, allowedOrigins: [origin] }, ({ url }) => {
-    settings.runtimeUrl = url;
+  const shown = await inNewsroom({ collectorUrl: collector.url, allowedOrigins: [origin], database }, (ready) => {
+    settings.runtimeUrl = ready.url;
     return readTheNews(origin);
   });
   console.log(`The page shows: ${shown}\n`);
@@ -70,8 +76,9 @@ async function main(): Promise<void> {
   if (way[0]?.name !== SPAN || services.join() !== "browser,newsroom,archive") {
     throw new Error("the spans are not one tree");
   }
-  // Whatever any of the three has told belongs to it.
-  if (collector.spans.some((span) => pathTo(span, collector.spans)[0] !== way[0])) {
+  // The newsroom has been asked besides whom it knows; whatever else was told belongs to the tree.
+  const told = collector.spans.filter(({ traceId, service }) => traceId === tool?.traceId || service !== "newsroom");
+  if (told.some((span) => pathTo(span, told)[0] !== way[0])) {
     throw new Error("a span has lost its parent");
   }
   for (const secret of Object.values(SECRETS)) {

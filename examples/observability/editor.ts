@@ -1,11 +1,14 @@
 /** An agent that has a story looked into by somebody else, and has a model write it up. */
 import type { JobContext } from "@arcp/sdk";
 
-export default async (input: { readonly topic: string }, ctx: JobContext): Promise<object> => {
+export default async (
+  input: { readonly topic: string; readonly reporter: string },
+  ctx: JobContext,
+): Promise<object> => {
   await ctx.log("info", `asks for research on ${input.topic}`);
   const research = await ctx.delegate({
-    ...{ agent: "courier", input },
-    lease_request: { "agent.delegate": ["researcher"], "tool.call": ["search"] },
+    ...{ agent: input.reporter, input },
+    lease_request: { "agent.delegate": ["researcher"], "tool.call": ["search"], "cost.budget": ["USD:0.10"] },
   }).done;
   const text = await ctx.useModel(
     "small",

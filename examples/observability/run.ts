@@ -13,7 +13,7 @@ import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { inNewsroom, SECRETS } from "./newsroom.ts";
 import { OtlpReceiver } from "./receiver.ts";
-import { SPAN, STORY } from "./story.ts";
+import { SPAN, storyBy } from "./story.ts";
 import { drawTrace, pathTo } from "./tree.ts";
 
 const FIRST_LINES = 6;
@@ -32,7 +32,7 @@ function startTelemetry(collectorUrl: string): TracerProvider {
 async function submit(url: string): Promise<string> {
   const client = new ARCPClient({ client: { name: "reader", version: "1.0.0" }, token: SECRETS.client });
   await client.connect(withTracing(await connectTransport(url)));
-  const job = await client.submit(STORY);
+  const job = await client.submit(storyBy("courier"));
   await job.done;
   await client.close();
   return job.accepted.traceId ?? "";

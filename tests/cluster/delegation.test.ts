@@ -1,5 +1,6 @@
 import type { AgentHandler } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
+import { Recording } from "../otel/recording.ts";
 import { reasonForNoPostgres } from "../support/postgres.ts";
 import { Puppet, type Run } from "../support/puppet.ts";
 import { Cluster, type Node, until } from "./cluster.ts";
@@ -62,6 +63,22 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("a job that another node mu
     expect((await client.end(jobId)).payload).toMatchObject({ result: { sum: 1 } });
     parent.finish("done");
     await client.end(job_id);
+  });
+
+  test("is below its delegation in the trace", async () => {
+    await using recording = new Recording();
+    const { a, parents, children } = await family();
+    const client = await a.session();
+    const { job_id } = (await client.submit("parent", 1, { lease_request: LEASE })).payload;
+    const parent = await parents.next();
+    const { done } = await delegated(parent);
+    (await children.next()).finish();
+    await done;
+    parent.finish();
+    await client.end(job_id);
+    const child = recording.named("arcp.job").find(({ attributes }) => attributes["arcp.agent"] === "child@0.0.0");
+    // Above the parent is the client, which records nothing.
+    expect(recording.path(child)).toEqual(["?", "arcp.job", "arcp.delegate child", "arcp.job"]);
   });
 
   test("is refused without a budget of its own, where its parent has one", async () => {

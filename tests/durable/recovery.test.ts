@@ -1,6 +1,7 @@
 /** What befalls a durable job while there is no runtime, or no agent of its: deadlines, leases, cancellations, versions. */
 import type { ARCPServer } from "@arcp/runtime";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Recording } from "../otel/recording.ts";
 import { covers } from "../support/covers.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import type { RawClient } from "../support/raw-client.ts";
@@ -328,4 +329,24 @@ test("a job keeps its owner, its key and its place in the list", async () => {
   expect(await listed(again, payload.job_id)).toMatchObject({ agent: "main@0.0.0", status: "running" });
   again.send("job.cancel", {}, { job_id: payload.job_id });
   expect((await again.ended(payload.job_id)).payload).toMatchObject({ final_status: "cancelled" });
+});
+
+test("a job that a restart goes on with is below the span that it was asked for in", async () => {
+  covers("V11-11-03");
+  await using recording = new Recording();
+  const [traceId, callerId] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"];
+  const client = await begin({ main: sleeper });
+  await client.submit("main", null, {}, { trace_id: traceId, traceparent: `00-${traceId}-${callerId}-01` });
+  await turns();
+  await lives.kill();
+  await lives.begin();
+  await turns();
+  clock.advance(3_600_000);
+  await turns();
+  await lives.end();
+  const spans = recording.named("arcp.job");
+  expect(spans.at(-1)?.attributes).toMatchObject({ "arcp.job.status": "success" });
+  for (const span of spans) {
+    expect([span.spanContext().traceId, span.parentSpanContext?.spanId]).toEqual([traceId, callerId]);
+  }
 });

@@ -6,12 +6,13 @@ import { context, trace } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, StackContextManager, TracerProvider } from "@opentelemetry/sdk-trace";
-import { SPAN, STORY } from "../story.ts";
+import { SPAN, storyBy } from "../story.ts";
 
 interface Settings {
   readonly runtimeUrl: string;
   readonly collectorUrl: string;
   readonly token: string;
+  readonly reporter: "courier" | "researcher";
 }
 
 function startTelemetry(collectorUrl: string): TracerProvider {
@@ -24,7 +25,7 @@ function startTelemetry(collectorUrl: string): TracerProvider {
   return provider;
 }
 
-async function read({ runtimeUrl, token }: Settings): Promise<string> {
+async function read({ runtimeUrl, token, reporter }: Settings): Promise<string> {
   const span = trace.getTracer("example").startSpan(SPAN);
   // In pages a context lasts until the first `await`: each call is made within the span.
   const within = <Value>(act: () => Value): Value => context.with(trace.setSpan(context.active(), span), act);
@@ -32,7 +33,7 @@ async function read({ runtimeUrl, token }: Settings): Promise<string> {
     const client = await within(() =>
       ARCPClient.connect(async (signal) => withTracing(await connectTransport(runtimeUrl, { signal })), { token }),
     );
-    const job = await within(() => client.submit(STORY));
+    const job = await within(() => client.submit(storyBy(reporter)));
     const { result } = await job.done;
     await within(() => client.close());
     return (result as { readonly text: string }).text;

@@ -350,11 +350,13 @@ export class Launch {
 /** What a restart needs of it, and its row does not have. */
 const storedRun = (facts: LaunchRequest["facts"], input: unknown, hasCredentials: boolean): StoredRun => {
   const { origin, depth = 0, openModels, maxRuntimeMs } = facts;
+  const { traceId: _, ...caller } = facts.trace;
   return {
     ...{ input: input ?? null, depth, hasCredentials },
     ...(origin && { origin }),
     ...(openModels && { openModels }),
     ...(maxRuntimeMs !== undefined && { maxRuntimeMs }),
+    ...(caller.parentSpanId !== undefined && { caller }),
   };
 };
 

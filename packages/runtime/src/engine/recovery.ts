@@ -159,14 +159,14 @@ export class Recovery {
   ): Job {
     const { id, sessionId, principal, agent, agentVersion, lease, leaseConstraints, parentJobId, createdAt } = record;
     const { budget, delegateId, epoch, lastN, lastEventSeq, traceId } = record;
-    const { origin, depth = 0, openModels, maxRuntimeMs, deadlineAt, hasCredentials = false } = stored ?? {};
+    const { origin, depth = 0, openModels, maxRuntimeMs, deadlineAt, hasCredentials = false, caller } = stored ?? {};
     return new Job(
       {
         ...{ id, sessionId, principal, lease, leaseConstraints, parentJobId, createdAt, epoch },
         ...(delegateId !== null && { delegateId }),
         agent: { name: agent, version: agentVersion },
         budget: budget === null ? undefined : Budget.takenOver(budget, lease, parentBudget),
-        trace: { traceId },
+        trace: { traceId, ...caller },
         ...{ origin, depth, openModels, maxRuntimeMs, hasCredentials, memory },
         hasBegun: record.status !== "pending",
         // A clock that was set back gives nobody more time than the job began with.

@@ -1,5 +1,5 @@
 /** What the store keeps of durable jobs besides their journals, as small documents. */
-import type { ErrorPayload, JobId, JsonObject, ResultId } from "@arcp/core";
+import type { ErrorPayload, JobId, JsonObject, ResultId, TraceContext } from "@arcp/core";
 import type { ErrorCode10 } from "@arcp/core/v1.0";
 import type { Store, StoredRecord } from "../../store/store.ts";
 import type { DelegationEnd } from "../delegation.ts";
@@ -24,6 +24,8 @@ export interface StoredRun {
   readonly depth: number;
   readonly openModels?: readonly string[];
   readonly hasCredentials: boolean;
+  /** Where in its trace it was asked for, if its caller named a span: a job is below it wherever it runs. */
+  readonly caller?: Omit<TraceContext, "traceId">;
 }
 
 /** Where a restart begins. */
