@@ -50,6 +50,32 @@ interface MetricsRequest {
   }[];
 }
 
+/** A line of a log. */
+export interface ReceivedLog {
+  readonly service: string;
+  readonly severity: string;
+  readonly body: string;
+  /** Empty if it belongs to none. */
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly attributes: ReadonlyMap<string, string>;
+}
+
+interface LogsRequest {
+  readonly resourceLogs?: readonly {
+    readonly resource?: Resource;
+    readonly scopeLogs?: readonly {
+      readonly logRecords?: readonly {
+        readonly severityText?: string;
+        readonly body?: Readonly<Record<string, unknown>>;
+        readonly traceId?: string;
+        readonly spanId?: string;
+        readonly attributes?: readonly Attribute[];
+      }[];
+    }[];
+  }[];
+}
+
 const STATUS_ERROR = 2;
 /** Pages of any origin may send spans: they are told nothing. */
 const FOR_PAGES = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
@@ -59,6 +85,7 @@ export class OtlpReceiver implements AsyncDisposable {
   /** In the order in which they came. */
   readonly spans: ReceivedSpan[] = [];
   readonly metricNames = new Set<string>();
+  readonly logs: ReceivedLog[] = [];
   /** Everything that was sent, as text. */
   readonly bodies: string[] = [];
 
@@ -97,6 +124,7 @@ export class OtlpReceiver implements AsyncDisposable {
     this.bodies.push(body);
     try {
       if (path === "/v1/traces") this.spans.push(...spansOf(JSON.parse(body) as TraceRequest));
+      else if (path === "/v1/logs") this.logs.push(...logsOf(JSON.parse(body) as LogsRequest));
       else if (path === "/v1/metrics") {
         for (const name of metricsOf(JSON.parse(body) as MetricsRequest)) this.metricNames.add(name);
       } else return false;
@@ -117,6 +145,18 @@ function* spansOf({ resourceSpans = [] }: TraceRequest): Iterable<ReceivedSpan> 
           ...{ startedAt: BigInt(times.startTimeUnixNano), endedAt: BigInt(times.endTimeUnixNano) },
           isError: status?.code === STATUS_ERROR,
         };
+      }
+    }
+  }
+}
+
+function* logsOf({ resourceLogs = [] }: LogsRequest): Iterable<ReceivedLog> {
+  for (const { resource, scopeLogs = [] } of resourceLogs) {
+    const service = textsOf(resource?.attributes).get("service.name") ?? "?";
+    for (const { logRecords = [] } of scopeLogs) {
+      for (const { severityText = "", body = {}, traceId = "", spanId = "", attributes } of logRecords) {
+        const text = String(Object.values(body)[0] ?? "");
+        yield { service, severity: severityText, body: text, traceId, spanId, attributes: textsOf(attributes) };
       }
     }
   }

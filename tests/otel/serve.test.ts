@@ -15,6 +15,14 @@ export default async (_input, ctx) => {
 };
 `;
 
+const TALKS = `
+export default (input, ctx) => {
+  const err = new TypeError("broken: Bearer canary-in-an-error");
+  ctx.logger.warn({ authorization: "canary-log-secret", count: 7, err }, "it is said");
+  return input;
+};
+`;
+
 interface Asked {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -92,12 +100,12 @@ describe("arcp serve --metrics", () => {
 });
 
 describe("arcp serve with an OTLP endpoint", () => {
-  test("exports spans and metrics, and no secret", async () => {
+  test("exports spans, metrics and logs, and no secret", async () => {
     covers("V11-14-06", "V11-11-05");
     await using collector = await OtlpReceiver.start();
     await using workspace = await Workspace.create();
     await writeFile(workspace.path("arcp.config.json"), JSON.stringify({ otlp: { endpoint: collector.url } }));
-    await writeFile(workspace.path("echo.ts"), "export default (input) => input;\n");
+    await writeFile(workspace.path("echo.ts"), TALKS);
     const runtime = await workspace.serve(["--agent", "echo=./echo.ts"], {
       ...{ ARCP_TOKEN: "canary-token=canary-principal", OTEL_SERVICE_NAME: "the-runtime" },
     });
@@ -113,6 +121,18 @@ describe("arcp serve with an OTLP endpoint", () => {
     expect([...collector.metricNames]).toEqual(
       expect.arrayContaining(["arcp.jobs.ended", "arcp.store.commit.duration"]),
     );
+    const said = collector.logs.find(({ body }) => body === "it is said");
+    expect(said).toMatchObject({
+      service: "the-runtime",
+      severity: "WARN",
+      traceId: job?.traceId,
+      spanId: job?.spanId,
+    });
+    expect(Object.fromEntries(said?.attributes ?? [])).toMatchObject({
+      ...{ "arcp.job_id": job?.attributes.get("arcp.job_id"), authorization: "[redacted]", count: "7" },
+      ...{ "exception.type": "TypeError", "exception.message": "broken: Bearer [redacted]" },
+    });
+    expect(collector.logs.map(({ body }) => body)).toContain("the head of the audit");
     expect(collector.bodies.join("")).not.toContain("canary");
   });
 

@@ -137,10 +137,12 @@ export interface MetricsSettings {
   readonly token?: SecretSource;
 }
 
-/** Where spans and metrics are sent. The variables `OTEL_EXPORTER_OTLP_*` of OpenTelemetry count too. */
+/** Where spans, metrics and logs are sent. The variables `OTEL_EXPORTER_OTLP_*` of OpenTelemetry count too. */
 export interface OtlpSettings {
   /** The URL of a collector (OTLP over HTTP), e.g. `http://127.0.0.1:4318`. */
   readonly endpoint: string;
+  /** Are the runtime's logs sent there, too? Default: true. */
+  readonly logs?: boolean;
 }
 
 /** An endpoint of webhooks. */

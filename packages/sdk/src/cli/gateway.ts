@@ -38,7 +38,7 @@ export async function runGateway(options: GatewayOptions): Promise<ExitCode> {
     );
   }
   await using shutdown = new Shutdown();
-  const logger = createServeLog(process.stderr, options.logLevel ?? loaded.config.logLevel ?? "info");
+  const { logger } = createServeLog(process.stderr, options.logLevel ?? loaded.config.logLevel ?? "info");
   const stop = stopSignal(logger);
   const { url } = await mountGateway(settings, loaded.directory, shutdown, logger);
   announce(url, settings, options.json === true);

@@ -5,10 +5,24 @@ import { Terminal, type TerminalStream } from "./terminal.ts";
 
 type Level = NonNullable<Parameters<typeof createLogger>[1]>;
 
-export function createServeLog(stream: TerminalStream, level: Level): Logger {
-  if (stream.isTTY !== true) return createLogger((line) => stream.write(`${toSafeJson(JSON.parse(line))}\n`), level);
-  const terminal = new Terminal(stream);
-  return createLogger((line) => stream.write(`${readable(JSON.parse(line), terminal)}\n`), level);
+export interface ServeLog {
+  readonly logger: Logger;
+  /** Hands each line to `write` too, from now on, as it is after secrets were taken out of it. */
+  tee(write: (line: string) => void): void;
+}
+
+export function createServeLog(stream: TerminalStream, level: Level): ServeLog {
+  const terminal = stream.isTTY === true ? new Terminal(stream) : undefined;
+  let other: (line: string) => void = () => {};
+  const write = (line: string): void => {
+    const record = JSON.parse(line);
+    stream.write(`${terminal === undefined ? toSafeJson(record) : readable(record, terminal)}\n`);
+    other(line);
+  };
+  const tee = (also: typeof other): void => {
+    other = also;
+  };
+  return { logger: createLogger(write, level), tee };
 }
 
 const STYLES: Readonly<Record<string, Parameters<Terminal["style"]>[0]>> = {

@@ -78,7 +78,8 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   const handoff = await openPeers(loaded, runtime);
 
   await using shutdown = new Shutdown();
-  const logger = createServeLog(process.stderr, options.logLevel ?? config.logLevel ?? "info");
+  const log = createServeLog(process.stderr, options.logLevel ?? config.logLevel ?? "info");
+  const { logger } = log;
   shutdown.defer(containAgentFaults(logger));
   const { database, store, blobs, fingerprint } = await openData(options, loaded, shutdown);
   const node = nodeSettings(options, config, isShared(store));
@@ -91,7 +92,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   });
   const admission = await admissionOf(credentials, endpoint, options.ws === true);
   if (admission.isOpen) warnOfOpenAccess();
-  const telemetry = await openTelemetry(options, loaded, { service: runtime, logger }, shutdown);
+  const telemetry = await openTelemetry(options, loaded, { service: runtime, log }, shutdown);
   const server = new ARCPServer({
     ...settingsOf(config),
     runtime,

@@ -1,11 +1,12 @@
 /** What `arcp serve` tells those who watch over it: metrics, health, and what goes out through OTLP. */
-import { type Instruments, joinedInstruments, type Logger } from "@arcp/core";
+import { type Instruments, joinedInstruments } from "@arcp/core";
 import { type ARCPServer, MetricsRegistry } from "@arcp/runtime";
 import type { LoadedConfig } from "./config-file.ts";
 import { metricsEndpointOf } from "./endpoint.ts";
 import { startHealthServer } from "./health-server.ts";
 import { openOtlp } from "./otlp.ts";
 import { readSecret } from "./secrets.ts";
+import type { ServeLog } from "./serve-log.ts";
 import type { Shutdown } from "./shutdown.ts";
 
 export interface Telemetry {
@@ -21,13 +22,10 @@ export interface Telemetry {
 export async function openTelemetry(
   options: { readonly metrics?: string },
   { config, directory }: LoadedConfig,
-  {
-    service,
-    logger,
-  }: { readonly service: { readonly name: string; readonly version: string }; readonly logger: Logger },
+  { service, log }: { readonly service: { readonly name: string; readonly version: string }; readonly log: ServeLog },
   shutdown: Shutdown,
 ): Promise<Telemetry> {
-  const exported = await openOtlp({ settings: config.otlp, service, logger }, shutdown);
+  const exported = await openOtlp({ settings: config.otlp, service, log }, shutdown);
   const endpoint = metricsEndpointOf(options.metrics, config.metrics);
   let watched: ARCPServer | undefined;
   const watch = (server: ARCPServer): void => {
