@@ -18,6 +18,11 @@ export interface NodeFacts {
   readonly name: string;
   /** Of the software. */
   readonly version: string;
+  /**
+   * What it says to other nodes and writes for them: rises by one with each release that changes that. Nodes one apart work
+   * together. Default: 1.
+   */
+  readonly level?: number;
   /** `name@version` of every agent that it runs. */
   readonly agents: readonly string[];
   readonly labels: Readonly<Record<string, string>>;

@@ -9,6 +9,7 @@
 import { type AgentInventoryEntry, type Clock, type JobId, type Logger, type SessionId, ulid } from "@arcp/core";
 import type { NodeFacts, NodeId, NodeRecord, SharedStore, Wake } from "../../store/shared.ts";
 import type { JobRecord } from "../../store/store.ts";
+import { StoreError } from "../../store/store-error.ts";
 import { type AgentName, parseReference } from "../agents.ts";
 import { Calls } from "./calls.ts";
 import { RemoteJobs } from "./remote-jobs.ts";
@@ -56,6 +57,16 @@ export interface ClusterOptions {
   readonly hooks: ClusterHooks;
 }
 
+/**
+ * What this version of the program says to other nodes:
+ *
+ *   1  claims, wake-ups, calls about jobs, streams, checkpoints, questions and schedules
+ *   2  calls about grants and credentials; what principals use
+ *
+ * Whatever comes with a level is said to, and written for, nodes of that level only. A level is left out of the program no sooner than
+ * two releases after it was the newest.
+ */
+const LEVEL = 2;
 /** Signs of life per time to live. */
 const BEATS_PER_TTL = 4;
 /** By which a node that has just joined makes itself known. */
@@ -101,6 +112,11 @@ export class Cluster {
   /** The other nodes that are up, as of the last sign of life. */
   get peers(): readonly NodeRecord[] {
     return this.#peers;
+  }
+
+  /** Those of them that understand what came with a level. */
+  peersOf(level: number): readonly NodeRecord[] {
+    return this.#peers.filter((peer) => levelOf(peer) >= level);
   }
 
   /** The agent that another node, which takes jobs, has under this reference; without a version the one that it lists last. */
@@ -150,9 +166,15 @@ export class Cluster {
     return this.#doubt.promise;
   }
 
-  /** Makes this process a node. Rejects when the store does. */
+  /**
+   * Makes this process a node. Rejects when the store does, and with StoreError `version` while a node is up that is of a version
+   * more than one level away.
+   */
   async join(): Promise<void> {
     const { store, node, clock } = this.#options;
+    for (const other of await store.nodes()) {
+      if (other.isUp && other.silentMs <= other.ttlMs && Math.abs(levelOf(other) - LEVEL) > 1) throw farApart(other);
+    }
     const askedAt = clock.monotonic();
     await store.join(this.#facts(), node.ttlMs);
     this.#isSure(askedAt);
@@ -171,9 +193,9 @@ export class Cluster {
     });
   }
 
-  /** Tells every other node. What does not arrive is not told again. */
-  tellAll(method: string, params: unknown): void {
-    for (const { id } of this.#peers) {
+  /** Tells every other node of a level. What does not arrive is not told again. */
+  tellAll(method: string, params: unknown, level = 1): void {
+    for (const { id } of this.peersOf(level)) {
       this.calls.call(id, method, params).catch((err) => {
         this.#options.logger.debug({ err, method, node: id }, "a node was not told");
       });
@@ -213,7 +235,7 @@ export class Cluster {
   #facts(): NodeFacts {
     const { node, version, hooks } = this.#options;
     return {
-      ...{ id: this.#id, name: node.name, version, labels: node.labels, agents: hooks.agents() },
+      ...{ id: this.#id, name: node.name, version, level: LEVEL, labels: node.labels, agents: hooks.agents() },
       ...{ isDraining: hooks.isDraining(), ...hooks.counts(), lagMs: this.#lagMs },
     };
   }
@@ -341,5 +363,15 @@ export class Cluster {
     }
   }
 }
+
+/** What a node says to others, and understands. */
+const levelOf = ({ level = 1 }: Pick<NodeFacts, "level">): number => level;
+
+const farApart = (other: NodeRecord): StoreError =>
+  new StoreError(
+    "version",
+    `the node ${other.name} (${other.id}) is of version ${other.version}, level ${levelOf(other)}, and this one is of level ${LEVEL}: ` +
+      "bring them up to date one release after the other",
+  );
 
 const newNodeId = (): NodeId => `node_${ulid()}`;

@@ -20,6 +20,8 @@ import { isOptional } from "../visibility.ts";
 import { Cluster, type ClusterOptions } from "./cluster.ts";
 import { type SharedHolds, type SharedRates, SharedUse } from "./shared-use.ts";
 
+/** Of nodes that can be asked about grants. */
+const GRANTS_LEVEL = 2;
 /** How often, and how many times, a job that is about to be another node's is looked for. */
 const LOOK_MS = 500;
 const MAX_LOOKS = 10;
@@ -101,15 +103,16 @@ export class Member implements OtherNodes, AllNodes {
 
   /** See {@link AllNodes}. */
   async askAll(method: string, params: unknown): Promise<boolean> {
-    const { peers, calls } = this.cluster;
-    const answers = await Promise.allSettled(peers.map(({ id }) => calls.call<boolean>(id, method, params)));
+    const { calls } = this.cluster;
+    const asked = this.cluster.peersOf(GRANTS_LEVEL);
+    const answers = await Promise.allSettled(asked.map(({ id }) => calls.call<boolean>(id, method, params)));
     if (answers.some((answer) => answer.status === "fulfilled" && answer.value)) return true;
     for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
     return false;
   }
 
   tellAll(method: string, params: unknown): void {
-    this.cluster.tellAll(method, params);
+    this.cluster.tellAll(method, params, GRANTS_LEVEL);
   }
 
   /**
