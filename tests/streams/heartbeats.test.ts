@@ -1,3 +1,4 @@
+import { InternalError } from "@arcp/core";
 import type { HeartbeatTerms } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
@@ -13,15 +14,17 @@ interface SceneOptions {
   readonly heartbeat?: HeartbeatTerms;
   readonly server?: object;
   readonly interval?: number;
+  /** Members of the invocation. */
+  readonly more?: object;
 }
 
-async function scene({ heartbeat, server = {}, interval = 30 }: SceneOptions = {}) {
+async function scene({ heartbeat, server = {}, interval = 30, more = {} }: SceneOptions = {}) {
   const clock = new ManualClock();
   const puppet = new Puppet();
   const harness = startHarness({ server: { clock, heartbeatIntervalSeconds: interval, ...server } });
   harness.server.registerAgent("puppet", puppet.handler, heartbeat === undefined ? {} : { heartbeat });
   const client = await harness.rawSession10();
-  const { job_id } = await client.invoke("puppet");
+  const { job_id } = await client.invoke("puppet", {}, more);
   const run = await puppet.next();
   return {
     ...{ clock, harness, client, run, jobId: job_id as string },
@@ -206,6 +209,58 @@ describe("an agent that falls silent", () => {
     await answer;
     await pass(3);
     expect(await client.ending(jobId)).toMatchObject({ payload: { code: "HEARTBEAT_LOST" } });
+  });
+
+  test("has not while it sleeps, and is given a whole deadline when it wakes", async () => {
+    await using stage = await scene({ heartbeat: { intervalMs: 1000 }, interval: 600 });
+    const { client, pass, run, jobId } = stage;
+    const awake = run.context.sleep(3_600_000);
+    for (let minute = 0; minute < 59; minute += 1) stage.clock.advance(60 * SECOND_MS);
+    await pass(59.5);
+    expect(hasEnded(client)).toBe(false);
+    await pass(0.5);
+    await awake;
+    await pass(1);
+    expect(hasEnded(client)).toBe(false);
+    await pass(2);
+    expect(await client.ending(jobId)).toMatchObject({ payload: { code: "HEARTBEAT_LOST" } });
+  });
+
+  test("has not while it waits for a job that it delegated", async () => {
+    await using stage = await scene({
+      ...{ heartbeat: { intervalMs: 1000 }, interval: 600 },
+      more: { lease_request: { "agent.delegate": ["child"] } },
+    });
+    const { client, pass, run, jobId } = stage;
+    const child = new Puppet();
+    stage.harness.server.registerAgent("child", child.handler);
+    const delegation = run.context.delegate({ agent: "child", input: null, delegate_id: "del_1", lease_request: {} });
+    const done = delegation.done;
+    const childRun = await child.next();
+    await pass(600);
+    expect(hasEnded(client)).toBe(false);
+    childRun.finish();
+    await done;
+    await pass(3);
+    expect(await client.ending(jobId)).toMatchObject({ payload: { code: "HEARTBEAT_LOST" } });
+  });
+
+  test("has not while it waits to be called again", async () => {
+    const clock = new ManualClock();
+    const puppet = new Puppet();
+    await using harness = startHarness({ server: { clock, heartbeatIntervalSeconds: 86_400 } });
+    harness.server.registerAgent("puppet", puppet.handler, {
+      ...{ heartbeat: { intervalMs: 1000 }, retry: { maxAttempts: 2, initialDelayMs: 60_000 } },
+    });
+    const client = await harness.rawSession10();
+    const { job_id } = await client.invoke("puppet");
+    (await puppet.next()).fail(new InternalError("once"));
+    await client.sees(({ payload }) => payload.data?.phase === "retrying" || payload.phase === "retrying");
+    clock.advance(29_000);
+    await settle();
+    clock.advance(31_000);
+    (await puppet.next()).finish("done");
+    expect(await client.ending(job_id)).toMatchObject({ type: "tool.result" });
   });
 
   test("has all the time that it was given to stop in", async () => {

@@ -18,7 +18,8 @@ export interface AgentOptions {
   readonly isDefault?: boolean;
   /**
    * The signs of life that it promises (RFC §10.3): whatever its jobs write, and `context.heartbeat`. After two intervals
-   * without one they fail with `HEARTBEAT_LOST`, or are blocked until there is one. Default: it is not watched.
+   * without one they fail with `HEARTBEAT_LOST`, or are blocked until there is one. None is missed while the agent sleeps
+   * with `context.sleep`, or waits for a person, a job that it delegated, or to be called again. Default: it is not watched.
    */
   readonly heartbeat?: HeartbeatTerms;
   /** Calls it again after failures that may pass (RFC §10.1). Default: it is called once. */

@@ -290,6 +290,7 @@ export class Engine {
     });
     this.watchdogs = new Watchdogs({
       ...{ clock, recovery: options.heartbeatRecovery },
+      isResting: (job) => this.queue.isResting(job),
       tell: (job, deadlineMs) => {
         for (const { sessionId } of job.followers) this.sessions.get(sessionId)?.beat(job, deadlineMs);
       },

@@ -333,11 +333,11 @@ export class Launch {
       if (problem !== undefined) throw problem;
       return returned;
     };
-    await run.mayCall();
+    const rest = (wait: Promise<void>): Promise<void> => run.whileResting(this.#options.queue.rest(job, wait));
+    await (run.progress.retried === undefined ? run.mayCall() : rest(run.mayCall()));
     const { retry = CALLED_ONCE } = agent;
     const returned = await withRetries(job, retry, call, {
-      ...{ clock, random: Math.random, mayRepeat: () => true, failures: run.progress.failures },
-      rest: (wait) => run.whileResting(this.#options.queue.rest(job, wait)),
+      ...{ clock, random: Math.random, mayRepeat: () => true, failures: run.progress.failures, rest },
       onRetry: (failure, delayMs) => {
         run.callAgain(failure, clock.now() + delayMs);
         context = newContext();

@@ -3,7 +3,8 @@
  * deadline may pass without a sign; after two in a row the worker counts as lost. In-process agents that have not asked for
  * it are not watched: the event loop that they share with the runtime is their heartbeat.
  *
- *   watching -> watching   a sign, or the first deadline without one; while the job waits for somebody, none is missed
+ *   watching -> watching   a sign, or the first deadline without one; none is missed while the agent waits for what is no
+ *                          work: a person, a time, a job that it delegated
  *   watching -> lost       the second deadline in a row: the job ends (`fail`), or is blocked (`block`)
  *   lost     -> watching   `block`: a sign
  */
@@ -41,6 +42,7 @@ class Watchdog {
   readonly #job: Job;
   readonly #clock: Clock;
   readonly #recovery: HeartbeatRecovery;
+  readonly #isResting: (job: Job) => boolean;
   #deadlineMs: number;
   #missed = 0;
   /** The entries that there were at the last look. */
@@ -54,11 +56,13 @@ class Watchdog {
     readonly clock: Clock;
     readonly deadlineMs: number;
     readonly recovery: HeartbeatRecovery;
+    readonly isResting: (job: Job) => boolean;
   }) {
     this.#job = options.job;
     this.#clock = options.clock;
     this.#deadlineMs = options.deadlineMs;
     this.#recovery = options.recovery;
+    this.#isResting = options.isResting;
     this.#seen = this.#job.lastN;
     this.#job.whenEnded(() => this.#stopTimer());
     this.#arm();
@@ -88,7 +92,7 @@ class Watchdog {
   }
 
   #look(): void {
-    const isAlive = this.#job.lastN !== this.#seen || this.#job.isBlocked;
+    const isAlive = this.#job.lastN !== this.#seen || this.#job.isBlocked || this.#isResting(this.#job);
     this.#seen = this.#job.lastN;
     this.#missed = isAlive ? 0 : this.#missed + 1;
     if (this.#missed < MAX_MISSED || this.#job.isCancelling) this.#arm();
@@ -114,6 +118,8 @@ export interface WatchdogsOptions {
   readonly clock: Clock;
   /** Of agents that do not say. */
   readonly recovery: HeartbeatRecovery;
+  /** Does the agent of `job` wait in the runtime: for a time, for a job that it delegated, or to be called again? */
+  readonly isResting: (job: Job) => boolean;
   /** Tells whoever watches `job` that it lives, and for how long that is promised. */
   readonly tell: (job: Job, deadlineMs: number) => void;
 }
@@ -129,8 +135,8 @@ export class Watchdogs {
 
   /** Watches `job` from now on, until it ends. */
   watch(job: Job, { intervalMs, recovery = this.#options.recovery }: HeartbeatTerms): Watchdog {
-    const { clock } = this.#options;
-    const watchdog = new Watchdog({ job, clock, deadlineMs: checkedDeadline(intervalMs), recovery });
+    const { clock, isResting } = this.#options;
+    const watchdog = new Watchdog({ job, clock, deadlineMs: checkedDeadline(intervalMs), recovery, isResting });
     this.#watched.set(job, watchdog);
     job.whenEnded(() => this.#watched.delete(job));
     return watchdog;

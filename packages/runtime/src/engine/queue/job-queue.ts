@@ -86,6 +86,8 @@ export class JobQueue {
   readonly #hidesOthers: (principal: string) => boolean;
   readonly #tickets = new Map<QueuedJob, Ticket>();
   readonly #waiting = new FairOrder<Ticket>();
+  /** For how many things each job waits that are no work. */
+  readonly #resting = new Map<QueuedJob, number>();
   /** Jobs that have begun and want a slot, in the order in which they asked. */
   readonly #returning = new Set<Ticket>();
   readonly #perPrincipal = new Map<string, number>();
@@ -190,8 +192,32 @@ export class JobQueue {
    * goes on when there is one again, or when it has to stop.
    */
   async rest<Value>(job: QueuedJob, wait: Promise<Value>): Promise<Value> {
+    addTo(this.#resting, job, 1);
     const ticket = this.#tickets.get(job);
-    if (ticket === undefined) return wait;
+    if (ticket !== undefined) this.#lend(ticket);
+    try {
+      return await wait;
+    } finally {
+      if (ticket !== undefined) {
+        ticket.rests -= 1;
+        // Whoever waits for several must not hold a slot that the others need.
+        if (ticket.rests === 0) await this.#return(ticket);
+      }
+      addTo(this.#resting, job, -1);
+    }
+  }
+
+  /** Does it wait for something that is no work, or for the slot to go on with? */
+  isResting(job: QueuedJob): boolean {
+    return this.#resting.has(job);
+  }
+
+  /** From now on only jobs that others wait for begin: those that were delegated. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #lend(ticket: Ticket): void {
     ticket.rests += 1;
     if (this.#returning.has(ticket)) this.#goOn(ticket);
     else if (ticket.state === "working") {
@@ -199,18 +225,6 @@ export class JobQueue {
       this.#count(ticket, -1);
       this.#pumpLater();
     }
-    try {
-      return await wait;
-    } finally {
-      ticket.rests -= 1;
-      // Whoever waits for several must not hold a slot that the others need.
-      if (ticket.rests === 0) await this.#return(ticket);
-    }
-  }
-
-  /** From now on only jobs that others wait for begin: those that were delegated. */
-  close(): void {
-    this.#isClosed = true;
   }
 
   #return(ticket: Ticket): Promise<void> {
@@ -308,7 +322,7 @@ export class JobQueue {
   }
 }
 
-function addTo(counts: Map<string, number>, key: string, by: number): void {
+function addTo<Key>(counts: Map<Key, number>, key: Key, by: number): void {
   const count = (counts.get(key) ?? 0) + by;
   if (count === 0) counts.delete(key);
   else counts.set(key, count);
