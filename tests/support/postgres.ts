@@ -1,6 +1,6 @@
 /**
- * PostgreSQL for tests: the server that ARCP_TEST_POSTGRES names (a URL, of a superuser), or one that is installed on this
- * machine and that this run of the tests starts. Where there is none, tests are skipped and say why; with CI=true they fail.
+ * PostgreSQL for tests: the server that ARCP_TEST_POSTGRES names (a URL, of a superuser), or one that this run of the tests
+ * starts, of what is installed on this machine or came with npm. Where there is none, tests are skipped and say why; with CI=true they fail.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
