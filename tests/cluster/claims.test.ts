@@ -122,6 +122,53 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("a job that was made while 
   });
 });
 
+describe.skipIf(reasonForNoPostgres() !== undefined)("a job of another node that two look for at once", () => {
+  test("is shown once, though one of them has seen that it was not shown at all", async () => {
+    const puppet = new Puppet();
+    const agents = { puppet: { handler: puppet.handler } };
+    const gate = gated();
+    const looked = Promise.withResolvers<void>();
+    let looks = 0;
+    const cluster = await Cluster.of(
+      { agents, wrap: gate.wrap },
+      {
+        agents,
+        wrap: (store) =>
+          replacing(store, "feedPosition", (feedPosition) => async (...args) => {
+            const isFirst = looks === 0;
+            looks += 1;
+            const position = await feedPosition(...args);
+            // The one who was told of it by the other node.
+            if (isFirst) await looked.promise;
+            return position;
+          }),
+      },
+    );
+    const [a, b] = cluster.nodes as [Node, Node];
+    const first = await a.session();
+    const open = gate.hold();
+    first.send("job.submit", { agent: "puppet", input: 1, idempotency_key: "once" });
+    const run = await puppet.next();
+    await until(() => gate.waiting > 0);
+    first.cut();
+    const again = await b.raw();
+    expect((await again.resume(first, 0)).type).toBe("session.welcome");
+    open();
+    await until(() => looks === 1);
+    await run.context.log("info", "hello");
+    run.finish("done");
+    await until(async () => (await cluster.ask("SELECT FROM job WHERE ended_at IS NOT NULL")).length === 1);
+    await again.submit("puppet", 1, { idempotency_key: "once" });
+    await again.sees(({ event_seq }) => event_seq === 2);
+    looked.resolve();
+    await settle(50);
+    // What comes after it has the next number.
+    const { payload } = await again.submit("puppet", 2);
+    (await puppet.next()).finish("done");
+    expect((await again.end(payload.job_id)).event_seq).toBe(3);
+  });
+});
+
 describe.skipIf(reasonForNoPostgres() !== undefined)("before it is a node", () => {
   test("a process refuses who is not let in, and becomes one all the same", async () => {
     const joining = Promise.withResolvers<void>();

@@ -33,10 +33,14 @@ export interface RemoteJobsOptions {
 const PAGE = 512;
 /** Jobs asked for at once. */
 const MAX_HEADS = 1_000;
+/** More than end while one is looked for in the store. */
+const MAX_SHOWN = 4_096;
 
 export class RemoteJobs {
   readonly #options: RemoteJobsOptions;
   readonly #cursors = new Map<JobId, Cursor>();
+  /** The last jobs that were shown to their ends, with the feeds that they were shown in: who has looked before may not know it. */
+  readonly #shown = new Map<JobId, WeakSet<Feed>>();
   readonly #watchers = new Map<JobId, Set<(head: JobHead) => void>>();
 
   constructor(options: RemoteJobsOptions) {
@@ -45,6 +49,7 @@ export class RemoteJobs {
 
   /** Shows the job in `feed` from its entry `n + 1` on. It is looked at at once. `isOwn`: its session has submitted it. */
   follow(feed: Feed, jobId: JobId, n: number, isOwn: boolean): void {
+    if (this.#shown.get(jobId)?.has(feed)) return;
     const cursor = this.#cursors.get(jobId) ?? { jobId, followers: new Map(), isReading: false, hasGrown: false };
     this.#cursors.set(jobId, cursor);
     if (!cursor.followers.has(feed)) cursor.followers.set(feed, { n, isOwn });
@@ -73,8 +78,9 @@ export class RemoteJobs {
     return this.#cursors.has(jobId);
   }
 
+  /** Is it shown in `feed`, or was it shown there to its end? */
   isFollowedBy(feed: Feed, jobId: JobId): boolean {
-    return this.#cursors.get(jobId)?.followers.has(feed) ?? false;
+    return (this.#cursors.get(jobId)?.followers.has(feed) ?? false) || (this.#shown.get(jobId)?.has(feed) ?? false);
   }
 
   /** Was the job shown to `feed` because it was asked for? */
@@ -115,7 +121,7 @@ export class RemoteJobs {
         const cursor = this.#cursors.get(id);
         if (cursor === undefined) continue;
         if ([...cursor.followers.values()].some(({ n }) => n < lastN)) this.#look(cursor);
-        else if (isEnded) this.#cursors.delete(id);
+        else if (isEnded) this.#finish(cursor);
       }
     }
   }
@@ -165,9 +171,19 @@ export class RemoteJobs {
       if (this.#cursors.get(cursor.jobId) !== cursor) return;
       this.#number(cursor, entries);
       const last = entries.at(-1);
-      if (last !== undefined && isTerminal(last.code)) this.#cursors.delete(cursor.jobId);
+      if (last !== undefined && isTerminal(last.code)) this.#finish(cursor);
       else if (entries.length === PAGE) cursor.hasGrown = true;
     }
+  }
+
+  /** Everything of the job was numbered. */
+  #finish({ jobId, followers }: Cursor): void {
+    this.#cursors.delete(jobId);
+    const feeds = this.#shown.get(jobId) ?? new WeakSet();
+    for (const feed of followers.keys()) feeds.add(feed);
+    this.#shown.set(jobId, feeds);
+    const [oldest] = this.#shown.keys();
+    if (this.#shown.size > MAX_SHOWN && oldest !== undefined) this.#shown.delete(oldest);
   }
 
   #number({ jobId, followers }: Cursor, entries: readonly Entry[]): void {
