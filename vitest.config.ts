@@ -22,6 +22,7 @@ const packageSources = Object.fromEntries(
     "hono",
     "bun",
     "middleware-otel",
+    "dashboard",
     "sdk",
   ].map((entrance) => {
     const [name, ...path] = entrance.split("/");

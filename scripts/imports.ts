@@ -22,9 +22,10 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   "@arcp/hono": ["@arcp/core", "@arcp/node"],
   "@arcp/bun": ["@arcp/core"],
   "@arcp/middleware-otel": ["@arcp/core"],
+  "@arcp/dashboard": ["@arcp/core", "@arcp/client"],
   "@arcp/sdk": [
     ...["@arcp/core", "@arcp/client", "@arcp/runtime", "@arcp/postgres", "@arcp/gateway"],
-    "@arcp/middleware-otel",
+    ...["@arcp/middleware-otel", "@arcp/dashboard"],
   ],
 };
 
@@ -92,7 +93,24 @@ const LAYER_RULES: readonly LayerRule[] = [
     typesAllowed: false,
     reason: "a wire reaches the store through the engine",
   },
+  {
+    package: "@arcp/dashboard",
+    from: /^(?!app\/)/,
+    to: /^(app\/.*|@arcp\/client)$/,
+    typesAllowed: false,
+    reason: "what serves the pages is no client",
+  },
+  {
+    package: "@arcp/dashboard",
+    from: /^app\//,
+    to: /^(node:.*|(?!app\/)[\w-]+\.ts)$/,
+    typesAllowed: false,
+    reason: "the pages run in browsers",
+  },
 ];
+
+/** What a package bundles into files of its own: its users do not get the packages that these files are made of. */
+const BUNDLED: Readonly<Record<string, RegExp>> = { "@arcp/dashboard": /^app\// };
 
 export interface Import {
   readonly specifier: string;
@@ -106,6 +124,8 @@ export interface SourcePackage {
   readonly name: string;
   /** What its manifest says that its users get with it. */
   readonly dependencies: readonly string[];
+  /** What its manifest says that it is made with. */
+  readonly devDependencies?: readonly string[];
   /** Path inside `src`, with forward slashes, to text. */
   readonly sources: ReadonlyMap<string, string>;
 }
@@ -174,7 +194,8 @@ function packageImportProblem(source: SourcePackage, file: string, imported: Imp
     if (!PACKAGE_LAYERS[source.name]?.includes(name)) return `${source.name} must not import ${name}`;
     if (specifier !== name && !ENTRANCES.has(specifier)) return `${specifier} reaches into ${name}; import its root`;
   }
-  if (!source.dependencies.includes(name)) return `${name} is not among the dependencies in package.json`;
+  const isBundled = BUNDLED[source.name]?.test(file) === true && source.devDependencies?.includes(name) === true;
+  if (!isBundled && !source.dependencies.includes(name)) return `${name} is not among the dependencies in package.json`;
   return layerProblem(source.name, file, name, imported);
 }
 
@@ -252,12 +273,13 @@ function readPackage(directory: string): SourcePackage {
   const declared = { ...manifest.dependencies, ...manifest.peerDependencies, ...manifest.optionalDependencies };
   const source = join(directory, "src");
   const files = readdirSync(source, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name));
   const sources = files.map(
     (file) => [relative(source, file).split(sep).join("/"), readFileSync(file, "utf8")] as const,
   );
-  return { name: manifest.name, dependencies: Object.keys(declared), sources: new Map(sources) };
+  const devDependencies = Object.keys(manifest.devDependencies ?? {});
+  return { name: manifest.name, dependencies: Object.keys(declared), devDependencies, sources: new Map(sources) };
 }
 
 /** What a manifest lets others import. */

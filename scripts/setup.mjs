@@ -216,6 +216,17 @@ async function build(pinned) {
   const compiler = join(nodeModules, "typescript", "bin", "tsc");
   const { exitCode, output } = await run(pinned?.path ?? process.execPath, [compiler], ["-b"]);
   if (exitCode !== 0) throw new SetupError(`tsc -b failed.\n${output.trim()}`);
+  await buildDashboard(pinned);
+}
+
+/** In a process of its own, on the pinned Node: what builds it needs a newer one than this may be. */
+async function buildDashboard(pinned) {
+  const { exitCode, output } = await run(
+    pinned?.path ?? process.execPath,
+    [join(root, "scripts", "dashboard.mjs")],
+    [],
+  );
+  if (exitCode !== 0) throw new SetupError(`The dashboard could not be built.\n${output.trim()}`);
 }
 
 /** Runs a command to its end and returns all it printed. */

@@ -207,6 +207,8 @@ export interface ARCPConfig extends ServerSettings {
   readonly allowInsecure?: boolean;
   /** Are HTTP with Server-Sent Events and the REST surface served on the port of the WebSockets? Default: true. */
   readonly http?: boolean;
+  /** Is the dashboard served at `/`, where HTTP is? Default: true. */
+  readonly dashboard?: boolean;
   /** Host names that a request may name. Default on loopback: its own names; otherwise any. */
   readonly allowedHosts?: readonly string[];
   /** Origins that browsers may come from. Default: only pages served by this very host. */

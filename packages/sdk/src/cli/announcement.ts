@@ -14,6 +14,7 @@ export interface Announcement {
   readonly tools: readonly string[];
   readonly provisioning: Provisioning;
   readonly fingerprint: string;
+  readonly dashboardUrl: string | undefined;
   /** Where `/metrics` and its like are. */
   readonly healthUrl: string | undefined;
   readonly developer: Token | undefined;
@@ -27,13 +28,18 @@ export interface Announcement {
 
 export function announce(facts: Announcement): void {
   const { urls, agents, tools, provisioning, fingerprint, healthUrl, developer, isOpen, isJson, file, node } = facts;
+  const { dashboardUrl } = facts;
   const [url = ""] = urls;
   const names = agents.map(({ reference }) => reference);
   const provisioners = provisioning.provisioners.map(({ name }) => name);
   const gateway = provisioning.gatewayUrl;
   if (isJson) {
     const ready = { type: "ready", url, urls, pid: process.pid, agents: names, tools, provisioners, gateway };
-    const named = { ...(node && { node: node.name }), ...(healthUrl && { healthUrl }) };
+    const named = {
+      ...(node && { node: node.name }),
+      ...(healthUrl && { healthUrl }),
+      ...(dashboardUrl && { dashboardUrl }),
+    };
     process.stdout.write(`${toSafeJson({ ...ready, fingerprint, ...named })}\n`);
     return;
   }
@@ -45,6 +51,8 @@ export function announce(facts: Announcement): void {
   if (tools.length > 0) lines.push(`  tools    ${tools.join(", ")}`);
   if (provisioners.length > 0) lines.push(`  keys by  ${provisioners.join(", ")}`);
   if (gateway !== undefined) lines.push(`  gateway  ${gateway}`);
+  if (dashboardUrl !== undefined)
+    lines.push(`  look     ${signInUrl(dashboardUrl, isOpen ? "any" : developer?.value)}`);
   if (healthUrl !== undefined) lines.push(`  metrics  ${healthUrl}/metrics`);
   if (file !== undefined) lines.push(`  config   ${file}`);
   if (developer !== undefined) {
@@ -57,3 +65,10 @@ export function announce(facts: Announcement): void {
   lines.push(`  ${token}npx arcp submit ${name}${where} --input '{"hello":"world"}'`, "");
   process.stdout.write(`${lines.join("\n")}\n`);
 }
+
+/**
+ * Who follows it is signed in. The token is in the fragment, which browsers send nowhere; and only on a screen, where nobody
+ * keeps it.
+ */
+const signInUrl = (url: string, token: string | undefined): string =>
+  token === undefined || !process.stdout.isTTY ? url : `${url}#token=${encodeURIComponent(token)}`;

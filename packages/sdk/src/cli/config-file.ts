@@ -85,6 +85,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   allowedHosts: true,
   allowedOrigins: true,
   http: true,
+  dashboard: true,
   cancelAuthority: true,
   logLevel: true,
   heartbeatIntervalSeconds: true,

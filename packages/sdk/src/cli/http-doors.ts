@@ -1,12 +1,16 @@
-/** What `arcp serve` serves to plain HTTP on the port of the WebSockets: connections with Server-Sent Events, and REST. */
+/**
+ * What `arcp serve` serves to plain HTTP on the port of the WebSockets: connections with Server-Sent Events, REST, and the
+ * dashboard.
+ */
 import { type HttpRequest, type HttpResponse, httpTransport, isLoopbackHost } from "@arcp/core";
+import { dashboard, SECURE_HEADERS } from "@arcp/dashboard";
 import { type ARCPServer, restApi } from "@arcp/runtime";
 import type { ARCPConfig } from "../config.ts";
 import type { WebSocketEndpoint } from "./endpoint.ts";
 import { version } from "./version.ts";
 
 export interface HttpDoors {
-  /** Takes a request; returns false, and has done nothing, if it is for something else. */
+  /** Takes a request; returns false, and has set nothing but headers, if it is for something else. */
   readonly handle: (request: HttpRequest, response: HttpResponse) => boolean;
   readonly close: () => void;
 }
@@ -16,6 +20,7 @@ export function openHttpDoors(
   server: ARCPServer,
   { host, path, allowInsecure }: WebSocketEndpoint,
   { allowedHosts, allowedOrigins }: ARCPConfig,
+  hasDashboard: boolean,
 ): HttpDoors {
   const rules = {
     allowInsecure,
@@ -28,8 +33,19 @@ export function openHttpDoors(
     onTransport: (transport) => server.accept(transport),
   });
   const rest = restApi({ ...rules, version, accept: (transport) => server.accept(transport) });
+  const pages = hasDashboard
+    ? dashboard({ endpoint: path, ...(rules.allowedHosts !== undefined && { allowedHosts: rules.allowedHosts }) })
+    : undefined;
   return {
-    handle: (request, response) => connections.handle(request, response) || rest.handle(request, response),
+    handle: (request, response) => {
+      // Refusals and what is not there, too: all of it is on the origin of the page that has the token.
+      for (const [name, value] of Object.entries(SECURE_HEADERS)) response.setHeader(name, value);
+      return (
+        connections.handle(request, response) ||
+        rest.handle(request, response) ||
+        pages?.handle(request, response) === true
+      );
+    },
     close: () => {
       connections.close();
       rest.close();

@@ -49,6 +49,8 @@ export interface ServeOptions extends EndpointOptions, CredentialOptions, NodeOp
   readonly tlsKey?: string;
   /** `--no-http`: false. */
   readonly http?: boolean;
+  /** `--no-dashboard`: false. */
+  readonly dashboard?: boolean;
   /** Seconds. */
   readonly drain?: number;
   readonly logLevel?: NonNullable<ARCPConfig["logLevel"]>;
@@ -140,9 +142,11 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     return EXIT.success;
   }
   const urls: string[] = [];
+  let hasDashboard = false;
   if (endpoint.webSocket !== undefined) {
     const isHttpServed = (options.http ?? true) && (config.http ?? true);
-    const doors = isHttpServed ? openHttpDoors(server, endpoint.webSocket, config) : undefined;
+    hasDashboard = isHttpServed && (options.dashboard ?? true) && (config.dashboard ?? true);
+    const doors = isHttpServed ? openHttpDoors(server, endpoint.webSocket, config, hasDashboard) : undefined;
     shutdown.defer(async () => doors?.close());
     urls.push(await listen(server, endpoint.webSocket, config, tls, shutdown, doors));
   }
@@ -151,6 +155,7 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   shutdown.defer(async () => void (await server.close()));
   announce({
     ...{ urls, agents, tools: tools.map(([name]) => name), provisioning, fingerprint },
+    dashboardUrl: hasDashboard ? dashboardUrlOf(urls[0] ?? "") : undefined,
     ...{ healthUrl: telemetry.url, developer: admission.developer, isOpen: admission.isOpen },
     ...{ isJson: options.json === true, file: loaded.file },
     ...(isShared(store) && { node: { name: node?.name ?? hostname(), database: shownDatabase(database) } }),
@@ -159,6 +164,9 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   await close();
   return EXIT.success;
 }
+
+/** The page is at the root of where clients connect. */
+const dashboardUrlOf = (url: string): string => new URL("/", url.replace(/^ws/, "http")).href;
 
 const failureOf = (database: string, cause: unknown): Error =>
   isPostgres(database) ? postgresError(database, cause) : databaseError(database, cause);
@@ -204,7 +212,7 @@ async function readTls(
 function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
   const { runtime, agents, tools, gateway, litellm, host, port, path, unix, db, sync, postgres, ...more } = config;
   const { tokens, tokenFile, auth, peers, metrics, otlp, tls, drainSeconds, webhooks, ...rest } = more;
-  const { allowInsecure, allowedHosts, allowedOrigins, cancelAuthority, logLevel, http, ...settings } = rest;
+  const { allowInsecure, allowedHosts, allowedOrigins, cancelAuthority, logLevel, http, dashboard, ...settings } = rest;
   return settings;
 }
 

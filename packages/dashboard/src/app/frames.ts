@@ -1,0 +1,84 @@
+/** What was said on the wire, for whoever wants to see it as it was. */
+import type { Transport } from "@arcp/core";
+import { signal } from "@preact/signals";
+
+export interface Frame {
+  readonly id: number;
+  readonly at: number;
+  readonly direction: "in" | "out";
+  readonly text: string;
+}
+
+const MAX_FRAMES = 5_000;
+const MAX_CHARACTERS = 16 * 1024 * 1024;
+const frames: Frame[] = [];
+let characters = 0;
+let lastId = 0;
+
+/** Grows with every frame, at most once per picture. */
+export const framesVersion = signal(0);
+let isScheduled = false;
+
+function keep(direction: Frame["direction"], text: string): void {
+  lastId += 1;
+  frames.push({ id: lastId, at: Date.now(), direction, text });
+  characters += text.length;
+  let surplus = Math.max(0, frames.length - MAX_FRAMES);
+  let left = characters;
+  for (let index = 0; index < surplus || left > MAX_CHARACTERS; index += 1) {
+    left -= frames[index]?.text.length ?? left;
+    surplus = Math.max(surplus, index + 1);
+  }
+  if (surplus > 0) frames.splice(0, surplus);
+  characters = left;
+  if (isScheduled) return;
+  isScheduled = true;
+  setTimeout(() => {
+    isScheduled = false;
+    framesVersion.value = lastId;
+  }, 250);
+}
+
+/** The last ones, oldest first. */
+export const recentFrames = (): readonly Frame[] => frames;
+
+export function forgetFrames(): void {
+  frames.length = 0;
+  characters = 0;
+}
+
+/** `transport`, with everything that passes kept for a while. */
+export function tapped(transport: Transport): Transport {
+  const send = transport.send.bind(transport);
+  const onFrame = transport.onFrame.bind(transport);
+  return Object.assign(transport, {
+    send(frame: string): void {
+      keep("out", frame);
+      send(frame);
+    },
+    onFrame(handler: (frame: string) => void): void {
+      onFrame((frame) => {
+        keep("in", frame);
+        handler(frame);
+      });
+    },
+  });
+}
+
+const SECRETS = /^(token|resume_token|value|secret|password|credential_value)$/;
+
+/** A frame as JSON to look at and to copy, without tokens and values of credentials. */
+export function shownFrame(text: string): string {
+  try {
+    return JSON.stringify(JSON.parse(text, masked), undefined, 2);
+  } catch {
+    return text;
+  }
+}
+
+function masked(this: unknown, name: string, value: unknown): unknown {
+  if (typeof value !== "string" || !SECRETS.test(name)) return value;
+  // The value of an answer or of a metric is no secret; that of a credential stands beside its scheme or its phase.
+  const isSecret = name !== "value" || "scheme" in (this as object) || "phase" in (this as object);
+  return isSecret ? "[not shown]" : value;
+}

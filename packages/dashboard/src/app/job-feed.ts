@@ -1,0 +1,182 @@
+/**
+ * Everything about one job, from its first event on, in a session of its own: the history of a long job holds nothing else
+ * up, and what the board follows already would not be told again.
+ */
+import type { ARCPClient, ConnectionState, JobEvent, JobResult, JobSubscription, SubscribedJob } from "@arcp/client";
+import { ARCPError, type ErrorPayload } from "@arcp/core";
+import { signal } from "@preact/signals";
+import { instantOf } from "./clock.ts";
+import { budgetOf, type Kind, kindOf, type Progress, summaryOf } from "./events.ts";
+import { keptToken, openClient } from "./session.ts";
+
+/** One line of the stream. */
+export interface Line {
+  readonly index: number;
+  readonly kind: Kind;
+  readonly event: JobEvent;
+  readonly at: number | undefined;
+  readonly summary: string;
+  /** In small letters, for the search. */
+  readonly searched: string;
+  /** The result of a tool's call, once it is there. */
+  result?: { readonly event: JobEvent & { readonly kind: "tool_result" }; readonly ms: number | undefined };
+  /** Lines of reasoning that directly follow this one, and are folded into it. */
+  folded: number;
+  /** The line that this one is folded into. */
+  readonly head: Line | undefined;
+}
+
+export type Ending =
+  | { readonly status: "success"; readonly result: JobResult }
+  | { readonly status: string; readonly error: ARCPError };
+
+export interface BudgetPoint {
+  readonly at: number;
+  readonly remaining: number;
+}
+
+type Phase = "opening" | "following" | "ended" | "failed";
+
+const MAX_LINES = 300_000;
+
+export class JobFeed {
+  readonly jobId: string;
+  readonly version = signal(0);
+  readonly phase = signal<Phase>("opening");
+  readonly problem = signal<ARCPError | undefined>(undefined);
+  readonly subscribed = signal<SubscribedJob | undefined>(undefined);
+  readonly ending = signal<Ending | undefined>(undefined);
+  readonly connection = signal<ConnectionState>({ phase: "connecting" });
+  readonly lines: Line[] = [];
+  readonly counts = new Map<Kind, number>();
+  readonly budgets = new Map<string, BudgetPoint[]>();
+  readonly artifacts: (JobEvent & { readonly kind: "artifact_ref" })[] = [];
+  readonly delegations: (JobEvent & { readonly kind: "delegate" })[] = [];
+  /** When it was tried again, or taken up after a restart. */
+  readonly attempts: (JobEvent & { readonly kind: "status" })[] = [];
+  progress: Progress | undefined;
+  lastStatus: string | undefined;
+  /** Lines that were dropped because there are too many. */
+  dropped = 0;
+  readonly #calls = new Map<string, Line>();
+  readonly #stop = new AbortController();
+  #client: ARCPClient | undefined;
+  #isScheduled = false;
+
+  constructor(jobId: string) {
+    this.jobId = jobId;
+    void this.#run();
+  }
+
+  close(): void {
+    this.#stop.abort();
+    void this.#client?.close("the page was left");
+  }
+
+  async #run(): Promise<void> {
+    try {
+      const client = await openClient(keptToken() ?? "", this.#stop.signal);
+      this.#client = client;
+      if (this.#stop.signal.aborted) return this.close();
+      client.on("event", (event) => {
+        if (event.jobId === this.jobId) this.#take(event);
+      });
+      client.on("state", (state) => {
+        this.connection.value = state;
+      });
+      this.connection.value = client.state;
+      const subscription = await client.subscribe(this.jobId, { history: true, fromEventSeq: 0 });
+      this.subscribed.value = subscription.subscribed;
+      this.#seed(subscription.subscribed);
+      this.phase.value = "following";
+      await this.#follow(subscription);
+    } catch (thrown) {
+      if (this.#stop.signal.aborted) return;
+      this.problem.value = ARCPError.from(thrown);
+      this.phase.value = "failed";
+    }
+  }
+
+  async #follow(subscription: JobSubscription): Promise<void> {
+    try {
+      this.ending.value = { status: "success", result: await subscription.done };
+    } catch (thrown) {
+      if (this.#stop.signal.aborted) return;
+      const status = subscription.finalStatus;
+      if (status === undefined) throw thrown;
+      this.ending.value = { status, error: ARCPError.from(thrown) };
+    }
+    this.phase.value = "ended";
+    this.#schedule();
+  }
+
+  /** Where the counters stood when this page came. */
+  #seed({ budget }: SubscribedJob): void {
+    for (const [currency, remaining] of Object.entries(budget ?? {})) {
+      if (!this.budgets.has(currency)) this.budgets.set(currency, [{ at: Date.now(), remaining }]);
+    }
+  }
+
+  #take(event: JobEvent): void {
+    const kind = kindOf(event);
+    const summary = summaryOf(event);
+    const last = this.lines.at(-1);
+    const head = event.kind === "thought" && last?.event.kind === "thought" ? (last.head ?? last) : undefined;
+    const line: Line = {
+      ...{ index: this.lines.length + this.dropped, kind, event, at: instantOf(event.ts), summary },
+      ...{ searched: `${kind} ${summary}`.toLowerCase(), folded: 0, head },
+    };
+    if (head !== undefined) head.folded += 1;
+    this.lines.push(line);
+    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
+    this.#note(event, line);
+    if (this.lines.length > MAX_LINES) {
+      this.lines.splice(0, MAX_LINES / 10);
+      this.dropped += MAX_LINES / 10;
+    }
+    this.#schedule();
+  }
+
+  #note(event: JobEvent, line: Line): void {
+    if (event.kind === "tool_call") this.#calls.set(event.body.call_id, line);
+    if (event.kind === "tool_result") {
+      const call = this.#calls.get(event.body.call_id);
+      if (call !== undefined) {
+        const ms = call.at === undefined || line.at === undefined ? undefined : line.at - call.at;
+        call.result = { event, ms };
+        this.#calls.delete(event.body.call_id);
+      }
+    }
+    if (event.kind === "progress") this.progress = event.body;
+    if (event.kind === "artifact_ref") this.artifacts.push(event);
+    if (event.kind === "delegate") this.delegations.push(event);
+    if (event.kind === "status") {
+      this.lastStatus = event.body.phase;
+      if (event.body.phase === "retrying" || event.body.phase === "resumed") this.attempts.push(event);
+    }
+    const budget = budgetOf(event);
+    if (budget !== undefined) {
+      const points = this.budgets.get(budget.currency) ?? [];
+      points.push({ at: line.at ?? Date.now(), remaining: budget.remaining });
+      this.budgets.set(budget.currency, points);
+    }
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    const tell = (): void => {
+      if (!this.#isScheduled) return;
+      this.#isScheduled = false;
+      this.version.value += 1;
+    };
+    requestAnimationFrame(tell);
+    // Pages in the background get no pictures.
+    setTimeout(tell, 500);
+  }
+}
+
+export const errorFacts = (error: ARCPError): Pick<ErrorPayload, "code" | "message" | "details"> => ({
+  ...{ code: error.code, message: error.message },
+  details: error.details as ErrorPayload["details"],
+});

@@ -1,0 +1,150 @@
+import "./without-eval.ts";
+import { render } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { Board } from "./board.ts";
+import { duration } from "./clock.ts";
+import { listenToKeys } from "./keys.ts";
+import { BoardPage } from "./pages/board.tsx";
+import { InboxPage, useNotifications } from "./pages/inbox.tsx";
+import { JobPage } from "./pages/job.tsx";
+import { SignInPage } from "./pages/sign-in.tsx";
+import { SubmitPage } from "./pages/submit.tsx";
+import { WirePage } from "./pages/wire.tsx";
+import { isPaletteOpen, Palette } from "./palette.tsx";
+import { route } from "./route.ts";
+import { connection, facts, keptToken, questions, signIn, signInWith, signOut, tokenOfAddress } from "./session.ts";
+import { restoreTheme, toggleTheme } from "./theme.ts";
+import { Text, visible } from "./visible-text.tsx";
+
+function App() {
+  if (signIn.value.phase !== "in") return <SignInPage />;
+  return <SignedIn />;
+}
+
+function SignedIn() {
+  const { value } = signIn;
+  const [board, setBoard] = useState<Board>();
+  useEffect(() => {
+    if (value.phase !== "in") return;
+    const opened = new Board(value.client);
+    setBoard(opened);
+    return () => opened.close();
+  }, [value]);
+  useNotifications();
+  if (board === undefined) return null;
+  return (
+    <>
+      <TopBar />
+      <ConnectionBanner />
+      <Page board={board} />
+      {isPaletteOpen.value ? <Palette board={board} /> : null}
+    </>
+  );
+}
+
+function Page({ board }: { readonly board: Board }) {
+  const [place, jobId] = route.value.path;
+  const open = questions.value.length;
+  const title = `${open > 0 ? `(${open}) ` : ""}${TITLES[place ?? ""] ?? "Jobs"} · arcp`;
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
+  if (place === "jobs" && jobId !== undefined) return <JobPage jobId={jobId} board={board} />;
+  if (place === "inbox") return <InboxPage />;
+  if (place === "submit") return <SubmitPage board={board} />;
+  if (place === "wire") return <WirePage />;
+  return <BoardPage board={board} />;
+}
+
+const TITLES: Readonly<Record<string, string>> = { jobs: "Job", inbox: "Inbox", submit: "Submit", wire: "Envelopes" };
+
+function TopBar() {
+  const [place = ""] = route.value.path;
+  const open = questions.value.length;
+  const link = (target: string, name: string, children?: preact.ComponentChildren) => (
+    <a href={`#/${target}`} aria-current={place === target ? "page" : undefined}>
+      {name}
+      {children}
+    </a>
+  );
+  return (
+    <header class="top">
+      <a href="#/" class="brand" aria-label="arcp, all jobs">
+        <svg viewBox="0 0 32 32" aria-hidden="true">
+          <path d="M8 23 16 8l8 15M11.5 17.5h9" />
+        </svg>
+        <span>arcp</span>
+      </a>
+      <nav aria-label="Pages">
+        {link("", "Jobs")}
+        {link("inbox", "Inbox", open > 0 ? <span class="badge">{open}</span> : null)}
+        {link("submit", "Submit")}
+        {link("wire", "Envelopes")}
+      </nav>
+      <span class="top-right">
+        <Runtime />
+        <button
+          type="button"
+          class="small"
+          onClick={() => {
+            isPaletteOpen.value = true;
+          }}
+        >
+          Commands <kbd>⌘K</kbd>
+        </button>
+        <button type="button" class="small" aria-label="Light or dark" title="Light or dark (t)" onClick={toggleTheme}>
+          ◐
+        </button>
+        <button type="button" class="small" onClick={signOut}>
+          Sign out
+        </button>
+      </span>
+    </header>
+  );
+}
+
+function Runtime() {
+  const { phase } = connection.value;
+  const runtime = facts.value?.runtime;
+  return (
+    <span class={`runtime runtime-${phase}`}>
+      <span aria-hidden="true" class="dot" />
+      {runtime === undefined ? null : (
+        <span class="runtime-name">
+          <Text value={`${runtime.name} ${runtime.version}`} max={60} />
+        </span>
+      )}
+      <span class={phase === "connected" ? "sr-only" : ""}>{phase}</span>
+    </span>
+  );
+}
+
+/** What is on the page may be old: it says so, since when it matters. */
+function ConnectionBanner() {
+  const state = connection.value;
+  if (state.phase === "connected" || state.phase === "idle") return null;
+  return (
+    <p class="banner" role="status">
+      {state.phase === "reconnecting" ? (
+        <>
+          <strong>The connection is lost.</strong> What you see is as it was. Attempt {state.attempt}, in{" "}
+          {duration(state.delayMs)}: <Text value={state.cause.message} max={200} />
+        </>
+      ) : (
+        <strong>{visible(state.phase)}</strong>
+      )}
+    </p>
+  );
+}
+
+restoreTheme();
+listenToKeys();
+const token = tokenOfAddress() ?? keptToken();
+if (token !== undefined) void signInWith(token);
+// A link with a token that is followed while the page is open signs in as well.
+addEventListener("hashchange", () => {
+  const given = tokenOfAddress();
+  if (given !== undefined) void signInWith(given);
+});
+const root = document.getElementById("app");
+if (root !== null) render(<App />, root);

@@ -1,0 +1,158 @@
+/** The dashboard on a path of whatever serves HTTP. It serves files, and has no way into the runtime. */
+import { type HttpRequest, type HttpResponse, isAllowedHost, isLoopbackAddress, LOOPBACK_NAMES } from "@arcp/core";
+import { type StaticFile, staticFiles } from "./files.ts";
+import { pageHeaders, STRICT_TRANSPORT } from "./headers.ts";
+
+export interface DashboardOptions {
+  /** Where the page is. Default: `/`. */
+  readonly path?: string;
+  /** Where the runtime takes WebSockets: a path of the same host, or a `wss:` URL. Default: `/arcp`. */
+  readonly endpoint?: string;
+  /**
+   * Names that the `Host` header may carry, with or without a port; against DNS rebinding. Default: for connections to the
+   * loopback interface its own names, for others any.
+   */
+  readonly allowedHosts?: readonly string[] | "any";
+}
+
+/** Both forms answer alike, and leave alone what is for somebody else. */
+export interface Dashboard {
+  /** Where the page is. */
+  readonly path: string;
+  /** For servers of Node: takes a request, or returns false and has done nothing. */
+  handle(request: HttpRequest, response: HttpResponse): boolean;
+  /** For hosts of the Fetch standard: the answer, or `undefined` for what is for somebody else. */
+  fetch(request: Request): Response | undefined;
+}
+
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly hosts: readonly string[];
+  readonly isLocal: boolean;
+  readonly isEncrypted: boolean;
+  readonly ifNoneMatch: string | null | undefined;
+  readonly takesGzip: boolean;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array<ArrayBuffer> | string;
+}
+
+const IMMUTABLE = "public, max-age=31536000, immutable";
+const NOT_BUILT = "The dashboard is not built: run `npm run build`.\n";
+
+/**
+ * The page at `path`, its files below `path/assets/`, and `path/dashboard.json`, which tells the page where the runtime is.
+ *
+ * @throws TypeError for a path that does not begin with `/`, and for an endpoint that is neither a path nor a WebSocket URL.
+ */
+export function dashboard(options: DashboardOptions = {}): Dashboard {
+  const { path = "/", endpoint = "/arcp", allowedHosts } = options;
+  if (!path.startsWith("/")) throw new TypeError(`the path of the dashboard begins with /: ${path}`);
+  const base = path.endsWith("/") ? path : `${path}/`;
+  const origin = originOf(endpoint);
+  const headers = pageHeaders(origin === undefined ? [] : [origin]);
+  const settings = JSON.stringify({ endpoint });
+
+  function answer(asked: Asked): Answer | undefined {
+    const isOwn = asked.path.startsWith(base) || `${asked.path}/` === base;
+    const name = isOwn ? asked.path.slice(base.length) : undefined;
+    if (name === undefined || (name !== "" && name !== "dashboard.json" && !name.startsWith("assets/")))
+      return undefined;
+    const all = asked.isEncrypted ? { ...headers, ...STRICT_TRANSPORT } : headers;
+    const plain = (status: number, text: string, more = {}): Answer => ({
+      status,
+      headers: { ...all, "content-type": "text/plain; charset=utf-8", ...more },
+      body: text,
+    });
+    const refusal = refuseHost(asked, allowedHosts);
+    if (refusal !== undefined) return plain(...refusal);
+    if (asked.method !== "GET" && asked.method !== "HEAD") return plain(405, "GET it\n", { allow: "GET, HEAD" });
+    // Without the slash at the end, the page would look for its files one level up.
+    if (!asked.path.startsWith(base)) return plain(308, "", { location: base });
+    if (name === "dashboard.json") {
+      return { status: 200, headers: { ...all, "content-type": "application/json" }, body: settings };
+    }
+    const files = staticFiles();
+    const file = files.get(name === "" ? "index.html" : name);
+    if (file === undefined) return files.size === 0 ? plain(503, NOT_BUILT) : plain(404, "There is no such file.\n");
+    return answerWith(file, asked, name === "" ? all : { ...all, "cache-control": IMMUTABLE });
+  }
+
+  return {
+    path: base,
+    handle(request, response) {
+      const found = answer(askedOf(request));
+      if (found === undefined) return false;
+      response.statusCode = found.status;
+      for (const [name, value] of Object.entries(found.headers)) response.setHeader(name, value);
+      const body = request.method === "HEAD" ? "" : found.body;
+      (response as { end(chunk: string | Uint8Array): unknown }).end(body);
+      return true;
+    },
+    fetch(request) {
+      const found = answer(fetchAsked(request));
+      if (found === undefined) return undefined;
+      const hasBody = request.method !== "HEAD" && found.status !== 304;
+      return new Response(hasBody ? found.body : null, { status: found.status, headers: found.headers });
+    },
+  };
+}
+
+function answerWith(file: StaticFile, asked: Asked, headers: Readonly<Record<string, string>>): Answer {
+  const told = { ...headers, "content-type": file.type, etag: file.etag, vary: "accept-encoding" };
+  if (asked.ifNoneMatch === file.etag) return { status: 304, headers: told, body: "" };
+  if (!asked.takesGzip) return { status: 200, headers: told, body: file.bytes };
+  return { status: 200, headers: { ...told, "content-encoding": "gzip" }, body: file.gzip };
+}
+
+function refuseHost(
+  { hosts, isLocal }: Asked,
+  allowed: DashboardOptions["allowedHosts"],
+): readonly [status: number, text: string] | undefined {
+  const [host = ""] = hosts;
+  if (hosts.length !== 1 || host === "") return [400, "expected one Host header\n"];
+  const names = allowed ?? (isLocal ? LOOPBACK_NAMES : "any");
+  if (names === "any" || isAllowedHost(host, names)) return undefined;
+  return [421, "the Host is none of this server's: see allowedHosts\n"];
+}
+
+function askedOf(request: HttpRequest): Asked {
+  const { method = "", url = "", headers, rawHeaders, socket } = request;
+  const hosts = rawHeaders.filter((_, index) => {
+    const name = index % 2 === 1 ? rawHeaders[index - 1]?.toLowerCase() : undefined;
+    return name === "host" || name === ":authority";
+  });
+  return {
+    ...{ method, path: url.split("?")[0] ?? "", hosts: [...new Set(hosts)] },
+    isLocal: isLoopbackAddress(socket.localAddress),
+    isEncrypted: (socket as { readonly encrypted?: boolean }).encrypted === true,
+    ifNoneMatch: headers["if-none-match"],
+    takesGzip: takesGzip(headers["accept-encoding"]?.toString()),
+  };
+}
+
+/** Such hosts tell neither the address nor a second `Host`; without `allowedHosts` only this machine's names will do. */
+function fetchAsked(request: Request): Asked {
+  const url = new URL(request.url);
+  return {
+    ...{ method: request.method, path: url.pathname, hosts: [request.headers.get("host") ?? url.host] },
+    ...{ isLocal: true, isEncrypted: url.protocol === "https:" },
+    ifNoneMatch: request.headers.get("if-none-match"),
+    takesGzip: takesGzip(request.headers.get("accept-encoding")),
+  };
+}
+
+const takesGzip = (accepted: string | null | undefined): boolean =>
+  /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/.test(accepted ?? "");
+
+/** Of an endpoint elsewhere; `undefined` for a path of this host. */
+function originOf(endpoint: string): string | undefined {
+  if (endpoint.startsWith("/") && !endpoint.startsWith("//")) return undefined;
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (url?.protocol === "wss:" || url?.protocol === "ws:") return `${url.protocol}//${url.host}`;
+  throw new TypeError(`the endpoint of the dashboard is a path or a WebSocket URL: ${endpoint}`);
+}
