@@ -6,6 +6,7 @@ const demos: Readonly<Record<string, string>> = {
   cluster: "./cluster/run.ts",
   browser: "./browser/run.ts",
   trace: "./observability/browser.ts",
+  dashboard: "./dashboard/start.ts",
 };
 
 const name = process.argv[2] ?? "";

@@ -111,6 +111,7 @@ export class Board {
     const filter = this.#newest === 0 ? {} : { createdAfter: new Date(this.#newest - 1) };
     for await (const summary of this.#client.jobs(filter, { limit: PAGE, signal: this.#stop.signal })) {
       this.#take(summary);
+      this.#newest = Math.max(this.#newest, instantOf(summary.createdAt) ?? 0);
       if (this.#jobs.size > MAX_JOBS) this.#forgetOldest();
     }
   }
@@ -135,7 +136,6 @@ export class Board {
   #take(summary: JobSummary): void {
     const before = this.#jobs.get(summary.jobId);
     const createdAt = instantOf(summary.createdAt) ?? before?.createdAt ?? Date.now();
-    this.#newest = Math.max(this.#newest, createdAt);
     // What a subscription told is later than what a list says that was asked for before.
     const status = before !== undefined && isOver(before.status) ? before.status : summary.status;
     const budget =

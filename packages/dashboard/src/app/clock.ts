@@ -46,6 +46,9 @@ const fullTime = new Intl.DateTimeFormat(undefined, {
 
 export const toClock = (at: number): string => clockTime.format(at);
 
+/** The reader's time. */
+export const full = (at: number): string => fullTime.format(at);
+
 /** The reader's time, and the wire's. */
 export const exact = (at: number): string => `${fullTime.format(at)} (${new Date(at).toISOString()})`;
 

@@ -1,6 +1,6 @@
 /** The events of a job: found, filtered, followed, and one of them looked at closely. */
 import { useMemo, useRef, useState } from "preact/hooks";
-import { duration, exact, toClock } from "./clock.ts";
+import { duration, exact, full, toClock } from "./clock.ts";
 import { Copy } from "./dialogs.tsx";
 import { KINDS, type Kind, remedyFor } from "./events.ts";
 import type { JobFeed, Line } from "./job-feed.ts";
@@ -36,8 +36,8 @@ class Selection {
     for (; this.#from < feed.lines.length; this.#from += 1) {
       const line = feed.lines[this.#from] as Line;
       if (hidden.has(line.kind) || (text !== "" && !line.searched.includes(text))) continue;
-      // What is searched for is shown where it was said.
-      if (isFolded && text === "" && line.head !== undefined) continue;
+      // What is searched for is shown where it was said; otherwise results stand beside their calls.
+      if (text === "" && (line.isPaired || (isFolded && line.head !== undefined))) continue;
       this.lines.push(line);
     }
     return this.lines;
@@ -90,7 +90,7 @@ export function EventStream({ feed }: { readonly feed: JobFeed }) {
           value={text}
           onInput={(event) => setText(event.currentTarget.value)}
         />
-        <div class="kinds" role="group" aria-label="Kinds">
+        <fieldset class="kinds" aria-label="Kinds">
           {KINDS.filter((kind) => (feed.counts.get(kind) ?? 0) > 0).map((kind) => (
             <button
               type="button"
@@ -101,7 +101,7 @@ export function EventStream({ feed }: { readonly feed: JobFeed }) {
               {kind} <span class="count">{feed.counts.get(kind)?.toLocaleString()}</span>
             </button>
           ))}
-        </div>
+        </fieldset>
         {(feed.counts.get("thought") ?? 0) > 0 ? (
           <button type="button" class="small" aria-pressed={isFolded} onClick={() => setFolded(!isFolded)}>
             Fold reasoning
@@ -220,7 +220,11 @@ function Detail({
         <span class={`kind kind-${line.kind}`}>
           <Text value={name} max={80} />
         </span>
-        {at === undefined ? null : <time dateTime={new Date(at).toISOString()}>{exact(at)}</time>}
+        {at === undefined ? null : (
+          <time dateTime={new Date(at).toISOString()} title={exact(at)}>
+            {full(at)}
+          </time>
+        )}
         <Copy text={() => JSON.stringify(event, undefined, 2)} label="Copy JSON" />
         <button type="button" class="small" aria-label="Close the event" onClick={onClose}>
           ✕

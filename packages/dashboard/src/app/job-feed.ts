@@ -24,6 +24,8 @@ export interface Line {
   folded: number;
   /** The line that this one is folded into. */
   readonly head: Line | undefined;
+  /** Is it the result of a call that is shown? */
+  readonly isPaired: boolean;
 }
 
 export type Ending =
@@ -125,6 +127,7 @@ export class JobFeed {
     const line: Line = {
       ...{ index: this.lines.length + this.dropped, kind, event, at: instantOf(event.ts), summary },
       ...{ searched: `${kind} ${summary}`.toLowerCase(), folded: 0, head },
+      isPaired: event.kind === "tool_result" && this.#calls.has(event.body.call_id),
     };
     if (head !== undefined) head.folded += 1;
     this.lines.push(line);

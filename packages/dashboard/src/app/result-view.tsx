@@ -72,14 +72,14 @@ function Words({ text }: { readonly text: string }) {
   const isRead = view === "read" && markdown !== undefined;
   return (
     <>
-      <div class="tabs" role="group" aria-label="How to show it">
+      <fieldset class="tabs" aria-label="How to show it">
         <button type="button" class="small" aria-pressed={view === "read"} onClick={() => setView("read")}>
           Formatted
         </button>
         <button type="button" class="small" aria-pressed={view === "source"} onClick={() => setView("source")}>
           As it is
         </button>
-      </div>
+      </fieldset>
       {isRead ? (
         <markdown.View text={text} />
       ) : (

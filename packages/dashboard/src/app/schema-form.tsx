@@ -104,6 +104,7 @@ export function SchemaFields({ form, label }: { readonly form: FormState; readon
   return (
     <>
       {form.fields.map((field, index) => (
+        // biome-ignore lint/a11y/noLabelWithoutControl: its control is what Input makes
         <label class="field">
           <span class="field-name">
             <Text value={String(field.schema["title"] ?? field.name ?? label)} max={200} />

@@ -22,7 +22,7 @@ const MARGIN = 12;
 
 export function VirtualList(props: VirtualListProps) {
   const { label, count, rowHeight, keyOf, row, isFollowing = false, onFollowing, shown, onKeyDown } = props;
-  const box = useRef<HTMLDivElement>(null);
+  const box = useRef<HTMLElement>(null);
   const [view, setView] = useState({ top: 0, height: 600 });
 
   useEffect(() => {
@@ -63,33 +63,31 @@ export function VirtualList(props: VirtualListProps) {
   const rows: ComponentChildren[] = [];
   for (let index = first; index < last; index += 1) {
     rows.push(
-      <div
+      <li
         key={keyOf(index)}
-        role="listitem"
         aria-posinset={index + 1}
         aria-setsize={count}
         class="virtual-row"
         style={{ top: `${index * rowHeight}px`, height: `${rowHeight}px` }}
       >
         {row(index)}
-      </div>,
+      </li>,
     );
   }
   return (
-    <div
+    <section
       ref={box}
       class="virtual"
       // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable without a mouse
       tabIndex={0}
-      role="region"
       aria-label={label}
       onWheel={onWheel}
       onTouchMove={() => onFollowing?.(false)}
       onKeyDown={onKeyDown}
     >
-      <div role="list" aria-label={label} style={{ height: `${count * rowHeight}px` }} class="virtual-rows">
+      <ul style={{ height: `${count * rowHeight}px` }} class="virtual-rows">
         {rows}
-      </div>
-    </div>
+      </ul>
+    </section>
   );
 }

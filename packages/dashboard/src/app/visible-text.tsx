@@ -2,8 +2,10 @@
 import type { ComponentChildren } from "preact";
 
 /** C0 except tab and newline, DEL, C1; what reorders text or takes no room; halves of characters. As `arcp` escapes them. */
-const UNSAFE =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}\ud800-\udfff]/gu;
+const CONTROLS = "\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f";
+const INVISIBLE =
+  "\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb\\u{e0000}-\\u{e0fff}";
+const UNSAFE = new RegExp(`[${CONTROLS}${INVISIBLE}\\ud800-\\udfff]`, "gu");
 
 const MAX_SHOWN = 200_000;
 

@@ -46,14 +46,19 @@ export function BoardPage({ board }: { readonly board: Board }) {
       <section class="counts" aria-label="Counts">
         <button
           type="button"
-          class="tile needs"
+          class={`tile needs ${needing > 0 ? "" : "zero"}`}
           aria-pressed={status === "needs-me"}
           onClick={() => toggle("needs-me")}
         >
           <strong>{needing}</strong> need you
         </button>
         {STATUSES.map((name) => (
-          <button type="button" class={`tile tile-${name}`} aria-pressed={status === name} onClick={() => toggle(name)}>
+          <button
+            type="button"
+            class={`tile tile-${name} ${counts.has(name) ? "" : "zero"}`}
+            aria-pressed={status === name}
+            onClick={() => toggle(name)}
+          >
             <strong>{(counts.get(name) ?? 0).toLocaleString()}</strong> {name.replace("_", " ")}
           </button>
         ))}

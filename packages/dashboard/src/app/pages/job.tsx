@@ -1,7 +1,7 @@
 /** One job: what it does, may do, asks, has spent, and has ended with. */
 import { useEffect, useState } from "preact/hooks";
 import { type Board, isOver } from "../board.ts";
-import { instantOf, now } from "../clock.ts";
+import { full, instantOf, now } from "../clock.ts";
 import { Confirmation, Copy } from "../dialogs.tsx";
 import { EventStream, Refusal } from "../event-stream.tsx";
 import { budgetTotals, bytes, progressText } from "../events.ts";
@@ -197,8 +197,8 @@ function Authority({ feed, isLive }: { readonly feed: JobFeed; readonly isLive: 
       <h2>What it may do</h2>
       {expiresAt === undefined ? null : (
         <p>
-          {isLive ? "Its lease ends " : "Its lease was to end "}
-          <Countdown at={expiresAt} past="and has ended" />
+          {isLive ? "Its lease ends " : "Its lease was for until "}
+          {isLive ? <Countdown at={expiresAt} past="and has ended" /> : <span class="hint">{full(expiresAt)}</span>}
         </p>
       )}
       {[...feed.budgets].map(([currency, points]) => {
