@@ -15,7 +15,11 @@ const stampFile = join(directory, "dist", "app.stamp");
 /** Sources of the pages and of what is bundled into them, and the versions of everything else. */
 function inputsHash() {
   const hash = createHash("sha256");
-  for (const file of [join(root, "package-lock.json"), join(directory, "vite.config.ts")])
+  for (const file of [
+    join(root, "package-lock.json"),
+    join(directory, "package.json"),
+    join(directory, "vite.config.ts"),
+  ])
     hash.update(readFileSync(file));
   for (const source of [
     join(directory, "src", "app"),

@@ -23,28 +23,32 @@ function keep(direction: Frame["direction"], text: string): void {
   lastId += 1;
   frames.push({ id: lastId, at: Date.now(), direction, text });
   characters += text.length;
-  let surplus = Math.max(0, frames.length - MAX_FRAMES);
-  let left = characters;
-  for (let index = 0; index < surplus || left > MAX_CHARACTERS; index += 1) {
-    left -= frames[index]?.text.length ?? left;
-    surplus = Math.max(surplus, index + 1);
-  }
-  if (surplus > 0) frames.splice(0, surplus);
-  characters = left;
+  if (frames.length > 1.25 * MAX_FRAMES || characters > MAX_CHARACTERS) forgetOldest();
   if (isScheduled) return;
   isScheduled = true;
   setTimeout(() => {
     isScheduled = false;
-    framesVersion.value = lastId;
+    framesVersion.value += 1;
   }, 250);
 }
 
+/** Many at once: each costs a move of all that are left. */
+function forgetOldest(): void {
+  let count = 0;
+  while (frames.length - count > MAX_FRAMES || characters > MAX_CHARACTERS / 2) {
+    characters -= frames[count]?.text.length ?? characters;
+    count += 1;
+  }
+  frames.splice(0, count);
+}
+
 /** The last ones, oldest first. */
-export const recentFrames = (): readonly Frame[] => frames;
+export const recentFrames = (): readonly Frame[] => frames.slice(-MAX_FRAMES);
 
 export function forgetFrames(): void {
   frames.length = 0;
   characters = 0;
+  framesVersion.value += 1;
 }
 
 /** `transport`, with everything that passes kept for a while. */

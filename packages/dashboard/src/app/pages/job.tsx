@@ -27,7 +27,8 @@ export function JobPage({ jobId, board }: { readonly jobId: string; readonly boa
 
 function NotShown({ feed }: { readonly feed: JobFeed }) {
   const error = feed.problem.value;
-  const isMissing = error?.code === "JOB_NOT_FOUND" || error?.code === "INVALID_REQUEST";
+  const isMissing =
+    error !== undefined && ["JOB_NOT_FOUND", "PERMISSION_DENIED", "INVALID_REQUEST"].includes(error.code);
   return (
     <main class="job">
       <div class="empty">

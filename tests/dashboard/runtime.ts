@@ -1,0 +1,86 @@
+/** A runtime with the dashboard on its port, which can be stopped and started again on the same port and store. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { ARCPClient } from "@arcp/client";
+import { createLogger, type RunningWebSocketServer, StaticBearerVerifier, startWebSocketServer } from "@arcp/core";
+import { dashboard } from "@arcp/dashboard";
+import { type AgentHandler, ARCPServer, sqliteStore } from "@arcp/runtime";
+
+const builder = fileURLToPath(new URL("../../scripts/dashboard.mjs", import.meta.url));
+
+/** The pages as their sources are now; does nothing if they are built. */
+export const buildPages = async (): Promise<void> => void (await promisify(execFile)(process.execPath, [builder]));
+
+export class DashboardRuntime implements AsyncDisposable {
+  readonly #agents: Readonly<Record<string, AgentHandler>>;
+  readonly #directory = mkdtempSync(join(tmpdir(), "arcp-dashboard-"));
+  readonly #clients: ARCPClient[] = [];
+  #server: ARCPServer | undefined;
+  #store: ReturnType<typeof sqliteStore> | undefined;
+  #listener: RunningWebSocketServer | undefined;
+  #port = 0;
+  /** Log records of level error. */
+  readonly errors: string[] = [];
+
+  private constructor(agents: Readonly<Record<string, AgentHandler>>) {
+    this.#agents = agents;
+  }
+
+  static async start(agents: Readonly<Record<string, AgentHandler>>): Promise<DashboardRuntime> {
+    const runtime = new DashboardRuntime(agents);
+    await runtime.start();
+    return runtime;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}/`;
+  }
+
+  async start(): Promise<void> {
+    this.#store = sqliteStore({ path: join(this.#directory, "runtime.db") });
+    const server = new ARCPServer({
+      runtime: { name: "test", version: "1.0.0" },
+      capabilities: { encodings: ["json"], agents: [] },
+      bearer: new StaticBearerVerifier(new Map(["alice", "bob"].map((name) => [name, { principal: name }]))),
+      cancelAuthority: "principal",
+      eventLog: this.#store,
+      logger: createLogger((line) => void this.errors.push(line), "error"),
+    });
+    for (const [name, agent] of Object.entries(this.#agents)) {
+      server.registerAgent(`${name}@1.0.0`, agent, { durable: name.startsWith("durable") });
+    }
+    server.registerTool("search", { handler: async () => ({ hits: 3 }) });
+    const pages = dashboard();
+    this.#listener = await startWebSocketServer({
+      port: this.#port,
+      // One that comes while it stops is turned away.
+      onTransport: (transport) => void server.accept(transport).catch(() => {}),
+      onRequest: (request, response) => pages.handle(request, response),
+    });
+    this.#port = this.#listener.port;
+    this.#server = server;
+  }
+
+  async stop(): Promise<void> {
+    await this.#server?.close("restart", { drainMs: 0 });
+    await this.#listener?.close();
+    await this.#store?.close();
+  }
+
+  /** Another client, in the name of `principal`. */
+  async connect(principal: string): Promise<ARCPClient> {
+    const client = await ARCPClient.connect(this.#listener?.url ?? "", { token: principal });
+    this.#clients.push(client);
+    return client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) await client.close();
+    await this.stop();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
