@@ -25,7 +25,7 @@ const PLACES: readonly {
   readonly hash: string;
   readonly ready: (page: Page) => Promise<void>;
 }[] = [
-  { name: "board", hash: "#/", ready: (page) => page.locator("a.row .count").first().waitFor() },
+  { name: "board", hash: "#/", ready: (page) => page.locator("a.row .count").first().waitFor({ state: "attached" }) },
   {
     name: "job",
     hash: `#/jobs/${ids.get("research")}`,

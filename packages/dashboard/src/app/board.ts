@@ -13,8 +13,10 @@ export interface BoardJob {
   /** What it said last of its phase: `retrying`, `resumed`, … */
   readonly phase: string | undefined;
   readonly progress: Progress | undefined;
-  /** By currency. */
+  /** By currency, as far as it was told. */
   readonly budget: ReadonlyMap<string, { readonly total: number; readonly remaining: number }>;
+  /** What its lease allows it to spend, by currency. */
+  readonly totals: ReadonlyMap<string, number>;
   readonly place: { readonly position: number; readonly length: number } | undefined;
   readonly lastEventSeq: number;
 }
@@ -138,12 +140,12 @@ export class Board {
     const createdAt = instantOf(summary.createdAt) ?? before?.createdAt ?? Date.now();
     // What a subscription told is later than what a list says that was asked for before.
     const status = before !== undefined && isOver(before.status) ? before.status : summary.status;
-    const budget =
-      before?.budget ??
-      new Map([...budgetTotals(summary.lease)].map(([name, total]) => [name, { total, remaining: total }]));
+    // What is left is not in the list: it is shown of those jobs that have told it.
+    const budget = before?.budget ?? new Map();
     this.#put({
       ...{ jobId: summary.jobId, agent: summary.agent, parentJobId: summary.parentJobId, createdAt, status, budget },
       ...{ phase: before?.phase, progress: before?.progress, place: summary.place },
+      totals: before?.totals ?? budgetTotals(summary.lease),
       lastEventSeq: summary.lastEventSeq ?? 0,
     });
   }
@@ -212,7 +214,7 @@ export class Board {
   #setBudget(jobId: string, currency: string, remaining: number): void {
     const job = this.#jobs.get(jobId);
     if (job === undefined) return;
-    const total = job.budget.get(currency)?.total ?? remaining;
+    const total = job.budget.get(currency)?.total ?? job.totals.get(currency) ?? remaining;
     this.#change(jobId, { budget: new Map(job.budget).set(currency, { total, remaining }) });
   }
 }
