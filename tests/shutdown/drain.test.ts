@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createLogger } from "@arcp/core";
 import { type AgentHandler, type JobContext, sqliteStore } from "@arcp/runtime";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { covers } from "../support/covers.ts";
@@ -9,6 +10,7 @@ import { type Harness, startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { Puppet, settle } from "../support/puppet.ts";
 import { QUIET_FEATURES } from "../support/raw-client.ts";
+import { ENDINGS } from "../support/raw-client-10.ts";
 
 const DRAIN_MS = 30_000;
 const NOTHING = { finished: [], handedOver: [], waiting: [], interrupted: [] };
@@ -143,6 +145,47 @@ test("when its time is over, what still runs ends with an error that may be trie
     details: { reason: "runtime_restarted" },
   });
   run.finish();
+});
+
+describe("a job that waits for a person and is not durable", () => {
+  const asking = async () => {
+    const warnings: string[] = [];
+    const { puppet, clock, harness } = start({ logger: createLogger((line) => warnings.push(line), "warn") });
+    const client = await harness.rawSession10();
+    const { job_id: jobId } = await client.invoke("puppet");
+    const run = await puppet.next();
+    const answer = run.context.requestHumanInput({
+      ...{ prompt: "May I?", responseSchema: { type: "boolean" }, expiresInMs: 3_600_000 },
+    });
+    answer.then(run.finish, run.fail);
+    const asked = await client.sees(({ type }) => type === "human.input.request");
+    const closing = drain(harness);
+    await settle();
+    return { warnings, clock, harness, client, jobId: jobId as string, asked, closing };
+  };
+
+  test("is waited for, as an answer may come in time, and is named to whoever wonders", async () => {
+    const { warnings, harness, client, jobId, asked, closing } = await asking();
+    await using _ = harness;
+    expect(warnings.map((line) => JSON.parse(line) as object)).toMatchObject([{ jobs: [jobId], drainMs: DRAIN_MS }]);
+    const answer = { value: true, responded_by: "alice", responded_at: new Date(0).toISOString() };
+    client.send("human.input.response", answer, { correlation_id: asked.id });
+    expect(await client.ending(jobId)).toMatchObject({ type: "tool.result" });
+    expect(await closing).toEqual({ ...NOTHING, finished: [jobId] });
+  });
+
+  test("and ends at the deadline, to be tried again", async () => {
+    const { clock, harness, client, jobId, closing } = await asking();
+    await using _ = harness;
+    clock.advance(DRAIN_MS - 1);
+    await settle();
+    expect(client.ofJob(jobId).some(({ type }) => ENDINGS.includes(type))).toBe(false);
+    clock.advance(1);
+    expect(await closing).toEqual({ ...NOTHING, interrupted: [jobId] });
+    expect((await client.ending(jobId)).payload).toMatchObject({
+      ...{ retryable: true, details: { reason: "runtime_restarted" } },
+    });
+  });
 });
 
 describe("a durable job is handed over", () => {

@@ -437,7 +437,14 @@ export class Engine {
     await this.schedules.close();
     const finished: JobId[] = [];
     this.#finished = finished;
-    await drained(this.jobs, this.#durableTools.live, this.clock, drainMs);
+    const { live } = this.#durableTools;
+    const asking = [...this.jobs.all()].filter((job) => job.isActive && job.isBlocked && !live.has(job));
+    if (asking.length > 0 && drainMs > 0) {
+      // An answer may still come, and ending them now would surely lose what they have done.
+      const jobs = asking.map(({ id }) => id);
+      this.#logger.warn({ jobs, drainMs }, "blocked jobs hold the stop up: their agents are not durable");
+    }
+    await drained(this.jobs, live, this.clock, drainMs);
     this.#finished = undefined;
     this.journal.close();
     const left = this.#putAside();
