@@ -1,9 +1,9 @@
 /** Wire 1.0 at one node, with jobs at another. */
 import { describe, expect, test } from "vitest";
 import { reasonForNoPostgres } from "../support/postgres.ts";
-import { Puppet, type Run } from "../support/puppet.ts";
+import { emitLogs, Puppet, type Run } from "../support/puppet.ts";
 import type { RawClient10 } from "../support/raw-client-10.ts";
-import { Cluster, type Node } from "./cluster.ts";
+import { Cluster, type Node, until } from "./cluster.ts";
 
 interface Apart {
   readonly cluster: Cluster;
@@ -121,5 +121,48 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("over wire 1.0, from anothe
     expect(second.isActive).toBe(false);
     run.finish("done");
     await client.ending(jobId);
+  });
+
+  test("whatever jobs write is observed live, once and in order, also when another node goes on with one", async () => {
+    const puppet = new Puppet();
+    const agents = { puppet: { handler: puppet.handler, options: { durable: true } } };
+    const cluster = await Cluster.of({ agents }, { agents });
+    const [a, b] = cluster.nodes as [Node, Node];
+    const owner = await a.session();
+    const early = (await owner.submit("puppet", 1)).payload.job_id as string;
+    const first = await puppet.next();
+    await emitLogs(first, 2);
+    const observer = await b.session10();
+    const stranger = await b.session10("bob");
+    for (const one of [observer, stranger]) {
+      expect((await one.ask("subscribe", { filter: {} })).type).toBe("subscribe.accepted");
+    }
+    const seen = (jobId: string) =>
+      observer
+        .ofType("subscribe.event")
+        .map(({ payload }) => payload.event)
+        .filter(({ job_id }) => job_id === jobId);
+    const texts = (jobId: string) =>
+      seen(jobId).flatMap(({ type, payload }) => (type === "log" ? payload.message : []));
+    await emitLogs(first, 2, 3);
+    const late = (await owner.submit("puppet", 2)).payload.job_id as string;
+    const second = await puppet.next();
+    await emitLogs(second, 2);
+    second.finish("done");
+    await until(() => seen(late).some(({ type }) => type === "job.completed"));
+    await until(() => texts(early).length === 2);
+    expect(seen(late).map(({ type }) => type)).toContain("job.started");
+    await a.kill();
+    await cluster.silence(b);
+    const again = await puppet.next();
+    await emitLogs(again, 4);
+    await emitLogs(again, 1, 5);
+    again.finish("done");
+    await until(() => seen(early).some(({ type }) => type === "job.completed"));
+    expect(texts(early)).toEqual(["3", "4", "5"]);
+    expect(texts(late)).toEqual(["1", "2"]);
+    const ids = [...seen(early), ...seen(late)].map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(stranger.ofType("subscribe.event")).toEqual([]);
   });
 });

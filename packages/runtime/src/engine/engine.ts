@@ -24,6 +24,7 @@ import type { Elsewhere } from "./cluster/elsewhere.ts";
 import { Member } from "./cluster/member.ts";
 import { ROTATE_CREDENTIAL, SCHEDULE_CHANGED, serveNodes } from "./cluster/node-methods.ts";
 import { Others } from "./cluster/others.ts";
+import { RemoteReader, type RemoteReaderOptions } from "./cluster/remote-reader.ts";
 import { Credentials } from "./credentials/credentials.ts";
 import { Orphans } from "./credentials/orphans.ts";
 import type { CredentialProvisioner } from "./credentials/provisioner.ts";
@@ -585,6 +586,17 @@ export class Engine {
   /** The others that share the store, and what they run; `undefined`: there are none. */
   get cluster(): Cluster | undefined {
     return this.#member?.cluster;
+  }
+
+  /** Reads what other nodes' jobs write; `undefined`: there are none. */
+  readOthers(
+    options: Pick<RemoteReaderOptions, "principal" | "wants" | "onWritten" | "logger">,
+  ): RemoteReader | undefined {
+    const { store, cluster } = this;
+    if (cluster === undefined || !isShared(store)) return undefined;
+    const { remote } = cluster;
+    const isHere = (id: JobId): boolean => this.jobs.get(id) !== undefined;
+    return new RemoteReader({ ...options, store, remote, isHere, self: () => cluster.id });
   }
 
   /** Resolves when there is room again, or when `job` has to stop; `undefined` while there is, and once it has. */

@@ -230,7 +230,7 @@ export class Observation {
   }
 
   /** May `viewer` observe what `job` writes? */
-  mayWatch(job: Job, viewer: Viewer): boolean {
+  mayWatch(job: Job | JobRecord, viewer: Viewer): boolean {
     return this.#options.access.seesJob(viewer, viewOf(job));
   }
 

@@ -164,6 +164,7 @@ export class Member implements OtherNodes, AllNodes {
       logger.info({ jobId: id, epoch, status }, "this node runs the job from now on");
     }
     await takeUp(records, async (job) => {
+      await this.cluster.remote.adopted(job.id, job.lastN);
       if (!this.cluster.remote.has(job.id)) return;
       this.cluster.remote.adopt(job, await this.#optionalEntries(job.id, 1, job.lastN));
     });

@@ -25,6 +25,16 @@ interface Cursor {
   hasGrown: boolean;
 }
 
+/** Somebody who looks at jobs of other nodes, whichever those are. */
+export interface JobObserver {
+  /** These have grown; `undefined`: any may have. */
+  wake(ids: ReadonlySet<JobId> | undefined): void;
+  /** Called once a second. */
+  poll(): Promise<void>;
+  /** This node goes on with the job, of which so many entries are stored, when this resolves. */
+  adopt(id: JobId, lastN: number): Promise<void>;
+}
+
 export interface RemoteJobsOptions {
   readonly store: Pick<SharedStore, "readJournal" | "heads">;
   readonly logger: Logger;
@@ -42,6 +52,7 @@ export class RemoteJobs {
   /** The last jobs that were shown to their ends, with the feeds that they were shown in: who has looked before may not know it. */
   readonly #shown = new Map<JobId, WeakSet<Feed>>();
   readonly #watchers = new Map<JobId, Set<(head: JobHead) => void>>();
+  readonly #observers = new Set<JobObserver>();
 
   constructor(options: RemoteJobsOptions) {
     this.#options = options;
@@ -73,6 +84,17 @@ export class RemoteJobs {
     };
   }
 
+  /** Tells `observer` what happens, until what this returns is called. */
+  observe(observer: JobObserver): () => void {
+    this.#observers.add(observer);
+    return () => void this.#observers.delete(observer);
+  }
+
+  /** Resolves when whoever looks at jobs of others has seen what is stored of this one, which this node goes on with. */
+  async adopted(id: JobId, lastN: number): Promise<void> {
+    await Promise.all([...this.#observers].map((observer) => observer.adopt(id, lastN)));
+  }
+
   /** Is it shown by any session of this node? */
   has(jobId: JobId): boolean {
     return this.#cursors.has(jobId);
@@ -100,6 +122,7 @@ export class RemoteJobs {
 
   /** These have grown; `undefined`: any may have. */
   wake(jobs: ReadonlySet<JobId> | undefined): void {
+    for (const observer of this.#observers) observer.wake(jobs);
     const watched = [...this.#watchers.keys()].filter((id) => jobs?.has(id) ?? true);
     if (watched.length > 0) this.#tellHeads(watched);
     if (jobs === undefined || jobs.size > this.#cursors.size) {
@@ -114,6 +137,7 @@ export class RemoteJobs {
 
   /** Looks for those that have grown without anybody having said so. Rejects when the store does. */
   async poll(): Promise<void> {
+    await Promise.all([...this.#observers].map((observer) => observer.poll()));
     this.#tellHeads([...this.#watchers.keys()]);
     const ids = [...this.#cursors.keys()];
     for (let from = 0; from < ids.length; from += MAX_HEADS) {

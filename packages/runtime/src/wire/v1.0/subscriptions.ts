@@ -15,10 +15,11 @@ import {
 import { CanonicalError, newSubscriptionId, priorityRank, type SubscriptionFilter10 } from "@arcp/core/v1.0";
 import { isSameTenant } from "../../engine/access.ts";
 import { bySession } from "../../engine/audit/audit.ts";
+import type { RemoteReader } from "../../engine/cluster/remote-reader.ts";
 import type { Engine } from "../../engine/engine.ts";
 import type { Session } from "../../engine/session.ts";
 import type { Tapped } from "../../engine/tap.ts";
-import type { Entry, FeedItem } from "../../store/store.ts";
+import type { Entry, FeedItem, JobRecord } from "../../store/store.ts";
 import type { Voice } from "./entry-parts.ts";
 import { FIRST_REPLY, MessageIds, type Position } from "./message-ids.ts";
 import { type Outbox10, voiceOf } from "./outbox.ts";
@@ -47,9 +48,19 @@ interface Subscription {
   readonly coveredHidden: Map<JobId, number>;
   phase: "backfilling" | "live" | "closed";
   /** Written while history was still on its way, or while the observer did not read. */
-  queue: Tapped[];
+  queue: Written[];
   isDraining: boolean;
   stopListening: () => void;
+  /** What other nodes write; `undefined`: there are none. */
+  reader: RemoteReader | undefined;
+}
+
+/** What is to be shown of a job, with whoever asked for that. */
+interface Written {
+  readonly job: ObservedJob;
+  readonly entry: Entry;
+  readonly seq: number;
+  readonly voice: Pick<Voice, "commandId" | "mode">;
 }
 
 interface ObservedJob {
@@ -92,21 +103,51 @@ export class Subscriptions {
       phase: since === undefined ? "live" : "backfilling",
       matches: matcherOf(filter),
       stopListening: () => {},
+      reader: undefined,
     };
+    subscription.reader = this.#readerFor(subscription, filter);
     // From here on everything new is kept; what is older is durable after this, and read from the store.
     subscription.stopListening = engine.tap.listen((written) => this.#onWritten(subscription, written));
     try {
       await engine.journal.flush();
       const history =
         since === undefined ? undefined : await this.#history(filter, since.after_message_id, subscription);
+      await subscription.reader?.begin(engine.clock.now(), (job) => this.#begunAt(subscription, job));
       this.#open.set(id, subscription);
       onAccepted(id);
       if (history !== undefined) void this.#backfill(subscription, history);
       else this.#drain(subscription);
     } catch (error) {
       subscription.stopListening();
+      subscription.reader?.close();
       throw error;
     }
+  }
+
+  /** Other nodes' jobs have no numbers here but those of sessions of this node: they are shown by the places of their own. */
+  #readerFor(subscription: Subscription, filter: SubscriptionFilter10): RemoteReader | undefined {
+    const { engine, session, principal, outbox, logger } = this.#options;
+    return engine.readOthers({
+      principal: engine.access.seesOthers(session) ? null : principal,
+      logger,
+      wants: (job) =>
+        (filter.job_id?.includes(job.id) ?? true) &&
+        (filter.session_id?.includes(job.sessionId) ?? true) &&
+        engine.observation.mayWatch(job, session),
+      onWritten: async (job, entries) => {
+        const voice = await outbox.voiceOfJob(job.id);
+        this.#queue(
+          subscription,
+          entries.map((entry) => ({ job, entry, seq: 0, voice })),
+        );
+      },
+    });
+  }
+
+  /** Up to which entry history shows a job of another node; that it has now, if nothing of it is history. */
+  async #begunAt({ covered }: Subscription, { id, sessionId, lastN }: JobRecord): Promise<number> {
+    const head = covered.get(sessionId);
+    return head === undefined ? lastN : ((await this.#options.engine.store.feedPosition(sessionId, id, head)) ?? 0);
   }
 
   /** Ends a subscription. Throws `NOT_FOUND` if there is none of that id. */
@@ -126,6 +167,7 @@ export class Subscriptions {
     subscription.phase = "closed";
     subscription.queue = [];
     subscription.stopListening();
+    subscription.reader?.close();
     this.#open.delete(subscription.id);
   }
 
@@ -158,9 +200,20 @@ export class Subscriptions {
   // --- Live -------------------------------------------------------------------------------------------------------
 
   #onWritten(subscription: Subscription, written: readonly Tapped[]): void {
-    const { engine, session, maxQueued } = this.#options;
+    const { engine, session } = this.#options;
+    const visible = written.filter(({ job }) => engine.observation.mayWatch(job, session));
+    for (const { job, entry } of visible)
+      subscription.reader?.note({ id: job.id, createdAt: Date.parse(job.createdAt) }, entry);
+    this.#queue(
+      subscription,
+      visible.map(({ job, entry, seq }) => ({ job, entry, seq, voice: voiceOf(job.origin) })),
+    );
+  }
+
+  #queue(subscription: Subscription, written: readonly Written[]): void {
+    const { maxQueued } = this.#options;
     if (subscription.phase === "closed") return;
-    for (const one of written) if (engine.observation.mayWatch(one.job, session)) subscription.queue.push(one);
+    subscription.queue.push(...written);
     if (subscription.queue.length > maxQueued) this.#overflow(subscription);
     else this.#drain(subscription);
   }
@@ -182,10 +235,10 @@ export class Subscriptions {
     if (subscription.phase !== "live" || subscription.isDraining) return;
     const { outbox, logger } = this.#options;
     while (subscription.queue.length > 0 && !outbox.isCongested) {
-      const { job, entry, seq } = subscription.queue.shift() as Tapped;
+      const { job, entry, seq, voice } = subscription.queue.shift() as Written;
       const covered = seq > 0 ? subscription.covered.get(job.sessionId) : subscription.coveredHidden.get(job.id);
       if ((seq > 0 ? seq : entry.n) <= (covered ?? 0)) continue;
-      this.#show(subscription, job, seq, voiceOf(job.origin), entry);
+      this.#show(subscription, job, seq, voice, entry);
     }
     if (subscription.queue.length === 0) return;
     subscription.isDraining = true;

@@ -47,7 +47,14 @@ async function nodes(records: readonly NodeRecord[], { all = false, json }: Opti
 const isoTime = (ms: number): string => new Date(ms).toISOString();
 
 const wireForm = (node: NodeRecord): object => ({
-  ...{ id: node.id, name: node.name, state: stateOf(node), version: node.version, level: node.level ?? 1, labels: node.labels },
+  ...{
+    id: node.id,
+    name: node.name,
+    state: stateOf(node),
+    version: node.version,
+    level: node.level ?? 1,
+    labels: node.labels,
+  },
   ...{ agents: node.agents, jobs: node.jobs, sessions: node.sessions, lag_ms: node.lagMs },
   ...{ started_at: isoTime(node.startedAt), last_seen_at: isoTime(node.beatAt), silent_ms: node.silentMs },
 });
