@@ -300,9 +300,26 @@ describe("plain HTTP on the port of the WebSockets", () => {
     expect(await statusOf(url, "/v1/jobs", "one")).toBe(200);
     expect(await statusOf(url, "/v1/jobs", "two")).toBe(401);
     expect(await statusOf(url, "/arcp/http/x/events", "one")).toBe(404);
+    // The dashboard has no token, and every answer on its origin tells browsers to be careful.
+    expect(await (await fetch(url.replace(/^ws/, "http").replace("/arcp", "/"))).text()).toContain(
+      "<title>arcp</title>",
+    );
+    for (const path of ["/", "/v1/jobs", "/v1/none", "/arcp/http/x/events", "/openapi.json", "/arcp", "/none"]) {
+      const { headers } = await fetch(new URL(path, url.replace(/^ws/, "http")));
+      expect([path, headers.get("x-content-type-options")]).toEqual([path, "nosniff"]);
+      expect([path, headers.get("content-security-policy")]).toEqual([
+        path,
+        expect.stringContaining("default-src 'none'"),
+      ]);
+      expect([path, headers.get("cache-control")]).toEqual([path, "no-store"]);
+    }
     await command.kill("SIGTERM");
+    const bare = await workspace.serve(["--no-dashboard"], { ARCP_TOKEN: "one=alice" });
+    expect(await statusOf(bare.url, "/", "one")).toBe(426);
+    expect(await statusOf(bare.url, "/v1/jobs", "one")).toBe(200);
+    await bare.command.kill("SIGTERM");
     const without = await workspace.serve(["--no-http"], { ARCP_TOKEN: "one=alice" });
-    for (const path of ["/v1/jobs", "/arcp/http", "/openapi.json"]) {
+    for (const path of ["/", "/v1/jobs", "/arcp/http", "/openapi.json"]) {
       expect(await statusOf(without.url, path, "one")).toBe(426);
     }
   });
