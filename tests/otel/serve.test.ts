@@ -116,6 +116,8 @@ describe("arcp serve with an OTLP endpoint", () => {
     runtime.command.process.kill("SIGTERM");
     expect((await runtime.command.end()).code).toBe(0);
     const job = collector.spans.find(({ name }) => name === "arcp.job");
+    // Whatever the client came by: frames in both directions.
+    expect(collector.spans.map(({ name }) => name)).toEqual(expect.arrayContaining(["arcp.recv", "arcp.send"]));
     expect(job).toMatchObject({ service: "the-runtime", isError: false });
     expect(job?.attributes.get("arcp.agent")).toBe("echo@0.0.0");
     expect([...collector.metricNames]).toEqual(

@@ -2,9 +2,9 @@
  * What `arcp serve` serves to plain HTTP on the port of the WebSockets: connections with Server-Sent Events, REST, and the
  * dashboard.
  */
-import { type HttpRequest, type HttpResponse, httpTransport, isLoopbackHost } from "@arcp/core";
+import { type HttpRequest, type HttpResponse, httpTransport, isLoopbackHost, type Transport } from "@arcp/core";
 import { dashboard, SECURE_HEADERS } from "@arcp/dashboard";
-import { type ARCPServer, restApi } from "@arcp/runtime";
+import { restApi } from "@arcp/runtime";
 import type { ARCPConfig } from "../config.ts";
 import type { WebSocketEndpoint } from "./endpoint.ts";
 import { version } from "./version.ts";
@@ -17,7 +17,7 @@ export interface HttpDoors {
 
 /** The same hosts and pages are let in as over WebSockets. */
 export function openHttpDoors(
-  server: ARCPServer,
+  accept: (transport: Transport) => Promise<unknown>,
   { host, path, allowInsecure }: WebSocketEndpoint,
   { allowedHosts, allowedOrigins }: ARCPConfig,
   hasDashboard: boolean,
@@ -30,9 +30,9 @@ export function openHttpDoors(
   };
   const connections = httpTransport({
     ...{ ...rules, path: `${path.replace(/\/$/, "")}/http` },
-    onTransport: (transport) => server.accept(transport),
+    onTransport: accept,
   });
-  const rest = restApi({ ...rules, version, accept: (transport) => server.accept(transport) });
+  const rest = restApi({ ...rules, version, accept });
   const pages = hasDashboard
     ? dashboard({ endpoint: path, ...(rules.allowedHosts !== undefined && { allowedHosts: rules.allowedHosts }) })
     : undefined;

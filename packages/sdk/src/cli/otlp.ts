@@ -1,6 +1,6 @@
 /** Spans, metrics and logs of `arcp serve` through OTLP, where an endpoint is configured. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Instruments } from "@arcp/core";
+import type { Instruments, Transport } from "@arcp/core";
 import type { OtlpSettings } from "../config.ts";
 import { UsageError } from "./exit-code.ts";
 import type { ServeLog } from "./serve-log.ts";
@@ -13,19 +13,26 @@ export interface OtlpOptions {
   readonly log: ServeLog;
 }
 
+/** What is told to the endpoint. */
+export interface Otlp {
+  readonly instruments: Instruments;
+  /** The transport with a span for each frame. */
+  traced(transport: Transport): Transport;
+}
+
 const SIGNALS = ["TRACES", "METRICS", "LOGS"] as const;
 const EXPORT_INTERVAL_MS = 60_000;
 /** How long the end of the process waits for a collector. */
 const FLUSH_MS = 3_000;
 
 /**
- * Registers an SDK that exports to the endpoint, and returns the instruments that export metrics; `undefined` without an
+ * Registers an SDK that exports to the endpoint, and returns what measures and traces for it; `undefined` without an
  * endpoint. The packages of the SDK are loaded only then. A provider of spans that the application has registered stays.
  */
 export async function openOtlp(
   { settings, service, log }: OtlpOptions,
   shutdown: Shutdown,
-): Promise<Instruments | undefined> {
+): Promise<Otlp | undefined> {
   const { env } = process;
   const named = SIGNALS.some((signal) => env[`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`]);
   const endpoint = settings?.endpoint;
@@ -34,7 +41,7 @@ export async function openOtlp(
   if (endpoint !== undefined && !/^https?:\/\//.test(endpoint)) throw new UsageError("otlp.endpoint: expected a URL");
 
   const [
-    { logWriter, meterInstruments },
+    { logWriter, meterInstruments, withTracing },
     api,
     contexts,
     resources,
@@ -99,5 +106,8 @@ export async function openOtlp(
       log.logger.warn({ ...(err !== undefined && { err }) }, "the last spans, metrics and logs could not be sent");
     }
   });
-  return meterInstruments(meters.getMeter("@arcp/runtime", service.version));
+  return {
+    instruments: meterInstruments(meters.getMeter("@arcp/runtime", service.version)),
+    traced: (transport) => withTracing(transport),
+  };
 }

@@ -7,6 +7,7 @@ import {
   socketUrlOf,
   startSocketServer,
   startWebSocketServer,
+  type Transport,
   type WebSocketTlsOptions,
 } from "@arcp/core";
 import { ARCPServer, type ARCPServerOptions, isShared, type ShutdownReport } from "@arcp/runtime";
@@ -57,6 +58,8 @@ export interface ServeOptions extends EndpointOptions, CredentialOptions, NodeOp
   readonly json?: boolean;
   readonly metrics?: string;
 }
+
+type Accept = (transport: Transport) => Promise<unknown>;
 
 const MS_PER_SECOND = 1000;
 const DRAIN_SECONDS = 5;
@@ -134,9 +137,10 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     logger.info(factsOf(report), "stopped");
   };
   telemetry.watch(server);
+  const accept = (transport: Transport): Promise<unknown> => server.accept(telemetry.traced(transport));
   if (endpoint.carrier === "stdio") {
     const transport = new StdioTransport({ output });
-    await server.accept(transport);
+    await accept(transport);
     await Promise.race([transport.closed, stop]);
     await close();
     return EXIT.success;
@@ -146,11 +150,11 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   if (endpoint.webSocket !== undefined) {
     const isHttpServed = (options.http ?? true) && (config.http ?? true);
     hasDashboard = isHttpServed && (options.dashboard ?? true) && (config.dashboard ?? true);
-    const doors = isHttpServed ? openHttpDoors(server, endpoint.webSocket, config, hasDashboard) : undefined;
+    const doors = isHttpServed ? openHttpDoors(accept, endpoint.webSocket, config, hasDashboard) : undefined;
     shutdown.defer(async () => doors?.close());
-    urls.push(await listen(server, endpoint.webSocket, config, tls, shutdown, doors));
+    urls.push(await listen(accept, endpoint.webSocket, config, tls, shutdown, doors));
   }
-  if (endpoint.unix !== undefined) urls.push(await listenOnSocket(server, endpoint.unix, shutdown));
+  if (endpoint.unix !== undefined) urls.push(await listenOnSocket(accept, endpoint.unix, shutdown));
   // Goodbyes go out before the listeners cut what is left.
   shutdown.defer(async () => void (await server.close()));
   announce({
@@ -218,7 +222,7 @@ function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
 
 /** Resolves with the URL for clients. */
 async function listen(
-  server: ARCPServer,
+  accept: Accept,
   { isEncrypted: _, ...endpoint }: WebSocketEndpoint,
   { allowedHosts, allowedOrigins }: ARCPConfig,
   tls: WebSocketTlsOptions | undefined,
@@ -229,7 +233,7 @@ async function listen(
     const listener = await startWebSocketServer({
       ...(doors === undefined ? {} : { onRequest: doors.handle }),
       ...endpoint,
-      onTransport: (transport) => void server.accept(transport),
+      onTransport: (transport) => void accept(transport),
       ...(tls === undefined ? {} : { tls }),
       ...(allowedHosts === undefined ? {} : { allowedHosts }),
       ...(allowedOrigins === undefined ? {} : { allowedOrigins }),
@@ -241,10 +245,10 @@ async function listen(
   }
 }
 
-async function listenOnSocket(server: ARCPServer, path: string, shutdown: Shutdown): Promise<string> {
+async function listenOnSocket(accept: Accept, path: string, shutdown: Shutdown): Promise<string> {
   const listener = await startSocketServer({
     path,
-    onTransport: (transport) => void server.accept(transport),
+    onTransport: (transport) => void accept(transport),
   });
   shutdown.defer(() => listener.close());
   return socketUrlOf(listener.path);

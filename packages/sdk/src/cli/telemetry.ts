@@ -1,5 +1,5 @@
 /** What `arcp serve` tells those who watch over it: metrics, health, and what goes out through OTLP. */
-import { type Instruments, joinedInstruments } from "@arcp/core";
+import { type Instruments, joinedInstruments, type Transport } from "@arcp/core";
 import { type ARCPServer, MetricsRegistry } from "@arcp/runtime";
 import type { LoadedConfig } from "./config-file.ts";
 import { metricsEndpointOf } from "./endpoint.ts";
@@ -14,6 +14,8 @@ export interface Telemetry {
   readonly instruments: Instruments | undefined;
   /** Where `/metrics` and its like are; `undefined`: nowhere. */
   readonly url: string | undefined;
+  /** The transport, with a span for each frame where spans go anywhere. */
+  traced(transport: Transport): Transport;
   /** The runtime is there: it can be ready from now on. */
   watch(server: ARCPServer): void;
 }
@@ -31,7 +33,8 @@ export async function openTelemetry(
   const watch = (server: ARCPServer): void => {
     watched = server;
   };
-  if (endpoint === undefined) return { instruments: exported, url: undefined, watch };
+  const traced = (transport: Transport): Transport => exported?.traced(transport) ?? transport;
+  if (endpoint === undefined) return { instruments: exported?.instruments, url: undefined, traced, watch };
   const registry = new MetricsRegistry();
   const token = config.metrics?.token;
   const health = await startHealthServer({
@@ -41,6 +44,6 @@ export async function openTelemetry(
     unreadiness: async () => (watched === undefined ? "starting" : watched.unreadiness()),
   });
   shutdown.defer(() => health.close());
-  const instruments = exported === undefined ? registry : joinedInstruments(registry, exported);
-  return { instruments, url: health.url, watch };
+  const instruments = exported === undefined ? registry : joinedInstruments(registry, exported.instruments);
+  return { instruments, url: health.url, traced, watch };
 }
