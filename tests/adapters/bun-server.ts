@@ -2,6 +2,7 @@
 import { createInterface } from "node:readline";
 import { type ArcpHandlers, createArcpHandlers } from "@arcp/bun";
 import { connectSocket, type HttpTransportHandler, httpTransport, type Transport } from "@arcp/core";
+import { type RestHandler, restApi } from "@arcp/runtime";
 import type { BunConnection, BunInstructions } from "./bun-host.ts";
 import { relay } from "./relay.ts";
 
@@ -26,6 +27,10 @@ const doors: HttpTransportHandler[] = apps.map(({ path, http }, app) =>
   }),
 );
 
+const rests: RestHandler[] = apps.map((_, app) =>
+  restApi({ accept: (transport) => handOver(transport, { app, peer: transport.peer }) }),
+);
+
 async function handOver(transport: Transport, connection: BunConnection): Promise<void> {
   const line = await connectSocket(linePath);
   line.send(JSON.stringify(connection));
@@ -37,11 +42,11 @@ const server = bun.serve({
   port: 0,
   websocket: handlers[0]?.websocket,
   async fetch(request: Request, self: Parameters<ArcpHandlers["upgrade"]>[1]) {
-    const door = doors.find((candidate) => candidate.has(request));
+    const door = [...doors, ...rests].find((candidate) => candidate.has(request));
     if (door !== undefined) return door.fetch(request, { remoteAddress: self.requestIP(request)?.address });
     const handler = handlers.find((candidate) => candidate.has(request));
     if (handler !== undefined) return handler.upgrade(request, self);
-    const { pathname } = new URL(request.url);
+    const { pathname } = new URL(request.url, "http://localhost");
     if (pathname === "/hello") return new Response("hello");
     if (pathname === "/echo") return new Response(await request.text());
     return new Response("not found", { status: 404 });

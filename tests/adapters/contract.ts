@@ -7,21 +7,8 @@ import { PING, RawSocket, statusOf, upgradeRequest, webSocketFrame } from "../ho
 import { REFUSED_UPGRADES, VIOLATIONS } from "../hostile/websocket-violations.ts";
 import { covers } from "../support/covers.ts";
 import { type Harness, startHarness } from "../support/harness.ts";
+import type { HostLimits } from "./host-limits.ts";
 import type { AppOptions, Host, RunningHost } from "./hosts.ts";
-
-/** Where a host itself is in the way of what is asked of the others, and why. */
-export interface HostLimits {
-  /** It answers these in its own way, by the names of {@link REFUSED_UPGRADES}; 101: what is wrong cannot be seen. */
-  readonly refusals?: Readonly<Record<string, number>>;
-  /** It bears these, by the names of {@link VIOLATIONS}. */
-  readonly bears?: readonly string[];
-  /** Does it answer requests that ask for upgrades to something else as if they did not? Default: true. */
-  readonly ignoresOtherUpgrades?: boolean;
-  /** What a path answers when its runtime was closed: 404 if it is the host's again. Default: 404. */
-  readonly statusWhenClosed?: number;
-  /** Does one runtime of several end alone? Default: true. */
-  readonly closesOneByOne?: boolean;
-}
 
 class Hosted implements AsyncDisposable {
   readonly harness: Harness;

@@ -19,6 +19,7 @@ import createExpress4 from "express-4";
 import { fastify } from "fastify";
 import { Hono } from "hono";
 import { Agent, type Dispatcher, H2CClient, Pool, fetch as undiciFetch } from "undici";
+import type { HttpHostKind } from "../hostile/http-requests.ts";
 import { createCertificate } from "../operations/certificate.ts";
 import { bunPath, startBun } from "./bun-host.ts";
 
@@ -36,6 +37,7 @@ export interface RunningHttpHost {
 
 export interface HttpHost {
   readonly name: string;
+  readonly kind: HttpHostKind;
   startHttp(options: HttpHostOptions): Promise<RunningHttpHost>;
 }
 
@@ -72,8 +74,8 @@ interface Serving {
 }
 
 /** A host that is a server of Node's underneath. */
-const onNode = (name: string, serve: (doors: Doors) => Serving | Promise<Serving>): HttpHost => ({
-  name,
+const onNode = (kind: HttpHostKind, name: string, serve: (doors: Doors) => Serving | Promise<Serving>): HttpHost => ({
+  ...{ kind, name },
   async startHttp(options) {
     const doors = doorsOf(options);
     const { server, scheme = "http", fetch, stop } = await serve(doors);
@@ -134,7 +136,7 @@ const fetchFor =
   };
 
 const onBun: HttpHost = {
-  name: "bun",
+  ...{ kind: "Bun", name: "bun" },
   async startHttp({ onTransport, ...options }) {
     const connected = (transport: Transport, headers: Readonly<Record<string, string>> = {}): unknown =>
       onTransport(transport, { headers });
@@ -144,12 +146,13 @@ const onBun: HttpHost = {
 };
 
 export const httpHosts = {
-  http: onNode("node:http", (doors) => ({ server: createServer(answered(doors)) })),
+  http: onNode("HTTP/1.1", "node:http", (doors) => ({ server: createServer(answered(doors)) })),
   https: onNode(
+    "HTTP/1.1",
     "node:https",
     overTls((tls, doors) => createTlsServer(tls, answered(doors)), false),
   ),
-  h2c: onNode("node:http2, h2c", (doors) => {
+  h2c: onNode("HTTP/2", "node:http2, h2c", (doors) => {
     const server = createHttp2Server(answered(doors));
     // A post waits for whatever else its connection carries, and the event stream does not end: so there are several.
     const one = { maxConcurrentStreams: 1, pipelining: 1 };
@@ -161,12 +164,13 @@ export const httpHosts = {
     return { server, fetch, stop: async () => clients?.destroy() };
   }),
   h2: onNode(
+    "HTTP/2",
     "node:http2, h2",
     overTls((tls, doors) => createSecureServer(tls, answered(doors)), true),
   ),
-  express5: onNode("express 5", (doors) => express(createExpress5(), doors)),
-  express4: onNode("express 4", (doors) => express(createExpress4(), doors)),
-  fastify: onNode("fastify", async (doors) => {
+  express5: onNode("HTTP/1.1", "express 5", (doors) => express(createExpress5(), doors)),
+  express4: onNode("HTTP/1.1", "express 4", (doors) => express(createExpress4(), doors)),
+  fastify: onNode("HTTP/1.1", "fastify", async (doors) => {
     const app = fastify({ forceCloseConnections: true });
     // Before Fastify reads the body.
     app.addHook("onRequest", async (request, reply) => {
@@ -175,12 +179,12 @@ export const httpHosts = {
     await app.listen({ port: 0, host: LOOPBACK });
     return { server: app.server, stop: () => app.close() };
   }),
-  honoNode: onNode("hono on Node", (doors) => {
+  honoNode: onNode("Fetch", "hono on Node", (doors) => {
     const app = new Hono();
     app.all("*", (context) => fetchFor(doors)(context.req.raw, context.env));
     return { server: createAdaptorServer({ fetch: app.fetch }) as Server };
   }),
-  fetch: onNode("a function of the Fetch standard", (doors) => ({
+  fetch: onNode("Fetch", "a function of the Fetch standard", (doors) => ({
     server: createAdaptorServer({ fetch: fetchFor(doors) as never }) as Server,
   })),
   bun: bunPath === undefined ? undefined : onBun,

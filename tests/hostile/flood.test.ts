@@ -5,7 +5,8 @@ import { type Harness, startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { startCanary, WITHOUT_HEARTBEAT } from "./canary.ts";
-import { AGENTS, envelope, stillWorks } from "./hostile-client.ts";
+import { AGENTS, stillWorks } from "./hostile-client.ts";
+import { envelope } from "./malformed-frames.ts";
 
 const MIB = 1024 * 1024;
 

@@ -2,13 +2,6 @@
 import { expect } from "vitest";
 import type { Frame, RawClient } from "../support/raw-client.ts";
 
-/** One envelope as text, with members replaced or added. */
-export const envelope = (type: string, payload: unknown, members: object = {}): string =>
-  JSON.stringify({ arcp: "1.1", id: "msg_hostile", type, payload, ...members });
-
-/** `{"a":{"a":…}}`, `depth` objects deep. */
-export const nested = (depth: number): string => `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
-
 /** Sends `text` and resolves with the INVALID_REQUEST that answers it. */
 export async function refused(client: RawClient, text: string): Promise<Frame> {
   client.sendText(text);

@@ -9,7 +9,8 @@ import { startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { startCanary } from "./canary.ts";
-import { AGENTS, envelope, stillWorks } from "./hostile-client.ts";
+import { AGENTS, stillWorks } from "./hostile-client.ts";
+import { envelope } from "./malformed-frames.ts";
 
 const hello = (auth: unknown, more: object = {}): string =>
   envelope("session.hello", { client: { name: "h", version: "1" }, auth, ...more });

@@ -3,7 +3,8 @@ import { covers } from "../support/covers.ts";
 import { CARRIERS, startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { startCanary } from "./canary.ts";
-import { AGENTS, envelope, refused, stillWorks } from "./hostile-client.ts";
+import { AGENTS, refused, stillWorks } from "./hostile-client.ts";
+import { envelope } from "./malformed-frames.ts";
 
 const SUBMIT = { agent: "hold", input: null };
 const HELLO = { client: { name: "h", version: "1" }, auth: { scheme: "bearer", token: "mallory" } };

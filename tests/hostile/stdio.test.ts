@@ -4,7 +4,8 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { covers } from "../support/covers.ts";
 import { type Harness, startHarness } from "../support/harness.ts";
 import { startCanary } from "./canary.ts";
-import { AGENTS, envelope } from "./hostile-client.ts";
+import { AGENTS } from "./hostile-client.ts";
+import { envelope } from "./malformed-frames.ts";
 
 const MIB = 1024 * 1024;
 const HELLO = envelope("session.hello", { auth: { scheme: "bearer", token: "mallory" } });

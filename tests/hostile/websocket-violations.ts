@@ -1,5 +1,5 @@
 /** What no WebSocket client may send, for every listener and every host. */
-import { envelope } from "./hostile-client.ts";
+import { envelope } from "./malformed-frames.ts";
 import { BINARY, fragments, PING, upgradeRequest, webSocketFrame } from "./raw-socket.ts";
 
 export const MIB = 1024 * 1024;

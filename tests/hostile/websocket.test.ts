@@ -9,7 +9,8 @@ import { covers } from "../support/covers.ts";
 import { cpuMs } from "../support/cpu-time.ts";
 import { startHarness } from "../support/harness.ts";
 import { startCanary } from "./canary.ts";
-import { AGENTS, envelope } from "./hostile-client.ts";
+import { AGENTS } from "./hostile-client.ts";
+import { envelope } from "./malformed-frames.ts";
 import { fragments, RawSocket, statusOf, upgradeRequest, webSocketFrame } from "./raw-socket.ts";
 import { MIB, ping, REFUSED_UPGRADES, VIOLATIONS } from "./websocket-violations.ts";
 

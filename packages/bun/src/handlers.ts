@@ -1,4 +1,4 @@
-import { type FetchUpgradeOptions, FetchUpgrades, type HostedWebSocketTransport } from "@arcp/core";
+import { type FetchUpgradeOptions, FetchUpgrades, type HostedWebSocketTransport, urlOfRequest } from "@arcp/core";
 import type { BunServer, BunSocket, BunWebSocketHandler } from "./bun-types.ts";
 
 export interface ArcpHandlersOptions extends FetchUpgradeOptions {
@@ -43,7 +43,7 @@ export function createArcpHandlers(options: ArcpHandlersOptions): ArcpHandlers {
     get connections() {
       return upgrades.connections;
     },
-    has: (request) => paths.has(new URL(request.url).pathname),
+    has: (request) => paths.has(urlOfRequest(request).pathname),
     upgrade(request, server) {
       const remoteAddress = server.requestIP(request)?.address;
       const refusal = upgrades.refuse(request, remoteAddress);

@@ -51,5 +51,5 @@ export {
   TransportError,
   type TransportPeer,
 } from "./transport/transport.ts";
-export { isAllowedHost, isLoopbackAddress, LOOPBACK_NAMES } from "./transport/upgrade-rules.ts";
+export { isAllowedHost, isLoopbackAddress, LOOPBACK_NAMES, urlOfRequest } from "./transport/upgrade-rules.ts";
 export type { WebSocketConnectOptions } from "./transport/websocket-url.ts";

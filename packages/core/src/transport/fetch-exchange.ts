@@ -2,6 +2,7 @@
 import { Readable, Writable } from "node:stream";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import type { HttpRequest, HttpResponse } from "./http-door.ts";
+import { urlOfRequest } from "./upgrade-rules.ts";
 
 /** What a request of the Fetch standard does not say of itself. */
 export interface FetchOrigin {
@@ -28,12 +29,13 @@ export function answerFetch(
   // What nobody has read by then, nobody will.
   answer.once("close", () => body.destroy());
   request.signal.addEventListener("abort", () => answer.leave(), { once: true, signal: answer.over });
-  const url = new URL(request.url);
+  const url = urlOfRequest(request);
+  const host = URL.canParse(request.url) ? url.host : undefined;
   const arrived: HttpRequest = Object.assign(body, {
     method: request.method,
     url: `${url.pathname}${url.search}`,
-    headers: { host: url.host, ...Object.fromEntries(request.headers) },
-    rawHeaders: rawHeadersOf(request.headers, url.host),
+    headers: { ...(host !== undefined && { host }), ...Object.fromEntries(request.headers) },
+    rawHeaders: rawHeadersOf(request.headers, host),
     // The host does not say where it listens: only this machine's own names count, unless others are allowed.
     socket: { remoteAddress: from.remoteAddress, localAddress: "127.0.0.1", encrypted: url.protocol === "https:" },
   });
@@ -52,8 +54,8 @@ function bodyOf(request: Request): Readable & { readonly complete: boolean } {
 }
 
 /** Two of a name arrive as one; of these, that has to be seen. */
-function rawHeadersOf(headers: Headers, host: string): readonly string[] {
-  const own = headers.has("host") ? [] : ["host", host];
+function rawHeadersOf(headers: Headers, host: string | undefined): readonly string[] {
+  const own = host === undefined || headers.has("host") ? [] : ["host", host];
   const given = [...headers].flatMap(([name, value]) =>
     (name === "host" || name === "authorization" ? value.split(", ") : [value]).flatMap((single) => [name, single]),
   );

@@ -9,6 +9,7 @@ import {
   isLoopbackAddress,
   refuseUpgrade,
   type UpgradeRefusal,
+  urlOfRequest,
 } from "./upgrade-rules.ts";
 
 /** The rules for hosts whose requests are those of the Fetch standard. */
@@ -116,7 +117,7 @@ export class FetchUpgrades {
     if (headers.get("upgrade")?.toLowerCase() !== "websocket") return { status: 426, reason: "expected a WebSocket" };
     const form = refuseForm(headers);
     if (form !== undefined) return form;
-    const { pathname, protocol } = new URL(request.url);
+    const { pathname, protocol } = urlOfRequest(request);
     const { allowInsecure = false, isBehindTlsProxy = false, maxConnectionsPerAddress = 20_000 } = this.#options;
     // The host has chosen by the path already.
     const refusal = refuseUpgrade(
@@ -142,13 +143,15 @@ export class FetchUpgrades {
     return open < maxConnectionsPerAddress ? undefined : { status: 503, reason: "too many connections" };
   }
 
-  #peerOf({ url, headers }: Request, remoteAddress: string | undefined): TransportPeer {
+  #peerOf(request: Request, remoteAddress: string | undefined): TransportPeer {
+    const { headers } = request;
     const isForwarded = FORWARDING_HEADERS.some((name) => headers.has(name));
     const isInside = isInsideMachine(remoteAddress, headers.get("host") ?? undefined, isForwarded);
     const bearerToken = bearerTokenOf(headers.get("authorization"));
     return {
       kind: "websocket",
-      isConfidential: new URL(url).protocol === "https:" || this.#options.isBehindTlsProxy === true || isInside,
+      isConfidential:
+        urlOfRequest(request).protocol === "https:" || this.#options.isBehindTlsProxy === true || isInside,
       ...(remoteAddress !== undefined && { remoteAddress }),
       ...(bearerToken !== undefined && { bearerToken }),
     };

@@ -31,6 +31,7 @@ import {
 } from "./http-door.ts";
 import { HttpStream } from "./http-stream.ts";
 import { CLOSE_NORMAL, type Transport, type TransportPeer } from "./transport.ts";
+import { urlOfRequest } from "./upgrade-rules.ts";
 
 export interface HttpTransportOptions extends HttpDoorOptions {
   /** Called for each connection, and again when its session is taken up by a new stream. */
@@ -106,7 +107,7 @@ export function httpTransport(options: HttpTransportOptions): HttpTransportHandl
   const handle = (request: HttpRequest, response: HttpResponse): boolean => endpoint.handle(request, response);
   return {
     handle,
-    has: ({ url }) => endpoint.has(new URL(url).pathname),
+    has: (request) => endpoint.has(urlOfRequest(request).pathname),
     fetch: (request, from) => answerFetch(handle, request, from),
     close: () => endpoint.close(),
   };

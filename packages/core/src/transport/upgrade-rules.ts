@@ -90,3 +90,6 @@ export function isInsideMachine(
 
 export const isLoopbackAddress = (address: string | undefined): boolean =>
   address !== undefined && isLoopbackHost(address.replace(/^::ffff:/, ""));
+
+/** The URL of a request of the Fetch standard: one of HTTP/1.0 may have a path alone, where the host does not add one. */
+export const urlOfRequest = ({ url }: { readonly url: string }): URL => new URL(url, "http://host.invalid");

@@ -63,7 +63,8 @@ export async function streamEvents(
       if (early === undefined) write(event);
       else early.push(event);
     },
-    onOver: () => out.end(),
+    // Who has not read for as long as the runtime bears it would not read the end either.
+    onOver: () => (out.writableNeedDrain ? out.destroy() : out.end()),
   });
   if (reader.wasOver && after >= reader.history) {
     reader.close();

@@ -21,6 +21,7 @@ import {
   sendJson,
   sendProblem,
   type TransportPeer,
+  urlOfRequest,
 } from "@arcp/core";
 import { MAX_PUT_BYTES, putArtifact, sendArtifact } from "./artifact-bytes.ts";
 import type { Accept } from "./caller.ts";
@@ -75,7 +76,7 @@ export function restApi(options: RestOptions): RestHandler {
   const handle = (request: HttpRequest, response: HttpResponse): boolean => api.handle(request, response);
   return {
     handle,
-    has: ({ url }) => isPath(new URL(url).pathname),
+    has: (request) => isPath(urlOfRequest(request).pathname),
     fetch: (request, from) => answerFetch(handle, request, from),
     close: () => api.close(),
   };
