@@ -29,10 +29,7 @@ const FLUSH_MS = 3_000;
  * Registers an SDK that exports to the endpoint, and returns what measures and traces for it; `undefined` without an
  * endpoint. The packages of the SDK are loaded only then. A provider of spans that the application has registered stays.
  */
-export async function openOtlp(
-  { settings, service, log }: OtlpOptions,
-  shutdown: Shutdown,
-): Promise<Otlp | undefined> {
+export async function openOtlp({ settings, service, log }: OtlpOptions, shutdown: Shutdown): Promise<Otlp | undefined> {
   const { env } = process;
   const named = SIGNALS.some((signal) => env[`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`]);
   const endpoint = settings?.endpoint;
