@@ -165,4 +165,18 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("over wire 1.0, from anothe
     expect(new Set(ids).size).toBe(ids.length);
     expect(stranger.ofType("subscribe.event")).toEqual([]);
   });
+
+  test("history of a session is observed, and what its jobs write then, each once", async () => {
+    const { client, jobId, run } = await apart();
+    await emitLogs(run, 3);
+    const texts = () =>
+      client
+        .ofType("subscribe.event")
+        .flatMap(({ payload: { event } }) => (event.type === "log" ? event.payload.message : []));
+    await client.ask("subscribe", { filter: { job_id: [jobId] }, since: {} });
+    await emitLogs(run, 3, 4);
+    run.finish("done");
+    await until(() => client.ofType("subscribe.event").some(({ payload }) => payload.event.type === "tool.result"));
+    expect(texts()).toEqual(["1", "2", "3", "4", "5", "6"]);
+  });
 });
