@@ -61,14 +61,16 @@ export type {
   CredentialRequest,
   IssuedCredential,
 } from "./engine/credentials/provisioner.ts";
+export type {
+  DelegatedEvent,
+  DelegatedJob,
+  Delegation,
+  DelegationAccepted,
+  DelegationResult,
+} from "./engine/delegated-job.ts";
 export {
   DEFAULT_DELEGATION_CAPS,
-  type DelegatedEvent,
-  type DelegatedJob,
-  type Delegation,
-  type DelegationAccepted,
   type DelegationCaps,
-  type DelegationResult,
 } from "./engine/delegation.ts";
 export type { StepContext, StepOptions } from "./engine/durable/durable-run.ts";
 export type { Grant } from "./engine/grants/grant.ts";

@@ -38,13 +38,8 @@ import type { Artifacts } from "./artifacts/artifacts.ts";
 import type { Checkpoint, CheckpointHandler, CheckpointOptions, Checkpoints } from "./checkpoints.ts";
 import { reportCost } from "./cost.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
-import {
-  type DelegatedJob,
-  type Delegation,
-  type DelegationRecord,
-  type KnownChild,
-  refusedDelegation,
-} from "./delegation.ts";
+import { type DelegatedJob, type Delegation, refusedDelegation } from "./delegated-job.ts";
+import type { DelegationRecord, KnownChild } from "./delegation.ts";
 import type { DurableRun, StepContext, StepOptions } from "./durable/durable-run.ts";
 import { doStep } from "./durable/plain-steps.ts";
 import { sleepUntil } from "./durable/timing.ts";

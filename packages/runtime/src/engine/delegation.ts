@@ -6,12 +6,9 @@
 import {
   type Clock,
   type DelegateBody,
-  type ErrorPayload,
-  errorFromWire,
   InternalError,
   InvalidRequestError,
   type JobId,
-  type JsonObject,
   type Lease,
   type LeaseConstraints,
   LeaseExpiredError,
@@ -19,19 +16,27 @@ import {
   newDelegateId,
   newJobId,
 } from "@arcp/core";
-import { ENTRY, type Entry, isTerminal, type JobRecord, type Store } from "../store/store.ts";
+import { ENTRY, isTerminal, type JobRecord, type Store } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
 import type { Agent, AgentName, AgentRegistry } from "./agents.ts";
 import type { Audit } from "./audit/audit.ts";
-import type { AuditFacts } from "./audit/catalogue.ts";
 import { leaseFacts } from "./audit/lease-facts.ts";
 import { tooMany } from "./caps.ts";
 import type { Elsewhere } from "./cluster/elsewhere.ts";
-import { outcomeOf, RemoteChild, type RemoteChildOptions } from "./cluster/remote-child.ts";
+import { RemoteChild, type RemoteChildOptions } from "./cluster/remote-child.ts";
 import type { RemoteJobs } from "./cluster/remote-jobs.ts";
 import type { Issuance } from "./credentials/credentials.ts";
+import {
+  type Child,
+  type Delegation,
+  type DelegationEnd,
+  delegatedJob,
+  endedChild,
+  forgottenChild,
+  refusedDelegation,
+} from "./delegated-job.ts";
 import { jsonOf } from "./entry-text.ts";
-import type { Job, Outcome } from "./job.ts";
+import type { Job } from "./job.ts";
 import type { JobMax, JobRegistry, OthersJobs } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import type { Launch, LaunchRequest } from "./launch.ts";
@@ -44,49 +49,6 @@ import type { Session } from "./session.ts";
 import type { LeasePolicy } from "./submission.ts";
 import type { WorkSpan } from "./telemetry.ts";
 import { startDelegationSpan } from "./work-spans.ts";
-
-/** What a delegated job was granted. */
-export interface DelegationAccepted {
-  readonly jobId: JobId;
-  readonly lease: Lease;
-  readonly leaseConstraints: LeaseConstraints;
-}
-
-/** The end of a delegated job that succeeded. A streamed result is named; its chunks are among the events. */
-export interface DelegationResult {
-  readonly jobId: JobId;
-  readonly result?: unknown;
-  readonly resultId?: string;
-  /** Bytes. */
-  readonly resultSize?: number;
-}
-
-/** An event of a delegated job, as its watchers see it (§8.1). */
-export interface DelegatedEvent {
-  readonly kind: string;
-  /** RFC 3339. */
-  readonly ts: string;
-  readonly body: JsonObject;
-}
-
-/** A delegated job, as the agent that delegated sees it. What it rejects with need not be handled. */
-export interface DelegatedJob {
-  readonly delegateId: string;
-  /** Resolves when the child is accepted and that is durable; rejects with why it was refused. */
-  readonly accepted: Promise<DelegationAccepted>;
-  /** Resolves with the child's result; rejects with its error, or with why it was refused. */
-  readonly done: Promise<DelegationResult>;
-  /** The child's events from the first on, in order; it ends with the child. Throws if the child was refused. */
-  events(): AsyncIterable<DelegatedEvent>;
-  /** Tells the child to stop. Does nothing if it has ended or was refused. */
-  cancel(reason?: string): void;
-}
-
-/**
- * What `ctx.delegate` returns. As a promise it is that of an emitter: it resolves when the `delegate` event is written,
- * and a refusal, which the journal shows as a `tool_result`, does not reject it.
- */
-export type Delegation = Promise<void> & DelegatedJob;
 
 export interface DelegationCaps {
   /** Jobs above a job that delegates. */
@@ -186,7 +148,7 @@ export class Delegations {
       record?.onRefused(refusal);
       await parent.announce(ENTRY.tool_result, "tool_result", outcome).catch(() => {});
     });
-    return Object.assign(written, this.#handle(delegateId, child));
+    return Object.assign(written, delegatedJob(delegateId, child, this.#options));
   }
 
   #childrenOf(parent: Job): Children {
@@ -341,7 +303,7 @@ export class Delegations {
     this.#childrenOf(parent).delegateIds.add(delegateId);
     const child = this.#find(parent, childId, end);
     child.catch(() => {});
-    return Object.assign(Promise.resolve(), this.#handle(delegateId, child));
+    return Object.assign(Promise.resolve(), delegatedJob(delegateId, child, this.#options));
   }
 
   async #find(parent: Job, id: JobId, known: DelegationEnd | undefined): Promise<Child> {
@@ -445,75 +407,9 @@ export class Delegations {
       child.cancel(`the parent job: ${why}`, this.#options.cancelGraceMs);
     }
   }
-
-  #handle(delegateId: string, child: Promise<Child>): DelegatedJob {
-    const { journal, cancelGraceMs } = this.#options;
-    const accepted = child.then(async (job): Promise<DelegationAccepted> => {
-      await journal.flush();
-      return { jobId: job.id, lease: job.lease, leaseConstraints: job.leaseConstraints ?? {} };
-    });
-    const done = child.then(async (job): Promise<DelegationResult> => {
-      await ended(job);
-      await journal.flush();
-      return resultOf(job);
-    });
-    for (const promise of [accepted, done]) promise.catch(() => {});
-    return {
-      delegateId,
-      accepted,
-      done,
-      events: () => this.#events(child),
-      cancel: (reason) => {
-        child.then(
-          (job) => {
-            if (!job.isTerminal && !job.isCancelling) job.audit("job.cancelled", { by: "parent" });
-            job.cancel(reason ?? "cancelled by the agent that delegated", cancelGraceMs);
-          },
-          () => {},
-        );
-      },
-    };
-  }
-
-  async *#events(child: Promise<Child>): AsyncIterable<DelegatedEvent> {
-    const { journal, store } = this.#options;
-    const job = await child;
-    for (let n = 0; ; ) {
-      const { lastN, isTerminal: hasEnded } = job;
-      await journal.flush();
-      while (n < lastN) {
-        const entries = await store.readJournal(job.id, n + 1, Math.min(n + EVENTS_READ, lastN));
-        if (entries.length === 0) return;
-        for (const entry of entries) {
-          n = entry.n;
-          if (!isTerminal(entry.code)) yield JSON.parse(entry.payload) as DelegatedEvent;
-        }
-      }
-      if (hasEnded) return;
-      await job.writtenAfter(n);
-    }
-  }
 }
 
 type LiveChild = Job | RemoteChild;
-
-/** What is seen of a delegated job. */
-type Child = Pick<
-  Job,
-  | "id"
-  | "lease"
-  | "leaseConstraints"
-  | "outcome"
-  | "lastN"
-  | "isTerminal"
-  | "isCancelling"
-  | "whenEnded"
-  | "writtenAfter"
-  | "cancel"
-> & { audit(action: "job.cancelled", facts: AuditFacts["job.cancelled"]): void };
-
-/** What came of a child: its result, or the payload of its error. */
-export type DelegationEnd = { readonly result: DelegationResult } | { readonly error: ErrorPayload };
 
 /** A child as its parent has it on record. */
 export interface KnownChild {
@@ -532,59 +428,6 @@ export interface DelegationRecord {
   readonly onRefused: (error: unknown) => void;
 }
 
-/** A child that ended before its parent was gone on with. */
-function endedChild({ id, lease, leaseConstraints, lastN }: JobRecord, end: Entry): Child {
-  const outcome = outcomeOf(end);
-  return {
-    ...{ id, lease, lastN, outcome, isTerminal: true, isCancelling: false },
-    audit: () => {},
-    leaseConstraints: leaseConstraints ?? undefined,
-    whenEnded: (task) => task(),
-    writtenAfter: () => Promise.resolve(),
-    cancel: () => false,
-  };
-}
-
-/** A child of which nothing is left but what its parent has on record. */
-function forgottenChild(id: JobId, end: DelegationEnd): Child {
-  const {
-    jobId: _id,
-    resultId: result_id,
-    resultSize: result_size,
-    ...result
-  } = "result" in end ? end.result : { jobId: id };
-  const outcome: Outcome =
-    "error" in end
-      ? { status: "error", error: errorFromWire(end.error) }
-      : { status: "success", members: jsonOf({ ...result, result_id, result_size }).slice(1, -1) };
-  return {
-    ...{ id, lease: {}, leaseConstraints: undefined, lastN: 0, outcome, isTerminal: true, isCancelling: false },
-    audit: () => {},
-    whenEnded: (task) => task(),
-    writtenAfter: () => Promise.resolve(),
-    cancel: () => false,
-  };
-}
-
-/** A delegation that was never announced. */
-export function refusedDelegation(error: unknown): Delegation {
-  const refused = <Value>(): Promise<Value> => {
-    const promise = Promise.reject<Value>(error);
-    promise.catch(() => {});
-    return promise;
-  };
-  return Object.assign(refused<void>(), {
-    delegateId: "",
-    accepted: refused<DelegationAccepted>(),
-    done: refused<DelegationResult>(),
-    // biome-ignore lint/correctness/useYield: there is nothing to tell of.
-    async *events(): AsyncIterable<DelegatedEvent> {
-      throw error;
-    },
-    cancel(): void {},
-  });
-}
-
 /** The body of the `delegate` event. */
 interface Announced {
   readonly agent: string;
@@ -596,9 +439,6 @@ interface Announced {
 
 /** Children at other nodes whose budget their parents have not got back yet: by the child's id. */
 const OWED_KIND = "owed";
-/** Entries of a child that are in memory at once. */
-const EVENTS_READ = 256;
-
 /** The same checks as for any operation; the `delegate` event stands for the call. */
 function authorizeDelegation(parent: Job, agent: string): void {
   try {
@@ -625,17 +465,4 @@ function constrain(parent: Job, asked: LeaseConstraints | undefined, now: number
   const own = validateLeaseConstraints(asked ?? {}, now);
   const effective = assertLeaseConstraintsSubset(own, parent.leaseConstraints ?? {});
   return effective.expires_at === undefined ? null : effective;
-}
-
-const ended = (job: Child): Promise<void> => new Promise((resolve) => job.whenEnded(resolve));
-
-function resultOf({ id, outcome }: Child): DelegationResult {
-  if (outcome?.status !== "success") throw outcome?.error ?? new InternalError("the delegated job has not ended");
-  const { result_id, result_size, ...members } = JSON.parse(`{${outcome.members}}`) as JsonObject;
-  return {
-    jobId: id,
-    ...("result" in members && { result: members["result"] }),
-    ...(typeof result_id === "string" && { resultId: result_id }),
-    ...(typeof result_size === "number" && { resultSize: result_size }),
-  };
 }

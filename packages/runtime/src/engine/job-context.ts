@@ -19,7 +19,7 @@ import type { AgentFetch, AgentFileSystem } from "./agent-operations.ts";
 import type { ArtifactRef } from "./artifacts/artifact.ts";
 import type { Checkpoint, CheckpointHandler, CheckpointOptions } from "./checkpoints.ts";
 import type { JobCredential } from "./credentials/job-credential.ts";
-import type { Delegation } from "./delegation.ts";
+import type { Delegation } from "./delegated-job.ts";
 import type { StepContext, StepOptions } from "./durable/durable-run.ts";
 import type { Grant } from "./grants/grant.ts";
 import type { PermissionOptions } from "./grants/grants.ts";
