@@ -1,0 +1,105 @@
+/** The page docs/hostile-input.md, made of the tables that the tests run on. */
+import { BUN, HONO_FETCH, type HostLimits } from "../adapters/host-limits.ts";
+import { BAD_CREDENTIALS, BAD_DESTINATIONS } from "./credentials-and-targets.ts";
+import { BAD_REQUESTS, HTTP_HOST_KINDS, RESET, statusAt } from "./http-requests.ts";
+import { MALFORMED } from "./malformed-frames.ts";
+import { REFUSED_UPGRADES, VIOLATIONS } from "./websocket-violations.ts";
+
+const table = (columns: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [columns, columns.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+
+const SERVERS: readonly (readonly [name: string, limits: HostLimits])[] = [
+  ["`arcp serve`, Node, Express, Fastify, Hono on Node", {}],
+  ["Hono elsewhere", HONO_FETCH],
+  ["Bun", BUN],
+];
+const SERVER_NAMES = SERVERS.map(([name]) => name);
+const SWITCHED = 101;
+
+const statusOf = (status: number): string => (status === SWITCHED ? "taken" : String(status));
+
+/** A request that asks for no upgrade is the host's own. */
+const upgrades = REFUSED_UPGRADES.filter(([name]) => name !== "a POST").map(([name, , status]) => [
+  name,
+  ...SERVERS.map(([, { refusals }]) => statusOf(refusals?.[name] ?? status)),
+]);
+
+const violations = VIOLATIONS.map(([name, , code]) => [
+  name,
+  ...SERVERS.map(([, { bears }]) => (bears?.includes(name) ? "taken" : String(code))),
+]);
+
+const requests = BAD_REQUESTS.map((request) => [
+  request.name.replaceAll("__", "\\_\\_"),
+  ...HTTP_HOST_KINDS.map((kind) => {
+    const status = statusAt(request, kind);
+    return status === undefined ? "" : status === RESET ? "reset" : String(status);
+  }),
+]);
+
+const HTTP_SERVERS: Readonly<Record<(typeof HTTP_HOST_KINDS)[number], string>> = {
+  "HTTP/1.1": "`arcp serve`, Node, Express, Fastify",
+  "HTTP/2": "`node:http2`",
+  Fetch: "Hono, functions",
+  Bun: "Bun",
+};
+
+/** Text of any letters, in ASCII. */
+const inAscii = (text: string): string =>
+  text.replace(/[^\x20-\x7e]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+/** The page as a whole. */
+export const badInputPage = (): string => `# Hostile input, and what comes of it
+
+What is sent here is sent by the tests, to every transport, adapter and server of HTTP that is named. The page is made of the same
+tables (\`npm run bad-input -- --write\`; without \`--write\` it is printed), so it says what is so. What is defended, and why, is in
+[SECURITY.md](../SECURITY.md); the bounds of agents' requests are in [leases.md](leases.md).
+
+None of it changes anything else: the tests look each time whether others are served as before.
+
+## Requests for a WebSocket
+
+The status of the answer, after which the connection is over. "Taken": what is wrong cannot be seen where requests are those of the
+Fetch standard, or is put right by the host before.
+
+${table(["What is wrong", ...SERVER_NAMES], upgrades)}
+
+## Bytes on a WebSocket
+
+The code of the close. "Taken": the host puts fragments together by itself, up to the size of a frame.
+
+${table(["What is sent", ...SERVER_NAMES], violations)}
+
+## Requests over HTTP
+
+The status of the answer, which is a problem (RFC 9457) or the runtime's own envelope. Empty: it cannot be said there. No
+answer lets a foreign page read it.
+
+${table(["What is wrong", ...HTTP_HOST_KINDS.map((kind) => HTTP_SERVERS[kind])], requests)}
+
+## Frames in a session
+
+Over every transport and adapter alike: \`session.error\` with \`INVALID_REQUEST\`, and the session goes on. The twentieth in a row ends
+the connection (4400); the session can be resumed. Before the welcome the first one ends it.
+
+${MALFORMED.map(([name]) => `- ${name.replaceAll("__", "\\_\\_")}`).join("\n")}
+
+## Credentials in a hello
+
+Over every transport and adapter alike: \`session.error\`, and the end of the connection, 4401 on WebSockets, 401 over HTTP. Credentials
+in a request's header are above; signed tokens, issuers and certificates in [authentication.md](authentication.md).
+
+${table(
+  ["What is shown", "Code"],
+  BAD_CREDENTIALS.map(([name, , code]) => [name, `\`${code}\``]),
+)}
+
+## Destinations of an agent
+
+Whatever its client came by, an agent that may go to \`https://api.example.com/v1/**\` gets:
+
+${table(
+  ["URL", "Code"],
+  BAD_DESTINATIONS.map(([url, code]) => [`\`${inAscii(url)}\``, `\`${code}\``]),
+)}
+`;
