@@ -221,6 +221,20 @@ suite("a database on PostgreSQL", () => {
     expect((await workspace.run(["nodes"], { env })).code).toBe(0);
   }, 30_000);
 
+  it("that cannot be used: one that has no connection left, of which nobody asks whether it runs", async () => {
+    const { url } = await freshDatabase();
+    await using workspace = await Workspace.create();
+    const role = `busy_${ulid().toLowerCase()}`;
+    onTestFinished(async () => {
+      await asked(plain(url), `DROP ROLE ${role}`);
+    });
+    await asked(plain(url), `CREATE ROLE ${role} LOGIN PASSWORD 'p' CONNECTION LIMIT 0`);
+    const env = { ...TOKEN, ARCP_DB: changed(url, { username: role, password: "p" }) };
+    const { code, stderr } = await workspace.run(["serve", "--port", "0"], { env });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/PostgreSQL has too many connections \(too many connections for role "busy_\w+"\)\n$/);
+  });
+
   it("that is lost for good ends the server, so that a supervisor begins anew", async () => {
     const { url, schema, password } = await freshDatabase();
     await using workspace = await Workspace.create();

@@ -180,6 +180,26 @@ describe("E26", () => {
     expect(written).toBeLessThan(50_000_000);
   });
 
+  test("a server that hangs up on whoever reads slowly does no harm, whatever has arrived by then", async () => {
+    let hungUp = 0;
+    await using server = await TcpServer.start((socket) => {
+      socket.once("data", (request) => {
+        const size = Number(/^GET \/(\d+)/.exec(request.toString())?.[1]);
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\nConnection: close\r\n\r\n`);
+        socket.end(Buffer.alloc(size), () => {
+          hungUp += 1;
+        });
+      });
+    });
+    const { fetch } = job(server, { limits: { ...LIMITS, maxResponseBytes: 10 ** 6 } });
+    const sizes = Array.from({ length: 16 }, (_, index) => (index + 1) * 16_384);
+    const responses = await Promise.all(sizes.map((size) => fetch(server.at(`/${size}`))));
+    let turns = 0;
+    await until(() => hungUp === sizes.length && turns++ === 500);
+    const bodies = await Promise.all(responses.map((response) => response.bytes()));
+    expect(bodies.map(({ byteLength }) => byteLength)).toEqual(sizes);
+  });
+
   test("nothing is read that nobody asks for", async () => {
     let written = 0;
     await using server = await WebServer.start((_request, response) => {

@@ -61,7 +61,8 @@ function hintFor({ reason, message }: StoreError): string | undefined {
   if (message.startsWith("the certificate")) return "add ?sslrootcert=FILE to the URL, with who has signed it";
   if (/^there is no schema/.test(message)) return "`arcp serve` makes it; ?schema= in the URL names another one";
   if (reason === "read_only") return "the URL must be that of the primary";
-  if (reason === "unreachable") return "is PostgreSQL running there?";
+  // Others are what it has said itself.
+  if (reason === "unreachable" && message.startsWith("the database cannot")) return "is PostgreSQL running there?";
   return undefined;
 }
 
