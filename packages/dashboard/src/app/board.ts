@@ -30,6 +30,8 @@ const MAX_FOLLOWED = 64;
 /** How much of what a job said before is looked at, for where it stands. */
 const LOOK_BACK = 32;
 const ASK_NEW_MS = 1_500;
+/** Of several nodes, one may have stored a job later that it had accepted earlier. */
+const OVERLAP_MS = 2_000;
 const ASK_LIVE_EVERY = 3;
 const RATE_WINDOW_MS = 5_000;
 
@@ -110,7 +112,7 @@ export class Board {
   }
 
   async #askNew(): Promise<void> {
-    const filter = this.#newest === 0 ? {} : { createdAfter: new Date(this.#newest - 1) };
+    const filter = this.#newest === 0 ? {} : { createdAfter: new Date(this.#newest - OVERLAP_MS) };
     for await (const summary of this.#client.jobs(filter, { limit: PAGE, signal: this.#stop.signal })) {
       this.#take(summary);
       this.#newest = Math.max(this.#newest, instantOf(summary.createdAt) ?? 0);

@@ -64,10 +64,14 @@ export function Confirmation(props: {
 export function Copy({ text, label = "Copy" }: { readonly text: () => string; readonly label?: string }) {
   const button = useRef<HTMLButtonElement>(null);
   const copy = async (): Promise<void> => {
-    await navigator.clipboard.writeText(text());
+    // There is no clipboard over plain HTTP, and browsers may ask their users.
+    const isCopied = await navigator.clipboard?.writeText(text()).then(
+      () => true,
+      () => false,
+    );
     const element = button.current;
     if (element === null) return;
-    element.textContent = "Copied";
+    element.textContent = isCopied ? "Copied" : "Not allowed";
     setTimeout(() => {
       element.textContent = label;
     }, 1_500);

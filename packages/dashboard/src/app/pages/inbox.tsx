@@ -45,7 +45,12 @@ export function useNotifications(): void {
   const count = questions.value.length;
   const [before, setBefore] = useState(count);
   useEffect(() => {
-    if (count > before && document.hidden && Notification.permission === "granted") {
+    if (
+      count > before &&
+      document.hidden &&
+      typeof Notification !== "undefined" &&
+      Notification.permission === "granted"
+    ) {
       new Notification("An agent waits for you", { body: `${count} open`, tag: "arcp" });
     }
     setBefore(count);
