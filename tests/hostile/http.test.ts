@@ -17,7 +17,9 @@ interface Answer {
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-type Ask = (request: Pick<BadRequest, "method" | "path" | "headers" | "body" | "text">) => Promise<Answer>;
+type Ask = (
+  request: Pick<BadRequest, "method" | "path" | "headers" | "body" | "announcedBytes" | "text">,
+) => Promise<Answer>;
 
 /** What is sent if nothing else is said. */
 function headersOf(
@@ -45,7 +47,8 @@ const overSockets =
     const body = Buffer.from(request.body ?? OPENING);
     const lines = headersOf(request, url.host);
     const isCounted = lines.some(([name]) => name === "content-length" || name === "transfer-encoding");
-    const length = isCounted || body.length === 0 ? [] : [["content-length", String(body.length)] as const];
+    const bytes = request.announcedBytes ?? body.length;
+    const length = isCounted || bytes === 0 ? [] : [["content-length", String(bytes)] as const];
     const head = [...lines, ...length].map(([name, value]) => `${name}: ${value}\r\n`).join("");
     const text = `${request.method ?? "POST"} ${request.path ?? "/arcp/http"} HTTP/1.1\r\n${head}\r\n`;
     let answer = "";
@@ -53,8 +56,8 @@ const overSockets =
       answer += piece;
       if (answer.includes("\r\n\r\n")) socket.destroy();
     });
-    socket.write(request.text?.(text) ?? text, "latin1");
-    socket.write(body);
+    // At once: what a server has not read when it closes takes the answer away with it.
+    socket.write(Buffer.concat([Buffer.from(request.text?.(text) ?? text, "latin1"), body]));
     await once(socket, "close");
     return {
       status: Number(/^HTTP\/1\.[01] (\d{3})/.exec(answer)?.[1]),
@@ -79,11 +82,13 @@ const overHttp2 =
         {
           ...{ ":method": request.method ?? "POST", ":path": request.path ?? "/arcp/http", ":authority": host },
           ...headers,
+          ...(request.announcedBytes !== undefined && { "content-length": String(request.announcedBytes) }),
         },
         { endStream: body.length === 0 },
       );
       const answered = once(stream, "response") as Promise<[Record<string, string | undefined>]>;
-      if (body.length > 0) stream.end(body);
+      if (request.announcedBytes !== undefined) stream.write(body);
+      else if (body.length > 0) stream.end(body);
       const [answer] = await answered.catch(() => [{ ":status": String(RESET) }]);
       return { status: Number(answer[":status"]), headers: answer };
     } finally {
