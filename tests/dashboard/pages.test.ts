@@ -27,6 +27,16 @@ const durableAsker: AgentHandler = async (_input, ctx) => {
   return { value };
 };
 
+const { promise: mayGoOn, resolve: goOn } = Promise.withResolvers<void>();
+
+/** One event, and another one when it may. */
+const gated: AgentHandler = async (_input, ctx) => {
+  await ctx.log("info", "the first");
+  await mayGoOn;
+  await ctx.log("info", "the second");
+  await ctx.log("info", "the third");
+};
+
 const echo: AgentHandler = async (input) => ({ heard: input });
 
 describe.skipIf(reasonForNoChromium() !== undefined)("the dashboard in Chromium", { timeout: 60_000 }, () => {
@@ -36,7 +46,7 @@ describe.skipIf(reasonForNoChromium() !== undefined)("the dashboard in Chromium"
   let flood: string;
   beforeAll(async () => {
     await buildPages();
-    runtime = await DashboardRuntime.start({ ...agents, patient, echo });
+    runtime = await DashboardRuntime.start({ ...agents, patient, gated, echo });
     // Whoever has submitted it need not read it: that is for the page to do.
     const client = await runtime.connect("alice");
     const { jobId } = await client.submit({ agent: "flood", input: { events: 100_000 } });
@@ -102,6 +112,60 @@ describe.skipIf(reasonForNoChromium() !== undefined)("the dashboard in Chromium"
     await show(page, `#/jobs/${jobId}`);
     await page.getByRole("region", { name: "Error" }).getByText("The lease would need fs.read: /etc/passwd").waitFor();
     await page.getByText("fs.read", { exact: false }).first().waitFor();
+  });
+
+  test("reasoning is folded, calls stand with their results, and what was delegated and spent is told", async () => {
+    const client = await runtime.connect("alice");
+    const job = await client.submit({
+      agent: "research",
+      leaseRequest: { "tool.call": ["search"], "agent.delegate": ["review"], "cost.budget": ["USD:5.00"] },
+    });
+    await job.done;
+    const { page, problems } = await signedIn("alice");
+    await show(page, `#/jobs/${job.jobId}`);
+    await page.getByRole("heading", { name: "Why checkout became slow" }).waitFor();
+    await page.getByRole("cell", { name: "2.9 s" }).waitFor();
+    await page
+      .getByRole("region", { name: "Authority" })
+      .getByText(/^3\.\d+ USD$/)
+      .waitFor();
+    await page.getByRole("region", { name: "Delegated jobs" }).getByText("review@1.0.0").waitFor();
+    const search = page.getByLabel("Search the events");
+    // Five pairs of thoughts: each pair is one line, until the lines are wanted.
+    const thoughts = page.locator("button.event:has(.kind-thought)");
+    await page
+      .getByRole("button", { name: /^(log|progress|metric|delegate|tool)/ })
+      .first()
+      .waitFor();
+    for (const kind of ["log", "progress", "metric", "delegate", "tool"]) {
+      await page.getByRole("group", { name: "Kinds" }).getByRole("button", { name: kind }).click();
+    }
+    await expect.poll(() => thoughts.count()).toBe(5);
+    await page.getByText("+ 1 more").first().waitFor();
+    await page.getByRole("button", { name: "Fold reasoning" }).click();
+    await expect.poll(() => thoughts.count()).toBe(10);
+    await page.getByRole("group", { name: "Kinds" }).getByRole("button", { name: "tool" }).click();
+    await expect.poll(() => page.locator("button.event:has(.outcome.ok)").count()).toBe(5);
+    await page.locator("button.event:has(.outcome.ok)").first().click();
+    const detail = page.getByRole("complementary", { name: "The chosen event" });
+    await detail.getByRole("heading", { name: /^Result after/ }).waitFor();
+    await detail.getByText('"hits": 3').waitFor();
+    await search.fill("the incident report");
+    await expect.poll(() => page.locator("button.event").count()).toBe(2);
+    expect(problems).toEqual([]);
+  });
+
+  test("a stream that is paused tells how much has come since, and shows it when it is followed", async () => {
+    const jobId = await submitted("alice", "gated");
+    const { page } = await signedIn("alice");
+    await show(page, `#/jobs/${jobId}`);
+    await page.getByText("the first").waitFor();
+    await page.getByRole("button", { name: "Following" }).click();
+    goOn();
+    await page.getByRole("button", { name: "Follow (2 new)" }).waitFor();
+    expect(await page.getByText("the third").count()).toBe(0);
+    await page.getByRole("button", { name: "Follow (2 new)" }).click();
+    await page.getByText("the third").waitFor();
   });
 
   test("a running job is on the board without a reload, and is cancelled only after it was asked", async () => {
