@@ -6,6 +6,7 @@ import { join } from "node:path";
 import pg from "pg";
 import { installation, PostgresServer } from "../tests/support/postgres-server.ts";
 import type { Rewriting } from "./mutants/mutant.ts";
+import { pause } from "./visitors.ts";
 
 export type StopMode = "fast" | "immediate";
 
@@ -106,14 +107,25 @@ export class ChaosDatabase implements AsyncDisposable {
   /** Puts a seeded bug into functions of `schema`. Throws if one of them does not say what it is to say no more. */
   async rewrite(schema: string, changes: readonly Rewriting[]): Promise<void> {
     for (const { name, said, instead } of changes) {
-      const [row] = await this.ask(
-        "SELECT pg_get_functiondef(oid) AS text FROM pg_proc WHERE proname = $1 AND pronamespace = $2::regnamespace",
-        [name, schema],
-      );
-      const text = String(row?.["text"]);
+      const text = await this.#definitionOf(schema, name);
       if (!text.includes(said)) throw new Error(`${name} does not say: ${said}`);
       await this.ask(text.replaceAll(said, instead));
     }
+  }
+
+  /** Of a function of a schema that is being made. */
+  async #definitionOf(schema: string, name: string): Promise<string> {
+    const limit = AbortSignal.timeout(SCHEMA_MS);
+    while (!limit.aborted) {
+      const [row] = await this.ask(
+        `SELECT pg_get_functiondef(p.oid) AS text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE p.proname = $1 AND n.nspname = $2`,
+        [name, schema],
+      );
+      if (row !== undefined) return String(row["text"]);
+      await pause(SCHEMA_POLL_MS, limit);
+    }
+    throw new Error(`${schema} has no ${name}`);
   }
 
   /** What is wrong with the indexes of `schema`, as `amcheck` sees it; `ok` if nothing is, or if that is not installed. */
@@ -150,4 +162,6 @@ export class ChaosDatabase implements AsyncDisposable {
   }
 }
 
+const SCHEMA_MS = 30_000;
+const SCHEMA_POLL_MS = 50;
 const MAX_DUMP_BYTES = 512 * 1024 * 1024;

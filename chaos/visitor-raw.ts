@@ -24,6 +24,8 @@ interface Session {
   /** The highest number that was received. */
   last: number;
   acked: number;
+  /** Has another connection brought the token from which the current one was made, and not been answered? */
+  isContested: boolean;
 }
 
 const MAX_OPEN_JOBS = 5;
@@ -140,11 +142,13 @@ export class VisitorRaw implements Visitor {
       const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
       const answer = await unless(limit, greeted);
       if (answer?.type === "session.welcome") {
+        if (this.#session !== undefined) this.#session.isContested = false;
         this.#current = transport;
         return transport;
       }
       if (answer?.payload["code"] === "RESUME_WINDOW_EXPIRED" && !isFromElsewhere) {
-        this.#lost.push(`${this.name}: session ${session?.id} could not be resumed`);
+        if (session?.isContested) this.#open.clear();
+        else this.#lost.push(`${this.name}: session ${session?.id} could not be resumed`);
         this.#session = undefined;
       }
       transport.abort("no welcome");
@@ -169,7 +173,9 @@ export class VisitorRaw implements Visitor {
       else if (roll === 10) this.#cancelAny(transport);
       else if (roll === 11) {
         // Two at once want the session.
-        const [one] = await Promise.all([this.#attach(signal, true), this.#attach(signal, true)]);
+        const [one, other] = await Promise.all([this.#attach(signal, true), this.#attach(signal, true)]);
+        // The one that was not answered may have come second: then the token of the first is void.
+        if (this.#session !== undefined) this.#session.isContested = other === undefined || one === undefined;
         if (one === undefined) return;
         // What is asked for there is told there alone.
         this.#submit(one);
@@ -232,7 +238,7 @@ export class VisitorRaw implements Visitor {
     const { type, payload } = frame;
     if (type === "session.welcome") {
       const id = String(frame.session_id);
-      if (this.#session?.id !== id) this.#session = { id, token: "", last: 0, acked: 0 };
+      if (this.#session?.id !== id) this.#session = { id, token: "", last: 0, acked: 0, isContested: false };
       this.#session.token = String(payload["resume_token"]);
     }
     if (frame.event_seq !== undefined && this.#session?.id === frame.session_id && this.#session !== undefined) {

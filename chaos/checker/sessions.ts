@@ -42,7 +42,8 @@ export function checkSessions({ connections }: Story, report: Report): void {
     const refusal = connection.received.find(
       ({ message }) => message.type === "session.error" && message.payload["code"] === "RESUME_WINDOW_EXPIRED",
     );
-    if (refusal) report("I10", `${connection.id}: a session that has not expired could not be resumed`);
+    if (refusal && !isContested(connection, connections))
+      report("I10", `${connection.id}: a session that has not expired could not be resumed`);
   }
 }
 
@@ -97,6 +98,30 @@ function checkPlace(session: string, own: readonly ConnectionStory[], report: Re
       );
     }
   }
+}
+
+const presentedToken = ({ sent }: ConnectionStory): unknown => {
+  const greeting = sent.find(({ message }) => message.type === "session.hello")?.message.payload["resume"];
+  return (greeting as { readonly resume_token?: unknown } | undefined)?.resume_token;
+};
+
+/**
+ * Has its client brought one token over two connections, and was the one that was let in told of its next token while nobody had
+ * answered the other? That one's claim may have come second, and have voided what the first one was told.
+ */
+function isContested(refused: ConnectionStory, connections: readonly ConnectionStory[]): boolean {
+  const own = connections.filter(({ client }) => client === refused.client);
+  const token = presentedToken(refused);
+  const giver = own.find(({ received }) =>
+    received.some(({ message }) => message.type === "session.welcome" && message.payload["resume_token"] === token),
+  );
+  const before = giver && presentedToken(giver);
+  if (giver === undefined || before === undefined) return false;
+  const at = welcomedAt(giver);
+  return own.some(
+    (other) =>
+      other !== giver && presentedToken(other) === before && (other.received[0]?.at ?? Number.POSITIVE_INFINITY) > at,
+  );
 }
 
 const welcomedAt = ({ received, openedAt }: ConnectionStory): number =>

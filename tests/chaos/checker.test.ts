@@ -419,6 +419,31 @@ describe("the checker", () => {
     expect([...run.violated]).toEqual([]);
   });
 
+  test("passes a refusal of a token that another connection of the same client may have voided", () => {
+    const run = new Run();
+    const hello = (connection: string, token: string): Unstamped<HistoryLine>[] => [
+      { kind: "opened", connection, client: "client-of-alice", principal: "alice", wire: "1.1", life: 1 },
+      {
+        ...{ kind: "sent", connection },
+        text: JSON.stringify({
+          type: "session.hello",
+          payload: { resume: { resume_token: token, last_event_seq: 4 } },
+        }),
+      },
+    ];
+    const refused: Unstamped<HistoryLine> = {
+      ...{ kind: "received", connection: "e" },
+      text: JSON.stringify({ type: "session.error", payload: { code: "RESUME_WINDOW_EXPIRED" } }),
+    };
+    const welcome = { type: "session.welcome", session_id: SESSION, payload: { resume_token: "t2" } };
+    const told: Unstamped<HistoryLine> = { kind: "received", connection: "d", text: JSON.stringify(welcome) };
+    run.add(...hello("c", "t1"), ...hello("d", "t1"), told, ...hello("e", "t2"), refused);
+    expect([...run.violated]).toEqual([]);
+    const alone = new Run();
+    alone.add(...hello("d", "t1"), told, ...hello("e", "t2"), refused);
+    expect([...alone.violated]).toEqual(["I10"]);
+  });
+
   test("passes a runtime that finishes what it is at when it loses a job, though another one has done it since", () => {
     const run = new Run();
     run.add(
