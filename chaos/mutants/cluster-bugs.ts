@@ -77,13 +77,13 @@ export const CLUSTER_BUGS: Readonly<Record<string, SeededBug>> = {
     is: "commits are not compared with the epochs of their jobs, nor with who lives",
     caughtBy: ["I5"],
     faults: MISTAKEN_FOR_DEAD,
-    inDatabase: [DEAD_MAY_COMMIT, ANY_EPOCH_OF_JOB],
+    inDatabase: [DEAD_MAY_COMMIT, DEAD_ARE_NOT_TOLD, ANY_EPOCH_OF_JOB, FIRST_ENTRY_COUNTS],
   },
   "fence-at-least": {
     is: "epochs are compared with >= instead of =",
     caughtBy: ["I5"],
     faults: MISTAKEN_FOR_DEAD,
-    inDatabase: [DEAD_MAY_COMMIT, NO_LATER_EPOCH_OF_JOB],
+    inDatabase: [DEAD_MAY_COMMIT, DEAD_ARE_NOT_TOLD, NO_LATER_EPOCH_OF_JOB, FIRST_ENTRY_COUNTS],
   },
   "epoch-stays": {
     is: "a job changes hands under the epoch that it had",

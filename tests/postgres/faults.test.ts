@@ -271,6 +271,27 @@ suite("connections that end", () => {
     await expectExactly(store, made, 2);
   });
 
+  test("and stay away: a batch of which something was taken meanwhile is the one that may be stored already", async () => {
+    const cluster = await TestCluster.make();
+    const { relay, url } = await PostgresRelay.before(cluster.url);
+    const { store } = await cluster.node({ url });
+    const [made, taken] = [job(), job()];
+    await store.commit({ ...EMPTY, jobs: [made, taken] });
+    const [own, lost] = [nextOf(made, 1), nextOf(taken, 1)];
+    const entries = new Map([...own.entries, ...lost.entries]);
+    const jobChanges = new Map([...own.jobChanges, ...lost.jobChanges]);
+    relay.deafen();
+    expect(await storeFailure(() => store.commit({ ...own, entries, jobChanges }))).toMatchObject({
+      isTransient: true,
+    });
+    relay.hear();
+    for (const part of [entries, jobChanges]) part.delete(taken.id);
+    await store.commit({ ...own, entries, jobChanges });
+    await store.commit(nextOf(made, 2));
+    await expectExactly(store, made, 2);
+    expect(await store.readJournal(taken.id, 1, 1)).toHaveLength(1);
+  });
+
   test("and stay away: the same batch is not stored twice when they are back, and another one is stored", async () => {
     const cluster = await TestCluster.make();
     const { relay, url } = await PostgresRelay.before(cluster.url);

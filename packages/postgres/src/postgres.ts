@@ -54,6 +54,21 @@ const LATELY_MS = 3_600_000;
 /** What others have said before somebody asks, and can be seen only after that. */
 const LATE_MS = 2_000;
 
+interface Doubtful {
+  readonly batch: number;
+  readonly values: readonly Value[];
+  readonly digest: string;
+  /** A part of the batch by which it is known again, whatever has been taken out of it since. */
+  readonly part: object | undefined;
+}
+
+/** What every attempt to store a batch has in common, and no other batch has. */
+const partsOf = ({ entries, jobs, runs }: Batch): readonly object[] => [
+  ...(entries.size > 0 ? [entries] : []),
+  ...(jobs.length > 0 ? [jobs] : []),
+  ...(runs.size > 0 ? [runs] : []),
+];
+
 /** What this process is, in one of its lives. */
 interface Membership {
   readonly id: NodeId;
@@ -63,8 +78,8 @@ interface Membership {
   readonly sessions: Map<SessionId, number>;
   /** Jobs that it has made or claimed, and that have not ended. */
   readonly jobs: Set<JobId>;
-  /** The batch of which it is not known whether it is stored. */
-  doubtful: { readonly batch: number; readonly digest: string } | undefined;
+  /** The batch of which it is not known whether it is stored, as it was sent. */
+  doubtful: Doubtful | undefined;
   /** May it have claimed jobs that it has not heard of? */
   hasClaimedUnheard: boolean;
   /** What others use is known as of then, by the server's clock. */
@@ -208,28 +223,36 @@ class PostgresStore extends PostgresReads implements SharedStore {
     const node = this.#self;
     // A session that is not known here is opened by this: it is refused if another node has it.
     for (const { id } of batch.sessions) if (!node.sessions.has(id)) node.sessions.set(id, 1);
-    const values = batchValues(batch, (id) => node.sessions.get(id) ?? 0);
-    const number = this.#batchNumber(node, values);
+    const { number, values } = this.#asSent(node, batch);
     try {
       await this.#store(node, number, values);
       node.doubtful = undefined;
     } catch (error) {
       if (error instanceof StoreError && isOutcomeUnknown(error.cause)) {
-        node.doubtful = { batch: number, digest: digestOf(values) };
+        node.doubtful = { batch: number, values, digest: digestOf(values), part: partsOf(batch)[0] };
       }
       if (error instanceof NotUpError) throw fenced(batch);
-      if (error instanceof StaleWriterError) this.#lose(node, error);
+      if (error instanceof StaleWriterError) {
+        node.doubtful = undefined;
+        this.#lose(node, error);
+      }
       throw error;
     }
     this.#tell(node, batch);
   }
 
-  /** The number under which the batch was sent before, if it was not known whether it was stored; otherwise the next. */
-  #batchNumber(node: Membership, values: readonly Value[]): number {
+  /**
+   * A batch of which it is not known whether it is stored is sent again as it was, under the number that it had, though something of
+   * it has been taken from this node since: if it was stored, all of it was, and if it was not, it is refused.
+   */
+  #asSent(node: Membership, batch: Batch): { readonly number: number; readonly values: readonly Value[] } {
     const { doubtful } = node;
-    if (doubtful !== undefined && doubtful.digest === digestOf(values)) return doubtful.batch;
+    const isSame = [batch.entries, batch.jobs, batch.runs].some((part) => part === doubtful?.part);
+    if (doubtful !== undefined && isSame) return { number: doubtful.batch, values: doubtful.values };
+    const values = batchValues(batch, (id) => node.sessions.get(id) ?? 0);
+    if (doubtful?.digest === digestOf(values)) return { number: doubtful.batch, values };
     node.batch += 1;
-    return node.batch;
+    return { number: node.batch, values };
   }
 
   async #store(node: Membership, number: number, values: readonly Value[]): Promise<void> {
