@@ -1,5 +1,6 @@
 /** What is shown in place of good credentials, over real WebSockets, on both wires: one answer, one close code, and no hint. */
 import { createHmac } from "node:crypto";
+import { UnauthenticatedError } from "@arcp/core";
 import { bearerVerifier, jwtVerifier, oauth2Verifier } from "@arcp/runtime";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
@@ -66,6 +67,8 @@ async function shown(harness: Harness, wire: Wire, scheme: string, token: string
   const { code, message, retryable } = answer.payload;
   return { code, message, retryable, closed: (await client.transport.closed).code };
 }
+
+const refuse = () => Promise.reject(new UnauthenticatedError("the bearer token is not valid"));
 
 const WIRES = ["1.1", "1.0"] as const;
 type Wire = (typeof WIRES)[number];
@@ -174,6 +177,19 @@ describe.each(WIRES)("on wire %s", (wire) => {
     await using harness = await start();
     const refused = await shown(harness, wire, "kerberos", "token");
     expect(refused?.code).toBe(wire === "1.1" ? "UNAUTHENTICATED" : "UNIMPLEMENTED");
+    expect(refused?.closed).toBe(wire === "1.1" ? 4401 : 4400);
+  });
+
+  test("an address that was wrong too often is told when to come back, and the connection ends with 4500", async () => {
+    await using harness = startHarness({
+      carrier: "websocket",
+      server: { clock, bearer: bearerVerifier({ verify: refuse }).bearer, authAttempts: { perMinute: 1, burst: 2 } },
+    });
+    expect((await shown(harness, wire, "bearer", "guess-1"))?.closed).toBe(4401);
+    expect((await shown(harness, wire, "bearer", "guess-2"))?.closed).toBe(4401);
+    const refused = await shown(harness, wire, "bearer", "guess-3");
+    expect(refused).toMatchObject({ retryable: true, closed: 4500 });
+    expect(refused?.code).toBe(wire === "1.1" ? "INTERNAL_ERROR" : "RESOURCE_EXHAUSTED");
   });
 });
 

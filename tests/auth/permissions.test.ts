@@ -148,6 +148,29 @@ describe("permissions", () => {
     await settle();
   });
 
+  test("who observes everything may fetch everybody's artifacts, within the tenant, and release none", async () => {
+    const people = new Map(PEOPLE);
+    people.set("stranger", { ...identity("oscar", "observe:all"), tenant: "acme" });
+    await using it = scene({ server: { bearer: new StaticBearerVerifier(people) } });
+    const open = (token: string) =>
+      it.harness.rawSession10(token, { capabilities: { ...ALL_CAPABILITIES, artifacts: true } });
+    const put = await (await open("bob")).ask("artifact.put", { media_type: "text/plain", data: "eA==" });
+    const { artifact_id } = put.payload;
+    for (const [token, isShown] of Object.entries({
+      watcher: true,
+      admin: true,
+      bob: true,
+      alice: false,
+      stranger: false,
+    })) {
+      const answer = await (await open(token)).ask("artifact.fetch", { artifact_id });
+      if (isShown) expect(answer.payload, token).toMatchObject({ data: "eA==" });
+      else expect(answer.payload, token).toMatchObject({ code: "NOT_FOUND" });
+    }
+    const released = await (await open("admin")).ask("artifact.release", { artifact_id });
+    expect(released.payload).toMatchObject({ code: "NOT_FOUND" });
+  });
+
   test("are not among the features that a client is told of", async () => {
     await using it = scene();
     const client = await it.harness.raw();

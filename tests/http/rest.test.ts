@@ -326,3 +326,14 @@ describe("the description", () => {
     }
   });
 });
+
+test("an address that is wrong too often is told when to come back", async () => {
+  await using api = await started({}, { authAttempts: { perMinute: 1, burst: 2 } });
+  const wrong = (token: string) => api.ask("GET", "/v1/jobs", undefined, { authorization: `Bearer ${token}` });
+  expect((await wrong("guess-1")).status).toBe(401);
+  expect((await wrong("guess-2")).status).toBe(401);
+  const refused = await wrong("guess-3");
+  expect(refused.status).toBe(429);
+  expect(refused.body.details).toMatchObject({ code: "RESOURCE_EXHAUSTED", limit: "authAttempts" });
+  expect(refused.body.details.retry_after_seconds).toBeGreaterThan(0);
+});

@@ -1,5 +1,6 @@
 /** `@arcp/core`: the wire primitives that client and runtime share. */
 export * from "./shared.ts";
+export type { ClientCertificate } from "./transport/client-certificate.ts";
 export { connectTransport } from "./transport/connect.node.ts";
 export { encodeEvent } from "./transport/event-stream.ts";
 export { answerFetch, type FetchOrigin } from "./transport/fetch-exchange.ts";

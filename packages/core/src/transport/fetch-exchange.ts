@@ -1,6 +1,7 @@
 /** Requests of the Fetch standard (https://fetch.spec.whatwg.org) as those of Node, so that one handler answers both. */
 import { Readable, Writable } from "node:stream";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import type { ClientCertificate } from "./client-certificate.ts";
 import type { HttpRequest, HttpResponse } from "./http-door.ts";
 import { urlOfRequest } from "./upgrade-rules.ts";
 
@@ -8,6 +9,8 @@ import { urlOfRequest } from "./upgrade-rules.ts";
 export interface FetchOrigin {
   /** The client's address, where the host knows it. It counts for limits, and tells who is on this machine. */
   readonly remoteAddress?: string | undefined;
+  /** The client's certificate, where the host that ends TLS has verified one and tells it. No header counts as one. */
+  readonly clientCertificate?: ClientCertificate | undefined;
 }
 
 /** What may wait in the stream that the host reads from. */
@@ -37,7 +40,7 @@ export function answerFetch(
     headers: { ...(host !== undefined && { host }), ...Object.fromEntries(request.headers) },
     rawHeaders: rawHeadersOf(request.headers, host),
     // The host does not say where it listens: only this machine's own names count, unless others are allowed.
-    socket: { remoteAddress: from.remoteAddress, localAddress: "127.0.0.1", encrypted: url.protocol === "https:" },
+    socket: { ...from, localAddress: "127.0.0.1", encrypted: url.protocol === "https:" },
   });
   if (!handle(arrived, answer)) {
     answer.statusCode = 404;

@@ -1,4 +1,5 @@
 import { CLIENT_FRAME_LIMITS } from "../limits.ts";
+import type { ClientCertificate } from "./client-certificate.ts";
 import { type HostedSocket, HostedWebSocketTransport } from "./hosted-websocket.ts";
 import { isLoopbackHost, type Transport, type TransportPeer } from "./transport.ts";
 import {
@@ -27,6 +28,8 @@ export interface FetchUpgradeOptions {
    * are taken, and count as confidential. Default: false.
    */
   readonly isBehindTlsProxy?: boolean;
+  /** The client's certificate, where the host that ends TLS has verified one and tells it. No header counts as one. */
+  readonly clientCertificateOf?: (request: Request) => ClientCertificate | undefined;
   /** Bytes of one frame. Default: 1 MiB. */
   readonly maxFrameBytes?: number;
   /** Connections at one time, from one address, where the address is known. Default: 20,000. */
@@ -153,6 +156,7 @@ export class FetchUpgrades {
       isConfidential:
         urlOfRequest(request).protocol === "https:" || this.#options.isBehindTlsProxy === true || isInside,
       ...(remoteAddress !== undefined && { remoteAddress }),
+      ...this.#options.clientCertificateOf?.(request),
       ...(bearerToken !== undefined && { bearerToken }),
     };
   }

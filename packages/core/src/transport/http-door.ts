@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { Readable, Writable } from "node:stream";
 import { ARCPError, ERROR_FACTS, isErrorCode, UnauthenticatedError } from "../errors.ts";
+import { type ClientCertificate, certificateOf } from "./client-certificate.ts";
 import { isLoopbackHost, type TransportPeer } from "./transport.ts";
 import {
   bearerTokenOf,
@@ -27,6 +28,8 @@ export interface HttpRequest extends Readable {
     readonly localAddress?: string | undefined;
     /** Of TLS. */
     readonly encrypted?: boolean | undefined;
+    /** Where the host that ends TLS tells it. */
+    readonly clientCertificate?: ClientCertificate | undefined;
   };
 }
 
@@ -52,6 +55,8 @@ export interface HttpDoorOptions {
   readonly isBehindTlsProxy?: boolean;
   /** The client's address, where a proxy that is trusted tells it. Default: that of the connection; no header counts. */
   readonly remoteAddressOf?: (request: HttpRequest) => string | undefined;
+  /** Tells by which certificate a client is known, if the server's TLS settings ask for one. Default: false. */
+  readonly usesClientCertificates?: boolean;
   /** Milliseconds that a body may take to arrive. Default: 10,000. */
   readonly bodyTimeoutMs?: number;
 }
@@ -147,7 +152,7 @@ export class HttpDoor {
   }
 
   #check(request: HttpRequest): TransportPeer {
-    const { allowInsecure = false, isBehindTlsProxy = false, remoteAddressOf } = this.#options;
+    const { allowInsecure = false, isBehindTlsProxy = false, usesClientCertificates, remoteAddressOf } = this.#options;
     const { headers, rawHeaders, socket } = request;
     const chars = rawHeaders.reduce((sum, text) => sum + text.length, 0);
     if (rawHeaders.length > 2 * MAX_HEADERS || chars > MAX_HEADER_CHARS) throw new HttpRefusal(431, "too many headers");
@@ -182,6 +187,7 @@ export class HttpDoor {
       kind: "http",
       isConfidential: isEncrypted || isBehindTlsProxy || isInside,
       remoteAddress: remoteAddressOf?.(request) ?? socket.remoteAddress ?? "",
+      ...(socket.clientCertificate ?? (usesClientCertificates === true ? certificateOf(socket) : undefined)),
       ...(bearerToken !== undefined && { bearerToken }),
     };
   }

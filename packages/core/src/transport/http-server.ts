@@ -46,6 +46,8 @@ export interface HttpTransportOptions extends HttpDoorOptions {
   readonly readerTimeoutMs?: number;
   /** Connections that are remembered at one time, those that wait for another stream among them. Default: 20,000. */
   readonly maxConnections?: number;
+  /** The same of one address: one more is refused with 503. Default: 5,000. */
+  readonly maxConnectionsPerAddress?: number;
 }
 
 /** Mounts on any HTTP server of Node, of HTTP/1 or HTTP/2, and wherever requests are those of the Fetch standard. */
@@ -70,6 +72,9 @@ interface Connection {
   /** Of the key that the client was given, and of the Authorization header that it came with. */
   readonly keyDigest: Buffer;
   readonly authDigest: Buffer | undefined;
+  /** The certificate that it came with: all of its requests have to. */
+  readonly certificate: string | undefined;
+  readonly address: string;
   /** Where the client stood when it opened the connection. */
   readonly openedAfter: string;
   stream: HttpStream;
@@ -93,6 +98,7 @@ const KEEP_ALIVE_MS = 15_000;
 const READER_TIMEOUT_MS = 30_000;
 const RESUME_WINDOW_SECONDS = 600;
 const MAX_CONNECTIONS = 20_000;
+const MAX_CONNECTIONS_PER_ADDRESS = 5_000;
 /** Bodies that wait because the runtime does not read. */
 const MAX_WAITING_POSTS = 4;
 const CLOSE_GOING_AWAY = 1001;
@@ -120,6 +126,7 @@ class HttpEndpoint {
   readonly #door: HttpDoor;
   readonly #connections = new Map<string, Connection>();
   readonly #bySession = new Map<string, Connection>();
+  readonly #perAddress = new Map<string, number>();
   readonly #waitingPosts = new WeakMap<HttpStream, number>();
   readonly #timer: ReturnType<typeof setInterval>;
   #keptAliveAt = performance.now();
@@ -151,7 +158,7 @@ class HttpEndpoint {
       if (this.#isClosed) throw new HttpRefusal(503, "the server is shutting down", { "retry-after": "1" });
       if (isRoot) return this.#open(request, response, peer);
       if (part !== undefined && !isEvents) throw new HttpRefusal(404, "there is nothing here");
-      const connection = this.#authorised(request, id ?? "");
+      const connection = this.#authorised(request, id ?? "", peer);
       if (isEvents) return this.#follow(connection, request, response, peer);
       if (request.method === "POST") return this.#post(connection, request, response);
       this.#forget(connection);
@@ -168,14 +175,14 @@ class HttpEndpoint {
     clearInterval(this.#timer);
     for (const { stream } of this.#connections.values()) stream.close(CLOSE_GOING_AWAY, "the server is shutting down");
     this.#connections.clear();
+    this.#perAddress.clear();
     this.#bySession.clear();
   }
 
   /** The first envelope makes a connection; the answer to it is what the runtime says first. */
   async #open(request: HttpRequest, response: HttpResponse, peer: TransportPeer): Promise<void> {
-    if (this.#connections.size >= (this.#options.maxConnections ?? MAX_CONNECTIONS)) {
-      throw new HttpRefusal(503, "too many connections", { "retry-after": "5" });
-    }
+    const address = peer.remoteAddress ?? "";
+    this.#assertRoom(address);
     const [frame] = await this.#frames(request, "one");
     const key = randomBytes(32).toString("base64url");
     const { authorization } = request.headers;
@@ -183,11 +190,15 @@ class HttpEndpoint {
       id: randomBytes(16).toString("base64url"),
       keyDigest: digestOf(key),
       authDigest: authorization === undefined ? undefined : digestOf(authorization),
+      ...{ certificate: peer.certificateFingerprint, address },
       openedAfter: openedAfter(frame),
       stream: new HttpStream(peer, (sent) => this.#note(connection, sent)),
       ...{ openedAt: performance.now(), endedAt: undefined, session: undefined },
     };
+    // Others may have come while the body did.
+    this.#assertRoom(address);
     this.#connections.set(connection.id, connection);
+    this.#perAddress.set(address, (this.#perAddress.get(address) ?? 0) + 1);
     response.once("close", () => {
       if (!response.writableFinished) this.#forget(connection, "the client is gone");
     });
@@ -200,6 +211,13 @@ class HttpEndpoint {
       return;
     }
     sendJson(response, 201, first, { location: `${this.#path}/${connection.id}`, "arcp-connection-key": key });
+  }
+
+  #assertRoom(address: string): void {
+    const { maxConnections = MAX_CONNECTIONS, maxConnectionsPerAddress = MAX_CONNECTIONS_PER_ADDRESS } = this.#options;
+    const isFull = this.#connections.size >= maxConnections;
+    if (!isFull && (this.#perAddress.get(address) ?? 0) < maxConnectionsPerAddress) return;
+    throw new HttpRefusal(503, "too many connections", { "retry-after": "5" });
   }
 
   /** Hands a new transport to the runtime, with the frame that it begins with. Resolves with the first answer. */
@@ -297,12 +315,13 @@ class HttpEndpoint {
   }
 
   /** @throws HttpRefusal if there is no such connection, or it is somebody else's. */
-  #authorised(request: HttpRequest, id: string): Connection {
+  #authorised(request: HttpRequest, id: string, peer: TransportPeer): Connection {
     const connection = this.#connections.get(id);
     const key = request.headers["arcp-connection-key"];
     const { authorization } = request.headers;
     const isKnown =
       connection !== undefined &&
+      connection.certificate === peer.certificateFingerprint &&
       ((typeof key === "string" && timingSafeEqual(digestOf(key), connection.keyDigest)) ||
         (connection.authDigest !== undefined &&
           authorization !== undefined &&
@@ -335,7 +354,12 @@ class HttpEndpoint {
   }
 
   #forget(connection: Connection, reason?: string): void {
-    this.#connections.delete(connection.id);
+    const { address } = connection;
+    if (this.#connections.delete(connection.id)) {
+      const left = (this.#perAddress.get(address) ?? 1) - 1;
+      if (left === 0) this.#perAddress.delete(address);
+      else this.#perAddress.set(address, left);
+    }
     const { session } = connection;
     if (session !== undefined && this.#bySession.get(session.id) === connection) this.#bySession.delete(session.id);
     if (reason !== undefined) connection.stream.abort(reason);

@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { type PeerCertificate, TLSSocket } from "node:tls";
+import { TLSSocket } from "node:tls";
 import { type WebSocket, WebSocketServer } from "ws";
 import { CLIENT_FRAME_LIMITS } from "../limits.ts";
-import { certificateNames } from "./certificate-names.ts";
+import { certificateOf } from "./client-certificate.ts";
 import { FrameWatch } from "./frame-watch.ts";
 import type { Transport, TransportPeer } from "./transport.ts";
 import {
@@ -232,18 +231,4 @@ function endWithRefusal(socket: Duplex, { status, reason }: UpgradeRefusal): voi
   // The server has let go of the socket: a client that never closes its half would keep it.
   socket.once("finish", () => socket.destroy());
   socket.end(`${head.join("\r\n")}\r\n\r\n${reason}`);
-}
-
-/** The certificate that the client has proven to be its own and that an accepted authority vouches for. */
-function certificateOf(
-  socket: TLSSocket,
-): Pick<TransportPeer, "certificateFingerprint" | "certificateNames"> | undefined {
-  if (!socket.authorized) return undefined;
-  // OpenSSL may take a client without any certificate for authorized.
-  const { raw, subject, subjectaltname } = (socket.getPeerCertificate() ?? {}) as Partial<PeerCertificate>;
-  if (raw === undefined) return undefined;
-  return {
-    certificateFingerprint: `sha256:${createHash("sha256").update(raw).digest("hex")}`,
-    certificateNames: certificateNames(subject?.CN, subjectaltname),
-  };
 }

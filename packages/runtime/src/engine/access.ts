@@ -60,6 +60,11 @@ export class Access {
     return permits(viewer, "observe:all") || (this.#options.policy?.(job, viewer.principal) ?? false);
   }
 
+  /** May the viewer observe whatever `owner` has, besides what policies allow? */
+  seesAllOf(viewer: Viewer, owner: string): boolean {
+    return permits(viewer, "observe:all") && isSameTenant(owner, viewer.principal);
+  }
+
   /** Could the viewer be allowed to observe jobs of others? */
   seesOthers(viewer: Viewer): boolean {
     return this.#options.policy !== undefined || permits(viewer, "observe:all");

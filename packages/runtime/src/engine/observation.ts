@@ -240,6 +240,19 @@ export class Observation {
       const isForeign = job.submitterPrincipal !== session.principal && job.isFollowedBy(session.feed);
       if (isForeign && !this.mayWatch(job, session)) this.unsubscribe(session, job.id);
     }
+    // Whose those of other nodes are the store knows: until it has said so, nothing of them is shown.
+    for (const { jobId, n } of this.#options.remote?.leaveSubscribed(session.feed) ?? []) {
+      void this.#reconsiderRemote(session, jobId, n);
+    }
+  }
+
+  async #reconsiderRemote(session: Session, jobId: JobId, n: number): Promise<void> {
+    const { store, access, remote, journal } = this.#options;
+    const record = await store.findJob(jobId).catch(() => undefined);
+    const isShown =
+      record !== undefined && (record.principal === session.principal || access.seesJob(session, viewOf(record)));
+    if (isShown) remote?.follow(session.feed, jobId, n, false);
+    else journal.putFollow({ sessionId: session.id, jobId, isOn: false, n: 0 });
   }
 
   async #audited(session: Session, jobId: JobId): Promise<Job | JobRecord> {

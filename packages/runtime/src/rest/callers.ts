@@ -61,8 +61,12 @@ export class Callers {
 
   /** A session of wire 1.0 for one request about artifacts, which 1.1 has no messages for. To be closed by the caller. */
   forArtifacts(peer: TransportPeer): Promise<Caller> {
-    const client = { kind: CLIENT.name, version: CLIENT.version };
-    const opening = { type: "session.open", payload: { client, capabilities: { ...ARTIFACTS, anonymous: true } } };
+    const { bearerToken, certificateFingerprint: fingerprint } = peer;
+    const certified = bearerToken === undefined && fingerprint !== undefined;
+    const client = { kind: CLIENT.name, version: CLIENT.version, ...(certified && { fingerprint }) };
+    const auth = certified ? { auth: { scheme: "mtls" } } : {};
+    const payload = { client, ...auth, capabilities: { ...ARTIFACTS, anonymous: true } };
+    const opening = { type: "session.open", payload };
     return Caller.open({ accept: this.#accept, peer, wire: "1.0", opening, onNumbered: () => {} });
   }
 
@@ -118,8 +122,8 @@ export class Callers {
   }
 }
 
-/** Clients are the same if they show the same token, from the same place. The token itself is not kept. */
-function keyOf({ bearerToken, remoteAddress, isConfidential }: TransportPeer): string {
+/** Clients are the same if they show the same token and the same certificate, from the same place. The token itself is not kept. */
+function keyOf({ bearerToken, certificateFingerprint, remoteAddress, isConfidential }: TransportPeer): string {
   const token = bearerToken === undefined ? "" : createHash("sha256").update(bearerToken).digest("base64url");
-  return [token, remoteAddress, isConfidential].join(" ");
+  return [token, certificateFingerprint, remoteAddress, isConfidential].join(" ");
 }

@@ -20,10 +20,10 @@ export function openHttpDoors(
   accept: (transport: Transport) => Promise<unknown>,
   { host, path, allowInsecure }: WebSocketEndpoint,
   { allowedHosts, allowedOrigins }: ARCPConfig,
-  hasDashboard: boolean,
+  { hasDashboard, usesClientCertificates }: { readonly hasDashboard: boolean; readonly usesClientCertificates: boolean },
 ): HttpDoors {
   const rules = {
-    allowInsecure,
+    ...{ allowInsecure, usesClientCertificates },
     ...(!isLoopbackHost(host) && { allowedHosts: "any" as const }),
     ...(allowedHosts !== undefined && { allowedHosts }),
     ...(allowedOrigins !== undefined && { allowedOrigins }),

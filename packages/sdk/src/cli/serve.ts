@@ -150,7 +150,8 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   if (endpoint.webSocket !== undefined) {
     const isHttpServed = (options.http ?? true) && (config.http ?? true);
     hasDashboard = isHttpServed && (options.dashboard ?? true) && (config.dashboard ?? true);
-    const doors = isHttpServed ? openHttpDoors(accept, endpoint.webSocket, config, hasDashboard) : undefined;
+    const extras = { hasDashboard, usesClientCertificates: tls?.clientCertificates !== undefined };
+    const doors = isHttpServed ? openHttpDoors(accept, endpoint.webSocket, config, extras) : undefined;
     shutdown.defer(async () => doors?.close());
     urls.push(await listen(accept, endpoint.webSocket, config, tls, shutdown, doors));
   }

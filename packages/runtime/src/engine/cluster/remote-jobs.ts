@@ -110,6 +110,16 @@ export class RemoteJobs {
     return this.#cursors.get(jobId)?.followers.get(feed)?.isOwn === false;
   }
 
+  /** Shows `feed` no more of the jobs that it was shown because they were asked for. Returns them, and how far it had come in each. */
+  leaveSubscribed(feed: Feed): readonly { readonly jobId: JobId; readonly n: number }[] {
+    const left = [...this.#cursors.values()].flatMap(({ jobId, followers }) => {
+      const follower = followers.get(feed);
+      return follower?.isOwn === false ? [{ jobId, n: follower.n }] : [];
+    });
+    for (const { jobId } of left) this.unfollow(feed, jobId);
+    return left;
+  }
+
   unfollow(feed: Feed, jobId: JobId): void {
     const cursor = this.#cursors.get(jobId);
     if (cursor?.followers.delete(feed) && cursor.followers.size === 0) this.#cursors.delete(jobId);

@@ -24,8 +24,12 @@ export const artifactPut: Command<"artifact.put"> = async (message, caller, repl
 export const artifactFetch: Command<"artifact.fetch"> = async (message, caller, reply) => {
   requireCapability(caller, "artifacts");
   const { artifact_id, offset, length } = message.payload;
-  const { artifacts } = caller.engine;
-  const whole = await artifacts.fetch(caller.principal, artifact_id, { offset, length }, bySession(caller.session));
+  const { artifacts, access } = caller.engine;
+  const reader = {
+    ...bySession(caller.session),
+    seesAllOf: (owner: string) => access.seesAllOf(caller.session, owner),
+  };
+  const whole = await artifacts.fetch(caller.principal, artifact_id, { offset, length }, reader);
   if (length === undefined && whole.length > MAX_PART_BYTES) {
     const details = { size: whole.ref.size, max: MAX_PART_BYTES };
     throw new CanonicalError("RESOURCE_EXHAUSTED", "too large for one message: fetch it in ranges", {
@@ -35,7 +39,9 @@ export const artifactFetch: Command<"artifact.fetch"> = async (message, caller, 
   }
   const part = Math.min(whole.length, MAX_PART_BYTES);
   const fetched =
-    part === whole.length ? whole : await artifacts.fetch(caller.principal, artifact_id, { offset, length: part });
+    part === whole.length
+      ? whole
+      : await artifacts.fetch(caller.principal, artifact_id, { offset, length: part }, reader);
   const pieces: Uint8Array[] = [];
   for await (const piece of fetched.data) pieces.push(piece);
   const { ref } = fetched;
