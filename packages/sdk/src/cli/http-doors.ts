@@ -20,7 +20,10 @@ export function openHttpDoors(
   accept: (transport: Transport) => Promise<unknown>,
   { host, path, allowInsecure }: WebSocketEndpoint,
   { allowedHosts, allowedOrigins }: ARCPConfig,
-  { hasDashboard, usesClientCertificates }: { readonly hasDashboard: boolean; readonly usesClientCertificates: boolean },
+  {
+    hasDashboard,
+    usesClientCertificates,
+  }: { readonly hasDashboard: boolean; readonly usesClientCertificates: boolean },
 ): HttpDoors {
   const rules = {
     ...{ allowInsecure, usesClientCertificates },
