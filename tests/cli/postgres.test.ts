@@ -248,7 +248,7 @@ suite("a database on PostgreSQL", () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/\narcp: postgresql:.*: the schema is missing: it was never made/);
     expect(stderr).not.toContain(password);
-  }, 30_000);
+  }, 60_000);
 
   it("is not encrypted by ARCP_DB_KEY, and a file has no nodes", async () => {
     await using workspace = await Workspace.create();
