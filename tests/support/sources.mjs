@@ -3,7 +3,7 @@ import { registerHooks } from "node:module";
 
 registerHooks({
   resolve(specifier, context, nextResolve) {
-    const [, name, path] = /^@arcp\/([\w-]+)(\/v1\.0|\/webhooks)?$/.exec(specifier) ?? [];
+    const [, name, path] = /^@arcp\/([\w-]+)(\/[\w./-]+)?$/.exec(specifier) ?? [];
     if (name === undefined) return nextResolve(specifier, context);
     return nextResolve(new URL(`../../packages/${name}/src${path ?? ""}/index.ts`, import.meta.url).href, context);
   },
