@@ -333,6 +333,7 @@ export class Submission {
   /** Shows an accepted job to a session that submits it again (§7.2). */
   async #rejoin(session: Session, jobId: JobId, onAccepted: OnAccepted): Promise<void> {
     const { jobs, journal, store, remote } = this.#options;
+    const wasHere = jobs.get(jobId) !== undefined;
     const record = await store.findJob(jobId);
     if (record === undefined) throw new InternalError("the job of this idempotency key is not there yet, or gone");
     const payload = acceptedPayload(record);
@@ -353,7 +354,7 @@ export class Submission {
         journal.putFollow({ sessionId: session.id, jobId, isOn: true, n: job.lastN });
         job.follow(session.feed);
       }
-    } else if (remote !== undefined && record.endedAt === null) {
+    } else if (remote !== undefined && record.endedAt === null && !wasHere) {
       if (!remote.isFollowedBy(session.feed, jobId)) {
         addChunks(session, jobId, numbered(await store.readCodes(jobId, 1, record.lastN)));
         journal.putFollow({ sessionId: session.id, jobId, isOn: true, n: record.lastN });
@@ -362,6 +363,10 @@ export class Submission {
     } else {
       await journal.flush();
       const ended = (await store.findJob(jobId)) ?? record;
+      // It was here, has not ended, and is not here any more: another node goes on with it.
+      if (wasHere && ended.endedAt === null && remote !== undefined) {
+        throw new InternalError("the job of this idempotency key is changing hands");
+      }
       if (ended.status === "success" && session.feed.shows(ENTRY.result_chunk)) {
         const { firstN = 1, lastN } = ended;
         addChunks(session, jobId, numbered(await store.readCodes(jobId, firstN, lastN), firstN));
