@@ -395,6 +395,37 @@ test("a claim whose client has given up waiting does not void the token that the
   expect(await third.resume(second, 0)).toMatchObject({ type: "session.welcome" });
 });
 
+test("a client that was in time is told when its session cannot be stored in time", async () => {
+  const clock = new ManualClock();
+  const gate = Promise.withResolvers<void>();
+  let isStopped = false;
+  const inner = sqliteStore();
+  const commit = async (batch: Parameters<typeof inner.commit>[0]): Promise<void> => {
+    if (isStopped) await gate.promise;
+    await inner.commit(batch);
+  };
+  const store = new Proxy(inner, {
+    get(target, name) {
+      if (name === "commit") return commit;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  await using harness = startHarness({ server: { clock, eventLog: store, handshakeTimeoutMs: 1_000 } });
+  const [client, client10] = [await harness.raw(), await harness.raw10()];
+  isStopped = true;
+  const answer = client.hello();
+  const answer10 = client10.open();
+  await settle();
+  clock.advance(999);
+  expect([client.frames, client10.frames]).toEqual([[], []]);
+  clock.advance(1);
+  const told = { code: expect.stringMatching(/^INTERNAL/), message: "the session could not be stored in time" };
+  expect((await answer).payload).toMatchObject({ ...told, retryable: true });
+  expect((await answer10).payload).toMatchObject(told);
+  gate.resolve();
+});
+
 describe("the client", () => {
   test.each(["hello", "resume"] as const)(
     "presents its latest token and position, in the form %s",

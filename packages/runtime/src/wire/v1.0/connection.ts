@@ -12,6 +12,7 @@ import {
   closeCodeOf,
   decodeFrame,
   type FrameLimits,
+  InternalError,
   InvalidRequestError,
   isDraftVersion,
   type JsonObject,
@@ -116,7 +117,7 @@ export class Connection10 implements WireConnection {
   readonly #carried: Carried[] = [];
   readonly #endTasks: (() => void)[] = [];
   readonly #sidecars = new Sidecars();
-  readonly #stopHandshakeTimer: () => void;
+  #stopHandshakeTimer: () => void;
   #profile: Profile10 = profileNamed("standard");
   #admitted: Admitted | undefined;
   #malformed = 0;
@@ -411,9 +412,13 @@ export class Connection10 implements WireConnection {
   }
 
   #accept(message: ClientMessage10, opened: Opened): void {
-    const { journal, sessions } = this.#engine;
-    // What is left to do is the runtime's: the client was in time.
+    const { clock, journal, sessions } = this.#engine;
     this.#stopHandshakeTimer();
+    if (this.#state.phase === "awaiting-welcome") {
+      // The client was in time: from now on it is told if the runtime is not.
+      const late = (): void => this.#reject(new InternalError("the session could not be stored in time"), undefined);
+      this.#stopHandshakeTimer = clock.setTimer(late, this.#settings.handshakeTimeoutMs);
+    }
     journal.afterCommit(() => {
       sessions.settle(opened.session);
       if (this.#state.phase !== "awaiting-welcome") {
@@ -422,6 +427,7 @@ export class Connection10 implements WireConnection {
       }
       // Another node has it by now, and nobody knows the token that was made here.
       if (opened.session.isLost) return this.#close("runtime", "the session is to be resumed", CLOSE_RESTART);
+      this.#stopHandshakeTimer();
       this.#admit(message, opened);
     });
   }

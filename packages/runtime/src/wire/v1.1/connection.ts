@@ -18,6 +18,7 @@ import {
   Heartbeat,
   HeartbeatLostError,
   type Identity,
+  InternalError,
   InvalidRequestError,
   isDraftVersion,
   isVendorName,
@@ -101,7 +102,7 @@ export class Connection implements Link, WireConnection {
   readonly #state = new SessionState();
   readonly #replies = new ReplyOrder();
   readonly #lane: RequestLane;
-  readonly #stopHandshakeTimer: () => void;
+  #stopHandshakeTimer: () => void;
   #profile: Profile = STANDARD;
   /** What the client called its session before it had one; some go on to do so. */
   #alias: string | undefined;
@@ -380,13 +381,22 @@ export class Connection implements Link, WireConnection {
     });
     handshake.admit(message, this.#alias === undefined ? message.session_id : undefined).then(
       (admission) => {
-        // What is left to do is the runtime's: the client was in time.
-        this.#stopHandshakeTimer();
+        this.#limitStoring();
         this.#engine.journal.afterCommit(() =>
           this.#welcome(message, admission, handshake.welcome(message, admission)),
         );
       },
       (error) => this.#refuse(ARCPError.from(error), frame),
+    );
+  }
+
+  /** The client was in time: from now on it is told if the runtime is not. */
+  #limitStoring(): void {
+    this.#stopHandshakeTimer();
+    if (this.#state.phase !== "awaiting-welcome") return;
+    this.#stopHandshakeTimer = this.#engine.clock.setTimer(
+      () => this.#refuse(new InternalError("the session could not be stored in time"), undefined),
+      this.#settings.handshakeTimeoutMs,
     );
   }
 
@@ -405,6 +415,7 @@ export class Connection implements Link, WireConnection {
       this.dropped();
       return;
     }
+    this.#stopHandshakeTimer();
     this.sink.bind(session);
     this.#state.enter({ phase: "accepted", sessionId: session.id, features: session.features });
     const { submission, observation, cancellation, credentials, people } = this.#engine;
