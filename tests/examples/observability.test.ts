@@ -17,10 +17,12 @@ test("one trace from the client to a tool in another process, drawn from what th
     [
       "read the news (client)",
       "arcp.send (client)",
+      "arcp.recv (newsroom)",
       "arcp.job (newsroom)",
       "arcp.delegate courier (newsroom)",
       "arcp.job (newsroom)",
       "agent.handoff researcher (newsroom)",
+      "arcp.recv (archive)",
       "arcp.job (archive)",
       "execute_tool search (archive)",
     ].join(" → "),
