@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { type Batch, StoreError, sqliteStore } from "@arcp/runtime";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
+import { until } from "../credentials/ledger.ts";
 import { startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { Puppet, settle } from "../support/puppet.ts";
@@ -129,16 +130,19 @@ describe("a database that cannot be reached", () => {
     const run = await puppet.next();
     isAway = true;
     await run.context.log("info", "1");
-    await settle();
+    await until(async () => (await harness.server.unreadiness()) === "store_unreachable");
     expect((await client.submit("puppet")).payload).toMatchObject({
       code: "INTERNAL_ERROR",
       retryable: true,
       message: "the runtime cannot reach its database now",
       details: { reason: "storage_unreachable", retry: "after_capacity" },
     });
-    expect(await harness.server.unreadiness()).toBe("store_unreachable");
     isAway = false;
-    clock.advance(1_000);
+    await until(async () => {
+      clock.advance(1_000);
+      await settle();
+      return (await harness.server.unreadiness()) === undefined;
+    });
     run.finish("done");
     await client.end(job_id);
     const phases = client.ofJob(job_id).flatMap(({ payload }) => payload.body?.phase ?? []);
