@@ -20,12 +20,14 @@ export interface WebhookClient {
 export function webhookClient(agent: string, timeoutMs: number): WebhookClient {
   // Of its own: the environment names no proxy for it. Time is the caller's; only what never settles gets as far as these.
   const socketMs = timeoutMs * 2;
-  const dispatcher = new Agent({
+  const settings: Agent.Options = {
     ...{ connect: { timeout: socketMs }, headersTimeout: socketMs, bodyTimeout: socketMs },
     ...{ keepAliveTimeout: IDLE_MS, maxHeaderSize: MAX_HEADER_BYTES },
-  });
+  };
+  let dispatcher: Agent | undefined;
   const post: PostWebhook = async (url, headers, body, signal) => {
     const { origin, pathname, search } = url;
+    dispatcher ??= new Agent(settings);
     const response = await dispatcher.request({
       ...{ origin, path: `${pathname}${search}`, method: "POST", body, signal },
       headers: { ...headers, "user-agent": agent, accept: "*/*", "accept-encoding": "identity" },
@@ -33,7 +35,7 @@ export function webhookClient(agent: string, timeoutMs: number): WebhookClient {
     await drained(response.body);
     return { status: response.statusCode, retryAfterMs: retryAfterOf(response.headers["retry-after"]) };
   };
-  return { post, close: () => dispatcher.destroy() };
+  return { post, close: async () => dispatcher?.destroy() };
 }
 
 /** The status counts, whatever becomes of the rest. */
