@@ -5,11 +5,10 @@ import type { Stored } from "./stored.ts";
 import { type ConnectionStory, grouped, type Story } from "./story.ts";
 import type { Report } from "./violation.ts";
 
-/**
- * How long what was on its way may still come in on a connection whose session has moved. On a line that delays each of
- * its pieces it takes longer, but then it is old: another connection had it at least that long before.
- */
+/** How long what was on its way may still come in on a connection whose session has moved. */
 const IN_FLIGHT_MS = 3_000;
+/** On a line that delays each of its pieces it takes longer, but then it is old: another connection had it so long before. */
+const OLD_MS = 500;
 
 export function checkSessions({ connections }: Story, report: Report): void {
   for (const [session, own] of grouped(connections, ({ sessionId }) => sessionId)) {
@@ -22,7 +21,7 @@ export function checkSessions({ connections }: Story, report: Report): void {
       const next = welcomes[index + 1];
       if (next === undefined || connection.wire !== "1.1") continue;
       const isOld = (seq: number, at: number): boolean =>
-        tellings.get(seq)?.some((told) => told.by !== connection && told.at < at - IN_FLIGHT_MS) === true;
+        tellings.get(seq)?.some((told) => told.by !== connection && told.at < at - OLD_MS) === true;
       const late = connection.received.find(
         ({ at, message: { event_seq: seq } }) => seq !== undefined && at > next.at + IN_FLIGHT_MS && !isOld(seq, at),
       );
