@@ -122,6 +122,43 @@ describe.skipIf(reasonForNoPostgres() !== undefined)("a job that was made while 
   });
 });
 
+describe.skipIf(reasonForNoPostgres() !== undefined)("a job that has ended at another node", () => {
+  test("and is still on its way is shown once to who submits it again", async () => {
+    const puppet = new Puppet();
+    const agents = { puppet: { handler: puppet.handler } };
+    const held = Promise.withResolvers<void>();
+    const cluster = await Cluster.of(
+      { agents },
+      {
+        agents,
+        wrap: (store) =>
+          replacing(store, "readJournal", (readJournal) => async (...args) => {
+            await held.promise;
+            return readJournal(...args);
+          }),
+      },
+    );
+    const [a, b] = cluster.nodes as [Node, Node];
+    const first = await a.session();
+    const { job_id } = (await first.submit("puppet", 1, { idempotency_key: "once" })).payload;
+    const run = await puppet.next();
+    first.cut();
+    const again = await b.raw();
+    expect((await again.resume(first, 0)).type).toBe("session.welcome");
+    await run.context.log("info", "hello");
+    run.finish("done");
+    await until(async () => (await cluster.ask("SELECT FROM job WHERE ended_at IS NOT NULL")).length === 1);
+    expect((await again.submit("puppet", 1, { idempotency_key: "once" })).payload.job_id).toBe(job_id);
+    held.resolve();
+    await again.end(job_id);
+    await again.listJobs();
+    expect(again.numbered.map(({ type, event_seq }) => [type, event_seq])).toEqual([
+      ["job.event", 1],
+      ["job.result", 2],
+    ]);
+  });
+});
+
 describe.skipIf(reasonForNoPostgres() !== undefined)("a job of another node that two look for at once", () => {
   test("is shown once, though one of them has seen that it was not shown at all", async () => {
     const puppet = new Puppet();

@@ -367,11 +367,14 @@ export class Submission {
       if (wasHere && ended.endedAt === null && remote !== undefined) {
         throw new InternalError("the job of this idempotency key is changing hands");
       }
-      if (ended.status === "success" && session.feed.shows(ENTRY.result_chunk)) {
-        const { firstN = 1, lastN } = ended;
-        addChunks(session, jobId, numbered(await store.readCodes(jobId, firstN, lastN), firstN));
+      const { firstN = 1, lastN } = ended;
+      const hasChunks = ended.status === "success" && session.feed.shows(ENTRY.result_chunk);
+      const codes = hasChunks ? await store.readCodes(jobId, firstN, lastN) : [];
+      // It has ended elsewhere, and what was said there before is still on its way here, with the end behind it.
+      if (remote?.isFollowing(session.feed, jobId) !== true) {
+        addChunks(session, jobId, numbered(codes, firstN));
+        session.feed.addHistory(jobId, lastN, 1);
       }
-      session.feed.addHistory(jobId, ended.lastN, 1);
     }
     accept();
   }

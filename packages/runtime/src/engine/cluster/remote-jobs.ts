@@ -100,9 +100,14 @@ export class RemoteJobs {
     return this.#cursors.has(jobId);
   }
 
+  /** Is what is left of it still to be shown in `feed`, its end included? */
+  isFollowing(feed: Feed, jobId: JobId): boolean {
+    return this.#cursors.get(jobId)?.followers.has(feed) ?? false;
+  }
+
   /** Is it shown in `feed`, or was it shown there to its end? */
   isFollowedBy(feed: Feed, jobId: JobId): boolean {
-    return (this.#cursors.get(jobId)?.followers.has(feed) ?? false) || (this.#shown.get(jobId)?.has(feed) ?? false);
+    return this.isFollowing(feed, jobId) || (this.#shown.get(jobId)?.has(feed) ?? false);
   }
 
   /** Was the job shown to `feed` because it was asked for? */
