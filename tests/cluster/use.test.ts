@@ -11,8 +11,10 @@ import { Cluster, type Node, replacing, until } from "./cluster.ts";
 function hearing() {
   const heard = new Map<string, number>();
   let gate: Promise<void> | undefined;
+  let asked = 0;
   const wrap = (store: SharedStore): SharedStore =>
     replacing(store, "exchangeUse", (exchange) => async (changed): Promise<readonly NodeUse[]> => {
+      asked += 1;
       await gate;
       const uses = await exchange(changed);
       for (const { name, principal, value } of uses) heard.set(`${name} ${principal}`, value);
@@ -24,7 +26,13 @@ function hearing() {
     gate = promise;
     return resolve;
   };
-  return { wrap, hold, hears: (what: string, value: number) => until(() => heard.get(what) === value) };
+  return {
+    wrap,
+    hold,
+    hears: (what: string, value: number) => until(() => heard.get(what) === value),
+    /** What others let in from now on is counted: what they had let in before it listened is not. */
+    listens: () => until(() => asked > 1),
+  };
 }
 
 /** Two nodes with the same settings. */
@@ -36,6 +44,7 @@ async function two(server: Partial<ARCPServerOptions>) {
   const [a, b] = cluster.nodes as [Node, Node];
   // Who comes second is known when it has said so.
   await b.up();
+  await Promise.all([hereHears.listens(), thereHears.listens()]);
   const [here, there] = [await a.session(), await b.session()];
   return { puppet, here, there, hereHears, thereHears };
 }
