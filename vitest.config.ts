@@ -23,6 +23,7 @@ const packageSources = Object.fromEntries(
     "bun",
     "middleware-otel",
     "dashboard",
+    "conformance",
     "sdk",
   ].map((entrance) => {
     const [name, ...path] = entrance.split("/");

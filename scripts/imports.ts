@@ -23,9 +23,10 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   "@arcp/bun": ["@arcp/core"],
   "@arcp/middleware-otel": ["@arcp/core"],
   "@arcp/dashboard": ["@arcp/core", "@arcp/client"],
+  "@arcp/conformance": [],
   "@arcp/sdk": [
     ...["@arcp/core", "@arcp/client", "@arcp/runtime", "@arcp/postgres", "@arcp/gateway"],
-    ...["@arcp/middleware-otel", "@arcp/dashboard"],
+    ...["@arcp/middleware-otel", "@arcp/dashboard", "@arcp/conformance"],
   ],
 };
 

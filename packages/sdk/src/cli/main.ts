@@ -1,6 +1,85 @@
 /** The `arcp` command. */
 import { reportFailure } from "./failure.ts";
 import { createProgram } from "./program.ts";
+import { version, WIRE_VERSIONS } from "./version.ts";
+
+const ABOUT = `arcp ${version} (wire ${WIRE_VERSIONS.join(" and ")}, Node ${process.versions.node})`;
+
+const HELP = `
+Start here:
+  arcp serve --agent echo=./echo.ts
+  arcp submit echo --input '{"hello":"world"}'
+
+Environment:
+  ARCP_URL     where the runtime listens (default: ws://127.0.0.1:7777/arcp)
+  ARCP_TOKEN   the token to show; for serve, those to let in: TOKEN[=PRINCIPAL], separated by commas
+  ARCP_GATEWAY_MASTER_KEY  for gateway: what lets an administrator make keys
+  ARCP_DB      the database, where --db does not say which: a file, or postgresql://…
+  ARCP_DB_KEY  the keys of an encrypted database: base64 of 32 bytes each, the one in use first, separated by commas
+  ARCP_WEBHOOK_SECRET  for serve --webhook: whsec_…; while it is changed both, separated by commas
+  ARCP_DEBUG   anything: errors come with their stack
+  NO_COLOR     anything: no colours
+
+Exit codes: 0 success, 1 error, 2 the job failed, 64 wrong arguments, 130 interrupted.`;
+
+/** In the order of the help. Only the modules of the command that is called are loaded: that is most of its start. */
+const COMMANDS = {
+  serve: async () => (await import("./commands/serve.ts")).addServe,
+  submit: async () => (await import("./commands/submit.ts")).addSubmit,
+  jobs: async () => (await import("./commands/jobs.ts")).addJobs,
+  tail: async () => (await import("./commands/tail.ts")).addTail,
+  cancel: async () => (await import("./commands/cancel.ts")).addCancel,
+  interrupt: async () => (await import("./commands/interrupt.ts")).addInterrupt,
+  send: async () => (await import("./commands/send.ts")).addSend,
+  respond: async () => (await import("./commands/respond.ts")).addRespond,
+  artifact: async () => (await import("./commands/artifact.ts")).addArtifact,
+  schedule: async () => (await import("./commands/schedule.ts")).addSchedule,
+  replay: async () => (await import("./commands/replay.ts")).addReplay,
+  audit: async () => (await import("./commands/audit.ts")).addAudit,
+  agents: async () => (await import("./commands/agents.ts")).addAgents,
+  gateway: async () => (await import("./commands/gateway.ts")).addGateway,
+  credentials: async () => (await import("./commands/credentials.ts")).addCredentials,
+  db: async () => (await import("./commands/db.ts")).addDb,
+  token: async () => (await import("./commands/token.ts")).addToken,
+  nodes: async () => (await import("./commands/nodes.ts")).addNodes,
+  drain: async () => (await import("./commands/drain.ts")).addDrain,
+  conformance: async () => (await import("./commands/conformance.ts")).addConformance,
+  webhooks: async () => (await import("./commands/webhooks.ts")).addWebhooks,
+} as const;
+
+/** The command that is called, or all of them: to list them, or to tell which one was meant. */
+async function createProgram(called: string): Promise<Command> {
+  const program = new Command("arcp")
+    .description("Agent Runtime Control Protocol: run agents, submit jobs, watch them, and read what happened")
+    .version(ABOUT, "-V, --version", "print the version")
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureOutput({
+      outputError: (text, write) =>
+        write(
+          `arcp: ${text
+            .replace(/^error: /, "")
+            .trim()
+            .replaceAll("\n", " ")}\n`,
+        ),
+    })
+    .addHelpText("after", HELP);
+  const wanted = Object.hasOwn(COMMANDS, called)
+    ? [COMMANDS[called as keyof typeof COMMANDS]]
+    : Object.values(COMMANDS);
+  for (const load of wanted) (await load())(program, run);
+  program
+    .command("version")
+    .description("Print the version")
+    .action(() => {
+      process.stdout.write(`${ABOUT}\n`);
+    });
+  return program;
+}
+
+async function run(work: () => Promise<ExitCode>): Promise<void> {
+  process.exitCode = await work();
+}
 
 /** A reader that has seen enough (`| head`) is no error. */
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

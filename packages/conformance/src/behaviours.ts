@@ -1,0 +1,29 @@
+/** What agents do that cases submit jobs to. Whoever wants all cases to run registers one for each, under the name of the table. */
+
+/** By name: what such an agent does. `{…}` is its input. */
+export const BEHAVIOURS = {
+  echo: "Returns its input as it is.",
+  count:
+    "`{n, delay_ms?}`: emits `n` events of kind log, level `info`, message `line 0`, `line 1`, …, waiting `delay_ms` between two, and returns `{lines: n}`.",
+  hold: "Emits a log with the message `holding`, and waits until it is told to stop. Stops at once then.",
+  stubborn:
+    "`{ms}`: emits a log with the message `holding`, and another every 50 ms for `ms`, whatever it is told. Returns `{ms}`.",
+  fail: "Throws an ordinary error, with a message of one line.",
+  fail_with: "`{code, message}`: fails with that code, as an agent's own failure.",
+  kinds:
+    'Emits a log of level `debug`, `info`, `warn` and `error`; a thought; a status with a message and one without; two overlapping tool calls, one with a result and one with an error; a metric with unit and dimensions and one without; an artifact_ref; an event of kind `x-vendor.suite.note` with the body `{note: "kept"}`. Returns `{done: true}`.',
+  progress:
+    "`{reports: [{current, total?, units?, message?}]}`: reports each, refused or not, and returns `{reported: n}`.",
+  chunks:
+    '`{pieces: string[], encoding?}`: streams its result in these pieces, as text, or as bytes (`encoding: "base64"`, the pieces\' UTF-8). Then returns `"not the result"`.',
+  operate:
+    "`{operations: [{capability, target, wait_ms?, cost?: {value, unit}}]}`: tries each under its lease, in order, after `wait_ms`, reporting `cost` as metric `cost.suite` while it acts; a tool call is announced and its outcome told by `tool_call` and `tool_result`. Goes on after a refusal. Returns `{outcomes: [{performed, code}]}`; `code` is null where nothing was refused.",
+  spend:
+    "`{costs: [{name, value, unit}], operations?}`: emits each as a metric, refused or not, then does what `operate` does. Returns the same, and `{left: {currency: number}}`.",
+  delegate:
+    "`{delegations: [{agent, input?, lease_request?, lease_constraints?}], wait_ms?}`: waits, delegates each, in order, with `delegate_id` `d0`, `d1`, …, and waits for its end. Returns `{outcomes: [{accepted, code}]}`.",
+  versioned:
+    'Has the versions `1.0.0` (the default), `2.0.0` and `banana`. Returns `{agent: "name@version"}`, its own.',
+} as const;
+
+export type Behaviour = keyof typeof BEHAVIOURS;

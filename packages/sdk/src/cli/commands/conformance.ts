@@ -1,0 +1,123 @@
+import { readFile, writeFile } from "node:fs/promises";
+import {
+  badgeReport,
+  commandTarget,
+  exitCodeOf,
+  junitReport,
+  type Manifest,
+  parseManifest,
+  type Report,
+  runServerSuite,
+  type Target,
+  textReport,
+  type Wire,
+  webSocketTarget,
+} from "@arcp/conformance";
+import { type Command, Option } from "commander";
+import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
+import { interruptible } from "../interruptible.ts";
+
+/** Where reports go, in whatever suite. */
+interface ReportOptions {
+  readonly json?: string;
+  readonly junit?: string;
+  readonly badge?: string;
+  readonly strict?: boolean;
+  readonly verbose?: boolean;
+}
+
+interface ServerOptions extends ReportOptions {
+  readonly url?: string;
+  readonly token?: string;
+  readonly tokenB?: string;
+  readonly wire: Wire;
+  readonly manifest?: string;
+  readonly only?: readonly string[];
+}
+
+const EXAMPLES = `
+Examples:
+  arcp conformance server --url ws://127.0.0.1:7777/arcp --token demo-token
+  arcp conformance server --url ws://127.0.0.1:7777/arcp --token a --token-b b --manifest manifest.json
+  arcp conformance server --wire 1.0 --url ws://127.0.0.1:7777/arcp --token a --junit report.xml
+  arcp conformance server --token a -- node my-runtime.js --stdio
+  arcp conformance server --url … --token a --only V11-6.3-07
+
+Exit codes: 0 what must be kept is kept, 1 it is not (with --strict: or what should be), 64 wrong arguments.`;
+
+export function addConformance(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
+  const conformance = program
+    .command("conformance")
+    .description("Find out whether a runtime, or a client, keeps the protocol");
+  const server = conformance
+    .command("server")
+    .description("Ask a runtime everything that the wire can show")
+    .argument("[command...]", "the runtime as a program on stdin and stdout, after --")
+    .option("--url <url>", "where the runtime listens: ws://, wss://")
+    .option("--token <token>", "the token to show (default: ARCP_TOKEN)")
+    .option("--token-b <token>", "the token of somebody else, for what one must not see of another")
+    .addOption(new Option("--wire <wire>", "the revision").choices(["1.1", "1.0"]).default("1.1"))
+    .option("--manifest <file>", "which agents the runtime has, as JSON (default: those of the reference fixture)")
+    .option("--only <id>", "a case, a requirement or the beginning of a case's name; may be repeated", collect)
+    .addHelpText("after", EXAMPLES);
+  withReports(server).action((command: readonly string[], options: ServerOptions) =>
+    run(() => askServer(command, options)),
+  );
+}
+
+/** Adds the options of {@link writeReports}. */
+function withReports(command: Command): Command {
+  return command
+    .option("--json <file>", "write everything, frames included, as JSON")
+    .option("--junit <file>", "write JUnit XML")
+    .option("--badge <file>", "write a badge, as SVG")
+    .option("--strict", "fail for what only should be, too")
+    .option("-v, --verbose", "show what passed, and what cannot be seen over the wire");
+}
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+function askServer(command: readonly string[], options: ServerOptions): Promise<ExitCode> {
+  return interruptible(async (signal) => {
+    const { tokenB, wire, only } = options;
+    const token = options.token ?? process.env["ARCP_TOKEN"]?.split(/[,=]/)[0];
+    if (token === undefined) throw new UsageError("--token is missing: the token to show");
+    const report = await runServerSuite({
+      ...{ target: targetOf(command, options.url), token, wire, signal },
+      ...(tokenB === undefined ? {} : { tokenB }),
+      ...(only === undefined ? {} : { only }),
+      ...(options.manifest === undefined ? {} : { manifest: await manifestIn(options.manifest) }),
+    });
+    return writeReports(report, options);
+  });
+}
+
+function targetOf(command: readonly string[], url: string | undefined): Target {
+  if ((url === undefined) === (command.length === 0)) {
+    throw new UsageError("expected a runtime: --url, or a command after --");
+  }
+  if (url === undefined) return commandTarget(command);
+  const { protocol } = URL.parse(url) ?? {};
+  if (protocol === "ws:" || protocol === "wss:") return webSocketTarget(url);
+  throw new UsageError(`"${url}" is no address of a runtime: expected ws:// or wss://`);
+}
+
+async function manifestIn(file: string): Promise<Manifest> {
+  try {
+    return parseManifest(await readFile(file, "utf8"));
+  } catch (thrown) {
+    throw new UsageError(`${file}: ${(thrown as Error).message}`);
+  }
+}
+
+/** Prints the report, and writes it wherever else it was asked for. */
+async function writeReports(report: Report, options: ReportOptions): Promise<ExitCode> {
+  const { json, junit, badge, strict = false, verbose = false } = options;
+  if (json !== undefined) await writeFile(json, `${JSON.stringify(report, undefined, 2)}\n`);
+  if (junit !== undefined) await writeFile(junit, junitReport(report));
+  if (badge !== undefined) await writeFile(badge, badgeReport(report));
+  process.stdout.write(textReport(report, { isVerbose: verbose }));
+  return exitCodeOf(report, strict) === 0 ? EXIT.success : EXIT.failure;
+}
