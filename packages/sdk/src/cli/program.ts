@@ -43,6 +43,7 @@ const COMMANDS = {
   token: async () => (await import("./commands/token.ts")).addToken,
   nodes: async () => (await import("./commands/nodes.ts")).addNodes,
   drain: async () => (await import("./commands/drain.ts")).addDrain,
+  conformance: async () => (await import("./commands/conformance.ts")).addConformance,
   webhooks: async () => (await import("./commands/webhooks.ts")).addWebhooks,
 } as const;
 
