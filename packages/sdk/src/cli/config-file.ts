@@ -8,7 +8,8 @@ import { importModule } from "./module.ts";
 import { hasPassword } from "./postgres.ts";
 import { requirePrivate } from "./tokens.ts";
 
-const NAMES = ["arcp.config.ts", "arcp.config.js", "arcp.config.mjs", "arcp.config.json"];
+/** What it is called in the working directory: the first that is there counts. */
+export const CONFIG_NAMES = ["arcp.config.ts", "arcp.config.js", "arcp.config.mjs", "arcp.config.json"];
 
 export interface LoadedConfig {
   readonly config: ARCPConfig;
@@ -20,7 +21,7 @@ export interface LoadedConfig {
 
 /** The configuration in `path`, or in the working directory, or an empty one. */
 export async function loadConfig(path: string | undefined): Promise<LoadedConfig> {
-  const found = path ?? NAMES.find((name) => existsSync(name));
+  const found = path ?? CONFIG_NAMES.find((name) => existsSync(name));
   if (found === undefined) return { config: {}, directory: process.cwd(), file: undefined };
   const file = resolve(found);
   if (!existsSync(file)) throw new UsageError(`there is no configuration ${found}`);

@@ -7,6 +7,7 @@ const ABOUT = `arcp ${version} (wire ${WIRE_VERSIONS.join(" and ")}, Node ${proc
 
 const HELP = `
 Start here:
+  arcp init my-agents
   arcp serve --agent echo=./echo.ts
   arcp submit echo --input '{"hello":"world"}'
 
@@ -24,6 +25,7 @@ Exit codes: 0 success, 1 error, 2 the job failed, 64 wrong arguments, 130 interr
 
 /** In the order of the help. Only the modules of the command that is called are loaded: that is most of its start. */
 const COMMANDS = {
+  init: async () => (await import("./commands/init.ts")).addInit,
   serve: async () => (await import("./commands/serve.ts")).addServe,
   submit: async () => (await import("./commands/submit.ts")).addSubmit,
   jobs: async () => (await import("./commands/jobs.ts")).addJobs,

@@ -2,9 +2,12 @@ import { readFileSync } from "node:fs";
 
 const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   readonly version: string;
+  readonly engines: { readonly node: string };
 };
 
 /** The version of this package. */
 export const { version } = manifest;
+/** The versions of Node that it runs on. */
+export const NODE_RANGE = manifest.engines.node;
 /** The revisions of the protocol that it speaks. */
 export const WIRE_VERSIONS = ["1.1", "1.0"];

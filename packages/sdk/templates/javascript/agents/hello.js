@@ -1,0 +1,32 @@
+/** An agent is a function of its input. This one greets: `{ "name": "Ada" }`. */
+import { InvalidRequestError } from "@arcp/sdk";
+
+export const version = "1.0.0";
+
+const GREETINGS = ["Hello", "Bonjour", "Hallo", "Ciao", "Salam"];
+
+/**
+ * What it returns is the job's result, what it throws is the job's error. Whoever watches sees what it says meanwhile.
+ *
+ * @param {unknown} input
+ * @param {import("@arcp/sdk").JobContext} job
+ */
+export default async function hello(input, job) {
+  const name = nameIn(input);
+  /** @type {string[]} */
+  const greetings = [];
+  for (const greeting of GREETINGS) {
+    await job.sleep(200); // ends at once, with an error, when the job is cancelled
+    greetings.push(`${greeting}, ${name}!`);
+    await job.progress(greetings.length, { total: GREETINGS.length, message: greeting });
+  }
+  await job.log("info", `greeted ${name} in ${greetings.length} languages`);
+  return { greetings };
+}
+
+/** @param {unknown} input */
+function nameIn(input) {
+  const isObject = typeof input === "object" && input !== null;
+  if (isObject && "name" in input && typeof input.name === "string" && input.name !== "") return input.name;
+  throw new InvalidRequestError('the input is an object with a name, such as { "name": "Ada" }');
+}
