@@ -9,6 +9,15 @@ export default async (input, ctx) => {
 };
 `;
 
+/** Says what it takes. */
+export const STRICT = `
+export const options = {
+  description: "Asks",
+  inputSchema: { type: "object", properties: { question: { type: "string", minLength: 3 } }, required: ["question"] },
+};
+export default async (input) => input.question;
+`;
+
 /** Ends when it is cancelled. */
 export const PATIENT = `
 export default async (input, ctx) => {

@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { COUNTER, ECHO, FAILING, HOSTILE, PARENT, PATIENT, STREAMER } from "./agents.ts";
+import { COUNTER, ECHO, FAILING, HOSTILE, PARENT, PATIENT, STREAMER, STRICT } from "./agents.ts";
 import { type JsonLine, Workspace } from "./arcp.ts";
 
 const AGENTS = {
@@ -11,6 +11,7 @@ const AGENTS = {
   "failing.ts": FAILING,
   "hostile.ts": HOSTILE,
   "parent.ts": PARENT,
+  "strict.ts": STRICT,
 };
 const AGENT_OPTIONS = Object.keys(AGENTS).flatMap((file) => ["--agent", `${file.replace(".ts", "")}=./${file}`]);
 
@@ -213,6 +214,36 @@ describe("jobs, cancel and tail", () => {
     expect((await host.run(["agents", "--no-json"])).stdout).toMatch(
       /^AGENT +DEFAULT +OTHER VERSIONS\necho +1\.2\.0\n/,
     );
+    // One that says what it takes, and one that does not.
+    const [described, plain, wrong] = await Promise.all([
+      host.run(["agents", "strict", "--no-json"]),
+      host.run(["agents", "echo"]),
+      host.run(["submit", "strict", "--input", '{"question":"no"}']),
+    ]);
+    expect(described.stdout).toMatch(/^strict@0\.0\.0\nAsks\n\nInput: \{\n {2}"type": "object",/);
+    expect(plain.lines).toEqual([{ agent: "echo@1.2.0" }]);
+    expect(wrong).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^arcp: INVALID_REQUEST: the input of strict is not valid: \/question: must NOT have fewer than 3 characters \(`arcp agents NAME` /,
+      ),
+    });
+  });
+});
+
+describe("a lease", () => {
+  it("is compared with an operation, and nothing is done", async () => {
+    await using workspace = await Workspace.create();
+    const lease = ["lease", "check", "--lease", "fs.read=/srv/app/**"];
+    const [allowed, denied, late] = await Promise.all([
+      workspace.run([...lease, "fs.read", "/srv/app/./main.ts"]),
+      workspace.run([...lease, "--no-json", "fs.read", "/etc/passwd"]),
+      workspace.run([...lease, "--expires", "1h", "--at", "2h", "fs.read", "/srv/app/main.ts"]),
+    ]);
+    expect(allowed).toMatchObject({ code: 0, lines: [{ allowed: true, target: "/srv/app/main.ts" }] });
+    expect(denied.code).toBe(2);
+    expect(denied.stdout).toMatch(/^denied +PERMISSION_DENIED: .*\n +it would take fs\.read: \/etc\/passwd\n$/);
+    expect(late).toMatchObject({ code: 2, lines: [{ allowed: false, error: { code: "LEASE_EXPIRED" } }] });
   });
 });
 
@@ -225,6 +256,7 @@ describe("wrong arguments", () => {
     ["two inputs", ["submit", "echo", "--input", "1", "--input-file", "-"], /exclude each other/],
     ["a lease that is not one", ["submit", "echo", "--lease", '{"fs.read":"/x"}'], /--lease: /],
     ["a part of a lease that is none", ["submit", "echo", "--lease", "fs.read"], /expected name=pattern/],
+    ["no lease to check", ["lease", "check", "fs.read", "/x"], /whose lease\?/],
     ["a budget that is none", ["submit", "echo", "--budget", "five"], /--lease and --budget: /],
     ["a time that is not one", ["submit", "echo", "--expires-at", "soon"], /--expires: expected RFC 3339/],
     ["an agent's name that is not one", ["submit", "Echo Agent"], /not an agent: "Echo Agent"/],
@@ -246,7 +278,7 @@ describe("wrong arguments", () => {
   it("has examples in the help of every command", async () => {
     await using workspace = await Workspace.create();
     const commands = [
-      ...["serve", "submit", "jobs", "tail", "cancel", "replay", "agents", "gateway", "credentials"],
+      ...["serve", "submit", "jobs", "tail", "cancel", "replay", "agents", "lease", "gateway", "credentials"],
       ...["send", "respond", "interrupt", "artifact", "schedule", "audit", "db"],
     ];
     const help = async (command: string): Promise<void> => {

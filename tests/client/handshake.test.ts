@@ -1,5 +1,6 @@
 import { ARCPClient } from "@arcp/client";
 import {
+  DESCRIBE_FEATURE,
   EXTENSION_FEATURE,
   InvalidRequestError,
   silentLogger,
@@ -58,7 +59,7 @@ describe("the handshake", () => {
     expect([...(client.session?.features ?? [])].sort()).toEqual(["ack", "heartbeat"]);
     await client.close();
     const all = await connected();
-    const offered = [...V1_1_FEATURES, EXTENSION_FEATURE];
+    const offered = [...V1_1_FEATURES, EXTENSION_FEATURE, DESCRIBE_FEATURE];
     expect(all.runtime.received[0]?.payload.capabilities.features).toEqual(offered);
     await all.client.close();
   });

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import { createLogger, EXTENSION_FEATURE, InvalidRequestError, V1_1_FEATURES } from "@arcp/core";
+import { createLogger, DESCRIBE_FEATURE, EXTENSION_FEATURE, InvalidRequestError, V1_1_FEATURES } from "@arcp/core";
 import { sqliteStore } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { connected, settle } from "../client/fake-runtime.ts";
@@ -172,7 +172,7 @@ describe("the client's hello", () => {
     expect(runtime.received[0]?.payload).toEqual({
       client: { name: "examplectl", version: "0.4.1" },
       auth: { scheme: "bearer", token: "secret-token" },
-      capabilities: { encodings: ["json"], features: [...V1_1_FEATURES, EXTENSION_FEATURE] },
+      capabilities: { encodings: ["json"], features: [...V1_1_FEATURES, EXTENSION_FEATURE, DESCRIBE_FEATURE] },
     });
     await client.close();
   });

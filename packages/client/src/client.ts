@@ -2,12 +2,14 @@ import {
   ARCPError,
   CancelledError,
   connectTransport,
+  DESCRIBE_FEATURE,
   EXTENSION_FEATURE,
   InvalidRequestError,
   type Transport,
   toJobId,
   ulid,
 } from "@arcp/core";
+import type { AgentDescription, CheckedSubmission, CheckOptions } from "./agent-description.ts";
 import { Backlog } from "./backlog.ts";
 import { Correlation, requireFeature } from "./correlation.ts";
 import type { EventQueue } from "./event-queue.ts";
@@ -249,6 +251,34 @@ export class ARCPClient {
         isRepeatable: true,
         send: () => this.#link.send("job.cancel", payload, { jobId: id }),
       },
+      options.signal,
+    );
+  }
+
+  /**
+   * What the agent is that `reference` means: its input's schema above all. Rejects with the typed refusal, and with
+   * {@link InvalidRequestError} for runtimes that do not describe their agents.
+   */
+  async describeAgent(reference: string, options: WaitOptions = {}): Promise<AgentDescription> {
+    const type = "x-vendor.arcp.agent.describe";
+    requireFeature(this.#link.requireOpen().facts.features, DESCRIBE_FEATURE, "a description of an agent");
+    return this.#correlation.descriptions.ask(
+      { type, isRepeatable: true, send: () => this.#link.send(type, { agent: reference }) },
+      options.signal,
+    );
+  }
+
+  /**
+   * What a submission would be granted, without making it. Rejects with what {@link submit} would reject with, but for
+   * limits that change from moment to moment, and with {@link InvalidRequestError} for runtimes that do not check.
+   */
+  async checkSubmission(options: CheckOptions): Promise<CheckedSubmission> {
+    const type = "x-vendor.arcp.job.check";
+    const { features } = this.#link.requireOpen().facts;
+    requireFeature(features, DESCRIBE_FEATURE, "a submission that is only checked");
+    const { payload } = toSubmission(options, features, "map");
+    return this.#correlation.checks.ask(
+      { type, isRepeatable: true, send: () => this.#link.send(type, payload) },
       options.signal,
     );
   }

@@ -13,6 +13,7 @@ import {
   PendingRegistry,
   TimeoutError,
 } from "@arcp/core";
+import type { AgentDescription, CheckedSubmission } from "./agent-description.ts";
 import type { KnownJob } from "./job-book.ts";
 import type { JobPage } from "./job-list.ts";
 import type { SubscribedJob } from "./job-subscription.ts";
@@ -217,6 +218,8 @@ export class Correlation {
   readonly cancels: Lane<void>;
   readonly lists: Lane<JobPage>;
   readonly answers: Lane<AnswerStatus>;
+  readonly descriptions: Lane<AgentDescription>;
+  readonly checks: Lane<CheckedSubmission>;
 
   constructor(owner: LaneOwner) {
     this.submits = new Lane(owner);
@@ -224,10 +227,13 @@ export class Correlation {
     this.cancels = new Lane(owner);
     this.lists = new Lane(owner);
     this.answers = new Lane(owner);
+    this.descriptions = new Lane(owner);
+    this.checks = new Lane(owner);
   }
 
-  get #lanes(): readonly Pick<Lane<never>, "size" | "matchExactly" | "matchJob" | "match" | "reject" | "rejectAll">[] {
-    return [this.submits, this.subscribes, this.cancels, this.lists, this.answers];
+  get #lanes(): readonly Omit<Lane<never>, "ask" | "resolve">[] {
+    const { submits, subscribes, cancels, lists, answers, descriptions, checks } = this;
+    return [submits, subscribes, cancels, lists, answers, descriptions, checks];
   }
 
   /** How many callers wait for a reply. */
@@ -273,11 +279,11 @@ export class Correlation {
   }
 
   disconnect(): void {
-    for (const lane of [this.submits, this.subscribes, this.cancels, this.lists, this.answers]) lane.disconnect();
+    for (const lane of this.#lanes) lane.disconnect();
   }
 
   resend(): void {
-    for (const lane of [this.submits, this.subscribes, this.cancels, this.lists, this.answers]) lane.resend();
+    for (const lane of this.#lanes) lane.resend();
   }
 
   /** The only kind of request that an error without a correlator can mean. */

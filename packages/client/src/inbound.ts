@@ -1,5 +1,6 @@
 /** What a runtime's messages mean for the jobs and requests of a client. */
 import { type ARCPError, InvalidRequestError, type JobId, type JsonObject, type MessageOf } from "@arcp/core";
+import { readChecked, readDescription } from "./agent-description.ts";
 import type { SessionMessage } from "./connection.ts";
 import { type Correlation, type Correlators, readCorrelators } from "./correlation.ts";
 import type { JobBook, KnownJob } from "./job-book.ts";
@@ -62,6 +63,12 @@ export class Inbound {
         return;
       case "x-vendor.arcp.ack":
         if (this.#recentIds.add(message.id)) this.#onAnswerAck(message.payload.status, frame);
+        return;
+      case "x-vendor.arcp.agent.description":
+        if (this.#recentIds.add(message.id)) this.#onDescription(message, frame);
+        return;
+      case "x-vendor.arcp.job.checked":
+        if (this.#recentIds.add(message.id)) this.#onChecked(message, frame);
         return;
       case "session.error":
         if (this.#recentIds.add(message.id)) this.#onError(readError(message.payload), frame);
@@ -169,6 +176,18 @@ export class Inbound {
     const { answers } = this.#owner.correlation;
     const request = answers.match(readCorrelators(frame));
     if (request) answers.resolve(request, status as AnswerStatus);
+  }
+
+  #onDescription({ payload }: MessageOf<"x-vendor.arcp.agent.description">, frame: JsonObject): void {
+    const { descriptions } = this.#owner.correlation;
+    const request = descriptions.match(readCorrelators(frame));
+    if (request) descriptions.resolve(request, readDescription(payload));
+  }
+
+  #onChecked({ payload }: MessageOf<"x-vendor.arcp.job.checked">, frame: JsonObject): void {
+    const { checks } = this.#owner.correlation;
+    const request = checks.match(readCorrelators(frame));
+    if (request) checks.resolve(request, readChecked(payload));
   }
 
   #onError(error: ARCPError, frame: JsonObject): void {

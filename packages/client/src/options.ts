@@ -1,4 +1,12 @@
-import { type Clock, EXTENSION_FEATURE, type Logger, rootLogger, systemClock, V1_1_FEATURES } from "@arcp/core";
+import {
+  type Clock,
+  DESCRIBE_FEATURE,
+  EXTENSION_FEATURE,
+  type Logger,
+  rootLogger,
+  systemClock,
+  V1_1_FEATURES,
+} from "@arcp/core";
 
 /** A bearer token, or where to get the current one. It is asked for at every handshake. */
 export type TokenSource = string | (() => string | Promise<string>);
@@ -24,7 +32,10 @@ export interface ClientOptions {
   readonly client?: { readonly name: string; readonly version: string };
   /** Without one, the client authenticates with the scheme `none`, which runtimes accept on stdio at most. */
   readonly token?: TokenSource;
-  /** The features to offer. Default: all eleven, and {@link EXTENSION_FEATURE}, without which nobody asks this client. */
+  /**
+   * The features to offer. Default: all eleven, {@link EXTENSION_FEATURE}, without which nobody asks this client, and
+   * {@link DESCRIBE_FEATURE}, without which nothing is known of agents but their names.
+   */
   readonly features?: readonly string[];
   /** Sends the token over a connection that others can read. Default: false. */
   readonly allowInsecure?: boolean;
@@ -65,7 +76,7 @@ const MIB = 1024 * 1024;
 
 export const resolveOptions = (options: ClientOptions): ResolvedOptions => ({
   client: { name: "arcp-client", version: CLIENT_VERSION },
-  features: [...V1_1_FEATURES, EXTENSION_FEATURE],
+  features: [...V1_1_FEATURES, EXTENSION_FEATURE, DESCRIBE_FEATURE],
   allowInsecure: false,
   autoAck: true,
   handshakeTimeoutMs: 10_000,

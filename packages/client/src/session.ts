@@ -5,6 +5,7 @@ import {
   type JsonObject,
   type MessageOf,
   negotiateCapabilities,
+  PERMISSIONS_MEMBER,
   type SessionId,
   toSessionId,
 } from "@arcp/core";
@@ -31,6 +32,8 @@ export interface SessionFacts {
   readonly features: ReadonlySet<string>;
   /** The runtime's agents. A flat list of names gives entries without versions. */
   readonly agents: readonly AgentInventoryEntry[];
+  /** What the credentials permit, e.g. `submit`, `answer`. `undefined`: the runtime does not say. */
+  readonly permissions: ReadonlySet<string> | undefined;
   readonly resumeWindowSec: number | undefined;
   readonly heartbeatIntervalSec: number | undefined;
 }
@@ -78,7 +81,11 @@ export function readWelcome(
             ...(agent.default === undefined ? {} : { default: agent.default }),
           },
     ),
+    permissions: permissionsOf(payload.capabilities?.[PERMISSIONS_MEMBER]),
     resumeWindowSec: payload.resume_window_sec,
     heartbeatIntervalSec: features.has("heartbeat") && interval !== undefined && interval > 0 ? interval : undefined,
   };
 }
+
+const permissionsOf = (told: unknown): ReadonlySet<string> | undefined =>
+  Array.isArray(told) ? new Set(told.filter((name) => typeof name === "string")) : undefined;

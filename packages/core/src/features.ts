@@ -23,6 +23,12 @@ export type Feature = (typeof V1_1_FEATURES)[number];
  */
 export const EXTENSION_FEATURE = "x-vendor.arcp.rfc0001";
 
+/**
+ * Agents that say what input they take, submissions that are only checked, and a welcome that says what the session may do:
+ * comes to sessions of wire 1.1 that negotiated this.
+ */
+export const DESCRIBE_FEATURE = "x-vendor.arcp.describe";
+
 const KNOWN: ReadonlySet<string> = new Set(V1_1_FEATURES);
 
 export const isFeature = (name: string): name is Feature => KNOWN.has(name);

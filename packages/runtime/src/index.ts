@@ -24,6 +24,7 @@ export { type JwtOptions, jwtVerifier } from "./auth/jwt.ts";
 export { type CertificateName, type FindCertified, type MtlsOptions, mtlsVerifier } from "./auth/mtls.ts";
 export { type OAuth2Options, oauth2Verifier } from "./auth/oauth2.ts";
 export { type AuthRequest, bearerVerifier, type SchemeVerifier, TokenScheme, type TrustOption } from "./auth/scheme.ts";
+export type { AgentInputSchema, StandardJsonSchema } from "./engine/agent-input.ts";
 export type {
   AgentFetch,
   AgentFetchInit,

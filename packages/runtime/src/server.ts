@@ -4,6 +4,7 @@ import {
   type Capabilities,
   CLIENT_FRAME_LIMITS,
   type Clock,
+  DESCRIBE_FEATURE,
   EXTENSION_FEATURE,
   type Instruments,
   InternalError,
@@ -257,7 +258,7 @@ function openModels(option: ARCPServerOptions["modelsWithoutLease"]): readonly s
 /** What every connection goes by. */
 function connectionSettings(options: ARCPServerOptions, gate: AuthGate, canIssue: boolean): ConnectionSettings {
   const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
-  const offered = options.features ?? [...V1_1_FEATURES, EXTENSION_FEATURE];
+  const offered = options.features ?? [...V1_1_FEATURES, EXTENSION_FEATURE, DESCRIBE_FEATURE];
   return {
     runtime: { name: options.runtime.name, version: options.runtime.version },
     // Clients of this wire know tokens: the option for those comes first.

@@ -1,6 +1,7 @@
 /** Every message of wire 1.1, by direction, and the decoders that turn a frame into one of them. */
 import { z } from "zod";
 import type { JsonObject } from "../frame.ts";
+import { agentDescribe, agentDescription, jobCheck, jobChecked } from "./agent.ts";
 import { decodeAs } from "./decode.ts";
 import { answerAck, humanChoiceResponse, humanInputResponse, permissionDeny, permissionGrant } from "./interaction.ts";
 import {
@@ -48,6 +49,8 @@ export const clientMessage = z.discriminatedUnion("type", [
   humanChoiceResponse,
   permissionGrant,
   permissionDeny,
+  agentDescribe,
+  jobCheck,
 ]);
 
 /** What a runtime sends. */
@@ -66,6 +69,8 @@ export const runtimeMessage = z.discriminatedUnion("type", [
   sessionClosed,
   sessionBye,
   answerAck,
+  agentDescription,
+  jobChecked,
 ]);
 
 export type ClientMessage = z.infer<typeof clientMessage>;
@@ -92,6 +97,7 @@ export const decodeClientMessage = (frame: JsonObject): ClientMessage => decodeA
 /** `frame` as a message that a runtime may send. Throws `InvalidRequestError` that names the first wrong member. */
 export const decodeRuntimeMessage = (frame: JsonObject): RuntimeMessage => decodeAs(runtimeMessage, frame);
 
+export { PERMISSIONS_MEMBER } from "./agent.ts";
 export * from "./envelope.ts";
 export * from "./event.ts";
 export { ANSWER_EVENT, answerBody, QUESTION_EVENT, questionBody } from "./interaction.ts";

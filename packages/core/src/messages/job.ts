@@ -6,7 +6,7 @@ import { errorPayload } from "./event.ts";
 /** `name` or `name@version` (§7.5). */
 export const AGENT_REFERENCE = /^([a-z0-9][a-z0-9._-]*)(?:@([a-zA-Z0-9.+_-]+))?$/;
 
-const agentReference = z.string().max(512).regex(AGENT_REFERENCE, "expected name or name@version (§7.5)");
+export const agentReference = z.string().max(512).regex(AGENT_REFERENCE, "expected name or name@version (§7.5)");
 
 const pattern = z.string().min(1).max(1024);
 /** The longest list of patterns that one capability may have. */

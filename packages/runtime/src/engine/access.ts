@@ -82,7 +82,7 @@ export class Access {
 }
 
 /** Does the viewer have the permission, or one that includes it? */
-function permits({ features }: Viewer, permission: Permission): boolean {
+function permits({ features }: Pick<Viewer, "features">, permission: Permission): boolean {
   const granted = grantedIn(features) ?? OWN;
   if (granted.has(permission) || granted.has("admin")) return true;
   return permission === "observe:own" && granted.has("observe:all");
@@ -100,6 +100,10 @@ export function withPermissions(features: Iterable<string>, { permissions }: Pic
   const known = PERMISSIONS.filter((permission) => permissions.includes(permission));
   return [...others, `${GRANT}${known.join(",")}`];
 }
+
+/** What the credentials of a session with these features permit. */
+export const permissionsIn = (features: ReadonlySet<string>): readonly Permission[] =>
+  PERMISSIONS.filter((permission) => permits({ features }, permission));
 
 function grantedIn(features: ReadonlySet<string>): ReadonlySet<string> | undefined {
   for (const feature of features) if (isGrant(feature)) return new Set(feature.slice(GRANT.length).split(","));

@@ -5,7 +5,9 @@ import {
   AgentNotAvailableError,
   AgentVersionNotAvailableError,
   InvalidRequestError,
+  type JsonObject,
 } from "@arcp/core";
+import { type AgentInputSchema, inputSchemaOf } from "./agent-input.ts";
 import type { JobContext } from "./job-context.ts";
 import { assertRetryTerms, type RetryTerms } from "./retry.ts";
 import { assertHeartbeatTerms, type HeartbeatTerms } from "./watchdog.ts";
@@ -30,6 +32,14 @@ export interface AgentOptions {
    * process, with an error that may be tried again.
    */
   readonly durable?: boolean | DurableTerms;
+  /**
+   * What its input is: JSON Schema 2020-12, or a schema of a library that can say itself as one, as zod does. A submission
+   * whose input does not keep it is refused with `INVALID_REQUEST`, and clients are told the schema when they ask. It is
+   * bounded as answers of people are (docs/agents.md). Default: any input.
+   */
+  readonly inputSchema?: AgentInputSchema;
+  /** What it does, for whoever is about to submit to it: 4096 characters at most. */
+  readonly description?: string;
   /** How many jobs of this version work at once; one more waits until another has ended. Default: as many as there are. */
   readonly concurrency?: number;
 }
@@ -59,6 +69,9 @@ export interface Agent {
   readonly retry: RetryTerms | undefined;
   /** `undefined`: its jobs end with the process. */
   readonly durable: Required<DurableTerms> | undefined;
+  /** JSON Schema, as it was registered. `undefined`: any input. */
+  readonly inputSchema: JsonObject | undefined;
+  readonly description: string | undefined;
   /** `undefined`: as many jobs of its as there are work at once. */
   readonly concurrency: number | undefined;
 }
@@ -89,6 +102,9 @@ export class AgentRegistry {
     const { name, version = UNVERSIONED } = parseReference(reference);
     if (options.heartbeat !== undefined) assertHeartbeatTerms(options.heartbeat);
     if (options.retry !== undefined) assertRetryTerms(options.retry);
+    const { description } = options;
+    if (description !== undefined) assertDescription(description);
+    const inputSchema = options.inputSchema && inputSchemaOf(reference, options.inputSchema);
     let versions = this.#agents.get(name);
     if (versions === undefined) {
       versions = { byVersion: new Map(), defaultVersion: version, isPinned: false };
@@ -104,6 +120,8 @@ export class AgentRegistry {
       retry,
       durable: durableTerms(options.durable),
       concurrency,
+      inputSchema,
+      description,
     });
     if (options.isDefault === true || !versions.isPinned) {
       versions.defaultVersion = version;
@@ -172,6 +190,14 @@ function durableTerms(durable: AgentOptions["durable"]): Required<DurableTerms> 
 function assertConcurrency(concurrency: number): void {
   if (Number.isInteger(concurrency) && concurrency >= 1) return;
   throw new InvalidRequestError("concurrency: a whole number, not below one");
+}
+
+const MAX_DESCRIPTION = 4_096;
+
+/** @throws InvalidRequestError for what is no text, or too long. */
+function assertDescription(description: unknown): void {
+  if (typeof description === "string" && description.length <= MAX_DESCRIPTION) return;
+  throw new InvalidRequestError(`description: text of at most ${MAX_DESCRIPTION} characters`);
 }
 
 /** Splits `name` or `name@version`. Throws {@link InvalidRequestError} for anything else. */

@@ -18,6 +18,7 @@ import {
 } from "@arcp/core";
 import { ENTRY, isTerminal, type JobRecord, type Store } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
+import { checkInput } from "./agent-input.ts";
 import type { Agent, AgentName, AgentRegistry } from "./agents.ts";
 import type { Audit } from "./audit/audit.ts";
 import { leaseFacts } from "./audit/lease-facts.ts";
@@ -36,6 +37,7 @@ import {
   refusedDelegation,
 } from "./delegated-job.ts";
 import { jsonOf } from "./entry-text.ts";
+import type { SchemaCompiler } from "./interactions/request.ts";
 import type { Job } from "./job.ts";
 import type { JobMax, JobRegistry, OthersJobs } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
@@ -73,6 +75,7 @@ export interface DelegationsOptions {
   /** What other nodes have of a principal's jobs; `undefined`: there are none. */
   readonly others?: OthersJobs | undefined;
   readonly cancelGraceMs: number;
+  readonly schemas: SchemaCompiler;
   /** The other nodes, which have agents that this one has not; `undefined`: there are none. */
   readonly elsewhere?: DelegationElsewhere | undefined;
   /** The session of the jobs, if it is kept. */
@@ -169,15 +172,22 @@ export class Delegations {
     body: Announced,
     { record, span }: { readonly record: DelegationRecord | undefined; readonly span: WorkSpan | undefined },
   ): Promise<Child> {
-    const { agents, jobs, clock, launch, sessionOf, pauseOf, queue, others } = this.#options;
+    const { agents, jobs, clock, launch, sessionOf, pauseOf, queue, others, schemas } = this.#options;
     const pause = pauseOf(parent);
     if (pause !== undefined) await pause;
     let { maxJobs } = this.#options;
     if (others !== undefined) maxJobs = await others(parent.sessionId, parent.submitterPrincipal, maxJobs);
-    parent.assertLive();
-    if (parent.stopReason !== undefined) throw parent.stopReason;
-    authorizeDelegation(parent, body.agent);
+    const assertMay = (): void => {
+      parent.assertLive();
+      if (parent.stopReason !== undefined) throw parent.stopReason;
+      authorizeDelegation(parent, body.agent);
+    };
+    assertMay();
     const agent = this.#resolve(agents, body.agent);
+    if ("handler" in agent && agent.inputSchema !== undefined) {
+      await checkInput(agent, body.input, { schemas, owner: parent.submitterPrincipal });
+      assertMay();
+    }
     const lease = this.#grant(parent, agent.name, body.lease_request);
     const constraints = constrain(parent, body.lease_constraints, clock.now());
     this.#assertRoom(parent, children);

@@ -343,7 +343,7 @@ export class Engine {
         maxJobs,
         queue,
       },
-      ...{ caps: options.delegationCaps, others: othersJobs },
+      ...{ caps: options.delegationCaps, others: othersJobs, schemas: options.people.schemas },
       elsewhere: shared &&
         this.#member && {
           ...{ store: shared, remote: this.#member.cluster.remote, calls: this.#member, audit },
@@ -359,6 +359,7 @@ export class Engine {
       findElsewhere: (reference) => this.cluster?.findAgent(reference),
       idempotencyTtlMs: options.idempotencyTtlMs,
       audit,
+      schemas: options.people.schemas,
       max: maxJobs,
       others: othersJobs,
     });

@@ -4,6 +4,7 @@ import {
   DuplicateKeyError,
   InternalError,
   type JobId,
+  type JsonObject,
   type Lease,
   type LeaseConstraints,
   newJobId,
@@ -15,6 +16,7 @@ import { CanonicalError } from "@arcp/core/v1.0";
 import type { SharedStore } from "../store/shared.ts";
 import { ENTRY, type EntryCode, type IdempotencyRecord, type Store } from "../store/store.ts";
 import { agentError } from "./agent-failure.ts";
+import { checkInput } from "./agent-input.ts";
 import type { Agent, AgentName, AgentRegistry } from "./agents.ts";
 import { type Audit, type AuditSubject, bySession } from "./audit/audit.ts";
 import { leaseFacts } from "./audit/lease-facts.ts";
@@ -23,6 +25,7 @@ import type { Restored } from "./checkpoints.ts";
 import type { RemoteJobs } from "./cluster/remote-jobs.ts";
 import type { Issuance } from "./credentials/credentials.ts";
 import type { Feed, OptionalEntry } from "./feed.ts";
+import type { SchemaCompiler } from "./interactions/request.ts";
 import type { JobOrigin } from "./job.ts";
 import type { JobMax, JobRegistry, OthersJobs } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
@@ -58,6 +61,23 @@ export interface Submitter {
   readonly remoteAddress?: string | undefined;
 }
 
+/** What is told of an agent. */
+export interface AgentDescription {
+  /** `name@version`. */
+  readonly agent: string;
+  readonly description: string | undefined;
+  /** JSON Schema. */
+  readonly inputSchema: JsonObject | undefined;
+}
+
+/** What a submission would be granted. */
+export interface CheckedSubmission {
+  /** `name@version`. */
+  readonly agent: string;
+  readonly lease: Lease;
+  readonly leaseConstraints: LeaseConstraints | undefined;
+}
+
 export type OnAccepted = (acceptance: Acceptance) => void;
 
 /** Decides what a submitter is granted of what it asks for. It may take away, never add. */
@@ -76,6 +96,7 @@ export interface SubmissionOptions {
   readonly openModels: readonly string[] | undefined;
   readonly idempotencyTtlMs: number;
   readonly audit: Audit;
+  readonly schemas: SchemaCompiler;
   /** What other nodes have; `undefined`: there are none. */
   readonly shared?: Pick<SharedStore, "bindKey" | "releaseKey"> | undefined;
   readonly remote?: RemoteJobs | undefined;
@@ -240,6 +261,10 @@ export class Submission {
     if (others !== undefined) max = await others(submitter.id, submitter.principal, max);
     if (this.#isClosed) throw closing();
     const agent = this.#resolve(request.agent);
+    if (hasSchema(agent)) {
+      await this.#checkInput(agent, request.input, submitter.principal);
+      if (this.#isClosed) throw closing();
+    }
     const now = clock.now();
     const lease = this.#grant(submitter.principal, agent, request.leaseRequest ?? {});
     const constraints = request.leaseConstraints && validateLeaseConstraints(request.leaseConstraints, now);
@@ -303,9 +328,37 @@ export class Submission {
     launch.start({ ...request, ...(issuance && { issuance }) });
   }
 
-  /** Throws what {@link submit} throws for an agent that nobody can run. */
-  assertRuns(reference: string): void {
-    this.#resolve(reference);
+  /** Throws what {@link submit} throws for an agent that nobody can run, and for an input that it does not take. */
+  async assertRuns(reference: string, input: unknown, principal: string): Promise<void> {
+    const agent = this.#resolve(reference);
+    if (hasSchema(agent)) await this.#checkInput(agent, input, principal);
+  }
+
+  /** What an agent is. One that another node has is known by its name alone. Throws as {@link AgentRegistry.resolve} does. */
+  describe(reference: string): AgentDescription {
+    const agent = this.#resolve(reference);
+    const { description, inputSchema } = "handler" in agent ? agent : {};
+    return { agent: `${agent.name}@${agent.version}`, description, inputSchema };
+  }
+
+  /** What a submission would be granted. Throws what it would be refused with, but for limits, which change, and makes no job. */
+  async check(
+    principal: string,
+    request: Pick<SubmitRequest, "agent" | "input" | "leaseRequest" | "leaseConstraints">,
+  ): Promise<CheckedSubmission> {
+    const agent = this.#resolve(request.agent);
+    if (hasSchema(agent)) await this.#checkInput(agent, request.input, principal);
+    const lease = this.#grant(principal, agent, request.leaseRequest ?? {});
+    const { leaseConstraints } = request;
+    return {
+      agent: `${agent.name}@${agent.version}`,
+      lease,
+      leaseConstraints: leaseConstraints && validateLeaseConstraints(leaseConstraints, this.#options.clock.now()),
+    };
+  }
+
+  #checkInput(agent: Agent, input: unknown, owner: string): Promise<void> {
+    return checkInput(agent, input, { schemas: this.#options.schemas, owner });
   }
 
   /** The agent, or what another node calls it. Throws as {@link AgentRegistry.resolve} does. */
@@ -395,6 +448,9 @@ const closing = (): CanonicalError =>
   new CanonicalError("UNAVAILABLE", "the runtime is shutting down: it takes no new jobs", {
     details: { reason: "runtime_shutdown", retry_after_seconds: RETRY_AFTER_SECONDS },
   });
+
+/** Is there something to check? Otherwise a job is accepted in the turn in which it is submitted. */
+const hasSchema = (agent: Agent | AgentName): agent is Agent => "handler" in agent && agent.inputSchema !== undefined;
 
 const subjectOf = ({ principal, id, remoteAddress }: Submitter): AuditSubject =>
   bySession({ principal, id, remoteAddress });

@@ -61,12 +61,16 @@ export class ResponseSchemas {
 
   /**
    * `schema`, JSON Schema 2020-12 with references within itself alone. `owner` is whoever asks, a principal: owners
-   * take turns.
+   * take turns. `maxValueBytes` is of the values that will be checked, 1 MiB at most.
    *
    * Rejects with `InvalidRequestError` and `details.reason` for what is no schema or exceeds a limit; with
    * `InternalError` when too many calls wait.
    */
-  async compile(schema: unknown, owner = ""): Promise<ResponseSchema> {
+  async compile(
+    schema: unknown,
+    owner = "",
+    { maxValueBytes = this.#limits.maxValueBytes }: Partial<Pick<ResponseSchemaLimits, "maxValueBytes">> = {},
+  ): Promise<ResponseSchema> {
     const { maxSchemaBytes } = this.#limits;
     const { value } = jsonText("the schema", schema, maxSchemaBytes, this.#limits);
     const text = JSON.stringify(standaloneSchema(value, this.#limits));
@@ -75,7 +79,7 @@ export class ResponseSchemas {
     this.#remember(request.digest);
     return {
       check: async (answer) => {
-        const { text: answerText } = jsonText("the value", answer, this.#limits.maxValueBytes, this.#limits);
+        const { text: answerText } = jsonText("the value", answer, Math.min(maxValueBytes, MAX_BYTES), this.#limits);
         return this.#threads.call(owner, { ...request, value: answerText });
       },
     };

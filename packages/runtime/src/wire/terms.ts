@@ -36,6 +36,8 @@ const TERMS: { readonly [Type in ClientMessage["type"] | ClientMessage10["type"]
   "agent.delegate": SUBMIT,
   "agent.handoff": SUBMIT,
   "checkpoint.restore": SUBMIT,
+  "x-vendor.arcp.agent.describe": CONTROL,
+  "x-vendor.arcp.job.check": CONTROL,
   "job.cancel": CONTROL,
   cancel: CONTROL,
   interrupt: CONTROL,

@@ -50,8 +50,13 @@ function hintFor(error: Error): string | undefined {
     return "set ARCP_TOKEN or --token-file, or run this where `arcp serve` was started";
   }
   if (error instanceof ARCPError && error.code === "AGENT_NOT_AVAILABLE") return "`arcp agents` lists what there is";
+  if (error instanceof ARCPError && isAboutInput(error)) return "`arcp agents NAME` shows what it takes";
   return undefined;
 }
+
+/** Has the runtime compared an input with its agent's schema? */
+const isAboutInput = ({ code, details = {} }: ARCPError): boolean =>
+  code === "INVALID_REQUEST" && "agent" in details && "path" in details && "problem" in details;
 
 /** By its name: the class itself would bring the whole runtime with it, which few commands need. */
 const isOfStore = (error: unknown): boolean => error instanceof Error && error.name === "StoreError";

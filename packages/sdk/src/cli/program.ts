@@ -39,6 +39,7 @@ const COMMANDS = {
   replay: async () => (await import("./commands/replay.ts")).addReplay,
   audit: async () => (await import("./commands/audit.ts")).addAudit,
   agents: async () => (await import("./commands/agents.ts")).addAgents,
+  lease: async () => (await import("./commands/lease.ts")).addLease,
   gateway: async () => (await import("./commands/gateway.ts")).addGateway,
   credentials: async () => (await import("./commands/credentials.ts")).addCredentials,
   db: async () => (await import("./commands/db.ts")).addDb,

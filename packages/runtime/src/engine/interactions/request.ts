@@ -64,7 +64,11 @@ export interface QuestionDraft {
 
 /** Compiles schemas that may be hostile; see {@link ResponseSchemas}. */
 export interface SchemaCompiler {
-  compile(schema: unknown, owner: string): Promise<{ readonly check: (value: unknown) => Promise<string | undefined> }>;
+  compile(
+    schema: unknown,
+    owner: string,
+    limits?: { readonly maxValueBytes: number },
+  ): Promise<{ readonly check: (value: unknown) => Promise<string | undefined> }>;
 }
 
 const DEFAULT_WAIT_MS = 5 * 60_000;

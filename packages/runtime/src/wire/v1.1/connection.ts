@@ -295,6 +295,12 @@ export class Connection implements Link, WireConnection {
         this.#lane.add(async () => leave());
         return;
       }
+      case "x-vendor.arcp.agent.describe":
+        this.#request(message, (reply) => requests.describe(message, reply));
+        return;
+      case "x-vendor.arcp.job.check":
+        this.#request(message, (reply) => requests.check(message, reply));
+        return;
       case "x-vendor.arcp.human.input.response":
       case "x-vendor.arcp.human.choice.response":
       case "x-vendor.arcp.permission.grant":

@@ -1,17 +1,19 @@
 /** From `session.hello` or `session.resume` to a session that the client owns (§6.1 to §6.3). */
 import {
   type AgentInventoryEntry,
+  DESCRIBE_FEATURE,
   type Identity,
   InvalidRequestError,
   type JsonObject,
   type MessageOf,
   negotiateCapabilities,
+  PERMISSIONS_MEMBER,
   type TransportPeer,
   UnauthenticatedError,
 } from "@arcp/core";
 import type { AuthSchemes } from "../../auth/auth-schemes.ts";
 import { MTLS } from "../../auth/mtls.ts";
-import { isGrant } from "../../engine/access.ts";
+import { isGrant, permissionsIn } from "../../engine/access.ts";
 import type { Session } from "../../engine/session.ts";
 import type { SessionRegistry } from "../../engine/session-registry.ts";
 
@@ -86,6 +88,7 @@ export class Handshake {
         features: [...session.features].filter((name) => !isGrant(name)),
         agents: isPlain ? agents.map(({ name }) => name) : agents,
         ...(extensions && { extensions }),
+        ...(session.features.has(DESCRIBE_FEATURE) && { [PERMISSIONS_MEMBER]: permissionsIn(session.features) }),
       },
     };
   }

@@ -1,9 +1,11 @@
 /** What an admitted client asks for: each request checked against what was negotiated, carried out, and answered. */
 import {
+  DESCRIBE_FEATURE,
   EXTENSION_FEATURE,
   InvalidRequestError,
   type JobId,
   type JsonObject,
+  type LeaseConstraints,
   type MessageOf,
   parseTrace,
 } from "@arcp/core";
@@ -77,6 +79,26 @@ export class Requests {
       outcome.reject(error);
       throw error;
     }
+  }
+
+  /** What an agent is, for whoever is about to submit to it. */
+  async describe(message: MessageOf<"x-vendor.arcp.agent.describe">, reply: Reply): Promise<void> {
+    this.#assertNegotiated(DESCRIBE_FEATURE);
+    const { agent, description, inputSchema } = this.#options.submission.describe(message.payload.agent);
+    const payload = { agent, description, input_schema: inputSchema };
+    reply(() => this.#outbox.reply(message, "x-vendor.arcp.agent.description", payload));
+  }
+
+  /** A `job.submit` that makes no job. */
+  async check(message: MessageOf<"x-vendor.arcp.job.check">, reply: Reply): Promise<void> {
+    this.#assertNegotiated(DESCRIBE_FEATURE);
+    for (const feature of neededFeatures(message.payload)) this.#assertNegotiated(feature);
+    const { agent, input, lease_request, lease_constraints } = message.payload;
+    const checked = await this.#options.submission.check(this.#session.principal, {
+      ...{ agent, input, leaseRequest: lease_request, leaseConstraints: constraintsOf(lease_constraints) },
+    });
+    const payload = { agent: checked.agent, lease: checked.lease, lease_constraints: checked.leaseConstraints };
+    reply(() => this.#outbox.reply(message, "x-vendor.arcp.job.checked", payload));
   }
 
   /** §7.4. */
@@ -212,7 +234,7 @@ function answerOf(message: AnswerMessage): SaidBy {
 }
 
 /** Members that bind a job only if their feature is in use: never accepted and ignored (§6.2). */
-function neededFeatures(payload: MessageOf<"job.submit">["payload"]): readonly string[] {
+function neededFeatures(payload: MessageOf<"job.submit" | "x-vendor.arcp.job.check">["payload"]): readonly string[] {
   const uses: readonly (readonly [isUsed: boolean, feature: string])[] = [
     [payload.lease_constraints?.expires_at !== undefined, "lease_expires_at"],
     [payload.lease_request?.["cost.budget"] !== undefined, "cost.budget"],
@@ -222,14 +244,16 @@ function neededFeatures(payload: MessageOf<"job.submit">["payload"]): readonly s
   return uses.filter(([isUsed]) => isUsed).map(([, feature]) => feature);
 }
 
+const constraintsOf = (
+  constraints: MessageOf<"job.submit">["payload"]["lease_constraints"],
+): LeaseConstraints | undefined =>
+  constraints?.expires_at === undefined ? undefined : { expires_at: constraints.expires_at };
+
 const submitRequest = ({ payload, ...envelope }: MessageOf<"job.submit">): SubmitRequest => ({
   agent: payload.agent,
   input: payload.input,
   leaseRequest: payload.lease_request,
-  leaseConstraints:
-    payload.lease_constraints?.expires_at === undefined
-      ? undefined
-      : { expires_at: payload.lease_constraints.expires_at },
+  leaseConstraints: constraintsOf(payload.lease_constraints),
   idempotencyKey: payload.idempotency_key,
   maxRuntimeSec: payload.max_runtime_sec,
   trace: receivedIn(parseTrace(envelope)),

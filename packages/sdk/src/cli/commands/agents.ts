@@ -13,17 +13,41 @@ interface Options extends RuntimeAddress {
 const EXAMPLES = `
 Examples:
   arcp agents
-  arcp agents --json | jq -r .name`;
+  arcp agents --json | jq -r .name
+  arcp agents research                     what it does, and what input it takes
+  arcp agents research@2.0.0 --json | jq .input_schema`;
 
 export function addAgents(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
   const command = program
     .command("agents")
-    .description("List the agents of a runtime, with their versions")
+    .description("List the agents of a runtime, with their versions, or tell what one of them takes")
+    .argument("[agent]", "name, or name@version: tell what this one takes")
     .option("--json", "lines of JSON (default where the output is not a terminal)")
     .option("--no-json", "text for people, wherever the output goes")
     .addHelpText("after", EXAMPLES);
-  withRuntimeAddress(command).action((options: Options) => run(() => agents(options)));
+  withRuntimeAddress(command).action((agent: string | undefined, options: Options) =>
+    run(() => (agent === undefined ? agents(options) : describeAgent(agent, options))),
+  );
 }
+
+async function describeAgent(reference: string, options: Options): Promise<ExitCode> {
+  await using client = await connectTo(options);
+  const { agent, description, inputSchema } = await client.describeAgent(reference);
+  if (options.json ?? !process.stdout.isTTY) {
+    await printJson(process.stdout, { agent, description, input_schema: inputSchema });
+    return EXIT.success;
+  }
+  const terminal = new Terminal(process.stdout);
+  const input = inputSchema === undefined ? "any JSON, as far as the runtime knows" : jsonLines(inputSchema);
+  const about = description === undefined ? [] : [...description.split("\n").map(escapeLine), ""];
+  const lines = [terminal.style("bold", escapeLine(agent)), ...about, `Input: ${input}`];
+  await terminal.print(lines.join("\n"));
+  return EXIT.success;
+}
+
+/** Over several lines, each as safe as one. */
+const jsonLines = (value: unknown): string =>
+  JSON.stringify(value, undefined, 2).split("\n").map(escapeLine).join("\n");
 
 async function agents(options: Options): Promise<ExitCode> {
   await using client = await connectTo(options);

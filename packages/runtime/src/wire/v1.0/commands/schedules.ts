@@ -11,7 +11,7 @@ export const jobSchedule: Command<"job.schedule"> = async (message, caller, repl
   const [agent, input] =
     job.type === "tool.invoke" ? [job.payload.tool, job.payload.arguments] : [job.payload.workflow, job.payload.inputs];
   // What nobody can run is not put off.
-  caller.engine.submission.assertRuns(agent);
+  await caller.engine.submission.assertRuns(agent, input, caller.principal);
   const scheduled = {
     ...{ agent, input, maxRuntimeSec: max_runtime_sec, traceId: parseTrace(message)?.traceId },
     leaseRequest: lease_request as Lease | undefined,
