@@ -275,7 +275,7 @@ describe("wrong arguments", () => {
     expect({ code, stdout }).toEqual({ code: 64, stdout: "" });
   });
 
-  it("has examples in the help of every command", async () => {
+  it("has examples in the help of every command", { timeout: 60_000 }, async () => {
     await using workspace = await Workspace.create();
     const commands = [
       ...["serve", "submit", "jobs", "tail", "cancel", "replay", "agents", "lease", "gateway", "credentials"],
