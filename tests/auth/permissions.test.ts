@@ -148,6 +148,33 @@ describe("permissions", () => {
     await settle();
   });
 
+  test("whose a job is, and since when it is over, is told to those who may observe others' and have agreed on the names", async () => {
+    const people = new Map(PEOPLE);
+    people.set("customer", { principal: "carol", tenant: "acme" });
+    people.set("overseer", { ...identity("oscar", "observe:all"), tenant: "acme" });
+    await using it = scene({ server: { bearer: new StaticBearerVerifier(people) } });
+    const submitter = await it.harness.rawSession(EXTENDED, "bob");
+    const jobId = (await submitter.submit("puppet")).job_id;
+    await (await it.harness.rawSession(EXTENDED, "customer")).submit("puppet");
+    const told = async (token: string, features: readonly string[] = EXTENDED): Promise<readonly unknown[]> => {
+      const client = await it.harness.rawSession(features, token);
+      return (await client.listJobs()).map((job) => [job["x-vendor.arcp.owner"], job["x-vendor.arcp.ended_at"]]);
+    };
+    expect(await told("watcher")).toEqual([[{ principal: "bob" }, undefined]]);
+    expect(await told("overseer")).toEqual([[{ principal: "carol", tenant: "acme" }, undefined]]);
+    expect(await told("watcher", ALL_FEATURES)).toEqual([[undefined, undefined]]);
+    expect(await told("bob")).toEqual([[undefined, undefined]]);
+    for (let left = 2; left > 0; left -= 1) (await it.puppet.next()).finish();
+    await submitter.sees(({ type, job_id }) => type === "job.result" && job_id === jobId);
+    expect(await told("watcher")).toEqual([[{ principal: "bob" }, expect.stringMatching(/^\d{4}-.*Z$/)]]);
+    expect(await told("bob")).toEqual([[undefined, expect.stringMatching(/^\d{4}-.*Z$/)]]);
+    const watching = await it.harness.rawSession(EXTENDED, "watcher");
+    const subscribed = await watching.ask("job.subscribe", { job_id: jobId });
+    expect(subscribed.payload).toMatchObject({ "x-vendor.arcp.owner": { principal: "bob" } });
+    expect(subscribed.payload["x-vendor.arcp.ended_at"]).toMatch(/Z$/);
+    await settle();
+  });
+
   test("who observes everything may fetch everybody's artifacts, within the tenant, and release none", async () => {
     const people = new Map(PEOPLE);
     people.set("stranger", { ...identity("oscar", "observe:all"), tenant: "acme" });

@@ -5,7 +5,7 @@ export { ProvisionedCredential } from "./credentials.ts";
 export type { AcceptedJob, FinalStatus, JobResult } from "./job.ts";
 export type { JobEvent, JobEventOf, ReservedEvent, VendorEvent } from "./job-events.ts";
 export { type CancelOptions, JobHandle, type WaitOptions } from "./job-handle.ts";
-export type { JobFilter, JobPage, JobPlace, JobSummary, ListOptions } from "./job-list.ts";
+export type { JobFilter, JobOwner, JobPage, JobPlace, JobSummary, ListOptions } from "./job-list.ts";
 export { JobSubscription, type SubscribedJob } from "./job-subscription.ts";
 export type { ConnectionState } from "./link.ts";
 export type { ClientOptions, Compatibility, TokenSource } from "./options.ts";

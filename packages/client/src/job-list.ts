@@ -32,6 +32,15 @@ export interface JobSummary {
   readonly lastEventSeq: number | undefined;
   /** Where it stands, while it waits to begin; runtimes of other makers do not say. */
   readonly place: JobPlace | undefined;
+  /** When it ended; `undefined` while it lives, and with runtimes that do not say. */
+  readonly endedAt: string | undefined;
+  /** Whose it is, where the runtime says so: to those who may observe jobs of others. */
+  readonly owner: JobOwner | undefined;
+}
+
+export interface JobOwner {
+  readonly principal: string;
+  readonly tenant: string | undefined;
 }
 
 export interface JobPlace {
@@ -59,6 +68,8 @@ export function readJobPage(payload: MessageOf<"session.jobs">["payload"]): JobP
       traceId: job.trace_id,
       lastEventSeq: job.last_event_seq,
       place: readPlace(job[QUEUE_MEMBER]),
+      endedAt: readEndedAt(job),
+      owner: readOwner(job),
     })),
     nextCursor: payload.next_cursor ?? undefined,
   };
@@ -72,11 +83,24 @@ function readPlace(value: unknown): JobPlace | undefined {
   return typeof position === "number" && typeof length === "number" ? { position, length } : undefined;
 }
 
-/** One SDK's name for the time of creation. */
-function submittedAt(job: JsonObject): string | undefined {
-  const value = job["submitted_at"];
-  return typeof value === "string" ? value : undefined;
+/** Further names of this project. */
+const ENDED_AT_MEMBER = "x-vendor.arcp.ended_at";
+const OWNER_MEMBER = "x-vendor.arcp.owner";
+
+const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+
+export const readEndedAt = (job: JsonObject): string | undefined => textOf(job[ENDED_AT_MEMBER]);
+
+export function readOwner(job: JsonObject): JobOwner | undefined {
+  const { principal, tenant } = (job[OWNER_MEMBER] ?? {}) as {
+    readonly principal?: unknown;
+    readonly tenant?: unknown;
+  };
+  return typeof principal === "string" ? { principal, tenant: textOf(tenant) } : undefined;
 }
+
+/** One SDK's name for the time of creation. */
+const submittedAt = (job: JsonObject): string | undefined => textOf(job["submitted_at"]);
 
 /** The payload of `session.list_jobs`. */
 export function toListPayload(filter: JobFilter, options: ListOptions): JsonObject {

@@ -3,6 +3,7 @@ import { type ProvisionedCredential, readCredentials } from "./credentials.ts";
 import { type FinalStatus, type Job, type JobResult, readConstraints, readLease } from "./job.ts";
 import type { JobEvent } from "./job-events.ts";
 import type { WaitOptions } from "./job-handle.ts";
+import { type JobOwner, readEndedAt, readOwner } from "./job-list.ts";
 import type { ResultPiece } from "./result-assembly.ts";
 
 /** What `job.subscribed` said (§7.6): the observer's view of the job's authority. */
@@ -24,6 +25,10 @@ export interface SubscribedJob {
   readonly replayed: boolean;
   /** The job's position in its submitter's stream, where the runtime says so: where a new subscription can begin. */
   readonly jobLastEventSeq: number | undefined;
+  /** When it ended; `undefined` while it lives, and with runtimes that do not say. */
+  readonly endedAt: string | undefined;
+  /** Whose it is, where the runtime says so: to those who may observe jobs of others. */
+  readonly owner: JobOwner | undefined;
   /** Part of the requested history is no longer held. */
   readonly isHistoryTruncated: boolean;
 }
@@ -43,6 +48,8 @@ export function readSubscribed(jobId: JobId, payload: MessageOf<"job.subscribed"
     subscribedFrom: payload.subscribed_from,
     replayed: payload.replayed === true,
     jobLastEventSeq: typeof jobLastEventSeq === "number" ? jobLastEventSeq : undefined,
+    endedAt: readEndedAt(payload),
+    owner: readOwner(payload),
     isHistoryTruncated: payload["history_truncated"] === true,
   };
 }

@@ -11,7 +11,7 @@ import {
   type SessionId,
 } from "@arcp/core";
 import type { JobQuery, JobRecord, Store } from "../store/store.ts";
-import type { Access, Viewer } from "./access.ts";
+import { type Access, nameInTenant, type Viewer } from "./access.ts";
 import { parseReference } from "./agents.ts";
 import { type Audit, bySession } from "./audit/audit.ts";
 import type { RemoteJobs } from "./cluster/remote-jobs.ts";
@@ -85,6 +85,15 @@ export interface ListedJob {
   readonly lastEventSeq: number;
   /** Where it stands while it waits to begin. */
   readonly place: Place | undefined;
+  /** RFC 3339; `undefined` while it lives. */
+  readonly endedAt: string | undefined;
+  /** Whose it is, for those who may observe jobs of others; `undefined` for everybody else, whose own they all are. */
+  readonly owner: JobOwner | undefined;
+}
+
+export interface JobOwner {
+  readonly principal: string;
+  readonly tenant?: string;
 }
 
 export interface ObservationOptions {
@@ -152,7 +161,7 @@ export class Observation {
     const before = session.feed.head;
     if (request.history) showHistory(session.feed, request.jobId, firstN, lastN, optional);
     this.#follow(session, live, ended, lastN);
-    const facts = live === undefined ? listed(ended as JobRecord) : this.#liveFacts(live);
+    const facts = live === undefined ? this.#listed(session, ended as JobRecord) : this.#liveFacts(session, live);
     const subscribed: Subscribed = {
       ...facts,
       leaseConstraints: (live ? live.leaseConstraints : ended?.leaseConstraints) ?? null,
@@ -216,7 +225,7 @@ export class Observation {
           const last = found[limit - 1] as ListedJob;
           return { jobs: found, nextCursor: await this.#writeCursor(last, session.principal) };
         }
-        found.push(this.#current(record));
+        found.push(this.#current(session, record));
       }
       const last = page.at(-1);
       if (page.length <= limit || last === undefined) return { jobs: found, nextCursor: null };
@@ -289,12 +298,31 @@ export class Observation {
     return codes.flatMap((code, index) => (isOptional(code) ? [[fromN + index, code] as const] : []));
   }
 
-  #current(record: JobRecord): ListedJob {
+  #current(session: Session, record: JobRecord): ListedJob {
     const live = this.#options.jobs.get(record.id);
-    return live === undefined ? listed(record) : this.#liveFacts(live);
+    return live === undefined ? this.#listed(session, record) : this.#liveFacts(session, live);
   }
 
-  #liveFacts(job: Job): ListedJob {
+  #ownerOf(session: Session, principal: string | undefined): JobOwner | undefined {
+    if (principal === undefined || !this.#options.access.seesOthers(session)) return undefined;
+    const { tenant, name } = nameInTenant(principal);
+    return { principal: name, ...(tenant !== undefined && { tenant }) };
+  }
+
+  #listed(session: Session, job: JobRecord): ListedJob {
+    return {
+      ...{ jobId: job.id, agentRef: `${job.agent}@${job.agentVersion}`, status: job.status, lease: job.lease },
+      parentJobId: job.parentJobId,
+      createdAt: timestamp(job.createdAt),
+      traceId: job.traceId,
+      lastEventSeq: job.lastEventSeq,
+      place: undefined,
+      endedAt: job.endedAt === null ? undefined : timestamp(job.endedAt),
+      owner: this.#ownerOf(session, job.principal),
+    };
+  }
+
+  #liveFacts(session: Session, job: Job): ListedJob {
     return {
       ...{ jobId: job.id, agentRef: job.agentRef, status: job.state, lease: job.lease },
       parentJobId: job.parentJobId ?? null,
@@ -302,6 +330,8 @@ export class Observation {
       traceId: job.traceId,
       lastEventSeq: job.lastEventSeq,
       place: this.#options.queue.placeOf(job),
+      endedAt: undefined,
+      owner: this.#ownerOf(session, job.submitterPrincipal),
     };
   }
 
@@ -367,18 +397,6 @@ function viewOf(job: Job | JobRecord): JobView {
     isTerminal: job.endedAt !== null,
   };
 }
-
-const listed = (job: JobRecord): ListedJob => ({
-  jobId: job.id,
-  agentRef: `${job.agent}@${job.agentVersion}`,
-  status: job.status,
-  lease: job.lease,
-  parentJobId: job.parentJobId,
-  createdAt: timestamp(job.createdAt),
-  traceId: job.traceId,
-  lastEventSeq: job.lastEventSeq,
-  place: undefined,
-});
 
 const budgetOf = (job: Job): Readonly<Record<string, number>> | null =>
   job.lease["cost.budget"] === undefined ? null : Object.fromEntries(job.budget);

@@ -125,7 +125,8 @@ export class Requests {
     await this.#options.observation.subscribe(this.#session, request, (subscribed) =>
       reply(() => {
         const members = { job_id, trace_id: subscribed.traceId };
-        this.#outbox.reply(message, "job.subscribed", subscribedPayload(subscribed), members);
+        const payload = { ...subscribedPayload(subscribed), ...this.#unnamedFacts(subscribed) };
+        this.#outbox.reply(message, "job.subscribed", payload, members);
       }),
     );
   }
@@ -150,8 +151,17 @@ export class Requests {
       limit,
       cursor,
     });
-    const payload = { jobs: jobs.map(listedPayload), next_cursor: nextCursor };
+    const payload = {
+      jobs: jobs.map((job) => ({ ...listedPayload(job), ...this.#unnamedFacts(job) })),
+      next_cursor: nextCursor,
+    };
     reply(() => this.#outbox.reply(message, "session.jobs", payload));
+  }
+
+  /** What the specification has no name for, for those who have agreed on such names. */
+  #unnamedFacts({ owner, endedAt }: ListedJob): object {
+    if (!this.#session.features.has(EXTENSION_FEATURE)) return {};
+    return { ...(owner && { [OWNER_MEMBER]: owner }), ...(endedAt !== undefined && { [ENDED_AT_MEMBER]: endedAt }) };
   }
 
   /** RFC §12, §15.4: what people say to a question that came as an event. */
@@ -273,6 +283,10 @@ const listedPayload = (job: ListedJob): object => ({
 
 /** The number of this session after which the history of a subscription comes. */
 export const REPLAYED_AFTER_MEMBER = "x-vendor.arcp.replayed_after";
+
+/** Whose a job is, for those who may observe jobs of others. */
+const OWNER_MEMBER = "x-vendor.arcp.owner";
+const ENDED_AT_MEMBER = "x-vendor.arcp.ended_at";
 
 /** What the specification has no name for. */
 const placeOf = ({ place }: ListedJob): object => (place === undefined ? {} : { [QUEUE_MEMBER]: place });
