@@ -32,6 +32,11 @@ const PLACES: readonly {
     ready: (page) => page.locator(".markdown h3").first().waitFor(),
   },
   {
+    name: "trace",
+    hash: `#/jobs/${ids.get("research")}?view=trace`,
+    ready: (page) => page.locator(".trace-tool").nth(6).waitFor(),
+  },
+  {
     name: "running",
     hash: `#/jobs/${ids.get("crawl")}`,
     ready: (page) => page.locator(".kind-progress").nth(2).waitFor(),

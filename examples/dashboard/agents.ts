@@ -1,5 +1,6 @@
 /** What the dashboard has to show: agents that work, wait, ask, spend, fail, delegate, and one that means no good. */
 import type { AgentHandler, JobContext } from "@arcp/sdk";
+import { barsPng } from "./picture.ts";
 
 const sleep = (ms: number, { signal }: JobContext): Promise<void> =>
   new Promise((resolve, reject) => {
@@ -21,6 +22,9 @@ const SOURCES = [
   "the design of the cache",
   "two interviews",
 ];
+
+/** Of the day of the deployment, by the hour, as parts of three seconds. */
+const P99 = [0.14, 0.13, 0.14, 0.12, 0.13, 0.14, 0.16, 0.2, 0.24, 0.22, 0.97, 0.92, 0.7, 0.41, 0.24, 0.2, 0.18, 0.16];
 
 const REPORT = `# Why checkout became slow
 
@@ -47,28 +51,42 @@ See [the design of the cache](https://wiki.example/cache) and ![a graph](https:/
 /** Reads, thinks, pays for a model, has its draft reviewed, and reports in Markdown. */
 const research: AgentHandler = async (_input, ctx) => {
   await ctx.log("info", "reading what there is about checkout");
+  const notes = ctx.openStream({ kind: "text", contentType: "text/markdown" });
   for (const [index, source] of SOURCES.entries()) {
     await ctx.thought(`${source} may say when it began. The deployment on Tuesday is the first suspect.`);
     await ctx.thought("If it was the deployment, the traces of Tuesday have to look different from those of Monday.");
     await ctx.callTool("search", { query: source, limit: 20 });
     await ctx.metric({ name: "cost.inference", value: 0.31, unit: "USD" });
     await ctx.progress(index + 1, { total: SOURCES.length, units: "sources", message: `read ${source}` });
+    await notes.write(`- ${source}: 3 hits, the best of them says that the price cache is empty after a deployment\n`);
     await sleep(150, ctx);
   }
+  await notes.close();
+  await ctx.checkpoint({ read: SOURCES }, { label: "all sources read" });
+  await keep(ctx, "p99-by-hour.png", "image/png", barsPng(P99));
+  await keep(ctx, "p99-by-hour.csv", "text/csv", `hour,p99\n${P99.map((p99, hour) => `${hour},${p99}`).join("\n")}\n`);
   const reviewing = ctx.delegate({
     agent: "review",
     input: { draft: REPORT.length },
-    lease_request: { "cost.budget": ["USD:0.50"] },
+    lease_request: { "cost.budget": ["USD:0.50"], "tool.call": ["search"] },
   });
   const { result } = await reviewing.done;
   await ctx.log("info", "reviewed", { verdict: result });
   return REPORT;
 };
 
+/** Keeps a content, and tells of it. */
+async function keep(ctx: JobContext, name: string, mediaType: string, data: Uint8Array | string): Promise<void> {
+  const ref = await ctx.putArtifact(data, { artifactId: `${ctx.jobId}.${name}`, mediaType });
+  await ctx.artifactRef({ uri: ref.uri, content_type: mediaType, byte_size: ref.size });
+}
+
 const review: AgentHandler = async (_input, ctx) => {
   await ctx.progress(1, { total: 2, message: "reading the draft" });
   await ctx.metric({ name: "cost.inference", value: 0.12, unit: "USD" });
+  await ctx.callTool("search", { query: "does the cache warm up by itself?" });
   await sleep(400, ctx);
+  await ctx.callTool("search", { query: "who else has seen it" });
   await ctx.progress(2, { total: 2, message: "no objections" });
   return { verdict: "fine", remarks: 2 };
 };

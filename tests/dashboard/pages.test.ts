@@ -137,7 +137,7 @@ describe.skipIf(reasonForNoChromium() !== undefined)("the dashboard in Chromium"
       .getByRole("button", { name: /^(log|progress|metric|delegate|tool)/ })
       .first()
       .waitFor();
-    for (const kind of ["log", "progress", "metric", "delegate", "tool"]) {
+    for (const kind of ["log", "progress", "metric", "delegate", "tool", "stream", "checkpoint", "artifact"]) {
       await page.getByRole("group", { name: "Kinds" }).getByRole("button", { name: kind }).click();
     }
     await expect.poll(() => thoughts.count()).toBe(5);

@@ -1,5 +1,5 @@
 /** All jobs that the principal may see: listed, and those that work followed. */
-import type { ARCPClient, JobEvent, JobSubscription, JobSummary } from "@arcp/client";
+import type { ARCPClient, JobEvent, JobOwner, JobSubscription, JobSummary } from "@arcp/client";
 import { signal } from "@preact/signals";
 import { instantOf } from "./clock.ts";
 import { budgetOf, budgetTotals, type Progress } from "./events.ts";
@@ -9,6 +9,11 @@ export interface BoardJob {
   readonly agent: string;
   readonly parentJobId: string | undefined;
   readonly createdAt: number;
+  /** `undefined` while it lives, and with runtimes that do not say. */
+  readonly endedAt: number | undefined;
+  readonly traceId: string | undefined;
+  /** Whose it is, where the runtime says so. */
+  readonly owner: JobOwner | undefined;
   readonly status: string;
   /** What it said last of its phase: `retrying`, `resumed`, … */
   readonly phase: string | undefined;
@@ -23,7 +28,7 @@ export interface BoardJob {
 
 export const isOver = (status: string): boolean => status !== "pending" && status !== "running";
 
-const PAGE = 200;
+const PAGE = 1_000;
 const MAX_JOBS = 20_000;
 /** Jobs whose events are followed. Of the others only the status is known, and by asking. */
 const MAX_FOLLOWED = 64;
@@ -34,10 +39,22 @@ const ASK_NEW_MS = 1_500;
 const OVERLAP_MS = 2_000;
 const ASK_LIVE_EVERY = 3;
 const RATE_WINDOW_MS = 5_000;
+const MINUTE_MS = 60_000;
+/** From so many jobs on, the list is put into order no more often than this. */
+const MANY_JOBS = 1_000;
+const ORDER_EVERY_MS = 250;
+
+export interface Rates {
+  readonly eventsPerSecond: number;
+  readonly startedPerMinute: number;
+  readonly endedPerMinute: number;
+}
 
 export class Board {
   /** Grows with every change, at most once per picture. */
   readonly version = signal(0);
+  /** Grows when there is another job, or one of them is in another state: when their order may be another. */
+  readonly order = signal(0);
   readonly isLoading = signal(true);
   readonly problem = signal<string | undefined>(undefined);
   readonly #client: ARCPClient;
@@ -47,6 +64,7 @@ export class Board {
   #newest = 0;
   #eventTimes: number[] = [];
   #isScheduled = false;
+  #orderTimer: ReturnType<typeof setTimeout> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #rounds = 0;
 
@@ -70,10 +88,16 @@ export class Board {
     return this.#jobs.get(jobId);
   }
 
-  /** Events per second of the jobs that are followed. */
-  rate(at: number): number {
+  /** Of the events, those of the jobs that are followed count. */
+  rates(at: number): Rates {
     this.#eventTimes = this.#eventTimes.filter((time) => at - time < RATE_WINDOW_MS);
-    return this.#eventTimes.length / (RATE_WINDOW_MS / 1_000);
+    let [startedPerMinute, endedPerMinute] = [0, 0];
+    for (const { createdAt, endedAt } of this.#jobs.values()) {
+      if (at - createdAt < MINUTE_MS) startedPerMinute += 1;
+      if (endedAt !== undefined && at - endedAt < MINUTE_MS) endedPerMinute += 1;
+    }
+    const eventsPerSecond = this.#eventTimes.length / (RATE_WINDOW_MS / 1_000);
+    return { eventsPerSecond, startedPerMinute, endedPerMinute };
   }
 
   /** Looks now. */
@@ -85,6 +109,7 @@ export class Board {
   close(): void {
     this.#stop.abort();
     clearTimeout(this.#timer);
+    clearTimeout(this.#orderTimer);
     for (const subscription of this.#followed.values()) subscription?.unsubscribe();
     this.#followed.clear();
   }
@@ -95,8 +120,8 @@ export class Board {
     clearTimeout(this.#timer);
     try {
       if (!document.hidden || this.#rounds === 0) {
-        if (this.#rounds % ASK_LIVE_EVERY === 0) await this.#askLive();
-        await this.#askNew();
+        // What works is asked for first, and nothing waits for its answer.
+        await Promise.all([this.#rounds % ASK_LIVE_EVERY === 0 ? this.#askLive() : undefined, this.#askNew()]);
         this.#rounds += 1;
         this.#follow();
         this.problem.value = undefined;
@@ -147,6 +172,11 @@ export class Board {
     this.#put({
       ...{ jobId: summary.jobId, agent: summary.agent, parentJobId: summary.parentJobId, createdAt, status, budget },
       ...{ phase: before?.phase, progress: before?.progress, place: summary.place },
+      ...{
+        endedAt: instantOf(summary.endedAt) ?? before?.endedAt,
+        traceId: summary.traceId,
+        owner: summary.owner ?? before?.owner,
+      },
       totals: before?.totals ?? budgetTotals(summary.lease),
       lastEventSeq: summary.lastEventSeq ?? 0,
     });
@@ -156,16 +186,28 @@ export class Board {
     const ended = [...this.#jobs.values()].filter(({ status }) => isOver(status));
     ended.sort((a, b) => a.createdAt - b.createdAt);
     for (const { jobId } of ended.slice(0, MAX_JOBS / 10)) this.#jobs.delete(jobId);
+    this.#scheduleOrder();
   }
 
   #put(job: BoardJob): void {
+    const before = this.#jobs.get(job.jobId);
     this.#jobs.set(job.jobId, job);
+    if (before?.status !== job.status || before.phase !== job.phase) this.#scheduleOrder();
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     requestAnimationFrame(() => {
       this.#isScheduled = false;
       this.version.value += 1;
     });
+  }
+
+  #scheduleOrder(): void {
+    if (this.#orderTimer !== undefined) return;
+    const order = (): void => {
+      this.#orderTimer = undefined;
+      this.order.value += 1;
+    };
+    this.#orderTimer = setTimeout(order, this.#jobs.size < MANY_JOBS ? 0 : ORDER_EVERY_MS);
   }
 
   #change(jobId: string, change: Partial<BoardJob>): void {
@@ -198,7 +240,8 @@ export class Board {
       await subscription.done.catch(() => {
         // How it ended is looked at below.
       });
-      if (subscription.finalStatus !== undefined) this.#change(jobId, { status: subscription.finalStatus });
+      if (subscription.finalStatus !== undefined)
+        this.#change(jobId, { status: subscription.finalStatus, endedAt: Date.now() });
     } catch {
       // It has ended, or may not be seen any more: the next list says which.
     }

@@ -44,6 +44,16 @@ const fullTime = new Intl.DateTimeFormat(undefined, {
   ...{ hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, timeZoneName: "short" },
 });
 
+const secondTime = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
+
+/** For axes: what the exact time is, is said when it is pointed at. */
+export const toSecond = (at: number): string => secondTime.format(at);
+
 export const toClock = (at: number): string => clockTime.format(at);
 
 /** The reader's time. */

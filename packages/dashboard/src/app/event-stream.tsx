@@ -1,8 +1,9 @@
 /** The events of a job: found, filtered, followed, and one of them looked at closely. */
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { duration, exact, full, toClock } from "./clock.ts";
 import { Copy } from "./dialogs.tsx";
-import { KINDS, type Kind, remedyFor } from "./events.ts";
+import { KINDS, type Kind, missingLease, remedyFor } from "./events.ts";
+import { frameOf, shownFrame } from "./frames.ts";
 import type { JobFeed, Line } from "./job-feed.ts";
 import { VirtualList } from "./virtual-list.tsx";
 import { Json, Text } from "./visible-text.tsx";
@@ -238,8 +239,35 @@ function Detail({
             <ToolOutcome body={result.event.body} />
           </>
         )}
+        <Envelope line={line} />
       </div>
     </aside>
+  );
+}
+
+/** The event as it was on the wire, as long as that is kept. */
+function Envelope({ line }: { readonly line: Line }) {
+  const [text, setText] = useState<string | null>();
+  useEffect(() => setText(undefined), [line]);
+  if (text === undefined) {
+    return (
+      <p>
+        <button type="button" class="small" onClick={() => setText(frameOf(line.event) ?? null)}>
+          Show the envelope
+        </button>
+      </p>
+    );
+  }
+  if (text === null) return <p class="hint">Its envelope is not kept any more: the last 5,000 are.</p>;
+  return (
+    <>
+      <h3 class="with-tool">
+        Envelope <Copy text={() => shownFrame(text)} label="Copy the envelope" />
+      </h3>
+      <pre class="json">
+        <Text value={shownFrame(text)} />
+      </pre>
+    </>
   );
 }
 
@@ -283,6 +311,7 @@ function ToolOutcome({ body }: { readonly body: Extract<Line["event"], { readonl
 /** An error, and what would have allowed it if a lease refused. */
 export function Refusal({ error }: { readonly error: Parameters<typeof remedyFor>[0] & { readonly message: string } }) {
   const remedy = remedyFor(error);
+  const missing = missingLease(error);
   return (
     <div class="refusal">
       <p>
@@ -294,6 +323,7 @@ export function Refusal({ error }: { readonly error: Parameters<typeof remedyFor
       {remedy === undefined ? null : (
         <p class="remedy">
           <Text value={remedy} max={2_000} />
+          {missing === undefined ? null : <Copy text={() => JSON.stringify(missing)} label="Copy as lease" />}
         </p>
       )}
       {error.details === undefined || Object.keys(error.details).length === 0 ? null : (

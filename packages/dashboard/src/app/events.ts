@@ -15,9 +15,21 @@ export const KINDS = [
   "delegate",
   "artifact",
   "result",
+  "stream",
+  "question",
+  "checkpoint",
   "other",
 ] as const;
 export type Kind = (typeof KINDS)[number];
+
+/** What wire 1.0 has and wire 1.1 has no kinds for, as this runtime tells it. */
+const OWN_KINDS: Readonly<Record<string, Kind>> = {
+  "x-vendor.arcp.stream": "stream",
+  "x-vendor.arcp.question": "question",
+  "x-vendor.arcp.answer": "question",
+  "x-vendor.arcp.lease": "question",
+  "x-vendor.arcp.checkpoint": "checkpoint",
+};
 
 export function kindOf(event: JobEvent): Kind {
   switch (event.kind) {
@@ -29,7 +41,7 @@ export function kindOf(event: JobEvent): Kind {
     case "result_chunk":
       return "result";
     case "vendor":
-      return "other";
+      return OWN_KINDS[event.name.replace(/\.(open|chunk|close)$/, "")] ?? "other";
     default:
       return event.kind;
   }
@@ -65,7 +77,38 @@ export function summaryOf(event: JobEvent): string {
     case "result_chunk":
       return `${body.result_id} #${body.chunk_seq}, ${body.data.length} characters${body.more ? "" : ", the last"}`;
     default:
-      return `${cut(event.name)} ${brief(body)}`;
+      return ownSummary(event.name, body) ?? `${cut(event.name)} ${brief(body)}`;
+  }
+}
+
+/** Nothing is taken for granted: other runtimes may call other things by these names. */
+function ownSummary(name: string, body: unknown): string | undefined {
+  const word = (member: string): string => {
+    const value = (body as Readonly<Record<string, unknown>> | null)?.[member];
+    return typeof value === "string" || typeof value === "number" ? cut(String(value)) : "";
+  };
+  const asked = word("prompt") || [word("permission"), word("resource"), word("operation")].filter(Boolean).join(" ");
+  switch (name) {
+    case "x-vendor.arcp.question":
+      return `asks: ${asked}`;
+    case "x-vendor.arcp.answer":
+      return [word("outcome"), word("responded_by") && `by ${word("responded_by")}`, word("message")]
+        .filter(Boolean)
+        .join(" ");
+    case "x-vendor.arcp.lease":
+      return `${word("event")}: ${asked}${word("expires_at") && `, until ${word("expires_at")}`}`;
+    case "x-vendor.arcp.checkpoint":
+      return `${word("label") || "checkpoint"} ${word("checkpoint_id")}, ${bytes(Number(word("size")) || 0)}`;
+    case "x-vendor.arcp.stream.open":
+      return `opened ${word("kind")} ${word("content_type")} ${word("stream_id")}`;
+    case "x-vendor.arcp.stream.chunk":
+      return `#${word("sequence")} ${word("data") || brief(body)}`;
+    case "x-vendor.arcp.stream.close":
+      return `closed ${word("reason")} ${word("stream_id")}`;
+    case "x-vendor.arcp.state":
+      return [word("state"), word("reason")].filter(Boolean).join(": ");
+    default:
+      return undefined;
   }
 }
 
@@ -94,6 +137,29 @@ export function budgetOf(event: JobEvent): { readonly currency: string; readonly
   return { currency: event.body.unit ?? "", remaining: event.body.value };
 }
 
+interface BudgetFacts {
+  readonly remaining: number;
+  /** What was spent since the first point, by the minute; 0 if that cannot be said. */
+  readonly perMinute: number;
+  /** How long what is left lasts at that rate. */
+  readonly lastsMs: number | undefined;
+}
+
+const MINUTE_MS = 60_000;
+
+/** What the counters of a budget say, oldest first. */
+export function budgetFacts(
+  points: readonly { readonly at: number; readonly remaining: number }[],
+  total: number,
+): BudgetFacts {
+  const [first, last] = [points[0], points.at(-1)];
+  const remaining = last?.remaining ?? total;
+  const span = (last?.at ?? 0) - (first?.at ?? 0);
+  const spent = (first?.remaining ?? 0) - remaining;
+  if (points.length < 3 || span <= 0 || spent <= 0) return { remaining, perMinute: 0, lastsMs: undefined };
+  return { remaining, perMinute: (spent / span) * MINUTE_MS, lastsMs: Math.max(0, remaining) * (span / spent) };
+}
+
 /** The budget that a lease grants, by currency: patterns `USD:5.00`. */
 export function budgetTotals(lease: Readonly<Record<string, readonly string[]>>): ReadonlyMap<string, number> {
   const totals = new Map<string, number>();
@@ -103,6 +169,16 @@ export function budgetTotals(lease: Readonly<Record<string, readonly string[]>>)
     if (amount !== "" && Number.isFinite(value)) totals.set(currency, value);
   }
   return totals;
+}
+
+/** The part of a lease that would have allowed what was refused, as `lease_request` takes it. */
+export function missingLease({
+  code,
+  details = {},
+}: Pick<ErrorPayload, "code" | "details">): Readonly<Record<string, readonly string[]>> | undefined {
+  const { capability, needed } = details;
+  if (code !== "PERMISSION_DENIED" || typeof capability !== "string" || typeof needed !== "string") return undefined;
+  return { [capability]: [needed] };
 }
 
 /** What would have allowed what a lease refused; `undefined` for what is no such refusal. */

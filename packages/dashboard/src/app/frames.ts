@@ -1,4 +1,5 @@
 /** What was said on the wire, for whoever wants to see it as it was. */
+import type { JobEvent } from "@arcp/client";
 import type { Transport } from "@arcp/core";
 import { signal } from "@preact/signals";
 
@@ -44,6 +45,31 @@ function forgetOldest(): void {
 
 /** The last ones, oldest first. */
 export const recentFrames = (): readonly Frame[] => frames.slice(-MAX_FRAMES);
+
+/** The frame that brought `event`, if it is still kept. Sessions number for themselves, so the number alone does not tell. */
+export function frameOf({ jobId, seq, ts }: Pick<JobEvent, "jobId" | "seq" | "ts">): string | undefined {
+  const number = new RegExp(`"event_seq"\\s*:\\s*${seq ?? -1}\\b`);
+  return frames.findLast(({ direction, text }) => {
+    if (direction !== "in" || !text.includes(jobId) || !number.test(text)) return false;
+    const read = headOf(text);
+    return read.job_id === jobId && read.event_seq === seq && read.payload?.ts === ts;
+  })?.text;
+}
+
+interface Head {
+  readonly job_id?: string;
+  readonly event_seq?: number;
+  readonly payload?: { readonly ts?: string };
+}
+
+function headOf(text: string): Head {
+  try {
+    return JSON.parse(text) as Head;
+  } catch {
+    // The client has told whoever has to know.
+    return {};
+  }
+}
 
 export function forgetFrames(): void {
   frames.length = 0;

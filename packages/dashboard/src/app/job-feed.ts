@@ -8,6 +8,7 @@ import { signal } from "@preact/signals";
 import { instantOf } from "./clock.ts";
 import { budgetOf, type Kind, kindOf, type Progress, summaryOf } from "./events.ts";
 import { keptToken, openClient } from "./session.ts";
+import { StreamBook } from "./streams.ts";
 
 /** One line of the stream. */
 export interface Line {
@@ -37,9 +38,23 @@ export interface BudgetPoint {
   readonly remaining: number;
 }
 
+/** A checkpoint, a grant, or another of the few things that a job's page lists; `body` as it came. */
+export type Noted = JobEvent & { readonly kind: "vendor" };
+
 type Phase = "opening" | "following" | "ended" | "failed";
 
 const MAX_LINES = 300_000;
+const MAX_FAILURES = 5;
+const MAX_NOTED = 100;
+
+const isFailure = (event: JobEvent): boolean =>
+  (event.kind === "tool_result" && event.body.error !== undefined) ||
+  (event.kind === "log" && event.body.level === "error");
+
+function keepLast(noted: Noted[], event: Noted): void {
+  noted.push(event);
+  if (noted.length > MAX_NOTED) noted.shift();
+}
 
 export class JobFeed {
   readonly jobId: string;
@@ -56,6 +71,12 @@ export class JobFeed {
   readonly delegations: (JobEvent & { readonly kind: "delegate" })[] = [];
   /** When it was tried again, or taken up after a restart. */
   readonly attempts: (JobEvent & { readonly kind: "status" })[] = [];
+  readonly checkpoints: Noted[] = [];
+  /** What people granted, extended and took back. */
+  readonly grants: Noted[] = [];
+  readonly streams = new StreamBook();
+  /** What went wrong before it ended: refused and failed calls, errors in logs, the last of them. */
+  readonly failures: Line[] = [];
   progress: Progress | undefined;
   lastStatus: string | undefined;
   /** Lines that were dropped because there are too many. */
@@ -68,6 +89,11 @@ export class JobFeed {
   constructor(jobId: string) {
     this.jobId = jobId;
     void this.#run();
+  }
+
+  /** Of this page alone; `undefined` until it is connected. */
+  get client(): ARCPClient | undefined {
+    return this.#client;
   }
 
   close(): void {
@@ -89,7 +115,6 @@ export class JobFeed {
       this.connection.value = client.state;
       const subscription = await client.subscribe(this.jobId, { history: true, fromEventSeq: 0 });
       this.subscribed.value = subscription.subscribed;
-      this.#seed(subscription.subscribed);
       this.phase.value = "following";
       await this.#follow(subscription);
     } catch (thrown) {
@@ -110,13 +135,6 @@ export class JobFeed {
     }
     this.phase.value = "ended";
     this.#schedule();
-  }
-
-  /** Where the counters stood when this page came. */
-  #seed({ budget }: SubscribedJob): void {
-    for (const [currency, remaining] of Object.entries(budget ?? {})) {
-      if (!this.budgets.has(currency)) this.budgets.set(currency, [{ at: Date.now(), remaining }]);
-    }
   }
 
   #take(event: JobEvent): void {
@@ -150,6 +168,13 @@ export class JobFeed {
         this.#calls.delete(event.body.call_id);
       }
     }
+    if (isFailure(event)) {
+      this.failures.push(line);
+      if (this.failures.length > MAX_FAILURES) this.failures.shift();
+    }
+    if (event.kind === "vendor" && event.name === "x-vendor.arcp.checkpoint") keepLast(this.checkpoints, event);
+    if (event.kind === "vendor" && event.name === "x-vendor.arcp.lease") keepLast(this.grants, event);
+    this.streams.take(event);
     if (event.kind === "progress") this.progress = event.body;
     if (event.kind === "artifact_ref") this.artifacts.push(event);
     if (event.kind === "delegate") this.delegations.push(event);

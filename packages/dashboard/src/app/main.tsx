@@ -1,6 +1,6 @@
 import "./without-eval.ts";
 import { render } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { Board } from "./board.ts";
 import { duration } from "./clock.ts";
 import { listenToKeys } from "./keys.ts";
@@ -23,13 +23,9 @@ function App() {
 
 function SignedIn() {
   const { value } = signIn;
-  const [board, setBoard] = useState<Board>();
-  useEffect(() => {
-    if (value.phase !== "in") return;
-    const opened = new Board(value.client);
-    setBoard(opened);
-    return () => opened.close();
-  }, [value]);
+  // Made at once, and not after the first picture: it has the list to ask for.
+  const board = useMemo(() => (value.phase === "in" ? new Board(value.client) : undefined), [value]);
+  useEffect(() => () => board?.close(), [board]);
   useNotifications();
   if (board === undefined) return null;
   return (

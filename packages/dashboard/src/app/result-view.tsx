@@ -49,7 +49,7 @@ function Tools({ value, jobId }: { readonly value: unknown; readonly jobId: stri
 
 function Value({ value }: { readonly value: unknown }) {
   if (value === undefined) return <p class="hint">It ended well, without a result.</p>;
-  if (value instanceof Uint8Array) return <Bytes value={value} />;
+  if (value instanceof Uint8Array) return <Bytes value={value} label="The result of the job" />;
   if (typeof value === "string") return <Words text={value} />;
   return <Json value={value} />;
 }
@@ -99,7 +99,8 @@ const IMAGES: readonly (readonly [type: string, start: readonly number[]])[] = [
 ];
 const MAX_IMAGE = 16 * 1024 * 1024;
 
-function Bytes({ value }: { readonly value: Uint8Array }) {
+/** Bytes, as an image if they are one. */
+export function Bytes({ value, label }: { readonly value: Uint8Array; readonly label: string }) {
   const [url, setUrl] = useState<string>();
   const type = IMAGES.find(([, start]) => start.every((byte, index) => value[index] === byte))?.[0];
   useEffect(() => {
@@ -111,7 +112,7 @@ function Bytes({ value }: { readonly value: Uint8Array }) {
   return (
     <>
       <p class="hint">{`${bytes(value.length)}${type === undefined ? "" : `, ${type}`}`}</p>
-      {url === undefined ? null : <img class="result-image" src={url} alt="The result of the job" />}
+      {url === undefined ? null : <img class="result-image" src={url} alt={label} />}
     </>
   );
 }

@@ -1,5 +1,12 @@
 /** Who is signed in, and the session that everything but a job's own page uses. */
-import { ARCPClient, type ConnectionState, type Question, type SessionFacts } from "@arcp/client";
+import {
+  ARCPClient,
+  type ConnectionState,
+  type Question,
+  type SessionFacts,
+  type TokenSource,
+  type TransportFactory,
+} from "@arcp/client";
 import { ARCPError, connectTransport, rootLogger, type Transport } from "@arcp/core";
 import { signal } from "@preact/signals";
 import { forgetFrames, tapped } from "./frames.ts";
@@ -30,16 +37,19 @@ export function tokenOfAddress(): string | undefined {
 
 export const keptToken = (): string | undefined => sessionStorage.getItem(TOKEN_KEY) ?? undefined;
 
-/** Opens a session of its own, with the token of whoever is signed in, which reconnects for as long as it takes. */
-export async function openClient(token: string, signal?: AbortSignal): Promise<ARCPClient> {
+/** Opens connections to the runtime; what passes them is kept for a while. */
+async function openConnection(abort: AbortSignal): Promise<Transport> {
   endpoint ??= await readEndpoint();
   const url = new URL(endpoint, location.href.replace(/^http/, "ws"));
   url.hash = "";
   // Where the page itself came without TLS, its operator has allowed that; to other hosts a token goes encrypted alone.
   const allowInsecure = url.host === location.host;
-  const open = (abort: AbortSignal): Promise<Transport> =>
-    connectTransport(url.href, { signal: abort, allowInsecure }).then(tapped);
-  return ARCPClient.connect(open, {
+  return connectTransport(url.href, { signal: abort, allowInsecure }).then(tapped);
+}
+
+/** Opens a session of its own, with the token of whoever is signed in, which reconnects for as long as it takes. */
+export async function openClient(token: string, signal?: AbortSignal): Promise<ARCPClient> {
+  return ARCPClient.connect(openConnection, {
     client: { name: "arcp-dashboard", version: "0.1.0" },
     token,
     maxKeptEvents: 1,
@@ -49,8 +59,14 @@ export async function openClient(token: string, signal?: AbortSignal): Promise<A
   });
 }
 
+/** What opens a session of wire 1.0 in the name of whoever is signed in: for what wire 1.1 has no word for. */
+export const wire10 = (): { readonly open: TransportFactory; readonly token: TokenSource } => ({
+  open: openConnection,
+  token: keptToken() ?? "",
+});
+
 async function readEndpoint(): Promise<string> {
-  const response = await fetch("./dashboard.json", { credentials: "omit" });
+  const response = await fetch("./dashboard.json");
   const settings: unknown = response.ok ? await response.json() : {};
   const told = (settings as { readonly endpoint?: unknown }).endpoint;
   return typeof told === "string" ? told : "/arcp";

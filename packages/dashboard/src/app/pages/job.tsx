@@ -1,17 +1,22 @@
 /** One job: what it does, may do, asks, has spent, and has ended with. */
 import { useEffect, useState } from "preact/hooks";
 import { type Board, isOver } from "../board.ts";
-import { full, instantOf, now } from "../clock.ts";
+import { duration, exact, instantOf, now } from "../clock.ts";
 import { Confirmation, Copy } from "../dialogs.tsx";
 import { EventStream, Refusal } from "../event-stream.tsx";
-import { budgetTotals, bytes, progressText } from "../events.ts";
-import { type BudgetPoint, errorFacts, JobFeed } from "../job-feed.ts";
-import { Ago, BudgetGauge, Countdown, ProgressBar, Status, shortId } from "../parts.tsx";
+import { progressText } from "../events.ts";
+import { type Ending, errorFacts, JobFeed } from "../job-feed.ts";
+import { JobSide } from "../job-side.tsx";
+import { lazily } from "../lazily.tsx";
+import { Ago, ProgressBar, Status, shortId } from "../parts.tsx";
 import { QuestionCard } from "../question-card.tsx";
 import { ResultView } from "../result-view.tsx";
-import { jobLink } from "../route.ts";
+import { jobLink, route, setQuery } from "../route.ts";
 import { client, messageOf, questions } from "../session.ts";
 import { Text, visible } from "../visible-text.tsx";
+
+const TraceView = lazily(() => import("../trace-view.tsx").then(({ TraceView: view }) => view));
+const StreamsView = lazily(() => import("../streams-view.tsx").then(({ StreamsView: view }) => view));
 
 export function JobPage({ jobId, board }: { readonly jobId: string; readonly board: Board }) {
   const [feed, setFeed] = useState<JobFeed>();
@@ -57,6 +62,8 @@ function Shown({ feed, board }: { readonly feed: JobFeed; readonly board: Board 
     ending?.status ?? (listed && !isOver(listed.status) ? listed.status : told?.currentStatus) ?? "pending";
   const agent = told?.agent ?? listed?.agent ?? "";
   const parent = told?.parentJobId ?? listed?.parentJobId;
+  const owner = told?.owner ?? listed?.owner;
+  const endedAt = instantOf(told?.endedAt) ?? listed?.endedAt;
   const asked = questions.value.filter((question) => question.jobId === jobId);
   return (
     <main class="job">
@@ -75,9 +82,14 @@ function Shown({ feed, board }: { readonly feed: JobFeed; readonly board: Board 
         </div>
         <p class="job-facts">
           <span class="id">{visible(jobId)}</span> <Copy text={() => jobId} label="Copy id" />
-          {listed === undefined ? null : (
+          <Times createdAt={listed?.createdAt} endedAt={endedAt} isLive={!isOver(status)} />
+          {owner === undefined ? null : (
             <span>
-              created <Ago at={listed.createdAt} />
+              of{" "}
+              <Text
+                value={owner.tenant === undefined ? owner.principal : `${owner.principal} (${owner.tenant})`}
+                max={160}
+              />
             </span>
           )}
           {parent === undefined ? null : (
@@ -99,36 +111,131 @@ function Shown({ feed, board }: { readonly feed: JobFeed; readonly board: Board 
             <QuestionCard key={question.id} question={question} isOnJobPage />
           ))}
           {ending !== undefined && "result" in ending ? <ResultView result={ending.result} jobId={jobId} /> : null}
-          {ending !== undefined && "error" in ending ? (
-            <section class="card error" aria-label="Error">
-              <h2>How it ended</h2>
-              <Refusal error={{ ...errorFacts(ending.error), message: ending.error.message }} />
-              <p class="hint">{ending.error.retryable ? "It may be tried again." : "Trying again would not help."}</p>
-            </section>
-          ) : null}
-          <EventStream feed={feed} />
+          {ending !== undefined && "error" in ending ? <HowItEnded feed={feed} ending={ending} board={board} /> : null}
+          <Views feed={feed} board={board} />
         </div>
-        <aside class="job-side" aria-label="About the job">
-          <Authority feed={feed} isLive={!isOver(status)} />
-          <Family feed={feed} board={board} />
-          <Attempts feed={feed} />
-          <Artifacts feed={feed} />
-          <section class="card">
-            <h2>Elsewhere</h2>
-            <p class="hint">The same in a terminal:</p>
-            <pre>{`arcp tail ${visible(jobId)}`}</pre>
-            {told?.traceId === undefined ? null : (
-              <p>
-                Trace <code class="id">{visible(told.traceId)}</code>
-              </p>
-            )}
-            <p>
-              <a href={`#/wire?q=${encodeURIComponent(jobId)}`}>Envelopes of this job</a>
-            </p>
-          </section>
-        </aside>
+        <JobSide feed={feed} board={board} isLive={!isOver(status)} />
       </div>
     </main>
+  );
+}
+
+/** When it was created, and how long it took or has taken. */
+function Times(props: {
+  readonly createdAt: number | undefined;
+  readonly endedAt: number | undefined;
+  readonly isLive: boolean;
+}) {
+  const { createdAt, endedAt, isLive } = props;
+  if (createdAt === undefined) return null;
+  return (
+    <>
+      <span>
+        created <Ago at={createdAt} />
+      </span>
+      {endedAt === undefined ? null : (
+        <span title={`ended ${exact(endedAt)}`}>{`took ${duration(endedAt - createdAt)}`}</span>
+      )}
+      {isLive ? <span>{`for ${duration(now.value - createdAt)} so far`}</span> : null}
+    </>
+  );
+}
+
+const VIEWS = ["events", "trace", "streams"] as const;
+
+/** What it says, when it did what, and what it streams: one of them at a time, named in the address. */
+function Views({ feed, board }: { readonly feed: JobFeed; readonly board: Board }) {
+  const asked = route.value.query.get("view");
+  const view = VIEWS.find((name) => name === asked) ?? "events";
+  const streams = feed.streams.streams.size;
+  const shown = VIEWS.filter((name) => name !== "streams" || streams > 0 || view === "streams");
+  return (
+    <div class="views">
+      <fieldset class="tabs" aria-label="What to look at">
+        {shown.map((name) => (
+          <button
+            type="button"
+            key={name}
+            class="tab"
+            aria-pressed={name === view}
+            onClick={() => setQuery({ view: name === "events" ? "" : name })}
+          >
+            {name === "events" ? "Events" : name === "trace" ? "Trace" : "Streams"}
+            {name === "streams" ? <span class="count">{streams.toLocaleString()}</span> : null}
+          </button>
+        ))}
+      </fieldset>
+      {view === "events" ? <EventStream feed={feed} /> : null}
+      {view === "trace" ? <TraceView feed={feed} board={board} /> : null}
+      {view === "streams" ? <StreamsView feed={feed} /> : null}
+    </div>
+  );
+}
+
+const MAX_CAUSES = 8;
+
+/** The errors below an error, as far as a runtime tells them. */
+function causesOf(error: Error): readonly Error[] {
+  const causes: Error[] = [];
+  for (let next = error.cause; next instanceof Error && causes.length < MAX_CAUSES; next = next.cause)
+    causes.push(next);
+  return causes;
+}
+
+/** Its error, what lay below that, and what went wrong shortly before. */
+function HowItEnded(props: {
+  readonly feed: JobFeed;
+  readonly ending: Extract<Ending, { readonly error: unknown }>;
+  readonly board: Board;
+}) {
+  const { feed, ending, board } = props;
+  const { error } = ending;
+  const failed = [...board.jobs].filter(
+    ({ parentJobId, status }) => parentJobId === feed.jobId && isOver(status) && status !== "success",
+  );
+  const causes = causesOf(error);
+  return (
+    <section class="card error" aria-label="Error">
+      <header>
+        <h2>How it ended</h2>
+        <span class="hint">{error.retryable ? "It may be tried again." : "Trying again would not help."}</span>
+      </header>
+      <Refusal error={{ ...errorFacts(error), message: error.message }} />
+      {causes.length === 0 ? null : (
+        <ol class="plain causes" aria-label="Causes">
+          {causes.map((cause) => (
+            <li>
+              because <Text value={cause.message} max={1_000} />
+            </li>
+          ))}
+        </ol>
+      )}
+      {feed.failures.length === 0 && failed.length === 0 ? null : (
+        <details>
+          <summary>{`What went wrong before (${feed.failures.length + failed.length})`}</summary>
+          <ul class="plain causes">
+            {feed.failures.map((line) => (
+              <li key={line.index}>
+                {line.at === undefined ? null : (
+                  <>
+                    <Ago at={line.at} />{" "}
+                  </>
+                )}
+                <Text value={line.summary} max={600} />
+              </li>
+            ))}
+            {failed.slice(0, 20).map(({ jobId, agent, status }) => (
+              <li key={jobId}>
+                <a href={jobLink(jobId)}>
+                  <Text value={agent} max={80} />
+                </a>
+                , which it delegated to: <Status status={status} />
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+    </section>
   );
 }
 
@@ -185,140 +292,5 @@ function Actions(props: { readonly jobId: string; readonly agent: string; readon
         </Confirmation>
       ) : null}
     </span>
-  );
-}
-
-function Authority({ feed, isLive }: { readonly feed: JobFeed; readonly isLive: boolean }) {
-  const told = feed.subscribed.value;
-  const capabilities = Object.entries(told?.lease ?? {}).filter(([name]) => name !== "cost.budget");
-  const totals = budgetTotals(told?.lease ?? {});
-  const expiresAt = instantOf(told?.leaseConstraints?.expiresAt);
-  return (
-    <section class="card" aria-label="Authority">
-      <h2>What it may do</h2>
-      {expiresAt === undefined ? null : (
-        <p>
-          {isLive ? "Its lease ends " : "Its lease was for until "}
-          {isLive ? <Countdown at={expiresAt} past="and has ended" /> : <span class="hint">{full(expiresAt)}</span>}
-        </p>
-      )}
-      {[...feed.budgets].map(([currency, points]) => {
-        const remaining = points.at(-1)?.remaining ?? 0;
-        const total = totals.get(currency) ?? points[0]?.remaining ?? 0;
-        return (
-          <div class="budget">
-            <BudgetGauge currency={currency} total={total} remaining={remaining} />
-            <Spent points={points} total={total} />
-          </div>
-        );
-      })}
-      {capabilities.length === 0 ? (
-        <p class="hint">Nothing beyond its own code: its lease names no file, server, tool or agent.</p>
-      ) : (
-        <dl class="lease">
-          {capabilities.map(([name, patterns]) => (
-            <>
-              <dt>
-                <Text value={name} max={100} />
-              </dt>
-              {patterns.map((pattern) => (
-                <dd class="mono">
-                  <Text value={pattern} max={1_000} />
-                </dd>
-              ))}
-            </>
-          ))}
-        </dl>
-      )}
-    </section>
-  );
-}
-
-/** The budget over time, as a line. The numbers are in the gauge, and in the events. */
-function Spent({ points, total }: { readonly points: readonly BudgetPoint[]; readonly total: number }) {
-  if (points.length < 3 || total <= 0) return null;
-  const first = points[0]?.at ?? 0;
-  const span = Math.max(1, (points.at(-1)?.at ?? 0) - first);
-  const step = Math.max(1, Math.floor(points.length / 120));
-  const path = points
-    .filter((_, index) => index % step === 0 || index === points.length - 1)
-    .map(({ at, remaining }) => `${((at - first) / span) * 200},${40 - (Math.max(0, remaining) / total) * 38}`)
-    .join(" ");
-  return (
-    <svg class="spent" viewBox="0 0 200 42" preserveAspectRatio="none" role="img" aria-label="What was left over time">
-      <polyline points={path} />
-    </svg>
-  );
-}
-
-/** Jobs that it delegated, in the time in which they ran. */
-function Family({ feed, board }: { readonly feed: JobFeed; readonly board: Board }) {
-  const children = [...board.jobs].filter(({ parentJobId }) => parentJobId === feed.jobId);
-  if (children.length === 0) return null;
-  children.sort((a, b) => a.createdAt - b.createdAt);
-  return (
-    <section class="card" aria-label="Delegated jobs">
-      <h2>Delegated</h2>
-      <ul class="plain">
-        {children.map((child) => (
-          <li>
-            <a href={jobLink(child.jobId)}>
-              <Text value={child.agent} max={80} />
-            </a>{" "}
-            <Status status={child.status} /> <Ago at={child.createdAt} />
-          </li>
-        ))}
-      </ul>
-    </section>
-  );
-}
-
-function Attempts({ feed }: { readonly feed: JobFeed }) {
-  if (feed.attempts.length === 0) return null;
-  return (
-    <section class="card" aria-label="Attempts">
-      <h2>{`Attempt ${feed.attempts.length + 1}`}</h2>
-      <ol class="plain">
-        {feed.attempts.slice(-20).map(({ body, ts }) => (
-          <li>
-            <Text value={body.phase} max={60} />
-            {body.message === undefined ? null : (
-              <>
-                {": "}
-                <Text value={body.message} max={400} />
-              </>
-            )}
-            {instantOf(ts) === undefined ? null : (
-              <>
-                {" "}
-                <Ago at={instantOf(ts) ?? now.value} />
-              </>
-            )}
-          </li>
-        ))}
-      </ol>
-    </section>
-  );
-}
-
-function Artifacts({ feed }: { readonly feed: JobFeed }) {
-  if (feed.artifacts.length === 0) return null;
-  return (
-    <section class="card" aria-label="Artifacts">
-      <h2>Artifacts</h2>
-      <ul class="plain">
-        {feed.artifacts.slice(-100).map(({ body }) => (
-          <li>
-            <span class="mono">
-              <Text value={body.uri} max={300} />
-            </span>{" "}
-            <span class="hint">
-              <Text value={body.content_type} max={100} />
-              {body.byte_size === undefined ? null : `, ${bytes(body.byte_size)}`}
-            </span>
-          </li>
-        ))}
-      </ul>
-    </section>
   );
 }

@@ -1,0 +1,94 @@
+/** The waterfall of a trace: what took how long, beside and below what else. */
+import { useEffect, useMemo } from "preact/hooks";
+import type { Board } from "./board.ts";
+import { duration, exact, now } from "./clock.ts";
+import type { JobFeed } from "./job-feed.ts";
+import { jobLink } from "./route.ts";
+import { Trace, type TraceRow } from "./trace.ts";
+import { VirtualList } from "./virtual-list.tsx";
+import { Text, visible } from "./visible-text.tsx";
+
+const ROW_HEIGHT = 28;
+const TICKS = [0, 0.25, 0.5, 0.75] as const;
+const MARKS = { job: "▸", tool: "⚙", wait: "⏸", span: "·" } as const;
+const SMALLEST_PERCENT = 0.4;
+
+export function TraceView({ feed, board }: { readonly feed: JobFeed; readonly board: Board }) {
+  const { client } = feed;
+  const trace = useMemo(() => {
+    if (client === undefined) return undefined;
+    const made = new Trace(feed.jobId, board, client);
+    for (const { event } of feed.lines) made.take(event);
+    return made;
+  }, [feed, board, client]);
+  useEffect(() => () => trace?.close(), [trace]);
+  void trace?.version.value;
+  void board.order.value;
+  const rows = trace?.rows() ?? [];
+  const from = Math.min(...rows.map(({ startedAt }) => startedAt));
+  const to = Math.max(from + 1, ...rows.map(({ endedAt }) => endedAt ?? now.value));
+  return (
+    <section class="stream trace" aria-label="Trace">
+      <div class="trace-head" aria-hidden="true">
+        <span class="trace-name">{`${rows.length.toLocaleString()} in ${duration(to - from)}`}</span>
+        <span class="trace-track">
+          {TICKS.map((part) => (
+            <span class="tick" style={{ left: `${part * 100}%` }}>
+              {duration((to - from) * part)}
+            </span>
+          ))}
+        </span>
+        <span class="trace-time">took</span>
+      </div>
+      {rows.length === 0 ? (
+        <div class="empty">
+          <p>The list does not have this job any more: there is nothing to draw it from.</p>
+        </div>
+      ) : (
+        <VirtualList
+          label="Trace, in the order in which it began"
+          count={rows.length}
+          rowHeight={ROW_HEIGHT}
+          keyOf={(index) => rows[index]?.id ?? index}
+          row={(index) => {
+            const row = rows[index];
+            return row && <Row row={row} from={from} to={to} isOwn={row.jobId === feed.jobId} />;
+          }}
+        />
+      )}
+    </section>
+  );
+}
+
+function Row(props: { readonly row: TraceRow; readonly from: number; readonly to: number; readonly isOwn: boolean }) {
+  const { row, from, to, isOwn } = props;
+  const end = row.endedAt ?? now.value;
+  const percent = (at: number): number => ((at - from) / (to - from)) * 100;
+  const took = duration(end - row.startedAt);
+  const state = row.endedAt === undefined ? "open" : row.isFailed ? "failed" : "";
+  const name = <Text value={row.name} max={120} />;
+  return (
+    <div
+      class={`trace-row trace-${row.kind} ${state}`}
+      title={`${visible(row.name).slice(0, 200)}: began ${exact(row.startedAt)}, after ${duration(row.startedAt - from)}; took ${took}`}
+    >
+      <span class={`trace-name depth-${Math.min(row.depth, 4)}`}>
+        <span aria-hidden="true" class="mark">
+          {MARKS[row.kind]}
+        </span>{" "}
+        {row.kind === "job" && !isOwn ? <a href={`${jobLink(row.jobId)}?view=trace`}>{name}</a> : name}
+        <span class="sr-only">{row.isFailed ? ", failed" : ""}</span>
+      </span>
+      <span class="trace-track" aria-hidden="true">
+        <span
+          class="trace-bar"
+          style={{
+            left: `${percent(row.startedAt)}%`,
+            width: `${Math.max(SMALLEST_PERCENT, percent(end) - percent(row.startedAt))}%`,
+          }}
+        />
+      </span>
+      <span class="trace-time">{row.endedAt === undefined ? `${took} …` : took}</span>
+    </div>
+  );
+}
