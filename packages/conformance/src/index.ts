@@ -21,4 +21,5 @@ export {
   type TransportKind,
   webSocketTarget,
 } from "./server/connection.ts";
+export { httpTarget } from "./server/http.ts";
 export { runServerSuite, type ServerSuiteOptions } from "./server/run.ts";

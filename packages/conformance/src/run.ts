@@ -15,14 +15,14 @@ export interface Bench<Context> {
 export interface RunOptions {
   /** How many cases at a time. Default: 16. */
   readonly concurrency?: number;
-  /** How long one case may take, in milliseconds, unless it says itself. Default: 10,000. */
+  /** How long one case may take, in milliseconds, unless it says itself. Default: 30,000. */
   readonly deadlineMs?: number;
   readonly onVerdict?: (verdict: Verdict) => void;
   readonly signal?: AbortSignal;
 }
 
 const DEFAULT_CONCURRENCY = 16;
-const DEFAULT_DEADLINE_MS = 10_000;
+const DEFAULT_DEADLINE_MS = 30_000;
 
 /** The verdicts, in the order of the cases. Never rejects because of a peer. */
 export async function runCases<Context>(

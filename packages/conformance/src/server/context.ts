@@ -4,6 +4,7 @@ import type { Case, CaseRun } from "../case.ts";
 import type { Frame } from "../frame.ts";
 import { type Judge, NotHere, Violation } from "../judge.ts";
 import type { Manifest } from "../manifest.ts";
+import { shown } from "../matcher.ts";
 import type { Bench } from "../run.ts";
 import type { Target } from "./connection.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
@@ -13,6 +14,9 @@ export const FEATURES: readonly string[] = [
   ...["heartbeat", "ack", "list_jobs", "subscribe", "lease_expires_at", "cost.budget", "model.use"],
   ...["provisioned_credentials", "progress", "result_chunk", "agent_versions"],
 ];
+
+/** All but heartbeats: what most cases negotiate, as they say nothing while they wait. */
+export const QUIET_FEATURES: readonly string[] = FEATURES.filter((name) => name !== "heartbeat");
 
 export interface ServerBenchOptions extends Partial<PeerOptions> {
   readonly target: Target;
@@ -28,13 +32,32 @@ const DEFAULT_QUIET_MS = 150;
 
 /** How a session is asked for. */
 export interface HelloOptions {
-  /** `undefined` leaves them out. Default: all. */
+  /** `undefined` leaves them out. Default: {@link QUIET_FEATURES}. */
   readonly features?: readonly string[] | undefined;
   readonly token?: string;
   /** Further members of the payload, or others in place of these. */
   readonly payload?: Readonly<Record<string, unknown>>;
   readonly members?: Readonly<Record<string, unknown>>;
 }
+
+/** A connection that asked for a session, and what it was told. */
+export interface Claimed {
+  readonly peer: Peer;
+  readonly answer: Frame;
+}
+
+/** A job that has ended with success. */
+export interface Performed {
+  readonly accepted: Frame;
+  readonly jobId: string;
+  readonly end: Frame;
+  // biome-ignore lint/suspicious/noExplicitAny: what an agent returned
+  readonly result: any;
+}
+
+/** A job as `session.jobs` shows it. */
+// biome-ignore lint/suspicious/noExplicitAny: nothing about it is believed
+export type Listed = Readonly<Record<string, any>>;
 
 export class ServerContext implements AsyncDisposable {
   readonly judge: Judge;
@@ -83,7 +106,7 @@ export class ServerContext implements AsyncDisposable {
 
   /** The payload of a hello of wire 1.1. */
   hello(options: HelloOptions = {}): Record<string, unknown> {
-    const features = "features" in options ? options.features : FEATURES;
+    const features = "features" in options ? options.features : QUIET_FEATURES;
     return {
       client: { name: "arcp-conformance", version: "1.0.0" },
       auth: { scheme: "bearer", token: options.token ?? this.token },
@@ -116,6 +139,33 @@ export class ServerContext implements AsyncDisposable {
     return peer;
   }
 
+  /** Asks on a new connection to go on with the session of `peer` after a number. The answer may be anything. */
+  async claim(
+    peer: Pick<Peer, "sessionId" | "resumeToken">,
+    lastEventSeq: number,
+    requirement: string | undefined,
+    options: HelloOptions = {},
+  ): Promise<Claimed> {
+    const claimed = await this.connect();
+    const resume = { session_id: peer.sessionId, resume_token: peer.resumeToken, last_event_seq: lastEventSeq };
+    const payload = { ...this.hello(options), resume };
+    const answer = await claimed.ask(requirement, "session.hello", payload);
+    if (answer.type === "session.welcome") {
+      claimed.sessionId = answer.session_id;
+      claimed.resumeToken = answer.payload?.resume_token;
+    }
+    return { peer: claimed, answer };
+  }
+
+  /** The same, which has to be welcomed. */
+  async resume(peer: Peer, lastEventSeq: number, requirement?: string): Promise<Peer> {
+    const claimed = await this.claim(peer, lastEventSeq, requirement);
+    if (claimed.answer.type !== "session.welcome") {
+      throw new Violation(requirement, "session.welcome", JSON.stringify(claimed.answer));
+    }
+    return claimed.peer;
+  }
+
   /** Submits a job that has to be accepted. Returns `job.accepted`. */
   async submit(
     peer: Peer,
@@ -127,6 +177,61 @@ export class ServerContext implements AsyncDisposable {
     const answer = await peer.ask(requirement, "job.submit", { agent: this.agent(behaviour), input, ...more });
     if (answer.type !== "job.accepted") throw new Violation(requirement, "job.accepted", JSON.stringify(answer));
     return answer;
+  }
+
+  /** Submits a job, and waits for its end, which has to be a success. */
+  async perform(
+    peer: Peer,
+    behaviour: Behaviour,
+    input: unknown = null,
+    more: Readonly<Record<string, unknown>> = {},
+  ): Promise<Performed> {
+    const accepted = await this.submit(peer, behaviour, input, more);
+    const jobId = jobOf(accepted);
+    const end = await peer.end(undefined, jobId);
+    if (end.type !== "job.result") throw new Violation(undefined, "job.result", JSON.stringify(end));
+    return { accepted, jobId, end, result: end.payload?.result };
+  }
+
+  /** Asks for what has to be refused, with one of these codes. */
+  async refused(
+    requirement: string | undefined,
+    peer: Peer,
+    type: string,
+    payload: unknown,
+    codes: readonly string[],
+    members: Readonly<Record<string, unknown>> = {},
+  ): Promise<Frame> {
+    const answer = await peer.ask(requirement, type, payload, members);
+    this.isRefusal(requirement, answer, codes, `the answer to ${type} ${shown(payload)}`);
+    return answer;
+  }
+
+  /** @throws Violation unless `frame` is an error with one of these codes. */
+  isRefusal(requirement: string | undefined, frame: Frame, codes: readonly string[], what: string): void {
+    const isError = frame.type === "session.error" || frame.type === "job.error";
+    const expected = `${what}: an error with the code ${codes.join(" or ")}`;
+    this.judge.that(requirement, expected, isError && codes.includes(frame.payload?.code), frame);
+  }
+
+  /** What `session.list_jobs` shows, all pages of it. */
+  async jobs(
+    peer: Peer,
+    payload: Readonly<Record<string, unknown>> = {},
+    requirement?: string,
+  ): Promise<readonly Listed[]> {
+    const jobs: Listed[] = [];
+    for (let cursor: unknown; ; ) {
+      const page = await peer.ask(requirement, "session.list_jobs", {
+        limit: 500,
+        ...payload,
+        ...(cursor == null ? {} : { cursor }),
+      });
+      if (page.type !== "session.jobs") throw new Violation(requirement, "session.jobs", JSON.stringify(page));
+      jobs.push(...(page.payload?.jobs ?? []));
+      cursor = page.payload?.next_cursor;
+      if (cursor == null) return jobs;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

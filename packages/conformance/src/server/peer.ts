@@ -6,7 +6,7 @@ import { NotHere, Violation } from "../judge.ts";
 import type { Connection, ConnectionReader, Target } from "./connection.ts";
 
 export interface PeerOptions {
-  /** How long to wait for what has to come, in milliseconds. */
+  /** How long to wait for what has to come, in milliseconds, counted from whatever came last. */
   readonly patienceMs: number;
   /** How long nothing may come before it is taken for granted that nothing will. */
   readonly quietMs: number;
@@ -137,7 +137,7 @@ export class Peer {
   ): Promise<Frame> {
     this.#run.judge.looksAt(requirement);
     let place = 0;
-    const found = await this.#until(patienceMs, () => {
+    const found = await this.#patiently(patienceMs, () => {
       for (; place < this.frames.length; place += 1) {
         const frame = this.frames[place] as Frame;
         if (matches(frame)) return frame;
@@ -198,6 +198,15 @@ export class Peer {
   /** Resolves when enough time has passed in which whatever was to come would have come. */
   async quiet(): Promise<void> {
     await this.#until(this.#options.quietMs, () => this.ended);
+  }
+
+  /** Waits on as long as anything comes: a machine may be slow, and a case has its deadline. */
+  async #patiently<Found>(patienceMs: number, look: () => Found | undefined): Promise<Found | undefined> {
+    for (;;) {
+      const before = this.frames.length;
+      const found = await this.#until(patienceMs, look);
+      if (found !== undefined || this.ended !== undefined || this.frames.length === before) return found;
+    }
   }
 
   /** What `look` finds, now or after a message or the end, or `undefined` when the time or the connection is over. */

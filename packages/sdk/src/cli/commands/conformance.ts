@@ -3,6 +3,7 @@ import {
   badgeReport,
   commandTarget,
   exitCodeOf,
+  httpTarget,
   junitReport,
   type Manifest,
   parseManifest,
@@ -53,7 +54,10 @@ export function addConformance(program: Command, run: (work: () => Promise<ExitC
     .command("server")
     .description("Ask a runtime everything that the wire can show")
     .argument("[command...]", "the runtime as a program on stdin and stdout, after --")
-    .option("--url <url>", "where the runtime listens: ws://, wss://")
+    .option(
+      "--url <url>",
+      "where the runtime listens: ws://, wss://; http://, https:// for HTTP with Server-Sent Events",
+    )
     .option("--token <token>", "the token to show (default: ARCP_TOKEN)")
     .option("--token-b <token>", "the token of somebody else, for what one must not see of another")
     .addOption(new Option("--wire <wire>", "the revision").choices(["1.1", "1.0"]).default("1.1"))
@@ -101,7 +105,8 @@ function targetOf(command: readonly string[], url: string | undefined): Target {
   if (url === undefined) return commandTarget(command);
   const { protocol } = URL.parse(url) ?? {};
   if (protocol === "ws:" || protocol === "wss:") return webSocketTarget(url);
-  throw new UsageError(`"${url}" is no address of a runtime: expected ws:// or wss://`);
+  if (protocol === "http:" || protocol === "https:") return httpTarget(url);
+  throw new UsageError(`"${url}" is no address of a runtime: expected ws://, wss://, http:// or https://`);
 }
 
 async function manifestIn(file: string): Promise<Manifest> {
