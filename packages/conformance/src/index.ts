@@ -14,6 +14,7 @@ export { type Level, type Requirement, requirementsOf, type Wire } from "./requi
 export type { RunOptions } from "./run.ts";
 export { serverCases } from "./server/cases.ts";
 export {
+  type CommandOptions,
   type Connection,
   type ConnectionReader,
   commandTarget,

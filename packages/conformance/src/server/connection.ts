@@ -72,13 +72,18 @@ export function webSocketTarget(url: string): Target {
   };
 }
 
+export interface CommandOptions {
+  /** Whether the command leads to one runtime, however often it is started. Default: false, it is one. */
+  readonly isShared?: boolean;
+}
+
 /** A runtime that a command is, on its standard input and output. Each connection starts the command. */
-export function commandTarget(command: readonly string[]): Target {
+export function commandTarget(command: readonly string[], { isShared = false }: CommandOptions = {}): Target {
   const [program, ...args] = command;
   if (program === undefined) throw new RangeError("an empty command");
   return {
     kind: "stdio",
-    isShared: false,
+    isShared,
     name: command.join(" "),
     dial: async (reader, signal) => {
       const child = spawn(program, args, { stdio: "pipe" });

@@ -35,7 +35,11 @@ export async function runServerSuite(options: ServerSuiteOptions): Promise<Repor
   if (cases.length === 0) throw new RangeError(`no case of wire ${wire} is called ${(only ?? []).join(" or ")}`);
   const startedAt = new Date();
   const started = performance.now();
-  const verdicts: readonly Verdict[] = await runCases(cases, serverBench({ ...options, manifest }), options);
+  const verdicts: readonly Verdict[] = await runCases(cases, serverBench({ ...options, manifest }), {
+    // Each connection is a process.
+    ...(target.kind === "stdio" ? { concurrency: 4 } : {}),
+    ...options,
+  });
   return {
     role: "server",
     wire,

@@ -82,16 +82,20 @@ const resumeCases = [
     async (context) => {
       const total = 24;
       let peer = await context.session();
-      const jobId = jobOf(await context.submit(peer, "count", { n: total, delay_ms: 10 }));
+      const jobId = jobOf(await context.submit(peer, "count", { n: total, delay_ms: 30 }));
       const received: number[] = [];
+      const told: Frame[] = [];
       for (const upTo of [4, 10]) {
-        await peer.sees(undefined, `event ${upTo}`, (frame) => (frame.event_seq ?? 0) >= upTo);
+        const before = received.at(-1) ?? 0;
+        if (before < upTo) await peer.sees(undefined, `event ${upTo}`, ({ event_seq = 0 }) => event_seq >= upTo);
         peer.cut();
+        told.push(...peer.ofJob(jobId));
         received.push(...numbersOf(peer.numbered));
         await new Promise((resolve) => setTimeout(resolve, 40));
         peer = await context.resume(peer, received.at(-1) ?? 0, "V11-6.3-10");
       }
-      const end = await peer.end("V11-7.3-08", jobId);
+      // On a slow machine it may have ended on a connection before.
+      const end = told.find(({ type }) => type !== "job.event") ?? (await peer.end("V11-7.3-08", jobId));
       context.judge.expect("V11-7.3-08", "how the job ended", end.type, is("job.result"));
       const resumed = numbersOf(peer.numbered);
       const last = end.event_seq as number;

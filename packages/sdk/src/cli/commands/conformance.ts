@@ -29,6 +29,7 @@ interface ReportOptions {
 
 interface ServerOptions extends ReportOptions {
   readonly url?: string;
+  readonly shared?: boolean;
   readonly token?: string;
   readonly tokenB?: string;
   readonly wire: Wire;
@@ -58,6 +59,7 @@ export function addConformance(program: Command, run: (work: () => Promise<ExitC
       "--url <url>",
       "where the runtime listens: ws://, wss://; http://, https:// for HTTP with Server-Sent Events",
     )
+    .option("--shared", "the command leads to one runtime, however often it is started: a relay")
     .option("--token <token>", "the token to show (default: ARCP_TOKEN)")
     .option("--token-b <token>", "the token of somebody else, for what one must not see of another")
     .addOption(new Option("--wire <wire>", "the revision").choices(["1.1", "1.0"]).default("1.1"))
@@ -89,7 +91,7 @@ function askServer(command: readonly string[], options: ServerOptions): Promise<
     const token = options.token ?? process.env["ARCP_TOKEN"]?.split(/[,=]/)[0];
     if (token === undefined) throw new UsageError("--token is missing: the token to show");
     const report = await runServerSuite({
-      ...{ target: targetOf(command, options.url), token, wire, signal },
+      ...{ target: targetOf(command, options), token, wire, signal },
       ...(tokenB === undefined ? {} : { tokenB }),
       ...(only === undefined ? {} : { only }),
       ...(options.manifest === undefined ? {} : { manifest: await manifestIn(options.manifest) }),
@@ -98,11 +100,11 @@ function askServer(command: readonly string[], options: ServerOptions): Promise<
   });
 }
 
-function targetOf(command: readonly string[], url: string | undefined): Target {
+function targetOf(command: readonly string[], { url, shared = false }: ServerOptions): Target {
   if ((url === undefined) === (command.length === 0)) {
     throw new UsageError("expected a runtime: --url, or a command after --");
   }
-  if (url === undefined) return commandTarget(command);
+  if (url === undefined) return commandTarget(command, { isShared: shared });
   const { protocol } = URL.parse(url) ?? {};
   if (protocol === "ws:" || protocol === "wss:") return webSocketTarget(url);
   if (protocol === "http:" || protocol === "https:") return httpTarget(url);
