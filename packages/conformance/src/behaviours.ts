@@ -22,6 +22,12 @@ export const BEHAVIOURS = {
     "`{costs: [{name, value, unit}], operations?}`: emits each as a metric, refused or not, then does what `operate` does. Returns the same, and `{left: {currency: number}}`.",
   delegate:
     "`{delegations: [{agent, input?, lease_request?, lease_constraints?}], wait_ms?}`: waits, delegates each, in order, with `delegate_id` `d0`, `d1`, …, and waits for its end. Returns `{outcomes: [{accepted, code}]}`.",
+  ask: "`{response_schema?, default?, expires_in_ms?}`: asks a person for a value that keeps the schema (wire 1.0). Returns `{value}`.",
+  choose: "`{options: [{id, label}], expires_in_ms?}`: asks a person to choose (wire 1.0). Returns `{choice_id}`.",
+  permit:
+    "`{permission, resource, operation, capability, target}`: asks for the permission (wire 1.0), then tries the operation as `operate` does. Returns `{code, outcome}`; `code` is that of the refusal, or null.",
+  stream:
+    "`{kind, pieces: string[], delay_ms?, redacted?}`: opens a stream of that kind (wire 1.0: text, binary or thought), writes each piece, and closes it. Returns `{pieces: n}`.",
   versioned:
     'Has the versions `1.0.0` (the default), `2.0.0` and `banana`. Returns `{agent: "name@version"}`, its own.',
 } as const;

@@ -2,6 +2,7 @@
 import type { Case } from "../case.ts";
 import type { Wire } from "../requirements.ts";
 import type { ServerContext } from "./context.ts";
+import { cases10 } from "./v1.0/cases.ts";
 import { authorityCases } from "./v1.1/authority.ts";
 import { envelopeCases } from "./v1.1/envelope.ts";
 import { handshakeCases } from "./v1.1/handshake.ts";
@@ -16,6 +17,7 @@ const CASES: readonly Case<ServerContext>[] = [
   ...jobCases,
   ...observationCases,
   ...authorityCases,
+  ...cases10,
 ];
 
 /** The cases for runtimes of a wire, in the order of its specification. */

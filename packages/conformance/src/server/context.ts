@@ -40,6 +40,19 @@ export interface HelloOptions {
   readonly members?: Readonly<Record<string, unknown>>;
 }
 
+/** What may be agreed on over wire 1.0 (RFC §7). */
+export const CAPABILITIES = {
+  ...{ streaming: true, durable_jobs: true, checkpoints: true, binary_streams: true, agent_handoff: true },
+  ...{ human_input: true, artifacts: true, subscriptions: true, scheduled_jobs: true, interrupt: true },
+  ...{ anonymous: false, binary_encoding: ["base64"], extensions: [] },
+};
+
+/** A session of wire 1.0. */
+export interface Opened {
+  readonly peer: Peer;
+  readonly accepted: Frame;
+}
+
 /** A connection that asked for a session, and what it was told. */
 export interface Claimed {
   readonly peer: Peer;
@@ -175,6 +188,41 @@ export class ServerContext implements AsyncDisposable {
     requirement?: string,
   ): Promise<Frame> {
     const answer = await peer.ask(requirement, "job.submit", { agent: this.agent(behaviour), input, ...more });
+    if (answer.type !== "job.accepted") throw new Violation(requirement, "job.accepted", JSON.stringify(answer));
+    return answer;
+  }
+
+  /** Opens a session of wire 1.0 on a new connection. Returns it, and `session.accepted`. */
+  async open10(payload: Readonly<Record<string, unknown>> = {}, requirement?: string): Promise<Opened> {
+    const peer = await this.connect();
+    peer.arcp = "1.0";
+    const accepted = await peer.ask(requirement, "session.open", { ...this.opening(), ...payload });
+    if (accepted.type !== "session.accepted") {
+      throw new Violation(requirement, "session.accepted", JSON.stringify(accepted));
+    }
+    peer.sessionId = accepted.payload?.session_id ?? accepted.session_id;
+    return { peer, accepted };
+  }
+
+  /** The payload of a `session.open` of wire 1.0. */
+  opening(token: string = this.token): Record<string, unknown> {
+    return {
+      auth: { scheme: "bearer", token },
+      client: { kind: "arcp-conformance", version: "1.0.0" },
+      capabilities: CAPABILITIES,
+    };
+  }
+
+  /** Invokes an agent over wire 1.0. Returns `job.accepted`. */
+  async invoke(
+    peer: Peer,
+    behaviour: Behaviour,
+    input: unknown = {},
+    more: Readonly<Record<string, unknown>> = {},
+    requirement?: string,
+  ): Promise<Frame> {
+    const payload = { tool: this.agent(behaviour).split("@")[0], arguments: input, ...more };
+    const answer = await peer.ask(requirement, "tool.invoke", payload);
     if (answer.type !== "job.accepted") throw new Violation(requirement, "job.accepted", JSON.stringify(answer));
     return answer;
   }

@@ -87,7 +87,8 @@ export class Peer {
   send(type: string, payload: unknown = {}, members: Readonly<Record<string, unknown>> = {}): string {
     const id = newId();
     const session = this.sessionId === undefined ? {} : { session_id: this.sessionId };
-    const message = { arcp: this.arcp, id, type, ...session, payload, ...members };
+    const time = this.arcp === "1.0" ? { timestamp: new Date().toISOString() } : {};
+    const message = { arcp: this.arcp, id, type, ...time, ...session, payload, ...members };
     this.#asked.set(message.id, { type, after: this.frames.length });
     this.sendText(JSON.stringify(message));
     return message.id;
