@@ -23,6 +23,7 @@ const packageSources = Object.fromEntries(
     "bun",
     "middleware-otel",
     "dashboard",
+    "conformance/fixture",
     "conformance",
     "sdk",
   ].map((entrance) => {

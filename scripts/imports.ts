@@ -34,6 +34,7 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
 const ENTRANCES: ReadonlySet<string> = new Set([
   "@arcp/core/v1.0",
   "@arcp/core/webhooks",
+  "@arcp/conformance/fixture",
   "@arcp/hono/fetch",
   "@arcp/runtime/blobs",
   "@arcp/runtime/lease",

@@ -30,7 +30,6 @@ export const aPositiveNumber: Matcher = simple("a number above 0", (value) => ty
 export const anInteger: Matcher = simple("an integer", (value) => Number.isSafeInteger(value));
 export const aBoolean: Matcher = simple("a boolean", (value) => typeof value === "boolean");
 export const anObject: Matcher = simple("an object", isObject);
-export const anything: Matcher = simple("there", (value) => value !== undefined);
 export const nothing: Matcher = simple("absent", (value) => value === undefined || value === null);
 
 const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/;

@@ -194,10 +194,10 @@ const leaseCases = [
         context,
         peer,
         "V11-14-03",
-        { "fs.read": ["/work/**"] },
+        { "fs.read": ["/site/**"] },
         "fs.read",
-        ["/work/./a"],
-        ["/work/../etc/passwd", "/work/a/../../etc/passwd"],
+        ["/site/./a"],
+        ["/site/../etc/passwd", "/site/a/../../etc/passwd"],
       );
       await decides(
         context,

@@ -89,7 +89,7 @@ const submissionCases = [
       const expires_at = inAnHour();
       const lease_request = {
         "tool.call": ["suite.tool", "suite.other.*"],
-        "fs.read": ["/work/**"],
+        "fs.read": ["/site/**"],
         "cost.budget": ["USD:5.00", "credits:1000"],
       };
       const operations = [
