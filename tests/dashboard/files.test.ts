@@ -115,11 +115,13 @@ describe("the files of the dashboard", () => {
     expect(answer.status).toBe(200);
   });
 
-  it("say over TLS that there is no other way", () => {
+  it("say over TLS that there is no other way", async () => {
     const pages = dashboard({ allowedHosts: "any" });
-    const answerTo = (url: string): Response | undefined => pages.fetch(new Request(url));
-    expect(answerTo("https://agents.example.com/")?.headers.get("strict-transport-security")).toMatch(/max-age=\d{8}/);
-    expect(answerTo("http://agents.example.com/")?.headers.get("strict-transport-security")).toBeNull();
+    const answerTo = async (url: string): Promise<Response | undefined> => pages.fetch(new Request(url));
+    expect((await answerTo("https://agents.example.com/"))?.headers.get("strict-transport-security")).toMatch(
+      /max-age=\d{8}/,
+    );
+    expect((await answerTo("http://agents.example.com/"))?.headers.get("strict-transport-security")).toBeNull();
   });
 
   it("know where the runtime is, on this host or on another one", async () => {
@@ -128,7 +130,7 @@ describe("the files of the dashboard", () => {
     expect(await settings(dashboard())).toEqual({ endpoint: "/arcp" });
     const far = dashboard({ endpoint: "wss://runtime.example:7777/arcp" });
     expect(await settings(far)).toEqual({ endpoint: "wss://runtime.example:7777/arcp" });
-    const policy = far.fetch(new Request("http://localhost/"))?.headers.get("content-security-policy");
+    const policy = (await far.fetch(new Request("http://localhost/")))?.headers.get("content-security-policy");
     expect(policy).toContain("connect-src 'self' wss://runtime.example:7777;");
     expect(() => dashboard({ endpoint: "https://runtime.example" })).toThrow(TypeError);
     expect(() => dashboard({ endpoint: "//runtime.example/arcp" })).toThrow(TypeError);

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { ARCPClient } from "@arcp/client";
 import { createLogger, type RunningWebSocketServer, StaticBearerVerifier, startWebSocketServer } from "@arcp/core";
-import { dashboard } from "@arcp/dashboard";
+import { dashboard, type SignIn } from "@arcp/dashboard";
 import { type AgentHandler, ARCPServer, sqliteStore } from "@arcp/runtime";
 
 const builder = fileURLToPath(new URL("../../scripts/dashboard.mjs", import.meta.url));
@@ -26,12 +26,19 @@ export class DashboardRuntime implements AsyncDisposable {
   /** Log records of level error. */
   readonly errors: string[] = [];
 
-  private constructor(agents: Readonly<Record<string, AgentHandler>>) {
+  readonly #signInAt: ((url: string) => SignIn) | undefined;
+
+  private constructor(agents: Readonly<Record<string, AgentHandler>>, signInAt?: (url: string) => SignIn) {
     this.#agents = agents;
+    this.#signInAt = signInAt;
   }
 
-  static async start(agents: Readonly<Record<string, AgentHandler>>): Promise<DashboardRuntime> {
-    const runtime = new DashboardRuntime(agents);
+  /** With `signInAt` people sign in otherwise than with a token; it is told where the page is. */
+  static async start(
+    agents: Readonly<Record<string, AgentHandler>>,
+    signInAt?: (url: string) => SignIn,
+  ): Promise<DashboardRuntime> {
+    const runtime = new DashboardRuntime(agents, signInAt);
     await runtime.start();
     return runtime;
   }
@@ -42,10 +49,14 @@ export class DashboardRuntime implements AsyncDisposable {
 
   async start(): Promise<void> {
     this.#store = sqliteStore({ path: join(this.#directory, "runtime.db") });
+    let signIn: SignIn | undefined;
+    const known = new StaticBearerVerifier(new Map(["alice", "bob"].map((name) => [name, { principal: name }])));
     const server = new ARCPServer({
       runtime: { name: "test", version: "1.0.0" },
       capabilities: { encodings: ["json"], agents: [] },
-      bearer: new StaticBearerVerifier(new Map(["alice", "bob"].map((name) => [name, { principal: name }]))),
+      bearer: {
+        verify: (token) => known.verify(token).catch((error) => signIn?.bearer.verify(token) ?? Promise.reject(error)),
+      },
       cancelAuthority: "principal",
       eventLog: this.#store,
       logger: createLogger((line) => void this.errors.push(line), "error"),
@@ -54,7 +65,7 @@ export class DashboardRuntime implements AsyncDisposable {
       server.registerAgent(`${name}@1.0.0`, agent, { durable: name.startsWith("durable") });
     }
     server.registerTool("search", { handler: async () => ({ hits: 3 }) });
-    const pages = dashboard();
+    let pages = dashboard();
     this.#listener = await startWebSocketServer({
       port: this.#port,
       // One that comes while it stops is turned away.
@@ -63,6 +74,8 @@ export class DashboardRuntime implements AsyncDisposable {
     });
     this.#port = this.#listener.port;
     this.#server = server;
+    signIn = this.#signInAt?.(this.url);
+    if (signIn !== undefined) pages = dashboard({ signIn });
   }
 
   async stop(): Promise<void> {

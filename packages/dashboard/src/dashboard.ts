@@ -1,7 +1,17 @@
-/** The dashboard on a path of whatever serves HTTP. It serves files, and has no way into the runtime. */
-import { type HttpRequest, type HttpResponse, isAllowedHost, isLoopbackAddress, LOOPBACK_NAMES } from "@arcp/core";
+/** The dashboard on a path of whatever serves HTTP. It serves files, signs people in, and has no way into the runtime. */
+import {
+  HttpDoor,
+  HttpRefusal,
+  type HttpRequest,
+  type HttpResponse,
+  isAllowedHost,
+  isLoopbackAddress,
+  LOOPBACK_NAMES,
+} from "@arcp/core";
 import { type StaticFile, staticFiles } from "./files.ts";
 import { pageHeaders, STRICT_TRANSPORT } from "./headers.ts";
+import { type AuthAnswer, type AuthRequest, AuthRoutes } from "./sign-in/routes.ts";
+import type { SignIn } from "./sign-in/sign-in.ts";
 
 export interface DashboardOptions {
   /** Where the page is. Default: `/`. */
@@ -13,6 +23,8 @@ export interface DashboardOptions {
    * loopback interface its own names, for others any.
    */
   readonly allowedHosts?: readonly string[] | "any";
+  /** How people sign in, e.g. `oidcSignIn`; the runtime has to know its `bearer`. Default: with a token. */
+  readonly signIn?: SignIn;
 }
 
 /** Both forms answer alike, and leave alone what is for somebody else. */
@@ -22,7 +34,7 @@ export interface Dashboard {
   /** For servers of Node: takes a request, or returns false and has done nothing. */
   handle(request: HttpRequest, response: HttpResponse): boolean;
   /** For hosts of the Fetch standard: the answer, or `undefined` for what is for somebody else. */
-  fetch(request: Request): Response | undefined;
+  fetch(request: Request): Response | Promise<Response> | undefined;
 }
 
 interface Asked {
@@ -33,11 +45,15 @@ interface Asked {
   readonly isEncrypted: boolean;
   readonly ifNoneMatch: string | null | undefined;
   readonly takesGzip: boolean;
+  readonly query: string;
+  readonly header: AuthRequest["header"];
+  readonly body: AuthRequest["body"];
 }
 
 interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
+  readonly cookies?: readonly string[] | undefined;
   readonly body: Uint8Array<ArrayBuffer> | string;
 }
 
@@ -50,17 +66,20 @@ const NOT_BUILT = "The dashboard is not built: run `npm run build`.\n";
  * @throws TypeError for a path that does not begin with `/`, and for an endpoint that is neither a path nor a WebSocket URL.
  */
 export function dashboard(options: DashboardOptions = {}): Dashboard {
-  const { path = "/", endpoint = "/arcp", allowedHosts } = options;
+  const { path = "/", endpoint = "/arcp", allowedHosts, signIn } = options;
   if (!path.startsWith("/")) throw new TypeError(`the path of the dashboard begins with /: ${path}`);
   const base = path.endsWith("/") ? path : `${path}/`;
   const origin = originOf(endpoint);
   const headers = pageHeaders(origin === undefined ? [] : [origin]);
-  const settings = JSON.stringify({ endpoint });
+  const told = signIn && { provider: signIn.provider.name, acceptsTokens: signIn.acceptsTokens };
+  const settings = JSON.stringify({ endpoint, ...(told && { signIn: told }) });
+  const auth = signIn && new AuthRoutes(signIn);
+  const isAuth = (name: string): boolean => auth !== undefined && name.startsWith("auth/");
 
-  function answer(asked: Asked): Answer | undefined {
+  function answer(asked: Asked): Answer | Promise<Answer> | undefined {
     const isOwn = asked.path.startsWith(base) || `${asked.path}/` === base;
     const name = isOwn ? asked.path.slice(base.length) : undefined;
-    if (name === undefined || (name !== "" && name !== "dashboard.json" && !name.startsWith("assets/")))
+    if (name === undefined || !(name === "" || name === "dashboard.json" || name.startsWith("assets/") || isAuth(name)))
       return undefined;
     const all = asked.isEncrypted ? { ...headers, ...STRICT_TRANSPORT } : headers;
     const plain = (status: number, text: string, more = {}): Answer => ({
@@ -70,6 +89,7 @@ export function dashboard(options: DashboardOptions = {}): Dashboard {
     });
     const refusal = refuseHost(asked, allowedHosts);
     if (refusal !== undefined) return plain(...refusal);
+    if (auth !== undefined && isAuth(name)) return authAnswer(auth.answer({ ...asked, name: name.slice(5) }), all);
     if (asked.method !== "GET" && asked.method !== "HEAD") return plain(405, "GET it\n", { allow: "GET, HEAD" });
     // Without the slash at the end, the page would look for its files one level up.
     if (!asked.path.startsWith(base)) return plain(308, "", { location: base });
@@ -87,19 +107,42 @@ export function dashboard(options: DashboardOptions = {}): Dashboard {
     handle(request, response) {
       const found = answer(askedOf(request));
       if (found === undefined) return false;
-      response.statusCode = found.status;
-      for (const [name, value] of Object.entries(found.headers)) response.setHeader(name, value);
-      const body = request.method === "HEAD" ? "" : found.body;
-      (response as { end(chunk: string | Uint8Array): unknown }).end(body);
+      if (found instanceof Promise) void found.then((late) => send(late, request, response));
+      else send(found, request, response);
       return true;
     },
     fetch(request) {
       const found = answer(fetchAsked(request));
-      if (found === undefined) return undefined;
-      const hasBody = request.method !== "HEAD" && found.status !== 304;
-      return new Response(hasBody ? found.body : null, { status: found.status, headers: found.headers });
+      return found instanceof Promise
+        ? found.then((late) => responseOf(late, request))
+        : found && responseOf(found, request);
     },
   };
+}
+
+function send({ status, headers, cookies, body }: Answer, request: HttpRequest, response: HttpResponse): void {
+  response.statusCode = status;
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  const { setHeader, end } = response as unknown as {
+    setHeader(name: string, values: readonly string[]): unknown;
+    end(chunk: string | Uint8Array): unknown;
+  };
+  if (cookies !== undefined) setHeader.call(response, "set-cookie", cookies);
+  // What is left of a body that nobody reads would stand before the next request.
+  if (!request.complete) request.resume();
+  end.call(response, request.method === "HEAD" ? "" : body);
+}
+
+function responseOf({ status, headers, cookies = [], body }: Answer, { method }: Request): Response {
+  const told = new Headers(headers);
+  for (const cookie of cookies) told.append("set-cookie", cookie);
+  const hasBody = method !== "HEAD" && status !== 304 && status !== 204;
+  return new Response(hasBody ? body : null, { status, headers: told });
+}
+
+async function authAnswer(given: Promise<AuthAnswer>, all: Readonly<Record<string, string>>): Promise<Answer> {
+  const { status, headers, cookies, type, body = "" } = await given;
+  return { status, headers: { ...all, ...headers, ...(type && { "content-type": type }) }, cookies, body };
 }
 
 function answerWith(file: StaticFile, asked: Asked, headers: Readonly<Record<string, string>>): Answer {
@@ -120,14 +163,20 @@ function refuseHost(
   return [421, "the Host is none of this server's: see allowedHosts\n"];
 }
 
+/** Reads bodies, and nothing else. */
+const bodies = new HttpDoor({});
+
 function askedOf(request: HttpRequest): Asked {
   const { method = "", url = "", headers, rawHeaders, socket } = request;
   const hosts = rawHeaders.filter((_, index) => {
     const name = index % 2 === 1 ? rawHeaders[index - 1]?.toLowerCase() : undefined;
     return name === "host" || name === ":authority";
   });
+  const [path = ""] = url.split("?");
   return {
-    ...{ method, path: url.split("?")[0] ?? "", hosts: [...new Set(hosts)] },
+    ...{ method, path, query: url.slice(path.length), hosts: [...new Set(hosts)] },
+    header: (name) => headers[name]?.toString(),
+    body: (maxBytes) => bodies.body(request, maxBytes).then(String),
     isLocal: isLoopbackAddress(socket.localAddress),
     isEncrypted: (socket as { readonly encrypted?: boolean }).encrypted === true,
     ifNoneMatch: headers["if-none-match"],
@@ -139,11 +188,25 @@ function askedOf(request: HttpRequest): Asked {
 function fetchAsked(request: Request): Asked {
   const url = new URL(request.url);
   return {
-    ...{ method: request.method, path: url.pathname, hosts: [request.headers.get("host") ?? url.host] },
+    ...{ method: request.method, path: url.pathname, query: url.search },
+    hosts: [request.headers.get("host") ?? url.host],
+    header: (name) => request.headers.get(name) ?? undefined,
+    body: (maxBytes) => textOf(request, maxBytes),
     ...{ isLocal: true, isEncrypted: url.protocol === "https:" },
     ifNoneMatch: request.headers.get("if-none-match"),
     takesGzip: takesGzip(request.headers.get("accept-encoding")),
   };
+}
+
+async function textOf({ body }: Request, maxBytes: number): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of body ?? []) {
+    length += piece.length;
+    if (length > maxBytes) throw new HttpRefusal(413, `a body may have ${maxBytes} bytes`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString();
 }
 
 const takesGzip = (accepted: string | null | undefined): boolean =>

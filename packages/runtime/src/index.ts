@@ -17,7 +17,7 @@ export {
   type VerifiedIdentity,
 } from "./auth/auth-schemes.ts";
 export { Challenge, type ChallengeOptions } from "./auth/challenge.ts";
-export type { IdentityClaims } from "./auth/claims.ts";
+export { type IdentityClaims, identityIn } from "./auth/claims.ts";
 export { CredentialWatch, type CredentialWatchOptions } from "./auth/credential-watch.ts";
 export { type HeldSecret, type HmacOptions, hmacVerifier } from "./auth/hmac-challenge.ts";
 export { type JwtOptions, jwtVerifier } from "./auth/jwt.ts";

@@ -1,10 +1,12 @@
 /** `arcp.config.ts`: what `arcp serve` reads. */
+import type { OidcOptions } from "@arcp/dashboard";
 import type { ListenOptions, ModelGatewayOptions, UpstreamOptions } from "@arcp/gateway";
 import type { PostgresOptions } from "@arcp/postgres";
 import type {
   AgentHandler,
   ARCPServerOptions,
   CertificateName,
+  IdentityClaims,
   JwtOptions,
   LiteLLMOptions,
   OAuth2Options,
@@ -95,6 +97,15 @@ export interface AuthSettings {
   };
   /** OAuth 2.0 access tokens, which the issuer is asked about. */
   readonly oauth2?: Omit<OAuth2Options, "clientSecret" | "clock"> & { readonly clientSecret: SecretSource };
+  /**
+   * People sign in to the dashboard at a provider of OpenID Connect. `publicUrls` are needed beyond this machine. The claims of
+   * ID tokens say who they are, as those of `jwt` do.
+   */
+  readonly oidc?: Omit<
+    OidcOptions,
+    "publicUrls" | "clientSecret" | "identityOf" | "acceptsTokens" | "clock" | "logger"
+  > &
+    IdentityClaims & { readonly publicUrls?: readonly string[]; readonly clientSecret?: SecretSource };
   /** Certificates of clients. Needs `tls`. */
   readonly mtls?: {
     /** The path of a PEM file: who vouches for clients. */

@@ -7,7 +7,7 @@ import { ARCPError, type ErrorPayload } from "@arcp/core";
 import { signal } from "@preact/signals";
 import { instantOf } from "./clock.ts";
 import { budgetOf, type Kind, kindOf, type Progress, summaryOf } from "./events.ts";
-import { keptToken, openClient } from "./session.ts";
+import { openClient } from "./session.ts";
 import { StreamBook } from "./streams.ts";
 
 /** One line of the stream. */
@@ -103,7 +103,7 @@ export class JobFeed {
 
   async #run(): Promise<void> {
     try {
-      const client = await openClient(keptToken() ?? "", this.#stop.signal);
+      const client = await openClient(this.#stop.signal);
       this.#client = client;
       if (this.#stop.signal.aborted) return this.close();
       client.on("event", (event) => {

@@ -12,7 +12,7 @@ import { SubmitPage } from "./pages/submit.tsx";
 import { WirePage } from "./pages/wire.tsx";
 import { isPaletteOpen, Palette } from "./palette.tsx";
 import { route } from "./route.ts";
-import { connection, facts, keptToken, questions, signIn, signInWith, signOut, tokenOfAddress } from "./session.ts";
+import { connection, facts, questions, signIn, signInAgain, signInWith, signOut, tokenOfAddress } from "./session.ts";
 import { restoreTheme, toggleTheme } from "./theme.ts";
 import { Text, visible } from "./visible-text.tsx";
 
@@ -135,8 +135,7 @@ function ConnectionBanner() {
 
 restoreTheme();
 listenToKeys();
-const token = tokenOfAddress() ?? keptToken();
-if (token !== undefined) void signInWith(token);
+void signInAgain();
 // A link with a token that is followed while the page is open signs in as well.
 addEventListener("hashchange", () => {
   const given = tokenOfAddress();

@@ -8,6 +8,7 @@ import {
   StaticBearerVerifier,
   UnauthenticatedError,
 } from "@arcp/core";
+import type { SignIn } from "@arcp/dashboard";
 import {
   type CertificateName,
   jwtVerifier,
@@ -17,6 +18,7 @@ import {
   type SchemeVerifier,
 } from "@arcp/runtime";
 import type { AuthSettings } from "../config.ts";
+import { readSignIn, type SignInOptions, type SignInSettings } from "./browser-sign-in.ts";
 import type { LoadedConfig } from "./config-file.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { UsageError } from "./exit-code.ts";
@@ -40,9 +42,11 @@ export interface Credentials {
   readonly certificates: ClientCertificateOptions | undefined;
   /** Does a token count only together with a certificate of the same principal? */
   readonly bindTokensToCertificates: boolean;
+  /** How people sign in to the dashboard, besides with a token. */
+  readonly signIn: SignInSettings | undefined;
 }
 
-export interface CredentialOptions {
+export interface CredentialOptions extends SignInOptions {
   readonly token?: readonly string[];
   readonly tokenFile?: string;
   readonly jwks?: string;
@@ -62,7 +66,8 @@ export async function readCredentials(options: CredentialOptions, loaded: Loaded
   const jwt = jwtOf(options) ?? auth.jwt;
   const mtls = mtlsOf(options) ?? auth.mtls;
   const settings = { ...auth, ...(jwt && { jwt }), ...(mtls && { mtls }) };
-  return { tokens, ...(await readSchemes(settings, loaded.directory)) };
+  const signIn = await readSignIn(options, loaded);
+  return { tokens, signIn, ...(await readSchemes(settings, loaded.directory)) };
 }
 
 /** What the command line says of JWTs: all of it, or nothing. */
@@ -98,7 +103,11 @@ function mtlsOf({ clientCa, clientName }: CredentialOptions): AuthSettings["mtls
   return { ca: resolve(clientCa), principals: clientName, required: true };
 }
 
-export const hasCredentials = ({ tokens, schemes }: Credentials): boolean => tokens.length > 0 || schemes.length > 0;
+export const hasCredentials = ({ tokens, schemes, signIn }: Credentials): boolean =>
+  tokens.length > 0 || schemes.length > 0 || signIn !== undefined;
+
+/** Are there tokens that somebody could paste? */
+export const takesTokens = ({ tokens, bearer }: Credentials): boolean => tokens.length > 0 || bearer !== undefined;
 
 async function readTokens(options: CredentialOptions, { config, directory }: LoadedConfig): Promise<Token[]> {
   if (options.token !== undefined) warnOfVisibleToken();
@@ -110,9 +119,11 @@ async function readTokens(options: CredentialOptions, { config, directory }: Loa
 }
 
 /** Every member that the settings may have. */
-const MEMBERS: Readonly<Record<keyof AuthSettings, true>> = { jwt: true, oauth2: true, mtls: true, schemes: true };
+const MEMBERS: Readonly<Record<keyof AuthSettings, true>> = {
+  ...{ jwt: true, oauth2: true, oidc: true, mtls: true, schemes: true },
+};
 
-async function readSchemes(settings: AuthSettings, directory: string): Promise<Omit<Credentials, "tokens">> {
+async function readSchemes(settings: AuthSettings, directory: string): Promise<Omit<Credentials, "tokens" | "signIn">> {
   const unknown = Object.keys(settings).find((member) => !Object.hasOwn(MEMBERS, member));
   if (unknown !== undefined) {
     throw new UsageError(`auth: there is no setting "${unknown}"; there are ${Object.keys(MEMBERS).join(", ")}`);
@@ -197,11 +208,20 @@ export interface Admission {
 
 /**
  * Without credentials: over standard input and output, the parent process, whatever it shows; with `isOpen`, whoever
- * shows any token; and otherwise whoever can read the developer's token, which is made now if there is none.
+ * shows any token; and otherwise whoever can read the developer's token, which is made now if there is none. Who has signed in
+ * in a browser comes with what `signIn` has handed to its page.
  */
-export async function admissionOf(credentials: Credentials, endpoint: Endpoint, isOpen: boolean): Promise<Admission> {
+export async function admissionOf(
+  credentials: Credentials,
+  endpoint: Endpoint,
+  isOpen: boolean,
+  signIn: SignIn | undefined,
+): Promise<Admission> {
   const closed = { anonymousPrincipal: undefined, developer: undefined, isOpen: false };
-  if (hasCredentials(credentials)) return { ...closed, bearer: bearerOf(credentials) };
+  if (hasCredentials(credentials)) {
+    const bearer = bearerOf(credentials);
+    return { ...closed, bearer: signIn === undefined ? bearer : new EitherToken(signIn.bearer, bearer) };
+  }
   if (endpoint.carrier === "stdio") return { ...closed, bearer: new AnyToken(), anonymousPrincipal: LOCAL_PRINCIPAL };
   if (isOpen) return { ...closed, bearer: new AnyToken(), isOpen };
   const developer = await ensureDeveloperToken();

@@ -40,6 +40,7 @@ const holdsSecret = ({ db, tokens, litellm, gateway, auth, peers, webhooks }: AR
   hasPassword(db ?? "") ||
   [
     ...[litellm?.masterKey, gateway?.admin?.masterKey, auth?.oauth2?.clientSecret, sharedSecret(auth)],
+    auth?.oidc?.clientSecret,
     ...(gateway?.upstreams ?? []).map(({ apiKey }) => apiKey),
     ...Object.values(peers ?? {}).map(({ token }) => token),
     ...(webhooks?.endpoints ?? []).flatMap(({ secret }) => secret),

@@ -3,7 +3,7 @@
  * dashboard.
  */
 import { type HttpRequest, type HttpResponse, httpTransport, isLoopbackHost, type Transport } from "@arcp/core";
-import { dashboard, SECURE_HEADERS } from "@arcp/dashboard";
+import { dashboard, SECURE_HEADERS, type SignIn } from "@arcp/dashboard";
 import { restApi } from "@arcp/runtime";
 import type { ARCPConfig } from "../config.ts";
 import type { WebSocketEndpoint } from "./endpoint.ts";
@@ -22,8 +22,13 @@ export function openHttpDoors(
   { allowedHosts, allowedOrigins }: ARCPConfig,
   {
     hasDashboard,
+    signIn,
     usesClientCertificates,
-  }: { readonly hasDashboard: boolean; readonly usesClientCertificates: boolean },
+  }: {
+    readonly hasDashboard: boolean;
+    readonly signIn: SignIn | undefined;
+    readonly usesClientCertificates: boolean;
+  },
 ): HttpDoors {
   const rules = {
     ...{ allowInsecure, usesClientCertificates },
@@ -37,7 +42,10 @@ export function openHttpDoors(
   });
   const rest = restApi({ ...rules, version, accept });
   const pages = hasDashboard
-    ? dashboard({ endpoint: path, ...(rules.allowedHosts !== undefined && { allowedHosts: rules.allowedHosts }) })
+    ? dashboard({
+        ...{ endpoint: path, ...(signIn !== undefined && { signIn }) },
+        ...(rules.allowedHosts !== undefined && { allowedHosts: rules.allowedHosts }),
+      })
     : undefined;
   return {
     handle: (request, response) => {

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import {
+  type Logger,
   StdioTransport,
   socketUrlOf,
   startSocketServer,
@@ -10,6 +11,7 @@ import {
   type Transport,
   type WebSocketTlsOptions,
 } from "@arcp/core";
+import type { SignIn } from "@arcp/dashboard";
 import { ARCPServer, type ARCPServerOptions, isShared, type ShutdownReport } from "@arcp/runtime";
 import type { ARCPConfig } from "../config.ts";
 import {
@@ -18,16 +20,25 @@ import {
   type Credentials,
   hasCredentials,
   readCredentials,
+  takesTokens,
   warnOfOpenAccess,
 } from "./admission.ts";
 import { containAgentFaults } from "./agent-faults.ts";
 import { BUILT_IN, loadAgent, parseAgentOption, type ServedAgent } from "./agent-modules.ts";
 import { announce } from "./announcement.ts";
 import { loadTools, openProvisioning } from "./authority.ts";
+import { openSignIn } from "./browser-sign-in.ts";
 import { type LoadedConfig, loadConfig } from "./config-file.ts";
 import { openData } from "./data.ts";
 import { databaseError, shownDatabase } from "./database.ts";
-import { checkExposure, type EndpointOptions, endpointOf, isStdio, type WebSocketEndpoint } from "./endpoint.ts";
+import {
+  checkExposure,
+  type Endpoint,
+  type EndpointOptions,
+  endpointOf,
+  isStdio,
+  type WebSocketEndpoint,
+} from "./endpoint.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 import { type HttpDoors, openHttpDoors } from "./http-doors.ts";
 import { type NodeOptions, nodeSettings } from "./node-settings.ts";
@@ -95,7 +106,15 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   failure.promise.catch(() => {
     // It may come before anybody waits, or when everything is over.
   });
-  const admission = await admissionOf(credentials, endpoint, options.ws === true);
+  const isHttpServed = (options.http ?? true) && (config.http ?? true);
+  const hasDashboard =
+    endpoint.carrier === "listeners" &&
+    endpoint.webSocket !== undefined &&
+    isHttpServed &&
+    (options.dashboard ?? true) &&
+    (config.dashboard ?? true);
+  const signIn = signInOf(credentials, endpoint, hasDashboard, logger);
+  const admission = await admissionOf(credentials, endpoint, options.ws === true, signIn);
   if (admission.isOpen) warnOfOpenAccess();
   const telemetry = await openTelemetry(options, loaded, { service: runtime, log }, shutdown);
   const server = new ARCPServer({
@@ -146,11 +165,8 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
     return EXIT.success;
   }
   const urls: string[] = [];
-  let hasDashboard = false;
   if (endpoint.webSocket !== undefined) {
-    const isHttpServed = (options.http ?? true) && (config.http ?? true);
-    hasDashboard = isHttpServed && (options.dashboard ?? true) && (config.dashboard ?? true);
-    const extras = { hasDashboard, usesClientCertificates: tls?.clientCertificates !== undefined };
+    const extras = { hasDashboard, signIn, usesClientCertificates: tls?.clientCertificates !== undefined };
     const doors = isHttpServed ? openHttpDoors(accept, endpoint.webSocket, config, extras) : undefined;
     shutdown.defer(async () => doors?.close());
     urls.push(await listen(accept, endpoint.webSocket, config, tls, shutdown, doors));
@@ -168,6 +184,21 @@ export async function serve(options: ServeOptions): Promise<ExitCode> {
   await stop;
   await close();
   return EXIT.success;
+}
+
+function signInOf(
+  credentials: Credentials,
+  endpoint: Endpoint,
+  hasDashboard: boolean,
+  logger: Logger,
+): SignIn | undefined {
+  if (credentials.signIn === undefined) return undefined;
+  const webSocket = endpoint.carrier === "listeners" ? endpoint.webSocket : undefined;
+  if (webSocket === undefined || !hasDashboard)
+    throw new UsageError(
+      "people sign in to the dashboard, which is not served here: leave out --oidc-issuer (auth.oidc)",
+    );
+  return openSignIn(credentials.signIn, webSocket, { acceptsTokens: takesTokens(credentials), logger });
 }
 
 /** The page is at the root of where clients connect. */

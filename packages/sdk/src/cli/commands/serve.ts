@@ -56,6 +56,12 @@ export function addServe(program: Command, run: (work: () => Promise<ExitCode>) 
     .option("--jwt-audience <name>", "whom JWTs are for: this runtime, in their aud")
     .option("--jwt-scopes <claim>", "where JWTs say what they permit, such as scope (default: everything of one's own)")
     .option("--jwt-tenant <claim>", "where JWTs say whose customer their principal is")
+    .option("--oidc-issuer <url>", "people sign in to the dashboard there (OpenID Connect)")
+    .option("--oidc-client-id <id>", "by which that provider knows the dashboard")
+    .option("--oidc-client-secret-file <file>", "its secret, in a file of mode 600 (default: it has none)")
+    .option("--oidc-scopes <claim>", "where ID tokens say what they permit (default: everything of one's own)")
+    .option("--oidc-tenant <claim>", "where ID tokens say whose customer their principal is")
+    .option("--public-url <url>", "where browsers find the dashboard, https://…/; repeatable", collect)
     .option(
       "--client-ca <file>",
       "let in who has a certificate of this authority, PEM, and nobody else; needs --tls-cert",
