@@ -51,7 +51,6 @@ export default ${JSON.stringify({ auth })};`,
 
 test.each([
   [["--oidc-issuer", "https://id.example"], "go together"],
-  [["--oidc-issuer", "http://id.example", "--oidc-client-id", "arcp"], "the issuer is an https: URL"],
   [["--oidc-issuer", "https://id.example", "--oidc-client-id", "arcp", "--port", "0"], "say --public-url"],
   [["--oidc-issuer", "https://id.example", "--oidc-client-id", "arcp", "--no-dashboard"], "which is not served here"],
 ])("%j is refused: %s", async (args, why) => {
