@@ -279,7 +279,7 @@ describe("provisioned credentials", () => {
     const submitting = client.submit({ agent: "echo" });
     await runtime.accept("job_1", {
       lease: { "model.use": ["x"] },
-      credentials: [CREDENTIAL, { ...CREDENTIAL, id: "cred_2", scheme: "signed_url" }],
+      credentials: [CREDENTIAL, { ...CREDENTIAL, id: "cred_2", scheme: "signed_url", value: { at: "https://…" } }],
     });
     const handle = await submitting;
     const events = collect(handle);

@@ -22,7 +22,8 @@ export function withAmounts(frame: JsonObject): JsonObject {
 
 /**
  * A message that could not be decoded, as it may have been meant: `null` for absent members, an event without a body, the
- * number of replayed events for whether there were any. `undefined` if that is hopeless.
+ * number of replayed events for whether there were any, credentials of schemes of their own. `undefined` if that is
+ * hopeless.
  */
 export function respell(frame: JsonObject): JsonObject | undefined {
   const envelope = withoutNulls(frame) as JsonObject;
@@ -38,5 +39,12 @@ function respellPayload(type: unknown, payload: JsonObject): unknown {
   if (type === "job.subscribed" && typeof payload["replayed"] === "number") {
     return { ...payload, replayed: payload["replayed"] !== 0 };
   }
-  return withoutNulls(payload);
+  const { credentials, ...rest } = withoutNulls(payload) as JsonObject;
+  return credentials === undefined ? rest : { ...rest, credentials: ofKnownSchemes(credentials) };
 }
+
+/** Those that a client can do anything with: what others are made of is nobody's business here (§9.8.1). */
+const ofKnownSchemes = (credentials: unknown): unknown =>
+  Array.isArray(credentials)
+    ? credentials.filter((entry) => isObject(entry) && entry["scheme"] === "bearer")
+    : credentials;
