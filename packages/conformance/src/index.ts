@@ -4,6 +4,8 @@
  */
 export { BEHAVIOURS, type Behaviour } from "./behaviours.ts";
 export type { Case, CaseRun, Outcome, Verdict } from "./case.ts";
+export type { CarrierKind } from "./client/carrier.ts";
+export { type ClientSuiteOptions, runClientSuite } from "./client/run.ts";
 export { type Manifest, manifestSchema, parseManifest, REFERENCE_MANIFEST } from "./manifest.ts";
 export type { RecordedFrame } from "./recording.ts";
 export { badgeReport, shieldsReport } from "./report/badge.ts";

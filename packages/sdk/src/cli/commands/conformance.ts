@@ -1,31 +1,19 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import {
-  badgeReport,
   commandTarget,
-  exitCodeOf,
   httpTarget,
-  junitReport,
   type Manifest,
   parseManifest,
-  type Report,
   runServerSuite,
   type Target,
-  textReport,
   type Wire,
   webSocketTarget,
 } from "@arcp/conformance";
 import { type Command, Option } from "commander";
-import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
+import { type ReportOptions, withReports, writeReports } from "../conformance-reports.ts";
+import { type ExitCode, UsageError } from "../exit-code.ts";
 import { interruptible } from "../interruptible.ts";
-
-/** Where reports go, in whatever suite. */
-interface ReportOptions {
-  readonly json?: string;
-  readonly junit?: string;
-  readonly badge?: string;
-  readonly strict?: boolean;
-  readonly verbose?: boolean;
-}
+import { addConformanceClient } from "./conformance-client.ts";
 
 interface ServerOptions extends ReportOptions {
   readonly url?: string;
@@ -69,16 +57,7 @@ export function addConformance(program: Command, run: (work: () => Promise<ExitC
   withReports(server).action((command: readonly string[], options: ServerOptions) =>
     run(() => askServer(command, options)),
   );
-}
-
-/** Adds the options of {@link writeReports}. */
-function withReports(command: Command): Command {
-  return command
-    .option("--json <file>", "write everything, frames included, as JSON")
-    .option("--junit <file>", "write JUnit XML")
-    .option("--badge <file>", "write a badge, as SVG")
-    .option("--strict", "fail for what only should be, too")
-    .option("-v, --verbose", "show what passed, and what cannot be seen over the wire");
+  addConformanceClient(conformance, run);
 }
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {
@@ -117,14 +96,4 @@ async function manifestIn(file: string): Promise<Manifest> {
   } catch (thrown) {
     throw new UsageError(`${file}: ${(thrown as Error).message}`);
   }
-}
-
-/** Prints the report, and writes it wherever else it was asked for. */
-async function writeReports(report: Report, options: ReportOptions): Promise<ExitCode> {
-  const { json, junit, badge, strict = false, verbose = false } = options;
-  if (json !== undefined) await writeFile(json, `${JSON.stringify(report, undefined, 2)}\n`);
-  if (junit !== undefined) await writeFile(junit, junitReport(report));
-  if (badge !== undefined) await writeFile(badge, badgeReport(report));
-  process.stdout.write(textReport(report, { isVerbose: verbose }));
-  return exitCodeOf(report, strict) === 0 ? EXIT.success : EXIT.failure;
 }
