@@ -85,6 +85,7 @@ export async function startBun(apps: readonly BunAppOptions[]): Promise<RunningH
   const port = (await answer()) as number;
   return {
     origin: `http://127.0.0.1:${port}`,
+    rssBytes: () => ask("rss") as Promise<number>,
     apps: apps.map((_, index) => ({
       connections: () => ask(`connections ${index}`) as Promise<number>,
       close: () => ask(`close ${index}`) as Promise<never>,

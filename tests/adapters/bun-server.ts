@@ -58,7 +58,8 @@ say(server.port);
 for await (const question of createInterface({ input: process.stdin })) {
   const [verb, index] = question.split(" ");
   const handler = handlers[Number(index)];
-  if (verb === "connections") say(handler?.connections);
+  if (verb === "rss") say(process.memoryUsage().rss);
+  else if (verb === "connections") say(handler?.connections);
   else if (verb === "close") say(await handler?.close().then(() => "closed"));
   else break;
 }

@@ -2,6 +2,7 @@
 import { connect } from "node:net";
 import type { Transport } from "@arcp/core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { COMPRESSED_VIOLATIONS, compressedFrame } from "../hostile/compressed-frames.ts";
 import { AGENTS } from "../hostile/hostile-client.ts";
 import { PING, RawSocket, statusOf, upgradeRequest, webSocketFrame } from "../hostile/raw-socket.ts";
 import { REFUSED_UPGRADES, VIOLATIONS } from "../hostile/websocket-violations.ts";
@@ -52,6 +53,13 @@ const hello = (token?: string): object => {
   return { arcp: "1.1", id: "msg_hello", type: "session.hello", payload: { auth } };
 };
 const authorization = (token: string) => ({ headers: [["Authorization", `Bearer ${token}`]] as const });
+
+const PATIENTLY = { timeout: 30_000 };
+const OFFER = { headers: [["Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"]] as const };
+
+/** Memory of the process that the host runs in. */
+const rssOf = async ({ running }: Hosted): Promise<number> =>
+  running.rssBytes === undefined ? process.memoryUsage().rss : running.rssBytes();
 
 /** A request that asks for no upgrade is the host's. */
 const UPGRADES = REFUSED_UPGRADES.filter(([name]) => name !== "a POST");
@@ -185,7 +193,7 @@ export function adapterContract(host: Host, limits: HostLimits = {}): void {
         answer += chunk;
       });
       socket.write(Buffer.from(`${upgradeRequest(hosted.url())}${ping}${frame}`, "latin1"));
-      await expect.poll(() => answer).toContain("session.welcome");
+      await expect.poll(() => answer, PATIENTLY).toContain("session.welcome");
       socket.destroy();
     });
 
@@ -201,10 +209,9 @@ export function adapterContract(host: Host, limits: HostLimits = {}): void {
       expect([1006, 1009]).toContain(await socket.closeCode());
     });
 
-    test("does not compress", async () => {
+    test("does not compress unless it was told to", async () => {
       await using hosted = await Hosted.start(host);
-      const headers = [["Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"]] as const;
-      using socket = await RawSocket.open(hosted.url(), { headers });
+      using socket = await RawSocket.open(hosted.url(), OFFER);
       expect(socket.head).not.toMatch(/extensions/i);
     });
 
@@ -220,7 +227,7 @@ export function adapterContract(host: Host, limits: HostLimits = {}): void {
       await socket.hello("alice");
       socket.socket.pause();
       socket.sendJson({ arcp: "1.1", id: "msg_1", type: "job.submit", payload: { agent: "flood", input: null } });
-      await expect.poll(() => hosted.transports[0]?.bufferedBytes ?? 0).toBeGreaterThan(64 * 1024);
+      await expect.poll(() => hosted.transports[0]?.bufferedBytes ?? 0, PATIENTLY).toBeGreaterThan(64 * 1024);
       for (const transport of hosted.transports) expect(transport.bufferedBytes).toBeLessThan(32 * 1024 * 1024);
       socket.socket.resume();
       expect((await socket.message("job.result")).payload.result).toBe("done");
@@ -259,9 +266,9 @@ export function adapterContract(host: Host, limits: HostLimits = {}): void {
       await using hosted = await Hosted.start(host);
       const sockets = await Promise.all(Array.from({ length: 5 }, () => RawSocket.open(hosted.url())));
       const [app] = hosted.running.apps;
-      await expect.poll(() => app?.connections()).toBe(5);
+      await expect.poll(() => app?.connections(), PATIENTLY).toBe(5);
       for (const socket of sockets) socket[Symbol.dispose]();
-      await expect.poll(() => app?.connections()).toBe(0);
+      await expect.poll(() => app?.connections(), PATIENTLY).toBe(0);
     });
 
     test("shares the server with other runtimes", async () => {
@@ -312,6 +319,63 @@ export function adapterContract(host: Host, limits: HostLimits = {}): void {
         await socket.hello();
         socket.write(bytes);
         expect(await socket.closeCode()).toBe(code);
+      });
+
+      test.each(COMPRESSED_VIOLATIONS)(
+        "closes a connection, on which nothing is compressed, for %s",
+        async (_, bytes) => {
+          using socket = await RawSocket.open(hosted.url(), OFFER);
+          await socket.hello();
+          socket.write(bytes);
+          expect(await socket.closeCode()).toBe(1002);
+        },
+      );
+    });
+
+    describe.runIf(limits.compresses ?? true)("that compresses", () => {
+      let hosted: Hosted;
+      beforeAll(async () => {
+        hosted = await Hosted.start(host, { compression: true });
+      });
+      afterEach(async () => {
+        using socket = await RawSocket.open(hosted.url(), OFFER);
+        await socket.hello();
+      });
+      afterAll(() => hosted[Symbol.asyncDispose]());
+
+      const echo = (input: string): object => ({
+        ...{ arcp: "1.1", id: "msg_1", type: "job.submit", payload: { agent: "echo", input } },
+      });
+
+      test("does so where the client offers it, both ways", async () => {
+        using socket = await RawSocket.open(hosted.url(), OFFER);
+        expect(socket.head).toMatch(/permessage-deflate/i);
+        await socket.hello();
+        const input = "so much of the same ".repeat(10_000);
+        socket.write(compressedFrame(JSON.stringify(echo(input))));
+        expect((await socket.message("job.result")).payload.result).toBe(input);
+        expect(socket.socket.bytesRead).toBeLessThan(20_000);
+        // Nothing of the frames before is needed to read one: the reader above keeps nothing.
+        socket.write(compressedFrame(JSON.stringify({ ...echo("short"), id: "msg_2" })));
+        await expect.poll(() => socket.messages.at(-1)?.payload.result, PATIENTLY).toBe("short");
+      });
+
+      test("does not where the client does not offer it", async () => {
+        using socket = await RawSocket.open(hosted.url());
+        expect(socket.head).not.toMatch(/extensions/i);
+        await socket.hello();
+        socket.sendJson(echo("x".repeat(10_000)));
+        await socket.message("job.result");
+        expect(socket.socket.bytesRead).toBeGreaterThan(10_000);
+      });
+
+      test.each(COMPRESSED_VIOLATIONS)("closes a connection for %s", async (_name, bytes, code) => {
+        using socket = await RawSocket.open(hosted.url(), OFFER);
+        await socket.hello();
+        const before = await rssOf(hosted);
+        socket.write(bytes);
+        expect(await socket.closeCode()).toBe(code);
+        expect((await rssOf(hosted)) - before).toBeLessThan(64 * 1024 * 1024);
       });
     });
   });

@@ -4,6 +4,8 @@ export interface HostLimits {
   readonly refusals?: Readonly<Record<string, number>>;
   /** It bears these, by the names of `VIOLATIONS`. */
   readonly bears?: readonly string[];
+  /** Is compression its adapter's to turn on? Default: true. */
+  readonly compresses?: boolean;
   /** Does it answer requests that ask for upgrades to something else as if they did not? Default: true. */
   readonly ignoresOtherUpgrades?: boolean;
   /** What a path answers when its runtime was closed: 404 if it is the host's again. Default: 404. */
@@ -18,6 +20,8 @@ export const HONO_FETCH: HostLimits = {
     ...{ "two Hosts": 101, "two Authorizations": 101, "HTTP/1.0": 101 },
     ...{ "a path below ours": 101, "a path in another spelling": 101 },
   },
+  // The host negotiates, and knows of no adapter.
+  compresses: false,
   ignoresOtherUpgrades: false,
   statusWhenClosed: 503,
 };

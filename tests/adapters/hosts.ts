@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { FetchUpgradeOptions, Transport } from "@arcp/core";
+import type { CompressionOptions, FetchUpgradeOptions, Transport } from "@arcp/core";
 import { attachArcpToExpress } from "@arcp/express";
 import { arcp, attachArcpToFastify } from "@arcp/fastify";
 import { attachArcpToHono, createArcpHonoApp } from "@arcp/hono";
@@ -19,6 +19,7 @@ import { bunPath, startBun } from "./bun-host.ts";
 /** What is asked of an adapter for one runtime: options that all of them have. */
 export interface AppOptions extends Omit<FetchUpgradeOptions, "onTransport"> {
   readonly path: string;
+  readonly compression?: boolean | CompressionOptions;
   /** `headers`: of the request that made it, where it came over HTTP. */
   readonly onTransport: (transport: Transport, headers?: Readonly<Record<string, string>>) => unknown;
 }
@@ -31,6 +32,8 @@ export interface AppHandle {
 export interface RunningHost {
   /** `http://127.0.0.1:<port>`. */
   readonly origin: string;
+  /** Memory of its process, where it has one of its own. */
+  rssBytes?(): Promise<number>;
   /** In the order of the options. */
   readonly apps: readonly AppHandle[];
   /** Stops the host itself, as its users would. Resolves when it has stopped. */

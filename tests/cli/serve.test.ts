@@ -2,11 +2,18 @@ import { chmod, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { defineConfig } from "@arcp/sdk";
 import { describe, expect, it } from "vitest";
+import { RawSocket } from "../hostile/raw-socket.ts";
 import { CARELESS, ECHO, PATIENT } from "./agents.ts";
 import { Workspace } from "./arcp.ts";
 
 const isPosix = process.platform !== "win32";
 const modeOf = async (path: string): Promise<number> => (await stat(path)).mode & 0o777;
+
+/** The head of the answer to who offers compression. */
+async function answerToOffer(url: string): Promise<string> {
+  using socket = await RawSocket.open(url, { headers: [["Sec-WebSocket-Extensions", "permessage-deflate"]] });
+  return socket.head;
+}
 
 describe("a developer's runtime", () => {
   it.runIf(isPosix)("makes a token that only its user can read, keeps it, and never prints it", async () => {
@@ -313,8 +320,10 @@ describe("plain HTTP on the port of the WebSockets", () => {
       ]);
       expect([path, headers.get("cache-control")]).toEqual([path, "no-store"]);
     }
+    expect(await answerToOffer(url)).not.toContain("permessage-deflate");
     await command.kill("SIGTERM");
-    const bare = await workspace.serve(["--no-dashboard"], { ARCP_TOKEN: "one=alice" });
+    const bare = await workspace.serve(["--no-dashboard", "--compression"], { ARCP_TOKEN: "one=alice" });
+    expect(await answerToOffer(bare.url)).toContain("permessage-deflate");
     expect(await statusOf(bare.url, "/", "one")).toBe(426);
     expect(await statusOf(bare.url, "/v1/jobs", "one")).toBe(200);
     await bare.command.kill("SIGTERM");

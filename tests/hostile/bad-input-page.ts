@@ -1,5 +1,6 @@
 /** The page docs/hostile-input.md, made of the tables that the tests run on. */
 import { BUN, HONO_FETCH, type HostLimits } from "../adapters/host-limits.ts";
+import { COMPRESSED_VIOLATIONS } from "./compressed-frames.ts";
 import { BAD_CREDENTIALS, BAD_DESTINATIONS } from "./credentials-and-targets.ts";
 import { BAD_REQUESTS, HTTP_HOST_KINDS, RESET, statusAt } from "./http-requests.ts";
 import { MALFORMED } from "./malformed-frames.ts";
@@ -27,6 +28,13 @@ const upgrades = REFUSED_UPGRADES.filter(([name]) => name !== "a POST").map(([na
 const violations = VIOLATIONS.map(([name, , code]) => [
   name,
   ...SERVERS.map(([, { bears }]) => (bears?.includes(name) ? "taken" : String(code))),
+]);
+
+const COMPRESSING = SERVERS.filter(([, { compresses }]) => compresses ?? true).map(([name]) => name);
+const compressed = COMPRESSED_VIOLATIONS.map(([name, , code]) => [
+  name,
+  "1002",
+  ...COMPRESSING.map(() => String(code)),
 ]);
 
 const requests = BAD_REQUESTS.map((request) => [
@@ -69,6 +77,13 @@ ${table(["What is wrong", ...SERVER_NAMES], upgrades)}
 The code of the close. "Taken": the host puts fragments together by itself, up to the size of a frame.
 
 ${table(["What is sent", ...SERVER_NAMES], violations)}
+
+## Compressed frames on a WebSocket
+
+The code of the close: where nothing was agreed on, as it is by default, and where [compression](hosting.md#compression) is on. The
+memory of the server does not grow by what would come of them.
+
+${table(["What is sent", "Off", ...COMPRESSING.map((name) => `On: ${name}`)], compressed)}
 
 ## Requests over HTTP
 

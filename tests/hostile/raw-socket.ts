@@ -1,12 +1,15 @@
 /** A WebSocket client that is free to break RFC 6455: it writes bytes. */
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
+import { constants, inflateRawSync } from "node:zlib";
 
 const TEXT = 0x1;
 export const BINARY = 0x2;
 export const PING = 0x9;
 const CLOSE = 0x8;
 const CONTINUATION = 0x0;
+/** What every compressed message ends with, and leaves out (RFC 7692 §7.2.1). */
+export const DEFLATE_TRAILER = Buffer.of(0x00, 0x00, 0xff, 0xff);
 
 export interface FrameShape {
   /** Default: text. */
@@ -169,7 +172,8 @@ export class RawSocket implements Disposable {
       const frame = firstFrame(this.#buffer);
       if (frame === undefined) break;
       this.#buffer = this.#buffer.subarray(frame.bytes);
-      if (frame.opcode === TEXT) this.messages.push(JSON.parse(frame.payload.toString()));
+      const content = frame.isCompressed ? inflated(frame.payload) : frame.payload;
+      if (frame.opcode === TEXT) this.messages.push(JSON.parse(content.toString()));
       if (frame.opcode === CLOSE) this.#closeCode = frame.payload.length >= 2 ? frame.payload.readUInt16BE(0) : 1005;
     }
     this.#notify();
@@ -204,10 +208,19 @@ function readHead(socket: Socket): Promise<{ readonly head: string; readonly res
   });
 }
 
+/** What a compressed payload holds, if nothing of the frames before is needed. */
+const inflated = (payload: Buffer): Buffer =>
+  inflateRawSync(Buffer.concat([payload, DEFLATE_TRAILER]), { finishFlush: constants.Z_SYNC_FLUSH });
+
 /** The first whole frame in `buffer`, as servers send them: not masked. */
-function firstFrame(
-  buffer: Buffer,
-): { readonly opcode: number; readonly payload: Buffer; readonly bytes: number } | undefined {
+function firstFrame(buffer: Buffer):
+  | {
+      readonly opcode: number;
+      readonly isCompressed: boolean;
+      readonly payload: Buffer;
+      readonly bytes: number;
+    }
+  | undefined {
   if (buffer.length < 2) return undefined;
   const opcode = (buffer[0] as number) & 0x0f;
   const short = (buffer[1] as number) & 0x7f;
@@ -215,5 +228,6 @@ function firstFrame(
   if (buffer.length < header) return undefined;
   const length = short < 126 ? short : short === 126 ? buffer.readUInt16BE(2) : Number(buffer.readBigUInt64BE(2));
   if (buffer.length < header + length) return undefined;
-  return { opcode, payload: buffer.subarray(header, header + length), bytes: header + length };
+  const isCompressed = ((buffer[0] as number) & 0x40) !== 0;
+  return { opcode, isCompressed, payload: buffer.subarray(header, header + length), bytes: header + length };
 }

@@ -27,11 +27,11 @@ import { type Certificate, createCertificate } from "../operations/certificate.t
 import { ALL_FEATURES, RawClient } from "./raw-client.ts";
 import { RawClient10 } from "./raw-client-10.ts";
 
-export type Carrier = "memory" | "websocket" | "stdio" | "socket" | "http" | "wss" | "process";
+export type Carrier = "memory" | "websocket" | "stdio" | "socket" | "http" | "wss" | "compressed" | "process";
 /** One of each kind: what is particular to each is in the way they frame. On Windows sockets are named pipes. */
 export const CARRIERS: readonly Carrier[] = ["memory", "websocket", "stdio", "socket", "http"];
-/** The same kinds in other surroundings: with TLS, and through the standard streams of another process. */
-export const OTHER_CARRIERS: readonly Carrier[] = ["wss", "process"];
+/** The same kinds in other surroundings: with TLS, compressed, and through the standard streams of another process. */
+export const OTHER_CARRIERS: readonly Carrier[] = ["wss", "compressed", "process"];
 
 /** The tokens of every test: each is its principal's name. */
 const TOKENS = ["alice", "bob", "mallory", "oscar"];
@@ -98,6 +98,7 @@ export class Harness implements AsyncDisposable {
     this.#listener ??= await startWebSocketServer({
       onTransport: (transport) => void this.#accept(transport),
       ...(this.#certificate && { tls: { ...this.#certificate } }),
+      ...(this.#carrier === "compressed" && { compression: EVERY_FRAME }),
     });
     return this.#listener.url.replace("wss://127.0.0.1", "wss://localhost");
   }
@@ -156,10 +157,11 @@ export class Harness implements AsyncDisposable {
       const path = await this.socketPath();
       return this.#connected(() => StdioTransport.spawn(process.execPath, ["-e", RELAY, path]));
     }
-    if (this.#carrier === "websocket" || this.#carrier === "wss" || isHost(this.#carrier)) {
+    if (isHost(this.#carrier) || isWebSocket(this.#carrier)) {
       const url = await this.url();
       const tls = this.#certificate && { tls: { ca: this.#certificate.cert } };
-      return this.#connected(() => WebSocketTransport.connect(url, { ...tls }));
+      const compression = this.#carrier === "compressed" && EVERY_FRAME;
+      return this.#connected(() => WebSocketTransport.connect(url, { ...tls, compression }));
     }
     const [left, right] = this.#carrier === "memory" ? pairMemoryTransports(this.#faults?.()) : pairStdio();
     await this.#accept(right);
@@ -250,6 +252,9 @@ export class Harness implements AsyncDisposable {
   }
 }
 
+const EVERY_FRAME = { thresholdBytes: 1 };
+const isWebSocket = (carrier: Carrier | HttpHost): boolean =>
+  carrier === "websocket" || carrier === "wss" || carrier === "compressed";
 const isHttpHost = (carrier: string | Host | HttpHost): carrier is HttpHost =>
   typeof carrier === "object" && "startHttp" in carrier;
 const isHost = (carrier: string | Host | HttpHost): carrier is Host =>

@@ -4,7 +4,7 @@
 export interface BunSocket<Data> {
   readonly data: Data;
   /** 0: the message was dropped. -1: it waits. */
-  send(data: string | Uint8Array<ArrayBuffer>): number;
+  send(data: string | Uint8Array<ArrayBuffer>, compress?: boolean): number;
   close(code?: number, reason?: string): void;
   terminate(): void;
   getBufferedAmount(): number;
@@ -14,7 +14,9 @@ export interface BunSocket<Data> {
 export interface BunWebSocketHandler<Data> {
   readonly maxPayloadLength: number;
   readonly idleTimeout: number;
-  readonly perMessageDeflate: boolean;
+  readonly perMessageDeflate:
+    | boolean
+    | { readonly compress: "shared" | "dedicated"; readonly decompress: "shared" | "dedicated" };
   readonly backpressureLimit: number;
   readonly closeOnBackpressureLimit: boolean;
   open(socket: BunSocket<Data>): void;

@@ -1,6 +1,7 @@
 import {
   ARCPError,
   CancelledError,
+  type CompressionOptions,
   connectTransport,
   DESCRIBE_FEATURE,
   EXTENSION_FEATURE,
@@ -62,6 +63,11 @@ export interface ConnectOptions extends ClientOptions {
   readonly resume?: ResumeInfo;
   /** Gives up the first connection. */
   readonly signal?: AbortSignal;
+  /**
+   * Offers compression to the runtime, which takes it if it was told to: for a `ws:` or `wss:` URL, in Node. Browsers
+   * offer it by themselves. Default: false.
+   */
+  readonly compression?: boolean | CompressionOptions;
 }
 
 /** A client of one runtime: one session, over one connection at a time. */
@@ -122,12 +128,12 @@ export class ARCPClient {
    * the resume window has passed. Rejects when the first connection fails.
    */
   static async connect(target: string | URL | TransportFactory, options: ConnectOptions = {}): Promise<ARCPClient> {
-    const { reconnect = {}, resume, signal, ...clientOptions } = options;
+    const { reconnect = {}, resume, signal, compression = false, ...clientOptions } = options;
     const allowInsecure = options.allowInsecure === true;
     const factory: TransportFactory =
       typeof target === "function"
         ? target
-        : (abort) => connectTransport(String(target), { signal: abort, allowInsecure });
+        : (abort) => connectTransport(String(target), { signal: abort, allowInsecure, compression });
     const client = new ARCPClient(clientOptions, { factory, options: reconnect });
     try {
       await client.#link.start(resume, signal);

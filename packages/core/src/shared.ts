@@ -33,6 +33,7 @@ export { PendingRegistry } from "./pending.ts";
 export { REDACTED, redactedJson } from "./redaction.ts";
 export { type SessionPhase, SessionState } from "./session-state.ts";
 export { OTEL_EXTENSION_NAME, parseTrace, parseTraceId, type TraceContext, traceparentOf } from "./trace.ts";
+export { type CompressionOptions, compressionOf } from "./transport/compression.ts";
 export { type FetchUpgradeOptions, FetchUpgrades } from "./transport/fetch-upgrades.ts";
 export { ForwardingTransport } from "./transport/forwarding.ts";
 export type { HostedSocket, HostedWebSocketTransport } from "./transport/hosted-websocket.ts";

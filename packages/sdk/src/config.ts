@@ -1,4 +1,5 @@
 /** `arcp.config.ts`: what `arcp serve` reads. */
+import type { CompressionOptions } from "@arcp/core";
 import type { OidcOptions } from "@arcp/dashboard";
 import type { ListenOptions, ModelGatewayOptions, UpstreamOptions } from "@arcp/gateway";
 import type { PostgresOptions } from "@arcp/postgres";
@@ -220,6 +221,11 @@ export interface ARCPConfig extends ServerSettings {
   readonly http?: boolean;
   /** Is the dashboard served at `/`, where HTTP is? Default: true. */
   readonly dashboard?: boolean;
+  /**
+   * Takes compressed frames from clients that offer it, and sends them some: of 1,024 bytes or more, or as it says here. It
+   * spares bytes and costs time (docs/hosting.md). Default: false.
+   */
+  readonly compression?: boolean | CompressionOptions;
   /** Host names that a request may name. Default on loopback: its own names; otherwise any. */
   readonly allowedHosts?: readonly string[];
   /** Origins that browsers may come from. Default: only pages served by this very host. */

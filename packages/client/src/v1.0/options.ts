@@ -1,5 +1,5 @@
 /** What a client of wire 1.0 can be told. */
-import { type Clock, type JsonObject, type Logger, rootLogger, systemClock } from "@arcp/core";
+import { type Clock, type CompressionOptions, type JsonObject, type Logger, rootLogger, systemClock } from "@arcp/core";
 import { type Capabilities10, capabilitiesOf } from "@arcp/core/v1.0";
 import type { TokenSource } from "../options.ts";
 import type { ReconnectOptions } from "../reconnect.ts";
@@ -83,6 +83,11 @@ export interface ToolClientOptions {
   readonly respondedBy?: string;
   /** Sends a token over a connection that others can read. Default: false. */
   readonly allowInsecure?: boolean;
+  /**
+   * Offers compression to the runtime, which takes it if it was told to: for a `ws:` or `wss:` URL, in Node. Browsers
+   * offer it by themselves. Default: false.
+   */
+  readonly compression?: boolean | CompressionOptions;
   /** How long to wait for a connection and its `session.accepted`. Default: 10 000 ms. */
   readonly handshakeTimeoutMs?: number;
   /** How long to wait for the answer to a command. Default: 30 000 ms. */
@@ -106,7 +111,15 @@ export interface ToolClientOptions {
   readonly logger?: Logger;
 }
 
-type Given = "token" | "auth" | "capabilities" | "compat" | "pinnedFingerprint" | "onChallenge" | "respondedBy";
+type Given =
+  | "token"
+  | "auth"
+  | "capabilities"
+  | "compat"
+  | "pinnedFingerprint"
+  | "onChallenge"
+  | "respondedBy"
+  | "compression";
 
 export type ResolvedToolOptions = Required<Omit<ToolClientOptions, Given>> &
   Pick<ToolClientOptions, "pinnedFingerprint" | "onChallenge"> & {

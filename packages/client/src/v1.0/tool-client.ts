@@ -535,6 +535,6 @@ export class ARCPToolClient {
 function dialOf(target: string | URL | Transport | TransportFactory, options: ToolClientOptions): TransportFactory {
   if (typeof target === "function") return target;
   if (typeof target === "object" && !(target instanceof URL)) return async () => target;
-  const allowInsecure = options.allowInsecure === true;
-  return (signal) => connectTransport(String(target), { signal, allowInsecure });
+  const { allowInsecure = false, compression = false } = options;
+  return (signal) => connectTransport(String(target), { signal, allowInsecure, compression });
 }

@@ -2,6 +2,7 @@ import { constants } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type ServerOptions as TlsOptions } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { CompressionOptions } from "./compression.ts";
 import { isLoopbackHost, type Transport } from "./transport.ts";
 import { LOOPBACK_NAMES } from "./upgrade-rules.ts";
 import { WebSocketUpgrades } from "./websocket-upgrades.ts";
@@ -45,6 +46,11 @@ export interface WebSocketServerOptions {
   readonly frameTimeoutMs?: number;
   /** Connections at one time, from one address. Default: 20,000. */
   readonly maxConnectionsPerAddress?: number;
+  /**
+   * Takes `permessage-deflate` from clients that offer it. `maxFrameBytes` holds for what a frame inflates to.
+   * Default: false.
+   */
+  readonly compression?: boolean | CompressionOptions;
 }
 
 export interface RunningWebSocketServer {

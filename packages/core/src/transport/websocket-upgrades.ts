@@ -5,6 +5,7 @@ import { TLSSocket } from "node:tls";
 import { type WebSocket, WebSocketServer } from "ws";
 import { CLIENT_FRAME_LIMITS } from "../limits.ts";
 import { certificateOf } from "./client-certificate.ts";
+import { type Compression, type CompressionOptions, compressionOf } from "./compression.ts";
 import { FrameWatch } from "./frame-watch.ts";
 import type { Transport, TransportPeer } from "./transport.ts";
 import {
@@ -16,6 +17,7 @@ import {
   type UpgradeRefusal,
 } from "./upgrade-rules.ts";
 import { WebSocketTransport } from "./websocket.node.ts";
+import { deflateTerms } from "./websocket-deflate.ts";
 
 export interface WebSocketUpgradeOptions {
   /** Called for each connection that was upgraded. If it throws or rejects, the connection is closed with 1011. */
@@ -48,6 +50,11 @@ export interface WebSocketUpgradeOptions {
   readonly frameTimeoutMs?: number;
   /** Connections at one time, from one address. Default: 20,000. */
   readonly maxConnectionsPerAddress?: number;
+  /**
+   * Takes `permessage-deflate` from clients that offer it. `maxFrameBytes` holds for what a frame inflates to.
+   * Default: false.
+   */
+  readonly compression?: boolean | CompressionOptions;
 }
 
 const MAX_FRAGMENTS = 64;
@@ -63,6 +70,7 @@ export class WebSocketUpgrades {
   readonly paths: readonly string[];
   readonly #pathSet: ReadonlySet<string>;
   readonly #sockets: WebSocketServer;
+  readonly #compression: Compression | undefined;
   readonly #watch: FrameWatch;
   readonly #perAddress = new Map<string, number>();
   readonly #transports = new Set<Transport>();
@@ -73,9 +81,10 @@ export class WebSocketUpgrades {
     this.paths = [options.path ?? "/arcp", ...(options.otherPaths ?? [])];
     this.#pathSet = new Set(this.paths);
     this.#watch = new FrameWatch(options.frameTimeoutMs ?? 10_000);
+    this.#compression = compressionOf(options.compression);
     this.#sockets = new WebSocketServer({
       noServer: true,
-      perMessageDeflate: false,
+      perMessageDeflate: deflateTerms(this.#compression),
       maxPayload: options.maxFrameBytes ?? CLIENT_FRAME_LIMITS.maxFrameBytes,
       maxFragments: MAX_FRAGMENTS,
       autoPong: false,
@@ -159,7 +168,7 @@ export class WebSocketUpgrades {
   #open(webSocket: WebSocket, request: IncomingMessage, socket: Duplex): void {
     if (socket instanceof TLSSocket || "setNoDelay" in socket) (socket as Socket).setNoDelay(true);
     this.#watch.add(webSocket, socket);
-    const transport = new WebSocketTransport(webSocket, this.#peerOf(request, socket));
+    const transport = new WebSocketTransport(webSocket, this.#peerOf(request, socket), this.#compression);
     this.#transports.add(transport);
     void transport.closed.then(() => this.#transports.delete(transport));
     const refuse = (): void => transport.close(CLOSE_INTERNAL_ERROR, "the connection was not accepted");

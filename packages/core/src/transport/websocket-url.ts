@@ -1,4 +1,5 @@
 import { InvalidRequestError } from "../errors.ts";
+import type { CompressionOptions } from "./compression.ts";
 import { isLoopbackHost } from "./transport.ts";
 
 export interface WebSocketConnectOptions {
@@ -8,6 +9,11 @@ export interface WebSocketConnectOptions {
   readonly allowInsecure?: boolean;
   /** Bytes of one frame from the runtime. Default: 64 MiB. */
   readonly maxFrameBytes?: number;
+  /**
+   * Offers `permessage-deflate` to the runtime, which takes it if it was told to. Browsers offer it whatever is said here.
+   * Default: false.
+   */
+  readonly compression?: boolean | CompressionOptions;
 }
 
 /**

@@ -2,6 +2,7 @@ import { Socket } from "node:net";
 import { WebSocket } from "ws";
 import { InvalidRequestError } from "../errors.ts";
 import { RUNTIME_FRAME_LIMITS } from "../limits.ts";
+import { type Compression, compressionOf } from "./compression.ts";
 import {
   CLOSE_ABNORMAL,
   CLOSE_NORMAL,
@@ -11,6 +12,7 @@ import {
   TransportError,
   type TransportPeer,
 } from "./transport.ts";
+import { DeflatedFrames, deflateTerms } from "./websocket-deflate.ts";
 import { assertMayConnect, type WebSocketConnectOptions } from "./websocket-url.ts";
 
 export interface NodeWebSocketConnectOptions extends WebSocketConnectOptions {
@@ -42,16 +44,20 @@ export class WebSocketTransport extends InboxTransport implements Transport {
   readonly #stream: Socket | undefined;
   /** Only clients mask what they send. */
   readonly #isMasked: boolean;
+  /** `undefined` where nothing is compressed. */
+  readonly #deflated: DeflatedFrames | undefined;
   /** Frames sent in this task. */
   #outgoing: (string | Uint8Array)[] = [];
   #outgoingBytes = 0;
   /** What the answers to pings take that have not left yet. */
   #pongBytes = 0;
 
-  constructor(socket: WebSocket, peer: TransportPeer) {
+  /** @param compression What this side wants. It is of use if the other side wants it, too. */
+  constructor(socket: WebSocket, peer: TransportPeer, compression?: Compression) {
     super();
     this.#socket = socket;
     this.peer = peer;
+    this.#deflated = DeflatedFrames.of(socket, compression);
     // ws keeps these in private fields. Without them every frame goes through ws, one system call each.
     // Under Bun, whose ws is its own, they are something else.
     const inside = socket as unknown as { readonly _socket?: unknown; readonly _isServer?: boolean };
@@ -75,13 +81,14 @@ export class WebSocketTransport extends InboxTransport implements Transport {
     const target = assertMayConnect(url, options);
     const { signal, tls } = options;
     if (tls && target.url.protocol !== "wss:") throw new InvalidRequestError("a certificate needs a wss: URL");
+    const compression = compressionOf(options.compression);
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(signal.reason);
         return;
       }
       const socket = new WebSocket(target.url, {
-        perMessageDeflate: false,
+        perMessageDeflate: deflateTerms(compression),
         maxPayload: options.maxFrameBytes ?? RUNTIME_FRAME_LIMITS.maxFrameBytes,
         autoPong: false,
         followRedirects: false,
@@ -101,7 +108,8 @@ export class WebSocketTransport extends InboxTransport implements Transport {
       socket.once("open", () => {
         socket.off("error", onError);
         signal?.removeEventListener("abort", onAbort);
-        resolve(new WebSocketTransport(socket, { kind: "websocket", isConfidential: target.isConfidential }));
+        const peer = { kind: "websocket", isConfidential: target.isConfidential } as const;
+        resolve(new WebSocketTransport(socket, peer, compression));
       });
     });
   }
@@ -118,12 +126,15 @@ export class WebSocketTransport extends InboxTransport implements Transport {
     if (this.#socket.readyState === WebSocket.OPEN) this.#queue(new Uint8Array(bytes));
   }
 
-  drained(): Promise<void> {
+  async drained(): Promise<void> {
     // What the kernel takes at once raises no event: only what is left after writing is worth waiting for.
     this.#flush();
+    while (this.#deflated?.isBusy && !this.isClosed && this.bufferedBytes > LOW_WATER_BYTES) {
+      await this.#deflated.written();
+    }
     const stream = this.#stream;
-    if (this.isClosed || this.bufferedBytes <= LOW_WATER_BYTES || !stream?.writableNeedDrain) return Promise.resolve();
-    return new Promise((resolve) => {
+    if (this.isClosed || this.bufferedBytes <= LOW_WATER_BYTES || !stream?.writableNeedDrain) return;
+    await new Promise<void>((resolve) => {
       const done = (): void => {
         stream.off("drain", done);
         stream.off("close", done);
@@ -185,12 +196,17 @@ export class WebSocketTransport extends InboxTransport implements Transport {
     this.#outgoing = [];
     this.#outgoingBytes = 0;
     if (this.#socket.readyState !== WebSocket.OPEN) return;
-    if (this.#stream && !this.#isMasked) {
-      this.#stream.write(encodeFrames(frames));
+    const lengths = frames.map((frame) => (typeof frame === "string" ? Buffer.byteLength(frame) : frame.length));
+    const deflated = this.#deflated;
+    if (this.#stream && !this.#isMasked && !lengths.some((length) => deflated?.takes(length))) {
+      this.#stream.write(encodeFrames(frames, lengths));
       return;
     }
     this.#stream?.cork();
-    for (const frame of frames) this.#socket.send(frame);
+    for (const [index, frame] of frames.entries()) {
+      if (deflated) deflated.send(frame, lengths[index] as number);
+      else this.#socket.send(frame);
+    }
     this.#stream?.uncork();
   }
 }
@@ -202,9 +218,8 @@ const LENGTH_IN_16_BITS = 126;
 const LENGTH_IN_64_BITS = 127;
 const MAX_16_BITS = 0xffff;
 
-/** `frames` as unmasked WebSocket frames, one after another in one buffer. */
-function encodeFrames(frames: readonly (string | Uint8Array)[]): Buffer {
-  const lengths = frames.map((frame) => (typeof frame === "string" ? Buffer.byteLength(frame) : frame.length));
+/** `frames`, of so many bytes each, as unmasked WebSocket frames, one after another in one buffer. */
+function encodeFrames(frames: readonly (string | Uint8Array)[], lengths: readonly number[]): Buffer {
   const buffer = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + headerBytes(length) + length, 0));
   let at = 0;
   for (const [index, frame] of frames.entries()) {

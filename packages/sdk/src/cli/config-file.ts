@@ -86,6 +86,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   allowInsecure: true,
   allowedHosts: true,
   allowedOrigins: true,
+  compression: true,
   http: true,
   dashboard: true,
   cancelAuthority: true,

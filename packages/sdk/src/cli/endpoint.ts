@@ -1,6 +1,6 @@
 /** Where `arcp serve` can be reached. */
 import { resolve } from "node:path";
-import { isLoopbackHost, socketPathOf } from "@arcp/core";
+import { type CompressionOptions, isLoopbackHost, socketPathOf } from "@arcp/core";
 import type { ARCPConfig } from "../config.ts";
 import type { LoadedConfig } from "./config-file.ts";
 import { UsageError } from "./exit-code.ts";
@@ -17,6 +17,7 @@ export interface EndpointOptions {
   readonly unix?: string;
   readonly tlsCert?: string;
   readonly allowInsecure?: boolean;
+  readonly compression?: boolean;
 }
 
 export interface WebSocketEndpoint {
@@ -27,6 +28,7 @@ export interface WebSocketEndpoint {
   readonly otherPaths: readonly string[];
   readonly isEncrypted: boolean;
   readonly allowInsecure: boolean;
+  readonly compression: boolean | CompressionOptions;
 }
 
 /** Standard input and output, or a listener for WebSockets, for a Unix socket, or for both. */
@@ -78,6 +80,7 @@ function webSocketOf(options: EndpointOptions, config: ARCPConfig): WebSocketEnd
     otherPaths: chosen === undefined ? USUAL_PATHS : [],
     isEncrypted: options.tlsCert !== undefined || config.tls !== undefined,
     allowInsecure: options.allowInsecure ?? config.allowInsecure ?? false,
+    compression: config.compression || (options.compression ?? false),
   };
 }
 

@@ -248,7 +248,8 @@ async function readTls(
 function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
   const { runtime, agents, tools, gateway, litellm, host, port, path, unix, db, sync, postgres, ...more } = config;
   const { tokens, tokenFile, auth, peers, metrics, otlp, tls, drainSeconds, webhooks, ...rest } = more;
-  const { allowInsecure, allowedHosts, allowedOrigins, cancelAuthority, logLevel, http, dashboard, ...settings } = rest;
+  const { allowInsecure, allowedHosts, allowedOrigins, compression, ...others } = rest;
+  const { cancelAuthority, logLevel, http, dashboard, ...settings } = others;
   return settings;
 }
 
