@@ -6,14 +6,29 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { ARCPClient } from "@arcp/client";
-import { createLogger, type RunningWebSocketServer, StaticBearerVerifier, startWebSocketServer } from "@arcp/core";
+import {
+  createLogger,
+  type Identity,
+  type RunningWebSocketServer,
+  StaticBearerVerifier,
+  startWebSocketServer,
+} from "@arcp/core";
 import { dashboard, type SignIn } from "@arcp/dashboard";
-import { type AgentHandler, ARCPServer, sqliteStore } from "@arcp/runtime";
+import { type AgentHandler, ARCPServer, type JobRecord, sqliteStore } from "@arcp/runtime";
 
 const builder = fileURLToPath(new URL("../../scripts/dashboard.mjs", import.meta.url));
 
 /** The pages as their sources are now; does nothing if they are built. */
 export const buildPages = async (): Promise<void> => void (await promisify(execFile)(process.execPath, [builder]));
+
+/** By their tokens. */
+const PEOPLE = new Map<string, Identity>([
+  ["alice", { principal: "alice" }],
+  ["bob", { principal: "bob" }],
+  ["overseer", { principal: "olga", permissions: ["observe:all"] }],
+  ["acme-alice", { principal: "alice", tenant: "acme" }],
+  ["acme-overseer", { principal: "olga", tenant: "acme", permissions: ["observe:all"] }],
+]);
 
 export class DashboardRuntime implements AsyncDisposable {
   readonly #agents: Readonly<Record<string, AgentHandler>>;
@@ -50,7 +65,7 @@ export class DashboardRuntime implements AsyncDisposable {
   async start(): Promise<void> {
     this.#store = sqliteStore({ path: join(this.#directory, "runtime.db") });
     let signIn: SignIn | undefined;
-    const known = new StaticBearerVerifier(new Map(["alice", "bob"].map((name) => [name, { principal: name }])));
+    const known = new StaticBearerVerifier(PEOPLE);
     const server = new ARCPServer({
       runtime: { name: "test", version: "1.0.0" },
       capabilities: { encodings: ["json"], agents: [] },
@@ -76,6 +91,12 @@ export class DashboardRuntime implements AsyncDisposable {
     this.#server = server;
     signIn = this.#signInAt?.(this.url);
     if (signIn !== undefined) pages = dashboard({ signIn });
+  }
+
+  /** Stores jobs as they were left by some runtime before. */
+  async keep(jobs: readonly JobRecord[]): Promise<void> {
+    const nothing = { sessions: [], idempotency: [], entries: new Map(), jobChanges: new Map(), runs: new Map() };
+    await this.#store?.commit({ ...nothing, jobs, follows: [], audit: [], credentials: [], records: [] });
   }
 
   async stop(): Promise<void> {

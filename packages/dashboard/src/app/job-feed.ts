@@ -64,6 +64,8 @@ export class JobFeed {
   readonly subscribed = signal<SubscribedJob | undefined>(undefined);
   readonly ending = signal<Ending | undefined>(undefined);
   readonly connection = signal<ConnectionState>({ phase: "connecting" });
+  /** Of this page alone; `undefined` until it is connected. */
+  readonly client = signal<ARCPClient | undefined>(undefined);
   readonly lines: Line[] = [];
   readonly counts = new Map<Kind, number>();
   readonly budgets = new Map<string, BudgetPoint[]>();
@@ -83,7 +85,6 @@ export class JobFeed {
   dropped = 0;
   readonly #calls = new Map<string, Line>();
   readonly #stop = new AbortController();
-  #client: ARCPClient | undefined;
   #isScheduled = false;
 
   constructor(jobId: string) {
@@ -91,20 +92,15 @@ export class JobFeed {
     void this.#run();
   }
 
-  /** Of this page alone; `undefined` until it is connected. */
-  get client(): ARCPClient | undefined {
-    return this.#client;
-  }
-
   close(): void {
     this.#stop.abort();
-    void this.#client?.close("the page was left");
+    void this.client.value?.close("the page was left");
   }
 
   async #run(): Promise<void> {
     try {
       const client = await openClient(this.#stop.signal);
-      this.#client = client;
+      this.client.value = client;
       if (this.#stop.signal.aborted) return this.close();
       client.on("event", (event) => {
         if (event.jobId === this.jobId) this.#take(event);

@@ -27,6 +27,7 @@ export function JobSide(props: { readonly feed: JobFeed; readonly board: Board; 
 }
 
 function Authority({ feed, isLive }: { readonly feed: JobFeed; readonly isLive: boolean }) {
+  void feed.version.value;
   const told = feed.subscribed.value;
   const capabilities = Object.entries(told?.lease ?? {}).filter(([name]) => name !== "cost.budget");
   const totals = budgetTotals(told?.lease ?? {});
@@ -122,6 +123,7 @@ function Grants({ grants }: { readonly grants: readonly Noted[] }) {
 }
 
 function Family({ feed, board }: { readonly feed: JobFeed; readonly board: Board }) {
+  void board.version.value;
   const children = [...board.jobs].filter(({ parentJobId }) => parentJobId === feed.jobId);
   if (children.length === 0) return null;
   children.sort((a, b) => a.createdAt - b.createdAt);
@@ -150,6 +152,7 @@ const MAX_SHOWN = 100;
 
 /** When it was tried again or taken up after a restart, and the places that it can be gone on from. */
 function Attempts({ feed }: { readonly feed: JobFeed }) {
+  void feed.version.value;
   const { attempts, checkpoints } = feed;
   if (attempts.length === 0 && checkpoints.length === 0) return null;
   return (
@@ -195,6 +198,7 @@ function Attempts({ feed }: { readonly feed: JobFeed }) {
 type ArtifactEvent = JobEvent & { readonly kind: "artifact_ref" };
 
 function Artifacts({ feed }: { readonly feed: JobFeed }) {
+  void feed.version.value;
   if (feed.artifacts.length === 0) return null;
   return (
     <section class="card" aria-label="Artifacts">
@@ -209,7 +213,8 @@ function Artifacts({ feed }: { readonly feed: JobFeed }) {
 }
 
 /** Can the content of an artifact at `uri` be had here? Other addresses are named, and led to by nothing. */
-const isFetchable = (uri: string): boolean => /^arcp:\/\/session\/[^/]{1,128}\/artifact\/[^/]{1,128}$/.test(uri);
+const isFetchable = (uri: string): boolean =>
+  /^arcp:\/\/session\/[\w.:~@+-]{1,128}\/artifact\/[\w.:~@+-]{1,128}$/.test(uri);
 
 type Content =
   | { readonly phase: "none" }
@@ -306,7 +311,7 @@ function Elsewhere({ feed }: { readonly feed: JobFeed }) {
       <p class="hint">In a terminal; the second reads the runtime's database:</p>
       {commands.map((command) => (
         <div key={command} class="command">
-          <code>{command}</code>
+          <code title={command}>{command}</code>
           <Copy text={() => command} />
         </div>
       ))}

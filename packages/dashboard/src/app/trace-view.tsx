@@ -14,7 +14,7 @@ const MARKS = { job: "▸", tool: "⚙", wait: "⏸", span: "·" } as const;
 const SMALLEST_PERCENT = 0.4;
 
 export function TraceView({ feed, board }: { readonly feed: JobFeed; readonly board: Board }) {
-  const { client } = feed;
+  const client = feed.client.value;
   const trace = useMemo(() => {
     if (client === undefined) return undefined;
     const made = new Trace(feed.jobId, board, client);
@@ -25,6 +25,15 @@ export function TraceView({ feed, board }: { readonly feed: JobFeed; readonly bo
   void trace?.version.value;
   void board.order.value;
   const rows = trace?.rows() ?? [];
+  if (rows.length === 0) {
+    return (
+      <section class="stream trace" aria-label="Trace">
+        <p class="empty">
+          {client === undefined ? "Connecting…" : "The list does not have this job: there is nothing to draw it from."}
+        </p>
+      </section>
+    );
+  }
   const from = Math.min(...rows.map(({ startedAt }) => startedAt));
   const to = Math.max(from + 1, ...rows.map(({ endedAt }) => endedAt ?? now.value));
   return (
@@ -40,22 +49,16 @@ export function TraceView({ feed, board }: { readonly feed: JobFeed; readonly bo
         </span>
         <span class="trace-time">took</span>
       </div>
-      {rows.length === 0 ? (
-        <div class="empty">
-          <p>The list does not have this job any more: there is nothing to draw it from.</p>
-        </div>
-      ) : (
-        <VirtualList
-          label="Trace, in the order in which it began"
-          count={rows.length}
-          rowHeight={ROW_HEIGHT}
-          keyOf={(index) => rows[index]?.id ?? index}
-          row={(index) => {
-            const row = rows[index];
-            return row && <Row row={row} from={from} to={to} isOwn={row.jobId === feed.jobId} />;
-          }}
-        />
-      )}
+      <VirtualList
+        label="Trace, in the order in which it began"
+        count={rows.length}
+        rowHeight={ROW_HEIGHT}
+        keyOf={(index) => rows[index]?.id ?? index}
+        row={(index) => {
+          const row = rows[index];
+          return row && <Row row={row} from={from} to={to} isOwn={row.jobId === feed.jobId} />;
+        }}
+      />
     </section>
   );
 }

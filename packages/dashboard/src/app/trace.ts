@@ -95,6 +95,8 @@ export class Trace {
     this.#jobId = jobId;
     this.#board = board;
     this.#client = client;
+    // Its own events come to its page, which hands on those that came before.
+    this.#partsOf(jobId);
     this.#leave = client.on("event", (event) => {
       const parts = this.#parts.get(event.jobId);
       if (parts === undefined) return;

@@ -110,7 +110,9 @@ function Shown({ feed, board }: { readonly feed: JobFeed; readonly board: Board 
           {asked.map((question) => (
             <QuestionCard key={question.id} question={question} isOnJobPage />
           ))}
-          {ending !== undefined && "result" in ending ? <ResultView result={ending.result} jobId={jobId} /> : null}
+          {ending !== undefined && "result" in ending && viewOf(route.value.query) === "events" ? (
+            <ResultView result={ending.result} jobId={jobId} />
+          ) : null}
           {ending !== undefined && "error" in ending ? <HowItEnded feed={feed} ending={ending} board={board} /> : null}
           <Views feed={feed} board={board} />
         </div>
@@ -142,11 +144,13 @@ function Times(props: {
 }
 
 const VIEWS = ["events", "trace", "streams"] as const;
+const viewOf = (query: URLSearchParams): (typeof VIEWS)[number] =>
+  VIEWS.find((name) => name === query.get("view")) ?? "events";
 
 /** What it says, when it did what, and what it streams: one of them at a time, named in the address. */
 function Views({ feed, board }: { readonly feed: JobFeed; readonly board: Board }) {
-  const asked = route.value.query.get("view");
-  const view = VIEWS.find((name) => name === asked) ?? "events";
+  void feed.version.value;
+  const view = viewOf(route.value.query);
   const streams = feed.streams.streams.size;
   const shown = VIEWS.filter((name) => name !== "streams" || streams > 0 || view === "streams");
   return (
@@ -189,6 +193,8 @@ function HowItEnded(props: {
   readonly board: Board;
 }) {
   const { feed, ending, board } = props;
+  void feed.version.value;
+  void board.order.value;
   const { error } = ending;
   const failed = [...board.jobs].filter(
     ({ parentJobId, status }) => parentJobId === feed.jobId && isOver(status) && status !== "success",

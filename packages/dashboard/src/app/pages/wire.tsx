@@ -70,14 +70,15 @@ export function WirePage() {
 
 const typeOf = (text: string): string => /"type"\s*:\s*"([^"]{1,80})"/.exec(text)?.[1] ?? "?";
 const MAX_BRIEF = 240;
+const PAYLOAD = '"payload":';
 
 function Row(props: { readonly frame: Frame; readonly isChosen: boolean; readonly onChoose: () => void }) {
   const { frame, isChosen, onChoose } = props;
   // Secrets are looked for in the whole, so a part of one is not shown either.
   const hasSecret = /"(?:token|resume_token|credentials?)"/.test(frame.text);
   // What comes before is alike in all of them.
-  const start = frame.text.indexOf('"payload"');
-  const brief = hasSecret ? "" : frame.text.slice(Math.max(0, start), Math.max(0, start) + MAX_BRIEF);
+  const start = Math.max(0, frame.text.indexOf(PAYLOAD) + PAYLOAD.length);
+  const brief = hasSecret ? "" : frame.text.slice(start, start + MAX_BRIEF);
   return (
     <button type="button" tabIndex={-1} class="event" aria-current={isChosen ? "true" : undefined} onClick={onChoose}>
       <span class="event-time">{toClock(frame.at)}</span>
