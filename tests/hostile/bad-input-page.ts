@@ -92,6 +92,12 @@ answer lets a foreign page read it.
 
 ${table(["What is wrong", ...HTTP_HOST_KINDS.map((kind) => HTTP_SERVERS[kind])], requests)}
 
+## Streams that nobody reads
+
+Over every server of HTTP alike, for the events of a connection and of REST: when 2 MiB wait, nothing more is written. After 60 s in which
+nothing was read the stream breaks off, without an end. The session of the connection can be taken up again, after the last event that was
+read.
+
 ## Frames in a session
 
 Over every transport and adapter alike: \`session.error\` with \`INVALID_REQUEST\`, and the session goes on. The twentieth in a row ends
