@@ -25,6 +25,8 @@ function inputsHash() {
     join(directory, "src", "app"),
     join(root, "packages/core/src"),
     join(root, "packages/client/src"),
+    join(root, "packages/runtime/src/engine/lease"),
+    join(root, "packages/runtime/src/lease"),
   ]) {
     const entries = readdirSync(source, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
     for (const path of entries.map((entry) => join(entry.parentPath, entry.name)).sort()) {

@@ -22,7 +22,7 @@ const PACKAGE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   "@arcp/hono": ["@arcp/core", "@arcp/node"],
   "@arcp/bun": ["@arcp/core"],
   "@arcp/middleware-otel": ["@arcp/core"],
-  "@arcp/dashboard": ["@arcp/core", "@arcp/client"],
+  "@arcp/dashboard": ["@arcp/core", "@arcp/client", "@arcp/runtime"],
   "@arcp/conformance": [],
   "@arcp/sdk": [
     ...["@arcp/core", "@arcp/client", "@arcp/runtime", "@arcp/postgres", "@arcp/gateway"],
@@ -108,6 +108,13 @@ const LAYER_RULES: readonly LayerRule[] = [
     to: /^(node:.*|(?!app\/)[\w-]+\.ts)$/,
     typesAllowed: false,
     reason: "the pages run in browsers",
+  },
+  {
+    package: "@arcp/dashboard",
+    from: /^(?!app\/lease-builder\.tsx$)/,
+    to: /^@arcp\/runtime$/,
+    typesAllowed: false,
+    reason: "of the runtime it has the algebra of leases alone, where leases are made",
   },
 ];
 

@@ -1,6 +1,6 @@
 /** Keys that work everywhere but in fields. */
 
-import { isPaletteOpen } from "./palette.tsx";
+import { answer, isPaletteOpen, press } from "./palette.tsx";
 import { go } from "./route.ts";
 import { toggleTheme } from "./theme.ts";
 
@@ -25,6 +25,9 @@ export function listenToKeys(): void {
     if (place !== undefined) go(place);
     else if (event.key === "g") pairUntil = event.timeStamp + PAIR_MS;
     else if (event.key === "t") toggleTheme();
+    else if (event.key === "a") answer();
+    else if (event.key === "r") press("submit-again");
+    else if (event.key === "x") press("cancel-job");
     else if (event.key === "/") {
       event.preventDefault();
       document.getElementById("search")?.focus();

@@ -1,20 +1,24 @@
 import "./without-eval.ts";
+import { effect } from "@preact/signals";
 import { render } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { Board } from "./board.ts";
 import { duration } from "./clock.ts";
 import { listenToKeys } from "./keys.ts";
+import { lazily } from "./lazily.tsx";
+import { watchQuestions } from "./notifications.tsx";
 import { BoardPage } from "./pages/board.tsx";
-import { InboxPage, useNotifications } from "./pages/inbox.tsx";
+import { InboxPage } from "./pages/inbox.tsx";
 import { JobPage } from "./pages/job.tsx";
 import { SignInPage } from "./pages/sign-in.tsx";
-import { SubmitPage } from "./pages/submit.tsx";
 import { WirePage } from "./pages/wire.tsx";
 import { isPaletteOpen, Palette } from "./palette.tsx";
 import { route } from "./route.ts";
 import { connection, facts, questions, signIn, signInAgain, signInWith, signOut, tokenOfAddress } from "./session.ts";
 import { restoreTheme, toggleTheme } from "./theme.ts";
 import { Text, visible } from "./visible-text.tsx";
+
+const SubmitPage = lazily(() => import("./pages/submit.tsx").then(({ SubmitPage: page }) => page));
 
 function App() {
   if (signIn.value.phase !== "in") return <SignInPage />;
@@ -26,7 +30,6 @@ function SignedIn() {
   // Made at once, and not after the first picture: it has the list to ask for.
   const board = useMemo(() => (value.phase === "in" ? new Board(value.client) : undefined), [value]);
   useEffect(() => () => board?.close(), [board]);
-  useNotifications();
   if (board === undefined) return null;
   return (
     <>
@@ -40,11 +43,6 @@ function SignedIn() {
 
 function Page({ board }: { readonly board: Board }) {
   const [place, jobId] = route.value.path;
-  const open = questions.value.length;
-  const title = `${open > 0 ? `(${open}) ` : ""}${TITLES[place ?? ""] ?? "Jobs"} · arcp`;
-  useEffect(() => {
-    document.title = title;
-  }, [title]);
   if (place === "jobs" && jobId !== undefined) return <JobPage jobId={jobId} board={board} />;
   if (place === "inbox") return <InboxPage />;
   if (place === "submit") return <SubmitPage board={board} />;
@@ -134,6 +132,12 @@ function ConnectionBanner() {
 }
 
 restoreTheme();
+watchQuestions();
+// Not by a component: a tab in the background draws none, and its title is all that is seen of it.
+effect(() => {
+  const open = questions.value.length;
+  document.title = `${open > 0 ? `(${open}) ` : ""}${TITLES[route.value.path[0] ?? ""] ?? "Jobs"} · arcp`;
+});
 listenToKeys();
 void signInAgain();
 // A link with a token that is followed while the page is open signs in as well.

@@ -3,9 +3,11 @@ import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import type { Board } from "./board.ts";
 import { Dialog } from "./dialogs.tsx";
+import { toggleNotifications } from "./notifications.tsx";
 import { shortId } from "./parts.tsx";
+import { refusalOf } from "./permissions.ts";
 import { go, jobLink } from "./route.ts";
-import { signOut } from "./session.ts";
+import { facts, signOut } from "./session.ts";
 import { toggleTheme } from "./theme.ts";
 import { Text } from "./visible-text.tsx";
 
@@ -14,7 +16,22 @@ export const isPaletteOpen = signal(false);
 interface Command {
   readonly name: string;
   readonly keys?: string;
+  /** What has to be on the page for it. */
+  readonly element?: string;
   readonly run: () => void;
+}
+
+/** Does what a click does, if it can be clicked. */
+export const press = (id: string): void => document.getElementById(id)?.click();
+
+/** Goes to the inbox, and to the first thing that can be filled in or pressed there. */
+export function answer(): void {
+  go("#/inbox");
+  // After the page has been drawn.
+  setTimeout(
+    () => document.querySelector<HTMLElement>("article fieldset :is(input, select, textarea, button)")?.focus(),
+    50,
+  );
 }
 
 const COMMANDS: readonly Command[] = [
@@ -25,7 +42,10 @@ const COMMANDS: readonly Command[] = [
   { name: "Jobs that need me", run: () => go("#/?status=needs-me") },
   { name: "Jobs that run", run: () => go("#/?status=running") },
   { name: "Jobs that failed", run: () => go("#/?status=error") },
-  { name: "Cancel this job", run: () => document.getElementById("cancel-job")?.click() },
+  { name: "Answer the most urgent question", keys: "a", run: answer },
+  { name: "Submit this job again with changes", keys: "r", element: "submit-again", run: () => press("submit-again") },
+  { name: "Cancel this job", keys: "x", element: "cancel-job", run: () => press("cancel-job") },
+  { name: "Notify me in the background, or not any more", run: () => void toggleNotifications() },
   { name: "Light or dark", keys: "t", run: toggleTheme },
   { name: "Sign out", run: signOut },
 ];
@@ -91,8 +111,25 @@ export function Palette({ board }: { readonly board: Board }) {
   );
 }
 
+function isPossible({ element }: Command): boolean {
+  if (element === undefined) return true;
+  const found = document.getElementById(element);
+  return found !== null && !found.hasAttribute("disabled");
+}
+
+/** One per agent: what people want of a palette most. */
+function submitCommands(): readonly Command[] {
+  if (refusalOf("submit") !== undefined) return [];
+  return (facts.value?.agents ?? []).map(({ name }) => ({
+    name: `Submit to ${name}`,
+    run: () => go(`#/submit?agent=${encodeURIComponent(name)}`),
+  }));
+}
+
 function matching(board: Board, text: string): readonly Command[] {
-  const commands = COMMANDS.filter(({ name }) => name.toLowerCase().includes(text));
+  const commands = [...COMMANDS.filter(isPossible), ...submitCommands()].filter(({ name }) =>
+    name.toLowerCase().includes(text),
+  );
   if (text.length < 2) return commands.slice(0, MAX_SHOWN);
   const jobs: Command[] = [];
   for (const { jobId, agent } of board.jobs) {

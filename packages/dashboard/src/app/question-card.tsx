@@ -1,8 +1,10 @@
 /** One question of a job to a person, what happens when nobody answers, and the answer. */
 import type { AnswerStatus, Question, QuestionAnswer } from "@arcp/client";
 import { useState } from "preact/hooks";
-import { instantOf } from "./clock.ts";
+import { full, instantOf, now } from "./clock.ts";
+import { Confirmation } from "./dialogs.tsx";
 import { Countdown, shortId } from "./parts.tsx";
+import { refusalOf } from "./permissions.ts";
 import { jobLink } from "./route.ts";
 import { SchemaFields, useSchemaForm } from "./schema-form.tsx";
 import { client, messageOf } from "./session.ts";
@@ -29,6 +31,7 @@ export function QuestionCard({
     }
     setBusy(false);
   };
+  const refusal = refusalOf("answer");
   const expiresAt = instantOf(question.expiresAt);
   return (
     <article class={`card question question-${question.kind}`} aria-label={TITLES[question.kind]}>
@@ -53,7 +56,7 @@ export function QuestionCard({
       <p class="hint">{otherwise(question)}</p>
       {question.quorum > 1 ? <p class="hint">{`${question.quorum} people must give the same answer.`}</p> : null}
       {said === undefined ? (
-        <fieldset disabled={isBusy}>
+        <fieldset disabled={isBusy || refusal !== undefined}>
           <legend class="sr-only">Your answer</legend>
           {question.kind === "input" ? <InputForm question={question} onAnswer={answer} /> : null}
           {question.kind === "choice" ? <Choices question={question} onAnswer={answer} /> : null}
@@ -64,6 +67,7 @@ export function QuestionCard({
           {OUTCOMES[said]}
         </p>
       )}
+      {refusal === undefined ? null : <p class="hint">{refusal}</p>}
       {problem === undefined ? null : (
         <p class="problem" role="alert">
           <Text value={problem} max={2_000} />
@@ -171,6 +175,12 @@ function Decision({ question, onAnswer }: Of<"permission">) {
   const [reason, setReason] = useState("");
   const wanted = Number(seconds);
   const isWrong = seconds !== "" && (!(wanted > 0) || (most !== undefined && wanted > most));
+  const [isAsking, setAsking] = useState(false);
+  const grant = (): void => {
+    setAsking(false);
+    void onAnswer({ granted: true, ...(seconds !== "" && { leaseSeconds: wanted }) });
+  };
+  const seen = seconds === "" ? most : wanted;
   return (
     <div class="decision">
       <label class="field">
@@ -186,6 +196,13 @@ function Decision({ question, onAnswer }: Of<"permission">) {
             ? "Empty: as long as the runtime lets it."
             : `It asks for ${most} s; less is possible, more is not.`}
         </span>
+        {isWrong ? null : (
+          <span class="hint would-grant">
+            Would be granted: <Text value={question.permission} max={200} /> of{" "}
+            <Text value={question.resource} max={1_000} /> to this job alone
+            {seen === undefined ? "" : `, until ${full(now.value + seen * 1_000)} at the latest`}.
+          </span>
+        )}
       </label>
       <label class="field">
         <span class="field-name">If you deny it: why</span>
@@ -203,11 +220,29 @@ function Decision({ question, onAnswer }: Of<"permission">) {
           type="button"
           class="primary"
           disabled={isWrong}
-          onClick={() => void onAnswer({ granted: true, ...(seconds !== "" && { leaseSeconds: wanted }) })}
+          onClick={() => (isWide(question) ? setAsking(true) : grant())}
         >
           Grant
         </button>
       </div>
+      {isAsking ? (
+        <Confirmation
+          title="Grant this?"
+          action="Grant it"
+          isDangerous
+          onConfirm={grant}
+          onClose={() => setAsking(false)}
+        >
+          <p>
+            It covers more than one target: <Text value={question.permission} max={200} /> of{" "}
+            <Text value={question.resource} max={1_000} />. What the job does with it cannot be taken back.
+          </p>
+        </Confirmation>
+      ) : null}
     </div>
   );
 }
+
+/** A pattern, or a level of trust: more than the one thing that is named. */
+const isWide = ({ permission, resource }: { readonly permission: string; readonly resource: string }): boolean =>
+  resource.includes("*") || permission.startsWith("trust.");

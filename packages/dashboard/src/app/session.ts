@@ -10,6 +10,7 @@ import {
 import { ARCPError, connectTransport, rootLogger, type Transport, UnauthenticatedError } from "@arcp/core";
 import { signal } from "@preact/signals";
 import { forgetFrames, tapped } from "./frames.ts";
+import { forgetInputs } from "./submitted.ts";
 
 export type SignIn =
   | { readonly phase: "out"; readonly problem: string | undefined }
@@ -187,6 +188,7 @@ export function signOut(): void {
   signIn.value = { phase: "out", problem: undefined };
   questions.value = [];
   forgetFrames();
+  forgetInputs();
   if (value.phase === "in") void value.client.close("signed out");
 }
 

@@ -1,6 +1,6 @@
 /** What waits for a person. */
-import { useEffect, useState } from "preact/hooks";
 import { instantOf } from "../clock.ts";
+import { NotificationsSwitch } from "../notifications.tsx";
 import { QuestionCard } from "../question-card.tsx";
 import { questions } from "../session.ts";
 
@@ -13,7 +13,7 @@ export function InboxPage() {
     <main class="inbox">
       <header class="page-head">
         <h1>Inbox</h1>
-        <Notifications />
+        <NotificationsSwitch />
       </header>
       {open.length === 0 ? (
         <div class="empty">
@@ -26,33 +26,4 @@ export function InboxPage() {
       )}
     </main>
   );
-}
-
-function Notifications() {
-  const [permission, setPermission] = useState(
-    typeof Notification === "undefined" ? "denied" : Notification.permission,
-  );
-  if (permission !== "default") return null;
-  return (
-    <button type="button" onClick={() => void Notification.requestPermission().then(setPermission)}>
-      Tell me when this tab is in the background
-    </button>
-  );
-}
-
-/** Says that somebody waits, and not what for: a notification is seen by whoever sees the screen. */
-export function useNotifications(): void {
-  const count = questions.value.length;
-  const [before, setBefore] = useState(count);
-  useEffect(() => {
-    if (
-      count > before &&
-      document.hidden &&
-      typeof Notification !== "undefined" &&
-      Notification.permission === "granted"
-    ) {
-      new Notification("An agent waits for you", { body: `${count} open`, tag: "arcp" });
-    }
-    setBefore(count);
-  }, [count]);
 }

@@ -2,9 +2,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { type Board, isOver } from "../board.ts";
 import { duration, exact, instantOf, now } from "../clock.ts";
-import { Confirmation, Copy } from "../dialogs.tsx";
+import { Copy } from "../dialogs.tsx";
 import { EventStream, Refusal } from "../event-stream.tsx";
 import { progressText } from "../events.ts";
+import { JobActions } from "../job-actions.tsx";
 import { type Ending, errorFacts, JobFeed } from "../job-feed.ts";
 import { JobSide } from "../job-side.tsx";
 import { lazily } from "../lazily.tsx";
@@ -12,7 +13,7 @@ import { Ago, ProgressBar, Status, shortId } from "../parts.tsx";
 import { QuestionCard } from "../question-card.tsx";
 import { ResultView } from "../result-view.tsx";
 import { jobLink, route, setQuery } from "../route.ts";
-import { client, messageOf, questions } from "../session.ts";
+import { questions } from "../session.ts";
 import { Text, visible } from "../visible-text.tsx";
 
 const TraceView = lazily(() => import("../trace-view.tsx").then(({ TraceView: view }) => view));
@@ -78,7 +79,7 @@ function Shown({ feed, board }: { readonly feed: JobFeed; readonly board: Board 
               <Text value={feed.lastStatus} max={80} />
             </span>
           ) : null}
-          <Actions jobId={jobId} agent={agent} isLive={!isOver(status) && ending === undefined} />
+          <JobActions jobId={jobId} agent={agent} isLive={!isOver(status) && ending === undefined} />
         </div>
         <p class="job-facts">
           <span class="id">{visible(jobId)}</span> <Copy text={() => jobId} label="Copy id" />
@@ -242,61 +243,5 @@ function HowItEnded(props: {
         </details>
       )}
     </section>
-  );
-}
-
-function Actions(props: { readonly jobId: string; readonly agent: string; readonly isLive: boolean }) {
-  const { jobId, agent, isLive } = props;
-  const [isAsking, setAsking] = useState(false);
-  const [reason, setReason] = useState("");
-  const [problem, setProblem] = useState<string>();
-  const cancel = async (): Promise<void> => {
-    setAsking(false);
-    try {
-      await client().cancelJob(jobId, reason === "" ? {} : { reason });
-      setProblem(undefined);
-    } catch (thrown) {
-      setProblem(messageOf(thrown));
-    }
-  };
-  return (
-    <span class="job-actions">
-      <a class="button" href={`#/submit?agent=${encodeURIComponent(agent)}`}>
-        Submit again
-      </a>
-      {isLive ? (
-        <button type="button" class="danger" id="cancel-job" onClick={() => setAsking(true)}>
-          Cancel
-        </button>
-      ) : null}
-      {problem === undefined ? null : (
-        <span class="problem" role="alert">
-          <Text value={problem} max={1_000} />
-        </span>
-      )}
-      {isAsking ? (
-        <Confirmation
-          title="Cancel this job?"
-          action="Cancel the job"
-          isDangerous
-          onConfirm={() => void cancel()}
-          onClose={() => setAsking(false)}
-        >
-          <p>
-            It is told to stop, and jobs that it delegated with it. What it has done already stays done. This cannot be
-            taken back.
-          </p>
-          <label class="field">
-            <span class="field-name">Why (it is told so)</span>
-            <input
-              type="text"
-              maxLength={200}
-              value={reason}
-              onInput={(event) => setReason(event.currentTarget.value)}
-            />
-          </label>
-        </Confirmation>
-      ) : null}
-    </span>
   );
 }
