@@ -1,6 +1,13 @@
 /** A runtime with the dashboard on its port, and jobs of every kind. */
 import { dashboard } from "@arcp/dashboard";
-import { ARCPClient, ARCPServer, StaticBearerVerifier, type SubmitOptions, startWebSocketServer } from "@arcp/sdk";
+import {
+  type AgentOptions,
+  ARCPClient,
+  ARCPServer,
+  StaticBearerVerifier,
+  type SubmitOptions,
+  startWebSocketServer,
+} from "@arcp/sdk";
 import { agents } from "./agents.ts";
 
 export interface Stage extends AsyncDisposable {
@@ -13,6 +20,46 @@ export interface Stage extends AsyncDisposable {
 
 const TOKEN = "demo-token";
 const MINUTE_MS = 60_000;
+
+/** What some of them say of themselves: the form to submit is made of it. */
+const DESCRIPTIONS: Readonly<Record<string, AgentOptions>> = {
+  research: {
+    description: "Reads what there is, has its draft reviewed, and reports in Markdown.",
+    inputSchema: {
+      type: "object",
+      properties: {
+        question: { type: "string", title: "Question", description: "What to find out", examples: ["Why is it slow?"] },
+        depth: { type: "integer", title: "Depth", minimum: 1, maximum: 5, default: 2 },
+        tone: { enum: ["brief", "thorough"], title: "Tone", default: "brief" },
+        sources: {
+          type: "array",
+          title: "Sources",
+          description: "Where to look first",
+          items: { type: "string", format: "uri", title: "URL" },
+          maxItems: 5,
+        },
+        deliver: {
+          title: "Deliver",
+          oneOf: [
+            {
+              title: "To a file",
+              type: "object",
+              properties: { path: { type: "string", title: "Path" } },
+              required: ["path"],
+            },
+            {
+              title: "By e-mail",
+              type: "object",
+              properties: { mail: { type: "string", format: "email", title: "Address" } },
+              required: ["mail"],
+            },
+          ],
+        },
+      },
+      required: ["question"],
+    },
+  },
+};
 
 /** Starts it on this machine alone; port 0 is any free one. */
 export async function openStage(port = 0): Promise<Stage> {
@@ -27,7 +74,9 @@ export async function openStage(port = 0): Promise<Stage> {
     ),
     cancelAuthority: "principal",
   });
-  for (const [name, agent] of Object.entries(agents)) server.registerAgent(`${name}@1.0.0`, agent);
+  for (const [name, agent] of Object.entries(agents)) {
+    server.registerAgent(`${name}@1.0.0`, agent, DESCRIPTIONS[name] ?? {});
+  }
   server.registerTool("search", {
     handler: async () => ({ hits: 3, best: "the price cache is empty after a deployment" }),
   });
@@ -54,6 +103,7 @@ const inAnHour = (): Date => new Date(Date.now() + 60 * MINUTE_MS);
 const SUBMISSIONS: readonly SubmitOptions[] = [
   {
     agent: "research",
+    input: { question: "Why did checkout become slow?", depth: 3 },
     leaseRequest: { "tool.call": ["search"], "agent.delegate": ["review"], "cost.budget": ["USD:5.00"] },
     leaseConstraints: { expiresAt: inAnHour() },
   },
