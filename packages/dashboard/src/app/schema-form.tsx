@@ -100,6 +100,8 @@ interface PlaceProps {
   readonly isRequired: boolean;
   readonly label: string;
   readonly depth: number;
+  /** It stands below its own heading already. */
+  readonly isBare?: boolean;
 }
 
 /** One place of the value, with what is below it. */
@@ -111,7 +113,7 @@ function Place(props: PlaceProps) {
   const heading = { label, schema, form, pointer: props.pointer };
   switch (control.kind) {
     case "object":
-      if (depth === 0) return <Members {...props} control={control} />;
+      if (depth === 0 || props.isBare) return <Members {...props} control={control} />;
       return (
         <Group {...heading} isRequired={isRequired}>
           {value === undefined ? (
@@ -246,6 +248,7 @@ function Variants({
           value={value}
           onValue={onValue}
           isRequired
+          isBare
           label={variant.label}
           depth={depth + 1 === MAX_DEPTH ? MAX_DEPTH : depth + 1}
         />

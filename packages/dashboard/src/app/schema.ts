@@ -215,13 +215,13 @@ const MAX_PROBLEMS = 100;
 
 function visit({ schema, value, isNeeded, pointer, depth }: Place, root: Schema, problems: Map<string, string>): void {
   if (problems.size >= MAX_PROBLEMS) return;
-  if (value === undefined) {
+  const own = resolved(schema, root);
+  const control = controlOf(own, root, depth);
+  if (value === undefined || isUnset(value, own, control)) {
     if (isNeeded) problems.set(pointer, "This is needed.");
     return;
   }
-  const own = resolved(schema, root);
   if (value === null && Array.isArray(own["type"]) && own["type"].includes("null")) return;
-  const control = controlOf(own, root, depth);
   const say = (problem: string | undefined): void => {
     if (problem !== undefined) problems.set(pointer, problem);
   };
@@ -280,6 +280,10 @@ function visit({ schema, value, isNeeded, pointer, depth }: Place, root: Schema,
       return;
   }
 }
+
+/** What stands in a list where nothing was filled in yet. */
+const isUnset = (value: unknown, { type }: Schema, { kind }: Control): boolean =>
+  value === null && (kind === "text" || kind === "number" || kind === "flag") && !Array.isArray(type);
 
 export const isSame = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
 
