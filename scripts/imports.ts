@@ -282,7 +282,7 @@ function readPackage(directory: string): SourcePackage {
   const declared = { ...manifest.dependencies, ...manifest.peerDependencies, ...manifest.optionalDependencies };
   const source = join(directory, "src");
   const files = readdirSync(source, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(?:tsx?|css)$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name));
   const sources = files.map(
     (file) => [relative(source, file).split(sep).join("/"), readFileSync(file, "utf8")] as const,

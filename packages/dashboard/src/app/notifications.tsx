@@ -10,7 +10,7 @@ const areThere = typeof Notification !== "undefined";
 const isPermitted = (): boolean => areThere && Notification.permission === "granted";
 
 /** Off until somebody has asked for it, with the browser's leave. */
-export const isNotifying = signal(localStorage.getItem(KEY) === "on" && isPermitted());
+const isNotifying = signal(localStorage.getItem(KEY) === "on" && isPermitted());
 const isRefused = signal(!areThere || Notification.permission === "denied");
 
 /** To be called by a click: browsers ask their users for nothing else. */
