@@ -142,7 +142,7 @@ const event = (kind: string, body: object): JobEvent =>
 
 describe("a job on a terminal", () => {
   function watched(options: { readonly isLive?: boolean; readonly hasColors?: boolean } = {}) {
-    vi.useFakeTimers();
+    vi.useFakeTimers({ now: Date.parse("2025-12-31T23:00:00Z") });
     const screen = new Screen(100, options.hasColors ?? false);
     let now = 0;
     const terminal = new Terminal(screen, options.isLive === false ? { TERM: "dumb" } : {});
@@ -175,6 +175,7 @@ describe("a job on a terminal", () => {
       "           status   read: Reading",
       "⠋ read ██████░░░░░░░░░░░░░░░░░░ 1:01 25% 30/120 files · a.ts",
       "  budget ██████████████████░░░░░░ 3.75 of 5 USD left",
+      "  lease ends in 58:59",
     ]);
     view.onConnection({ phase: "reconnecting", attempt: 2, delayMs: 1, cause: new CancelledError("lost") });
     expect(screen.lines.slice(5, 6)).toEqual(["  connection lost, reconnecting…"]);
@@ -280,7 +281,7 @@ describe("a job on a terminal", () => {
     await view.onJob({ ...JOB, lease: {} });
     await view.onDetach("job_1");
     view.close();
-    expect(screen.lines.slice(-2)).toEqual(["detached: the job goes on. Watch it again with", "  arcp tail job_1"]);
+    expect(screen.lines.slice(-2)).toEqual(["detached: the job goes on. Watch it again with", "  arcp watch job_1"]);
   });
 
   it("escapes the job's own names, phases, units and summaries", async () => {

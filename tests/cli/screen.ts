@@ -10,6 +10,8 @@ export class Screen implements TerminalStream {
   #onDrain: (() => void)[] = [];
   isFull = false;
   isCursorShown = true;
+  /** Does a line that is too long go on in the next row? */
+  isWrapping = true;
 
   constructor(columns = 80, hasColors = false) {
     this.columns = columns;
@@ -30,8 +32,8 @@ export class Screen implements TerminalStream {
   }
 
   write(text: string): boolean {
-    for (const [token] of text.matchAll(/\u001b\[(\d+A|J|\?25[hl]|[\d;]+m)|\r|\n|[^\u001b\r\n]+/g)) this.#apply(token);
-    const left = text.replaceAll(/\u001b\[(\d+A|J|\?25[hl]|[\d;]+m)|[\n\r]/g, "");
+    for (const [token] of text.matchAll(/\u001b\[(\d+A|J|\?(?:25|7)[hl]|[\d;]+m)|\r|\n|[^\u001b\r\n]+/g)) this.#apply(token);
+    const left = text.replaceAll(/\u001b\[(\d+A|J|\?(?:25|7)[hl]|[\d;]+m)|[\n\r]/g, "");
     if (/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/.test(left)) throw new Error(`raw control: ${JSON.stringify(left)}`);
     return !this.isFull;
   }
@@ -42,6 +44,7 @@ export class Screen implements TerminalStream {
     else if (token === "\u001b[J") this.#rows = [...this.#rows.slice(0, this.#row), ""];
     else if (token === "\u001b[?25l") this.isCursorShown = false;
     else if (token === "\u001b[?25h") this.isCursorShown = true;
+    else if (/^\u001b\[\?7[hl]$/.test(token)) this.isWrapping = token.endsWith("h");
     else if (token === "\n") {
       this.#row += 1;
       this.#rows[this.#row] ??= "";

@@ -10,6 +10,8 @@ const INVISIBLE =
   "\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb\\u{e0000}-\\u{e0fff}";
 const LONE_SURROGATES = "\\ud800-\\udfff";
 const UNSAFE = new RegExp(`[${CONTROLS}${INVISIBLE}${LONE_SURROGATES}]`, "gu");
+/** Marks that would stand on what is before the text, or pile up over the lines above and below. */
+const STRAY_MARKS = /(?<=^|\n)\p{M}+|(?<=\p{M}{4})\p{M}+/gu;
 /** What a JSON text may hold raw although a terminal acts on it: the rest, JSON itself escapes. */
 const UNSAFE_IN_JSON = new RegExp(`[\\u007f-\\u009f${INVISIBLE}]`, "gu");
 
@@ -17,8 +19,11 @@ const UNSAFE_IN_JSON = new RegExp(`[\\u007f-\\u009f${INVISIBLE}]`, "gu");
 export function escapeText(text: string): string {
   return text
     .replaceAll("\r\n", "\n")
-    .replace(UNSAFE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
+    .replace(UNSAFE, escapeCharacter)
+    .replace(STRAY_MARKS, (marks) => Array.from(marks, escapeCharacter).join(""));
 }
+
+const escapeCharacter = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
 
 /** {@link escapeText} for a place that has one line: tabs and newlines are shown as well. */
 export const escapeLine = (text: string): string => escapeText(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t");

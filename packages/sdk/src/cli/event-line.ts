@@ -1,12 +1,14 @@
 /** One line, or a few, for each event of a job: the readable form that `submit`, `tail` and `replay` share. */
-import type { JobEvent } from "@arcp/client";
+import type { JobEvent, JobEventOf } from "@arcp/client";
 import { remedyFor } from "./denial.ts";
 import { escapeLine, escapeText } from "./escape.ts";
+import { duration } from "./gauge.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Characters of one event that are shown. */
 const MAX_TEXT = 4_000;
 const MAX_DETAILS = 160;
+const MAX_FOLDED = 100;
 const LABEL_COLUMNS = 8;
 
 type Style = Parameters<Terminal["style"]>[0];
@@ -39,6 +41,47 @@ export function layOut(ts: string | undefined, { label, style, text, details }: 
   return `  ${terminal.style("gray", timeOf(ts))} ${terminal.style(style, labelled)} ${shown}${extra}`;
 }
 
+/** A call of a tool and what came of it, in one. */
+export function callLine(call: JobEventOf<"tool_call">, result: JobEventOf<"tool_result">, terminal: Styler): string {
+  const { label, style, text } = resultLine(result);
+  const ms = Date.parse(result.ts ?? "") - Date.parse(call.ts ?? "");
+  const time = Number.isNaN(ms) ? "" : ` · ${elapsed(ms)}`;
+  const [first = "", ...rest] = text.split("\n");
+  const { result: value, error } = result.body;
+  const came = error === undefined ? `→ ${cut(compact(value ?? null), MAX_DETAILS)}` : first;
+  const line = [`${calledWith(call)} ${came}${time}`, ...rest].join("\n");
+  return layOut(result.ts, { label, style, text: line }, terminal);
+}
+
+/** `search {"q":"x"}`. Escaped. */
+export function calledWith({ body: { tool, args } }: JobEventOf<"tool_call">): string {
+  return `${escapeLine(tool)}${args === undefined ? "" : ` ${cut(compact(args), MAX_DETAILS)}`}`;
+}
+
+/** How long something took: `12 ms`, `3.4 s`, `1:05`. */
+export function elapsed(ms: number): string {
+  if (ms < 1_000) return `${Math.max(Math.round(ms), 0)} ms`;
+  return ms < 60_000 ? `${(ms / 1_000).toFixed(1)} s` : duration(ms);
+}
+
+/** Reasoning of several events, folded into a line. */
+export function thoughtsLine(thoughts: readonly JobEventOf<"thought">[], terminal: Styler): string {
+  const characters = thoughts.reduce((sum, { body }) => sum + body.text.length, 0);
+  const first = thoughts[0]?.body.text.trim().split("\n")[0] ?? "";
+  const text = `${first.length > MAX_FOLDED ? `${first.slice(0, MAX_FOLDED)}…` : first}`;
+  const more = `(${amount(thoughts.length)} thoughts, ${amount(characters)} characters)`;
+  return layOut(thoughts[0]?.ts, { label: "thought", style: ["magenta", "italic"], text, details: more }, terminal);
+}
+
+function resultLine({ body: { call_id: callId, error } }: JobEventOf<"tool_result">): Line {
+  if (error === undefined) return { label: "tool", style: "yellow", text: `← ${callId}` };
+  const { code, message, details } = error;
+  const remedy = remedyFor({ code, details });
+  const text = `✖ ${code}: ${message}`;
+  if (remedy === undefined) return { label: "tool", style: "red", text };
+  return { label: "denied", style: "red", text: `${text}\n${escapeLine(remedy)}` };
+}
+
 function lineOf(event: JobEvent): Line {
   switch (event.kind) {
     case "log": {
@@ -61,12 +104,9 @@ function lineOf(event: JobEvent): Line {
       return { label: "tool", style: "yellow", text: `→ ${event.body.tool}`, details: event.body.args };
     case "tool_result": {
       const { call_id: callId, error, result } = event.body;
-      if (error === undefined) return { label: "tool", style: "yellow", text: `← ${callId}`, details: result };
-      const { code, message, details } = error;
-      const remedy = remedyFor({ code, details });
-      const text = `← ${callId} ${code}: ${message}`;
-      if (remedy === undefined) return { label: "tool", style: "red", text };
-      return { label: "denied", style: "red", text: `${text}\n${escapeLine(remedy)}` };
+      const line = resultLine(event);
+      if (error === undefined) return { ...line, details: result };
+      return { ...line, text: line.text.replace("✖", () => `← ${callId}`) };
     }
     case "artifact_ref": {
       const { uri, content_type: type, byte_size: size } = event.body;

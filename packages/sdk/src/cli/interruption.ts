@@ -30,8 +30,8 @@ export interface InterruptionOptions {
 export class Interruption {
   readonly #options: InterruptionOptions;
   readonly #detach = new AbortController();
-  readonly #onInterrupt = (): void => void this.#interrupt();
-  readonly #onTerminate = (): void => this.#detach.abort();
+  readonly #onInterrupt = (): void => this.interrupt();
+  readonly #onTerminate = (): void => this.detach();
   #question: Promise<void> | undefined;
   /** Takes back the question that is on the screen; `undefined` once it is answered: a prompt reacts even then. */
   #withdraw: (() => void) | undefined;
@@ -45,6 +45,16 @@ export class Interruption {
   /** Aborts when the user no longer wants to watch. */
   get detached(): AbortSignal {
     return this.#detach.signal;
+  }
+
+  /** The user no longer wants to watch. */
+  detach(): void {
+    this.#detach.abort();
+  }
+
+  /** What Ctrl-C does. */
+  interrupt(): void {
+    void this.#interrupt();
   }
 
   /** Withdraws a question that is still open, and leaves signals to others. */

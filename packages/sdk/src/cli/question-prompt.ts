@@ -1,7 +1,12 @@
 /** Asking a person what a job wants to know (RFC §12, §15.4), one prompt after the other, as the question's schema says. */
-import type { ToolQuestion } from "@arcp/client";
+import type { Question, ToolQuestion } from "@arcp/client";
 import type { JsonObject } from "@arcp/core";
 import { escapeLine } from "./escape.ts";
+
+/** A question of either wire. */
+export type Asked<Kind extends Question["kind"] = Question["kind"]> =
+  | Extract<Question, { kind: Kind }>
+  | ToolQuestion<Kind>;
 
 /** Puts one prompt on the screen. Resolves with `undefined` when the person gives up, or `signal` withdraws it. */
 export interface Prompter {
@@ -39,11 +44,7 @@ const MAX_LABEL = 200;
 class Unsaid extends Error {}
 
 /** What the person says, or `undefined`: then the question is left to others. */
-export async function askPerson(
-  question: ToolQuestion,
-  prompter: Prompter,
-  signal: AbortSignal,
-): Promise<Said | undefined> {
+export async function askPerson(question: Asked, prompter: Prompter, signal: AbortSignal): Promise<Said | undefined> {
   const asking = new Asking(prompter, signal);
   try {
     switch (question.kind) {
@@ -83,7 +84,7 @@ class Asking {
     return this.#value(schema, { message: label(message), initial, isOptional: false, depth: 0 });
   }
 
-  async choice({ prompt, options, default: initial }: ToolQuestion<"choice">): Promise<string> {
+  async choice({ prompt, options, default: initial }: Asked<"choice">): Promise<string> {
     return this.#choose({
       message: label(prompt),
       options: options.slice(0, MAX_OPTIONS).map(({ id, label: text, description }) => ({
@@ -95,7 +96,7 @@ class Asking {
     });
   }
 
-  async permission(question: ToolQuestion<"permission">): Promise<Said> {
+  async permission(question: Asked<"permission">): Promise<Said> {
     const { permission, resource, operation, reason, requestedLeaseSeconds } = question;
     const why = reason === undefined ? "" : ` — ${reason}`;
     const time = requestedLeaseSeconds === undefined ? "" : ` for ${requestedLeaseSeconds} s`;

@@ -1,13 +1,15 @@
 /** Questions of jobs as `respond` lists them. */
-import type { ToolQuestion } from "@arcp/client";
 import { escapeLine, escapeText } from "./escape.ts";
 import { duration } from "./gauge.ts";
+import type { Asked } from "./question-prompt.ts";
 import type { Terminal } from "./terminal.ts";
 
 const MAX_PROMPT = 4_000;
+const MAX_DEFAULT = 80;
+const MAX_LINE = 400;
 
 /** As one line of JSON. */
-export function questionFacts(question: ToolQuestion): object {
+export function questionFacts(question: Asked): object {
   const facts = { type: "question", id: question.id, kind: question.kind, job_id: question.jobId };
   const expiry = { expires_at: question.expiresAt };
   switch (question.kind) {
@@ -27,18 +29,37 @@ export function questionFacts(question: ToolQuestion): object {
   }
 }
 
+/** How long there is, and what happens then. Not escaped. */
+export function deadlineText(question: Asked, now: number): string {
+  const left = Date.parse(question.expiresAt ?? "") - now;
+  if (Number.isNaN(left)) return "no deadline";
+  return `${duration(left)} left, then ${fateOf(question)}`;
+}
+
+function fateOf(question: Asked): string {
+  if (question.kind === "permission") return "it is denied";
+  if (question.default === undefined) return "nobody has answered";
+  const text = JSON.stringify(question.default);
+  return `the answer is ${text.length > MAX_DEFAULT ? `${text.slice(0, MAX_DEFAULT)}…` : text}`;
+}
+
+/** In one line. Not escaped. */
+export const askedIn = (question: Asked): string =>
+  question.kind === "permission"
+    ? `may it ${question.operation} ${question.resource}?`
+    : (question.prompt.split("\n")[0] ?? "").slice(0, MAX_LINE);
+
 /** For people: what is asked, by which job, how long there is, and how to answer. */
-export function questionText(question: ToolQuestion, terminal: Pick<Terminal, "style">): string {
-  const { id, jobId, expiresAt } = question;
-  const left = expiresAt === undefined ? Number.NaN : Date.parse(expiresAt) - Date.now();
-  const time = Number.isNaN(left) ? "" : ` · ${duration(left)} left`;
+export function questionText(question: Asked, terminal: Pick<Terminal, "style">): string {
+  const { id, jobId } = question;
+  const time = ` · ${deadlineText(question, Date.now())}`;
   const head = `${terminal.style("yellow", "?")} ${terminal.style("bold", escapeLine(id))}`;
   const facts = terminal.style("gray", escapeLine(`${question.kind}, ${jobId ?? "no job"}${time}`));
   const lines = [...saidBy(question), terminal.style("gray", howTo(question))].map((line) => `  ${line}`);
   return [`${head} ${facts}`, ...lines].join("\n");
 }
 
-function saidBy(question: ToolQuestion): readonly string[] {
+function saidBy(question: Asked): readonly string[] {
   if (question.kind === "permission") {
     const { permission, resource, operation, reason } = question;
     return [
@@ -51,12 +72,11 @@ function saidBy(question: ToolQuestion): readonly string[] {
   return [...prompt, ...question.options.map(({ id, label }) => escapeLine(`  ${id}: ${label}`))];
 }
 
-const HOW: Readonly<Record<ToolQuestion["kind"], string>> = {
+const HOW: Readonly<Record<Asked["kind"], string>> = {
   input: "--value '…'",
   choice: "--choice …",
   permission: "--grant, or --deny",
 };
 
 /** An id that could mean something to a shell is not one to paste. */
-const howTo = ({ id, kind }: ToolQuestion): string =>
-  `arcp respond ${/^[\w-]{1,64}$/.test(id) ? id : "<id>"} ${HOW[kind]}`;
+const howTo = ({ id, kind }: Asked): string => `arcp respond ${/^[\w-]{1,64}$/.test(id) ? id : "<id>"} ${HOW[kind]}`;

@@ -1,5 +1,5 @@
 /** The runtime that a client command talks to, and how it gets in. */
-import { ARCPClient, type ToolOpenOptions } from "@arcp/client";
+import { ARCPClient, type ClientOptions, type ToolOpenOptions } from "@arcp/client";
 import { isLoopbackHost, rootLogger, silentLogger } from "@arcp/core";
 import { type Command, Option } from "commander";
 import { UsageError } from "./exit-code.ts";
@@ -30,9 +30,14 @@ export const RECONNECT = { initialDelayMs: 200, maxDelayMs: 2_000, onExpired: "r
 /**
  * A client that is connected, and reconnects by itself. With `signal`, the first connection is given up when it aborts.
  */
-export async function connectTo(address: RuntimeAddress, signal?: AbortSignal): Promise<ARCPClient> {
+export async function connectTo(
+  address: RuntimeAddress,
+  signal?: AbortSignal,
+  options: Pick<ClientOptions, "maxKeptEvents"> = {},
+): Promise<ARCPClient> {
   const token = await tokenFor(address);
   return ARCPClient.connect(address.url, {
+    ...options,
     client: { name: "arcp", version },
     ...(token === undefined ? {} : { token }),
     allowInsecure: address.allowInsecure === true,

@@ -1,9 +1,9 @@
 import type { ConnectionState, FinalStatus, JobEvent, JobEventOf, JobResult } from "@arcp/client";
 import type { ARCPError } from "@arcp/core";
-import { initialBudgetFromLease } from "@arcp/runtime/lease";
+import { budgetBar, budgetCaps, budgetText, costIn } from "./budget.ts";
 import { remedyFor } from "./denial.ts";
 import { escapeLine, escapeText } from "./escape.ts";
-import { amount, bytes, eventLine, progressText } from "./event-line.ts";
+import { bytes, calledWith, callLine, eventLine, progressText, thoughtsLine } from "./event-line.ts";
 import { bar, duration, spinner } from "./gauge.ts";
 import type { JobView, Outcome, WatchedChild, WatchedJob } from "./job-view.ts";
 import type { Terminal } from "./terminal.ts";
@@ -19,8 +19,14 @@ const REPAINT_MS = 100;
 /** Where no bar can be painted, a progress line at most this often. */
 const PROGRESS_LINE_MS = 1_000;
 const BAR_COLUMNS = 24;
-const REMAINING = "cost.budget.remaining";
-const COST_PREFIX = "cost.";
+/** Calls without a result that are remembered; what is beyond has a line of its own at once. */
+const MAX_CALLS = 256;
+/** Thoughts that are folded into one line. */
+const MAX_THOUGHTS = 1_000;
+const SHOWN_CALLS = 3;
+const SHOWN_CHILDREN = 4;
+/** When the end of a lease is near. */
+const SOON_MS = 60_000;
 
 type Progress = JobEventOf<"progress">["body"];
 
@@ -29,9 +35,15 @@ interface Gauge {
   left: number;
 }
 
+interface RunningChild {
+  readonly child: WatchedChild;
+  readonly startedAt: number;
+}
+
 /**
- * A job for people: its events as lines, and on a real terminal, below them, a bar, a gauge per budgeted currency and the
- * state of the connection. Whatever others wrote is escaped.
+ * A job for people: its events as lines, and on a real terminal, below them, a bar, a gauge per budgeted currency, how long
+ * the lease lasts, calls and delegated jobs that go on, and the state of the connection. There, a call and its result are one
+ * line, and so are thoughts that follow each other. Whatever others wrote is escaped.
  */
 export class TerminalView implements JobView {
   readonly #terminal: Terminal;
@@ -46,6 +58,12 @@ export class TerminalView implements JobView {
   #resultCharacters = 0;
   #connection: "up" | "lost" | "closed" = "up";
   #attempt = 0;
+  #expiresAt = Number.NaN;
+  readonly #calls = new Map<string, JobEventOf<"tool_call">>();
+  #thoughts: JobEventOf<"thought">[] = [];
+  #foldsThoughts = true;
+  readonly #children = new Map<string, RunningChild>();
+  #below: () => readonly string[] = () => [];
 
   constructor(terminal: Terminal, options: TerminalViewOptions = {}) {
     this.#terminal = terminal;
@@ -56,7 +74,8 @@ export class TerminalView implements JobView {
 
   async onJob(job: WatchedJob): Promise<void> {
     const terminal = this.#terminal;
-    for (const [currency, cap] of initialBudgetFromLease(budgetOnly(job))) {
+    this.#expiresAt = Date.parse(job.expiresAt ?? "");
+    for (const [currency, cap] of budgetCaps(job.lease)) {
       this.#gauges.set(currency, { cap, left: job.budget?.[currency] ?? cap });
     }
     const agent = job.agent === undefined ? "" : ` ${escapeLine(job.agent)}`;
@@ -79,12 +98,46 @@ export class TerminalView implements JobView {
       this.#progress = undefined;
       this.#progressLineAt = Number.NEGATIVE_INFINITY;
     }
-    if (event.kind === "metric" && this.#isOnGauge(event.body)) return;
-    await this.#terminal.print(eventLine(event, this.#terminal));
+    if (this.#isOnGauge(event)) return;
+    if (this.#terminal.isLive) {
+      if (event.kind === "thought" && this.#foldsThoughts) return this.#onThought(event);
+      if (event.kind === "tool_call" && this.#calls.size < MAX_CALLS) {
+        this.#calls.set(event.body.call_id, event);
+        return;
+      }
+    }
+    await this.#unfold();
+    const call = event.kind === "tool_result" ? this.#calls.get(event.body.call_id) : undefined;
+    if (event.kind !== "tool_result" || call === undefined) {
+      await this.#terminal.print(eventLine(event, this.#terminal));
+      return;
+    }
+    this.#calls.delete(event.body.call_id);
+    await this.#terminal.print(callLine(call, event, this.#terminal));
+  }
+
+  /** Shows what a job thinks in full, or again in one line. Returns whether it is folded now. */
+  async toggleThoughts(): Promise<boolean> {
+    this.#foldsThoughts = !this.#foldsThoughts;
+    const thoughts = this.#thoughts;
+    this.#thoughts = [];
+    for (const thought of thoughts) await this.#terminal.print(eventLine(thought, this.#terminal));
+    return this.#foldsThoughts;
+  }
+
+  /** Is it one that the watched job, or one of its children, delegated to and that goes on? */
+  isDelegated(jobId: string): boolean {
+    return this.#children.has(jobId);
+  }
+
+  /** Has these lines painted below everything else. They are asked for with every picture. */
+  showBelow(lines: () => readonly string[]): void {
+    this.#below = lines;
   }
 
   async onChild(child: WatchedChild): Promise<void> {
     const terminal = this.#terminal;
+    this.#children.set(child.jobId, { child, startedAt: this.#now() });
     const facts = [child.agent, child.delegateId && `as ${child.delegateId}`].filter((fact) => fact !== undefined);
     const name = terminal.style("bold", escapeLine(child.jobId));
     const lines = authorityLines(child).map((line) => terminal.style("gray", `      ${line}`));
@@ -96,6 +149,7 @@ export class TerminalView implements JobView {
 
   async onChildEnd(child: WatchedChild, status: FinalStatus, error: ARCPError | undefined): Promise<void> {
     const terminal = this.#terminal;
+    this.#children.delete(child.jobId);
     const word = error === undefined ? `✔ ${status}` : `✖ ${status.replace("_", " ")}`;
     const why = error === undefined ? "" : ` · ${escapeLine(`${error.code}: ${error.message}`)}`;
     const shown = terminal.style(error === undefined ? "green" : "red", word);
@@ -121,6 +175,7 @@ export class TerminalView implements JobView {
   async onEnd(outcome: Outcome): Promise<void> {
     this.#stopPainting();
     const terminal = this.#terminal;
+    await this.#printOpen();
     const took = `after ${((this.#now() - this.#startedAt) / 1000).toFixed(1)} s`;
     if (outcome.status !== "success") {
       const { code, message } = outcome.error;
@@ -140,8 +195,9 @@ export class TerminalView implements JobView {
 
   async onDetach(jobId: string): Promise<void> {
     this.#stopPainting();
+    await this.#printOpen();
     const id = escapeLine(jobId);
-    await this.#terminal.print(`detached: the job goes on. Watch it again with\n  arcp tail ${id}`);
+    await this.#terminal.print(`detached: the job goes on. Watch it again with\n  arcp watch ${id}`);
   }
 
   close(): void {
@@ -152,11 +208,41 @@ export class TerminalView implements JobView {
   /** Paints the live lines as they are now. */
   paint(): void {
     if (!this.#terminal.isLive || this.#repainting === undefined) return;
-    const lines = [this.#progressLine(), ...this.#gaugeLines()];
-    if (this.#connection === "lost") {
-      lines.push(this.#terminal.style("yellow", `  reconnecting… attempt ${this.#attempt}`));
-    }
-    this.#terminal.setLive(lines);
+    this.#terminal.setLive([
+      this.#progressLine(),
+      ...this.#gaugeLines(),
+      ...this.#leaseLines(),
+      ...this.#thoughtLines(),
+      ...this.#callLines(),
+      ...this.#childLines(),
+      ...(this.#connection === "lost"
+        ? [this.#terminal.style("yellow", `  reconnecting… attempt ${this.#attempt}`)]
+        : []),
+      ...this.#below(),
+    ]);
+  }
+
+  async #onThought(thought: JobEventOf<"thought">): Promise<void> {
+    if (this.#thoughts.length >= MAX_THOUGHTS) await this.#unfold();
+    this.#thoughts.push(thought);
+  }
+
+  /** Prints what was thought so far: something else comes after it. */
+  async #unfold(): Promise<void> {
+    const thoughts = this.#thoughts;
+    const [first] = thoughts;
+    if (first === undefined) return;
+    this.#thoughts = [];
+    const isOne = thoughts.length === 1;
+    await this.#terminal.print(isOne ? eventLine(first, this.#terminal) : thoughtsLine(thoughts, this.#terminal));
+  }
+
+  /** What has no end yet, when nothing more comes. */
+  async #printOpen(): Promise<void> {
+    await this.#unfold();
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    for (const call of calls) await this.#terminal.print(eventLine(call, this.#terminal));
   }
 
   async #onProgress(event: JobEventOf<"progress">): Promise<void> {
@@ -169,11 +255,12 @@ export class TerminalView implements JobView {
     await this.#terminal.print(eventLine(event, this.#terminal));
   }
 
-  /** Takes what is left of a budget. Returns whether a gauge shows what the metric says: then it needs no line. */
-  #isOnGauge({ name, value, unit = "" }: JobEventOf<"metric">["body"]): boolean {
-    const gauge = this.#gauges.get(unit);
-    if (gauge === undefined || !name.startsWith(COST_PREFIX)) return false;
-    if (name === REMAINING) gauge.left = value;
+  /** Takes what is left of a budget. Returns whether a gauge shows what the event says: then it needs no line. */
+  #isOnGauge(event: JobEvent): boolean {
+    const cost = costIn(event);
+    const gauge = cost && this.#gauges.get(cost.currency);
+    if (cost === undefined || gauge === undefined) return false;
+    if (cost.left !== undefined) gauge.left = cost.left;
     return this.#terminal.isLive;
   }
 
@@ -192,11 +279,42 @@ export class TerminalView implements JobView {
 
   #gaugeLines(): string[] {
     return [...this.#gauges].map(([currency, { cap, left }]) => {
-      const share = cap === 0 ? 0 : left / cap;
-      const style = share > 0.5 ? "green" : share > 0.2 ? "yellow" : "red";
-      const gauge = this.#terminal.style(style, bar(share, BAR_COLUMNS));
-      return `  budget ${gauge} ${amount(left)} of ${amount(cap)} ${escapeLine(currency)} left`;
+      const gauge = budgetBar(left, cap, BAR_COLUMNS, this.#terminal);
+      return `  budget ${gauge} ${budgetText(left, cap, currency)} left`;
     });
+  }
+
+  #leaseLines(): string[] {
+    if (Number.isNaN(this.#expiresAt)) return [];
+    const left = this.#expiresAt - Date.now();
+    const text = left > 0 ? `lease ends in ${duration(left)}` : "lease has ended";
+    return [`  ${this.#terminal.style(left > SOON_MS ? "gray" : "yellow", text)}`];
+  }
+
+  #thoughtLines(): string[] {
+    const last = this.#thoughts.at(-1);
+    if (last === undefined) return [];
+    const text = escapeLine(last.body.text.trim());
+    return [`  ${this.#terminal.style(["magenta", "italic"], `thinks (${this.#thoughts.length}): ${text}`)}`];
+  }
+
+  #callLines(): string[] {
+    const lines = [...this.#calls.values()].slice(0, SHOWN_CALLS).map((call) => {
+      const since = Date.now() - Date.parse(call.ts ?? "");
+      const time = Number.isNaN(since) ? "" : ` ${this.#terminal.style("gray", duration(since))}`;
+      return `  ${this.#terminal.style("yellow", "→")}${time} ${calledWith(call)}`;
+    });
+    const more = this.#calls.size - lines.length;
+    return more > 0 ? [...lines, this.#terminal.style("gray", `    and ${more} more calls`)] : lines;
+  }
+
+  #childLines(): string[] {
+    const lines = [...this.#children.values()].slice(-SHOWN_CHILDREN).map(({ child, startedAt }) => {
+      const time = this.#terminal.style("gray", duration(this.#now() - startedAt));
+      return `  ${this.#terminal.style("cyan", "↳")} ${time} ${escapeLine(`${child.agent ?? ""} ${child.jobId}`.trim())}`;
+    });
+    const more = this.#children.size - lines.length;
+    return more > 0 ? [...lines, this.#terminal.style("gray", `    and ${more} more delegated jobs`)] : lines;
   }
 
   async #printResult({ result }: JobResult): Promise<void> {
@@ -215,12 +333,6 @@ export class TerminalView implements JobView {
     this.#repainting = undefined;
     this.#terminal.setLive([]);
   }
-}
-
-/** The budget alone, if it can be read: what another runtime granted may look otherwise. */
-function budgetOnly({ lease }: WatchedJob): WatchedJob["lease"] {
-  const amounts = (lease["cost.budget"] ?? []).filter((text) => /^[A-Za-z][\w-]*:\d{1,15}(\.\d{1,9})?$/.test(text));
-  return amounts.length === 0 ? {} : { "cost.budget": amounts };
 }
 
 function authorityLines({ lease, expiresAt }: Pick<WatchedJob, "lease" | "expiresAt">): string[] {

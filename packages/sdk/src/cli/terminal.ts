@@ -1,5 +1,7 @@
 /** A stream that a person looks at: lines that stay, and below them a few live ones that are painted again and again. */
 import { styleText } from "node:util";
+import { eastAsianWidth } from "get-east-asian-width";
+import { atExit } from "./at-exit.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -7,27 +9,41 @@ type Style = Parameters<typeof styleText>[0];
 export interface TerminalStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
   hasColors?(): boolean;
   write(text: string): boolean;
   once(event: "drain", listener: () => void): unknown;
 }
 
 const DEFAULT_COLUMNS = 80;
+const DEFAULT_ROWS = 24;
 /** Lines held back while a question is on the screen; beyond it, whoever prints waits. */
 const MAX_HELD_LINES = 500;
 const HIDE_CURSOR = "\u001b[?25l";
 const SHOW_CURSOR = "\u001b[?25h";
 const CLEAR_BELOW = "\u001b[J";
+/** What is wider than it was thought to be is cut off at the edge, and does not push what is below it down. */
+const NO_WRAP = "\u001b[?7l";
+const WRAP = "\u001b[?7h";
+
+/** Who listens to single keys, and leaves them to a question while there is one. */
+export interface KeyListener {
+  start(): void;
+  stop(): void;
+}
 
 export class Terminal {
   readonly #stream: TerminalStream;
   /** Can lines be painted over? Not in a pipe, a file, or on a terminal that says it is dumb. */
   readonly isLive: boolean;
   readonly #hasColors: boolean;
-  #painted = 0;
+  /** Columns of each line that was painted: a window that has become narrower shows it in more rows. */
+  #painted: readonly number[] = [];
   #live: readonly string[] = [];
   #held: string[] | undefined;
   #onRelease: (() => void)[] = [];
+  #keys: KeyListener | undefined;
+  #forgetExit: (() => void) | undefined;
 
   constructor(stream: TerminalStream, environment: NodeJS.ProcessEnv = process.env) {
     this.#stream = stream;
@@ -62,9 +78,16 @@ export class Terminal {
     if (this.#held === undefined) this.#stream.write(this.#erase() + this.#paint());
   }
 
+  /** Has `keys` listen while no question has the screen, until {@link close}. */
+  listen(keys: KeyListener): void {
+    this.#keys = keys;
+    if (this.#held === undefined) keys.start();
+  }
+
   /** Gives the screen to a question: prints and paints wait until {@link release}. */
   hold(): void {
     if (this.#held !== undefined) return;
+    this.#keys?.stop();
     this.#stream.write(this.#erase() + (this.isLive ? SHOW_CURSOR : ""));
     this.#held = [];
   }
@@ -73,6 +96,7 @@ export class Terminal {
     const held = this.#held;
     if (held === undefined) return;
     this.#held = undefined;
+    this.#keys?.start();
     this.#stream.write(held.map((text) => `${text}\n`).join("") + this.#paint());
     for (const resume of this.#onRelease.splice(0)) resume();
   }
@@ -80,36 +104,41 @@ export class Terminal {
   /** Removes the live lines and shows the cursor again. */
   close(): void {
     this.release();
+    this.#keys?.stop();
+    this.#keys = undefined;
     this.#live = [];
     const erased = this.#erase();
     if (this.isLive) this.#stream.write(erased + SHOW_CURSOR);
+    this.#forgetExit?.();
+    this.#forgetExit = undefined;
   }
 
   #erase(): string {
-    if (this.#painted === 0) return "";
-    const up = `\u001b[${this.#painted}A\r`;
-    this.#painted = 0;
-    return up + CLEAR_BELOW;
+    if (this.#painted.length === 0) return "";
+    const rows = this.#painted.reduce((sum, width) => sum + Math.max(Math.ceil(width / this.columns), 1), 0);
+    this.#painted = [];
+    return `\u001b[${rows}A\r${CLEAR_BELOW}`;
   }
 
   #paint(): string {
     if (this.#live.length === 0) return "";
-    this.#painted = this.#live.length;
-    return HIDE_CURSOR + this.#live.map((line) => `${cutToWidth(line, this.columns - 1)}\n`).join("");
+    this.#forgetExit ??= atExit(() => this.#stream.write(WRAP + SHOW_CURSOR));
+    // What is higher than the window could not be painted over.
+    const room = Math.max((this.#stream.rows ?? DEFAULT_ROWS) - 1, 1);
+    const lines = this.#live.slice(0, room).map((line) => cutToWidth(line, this.columns - 1));
+    this.#painted = lines.map(displayWidth);
+    return `${HIDE_CURSOR}${NO_WRAP}${lines.map((line) => `${line}\n`).join("")}${WRAP}`;
   }
 }
 
 const STYLE_SEQUENCE = /\u001b\[[0-9;]*m/y;
-/** Characters that take two columns: East Asian wide and full width, and pictographs. */
-const WIDE =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]/u;
-const NARROW = /^[\u0020-\u10ff]$/;
 const COMBINING = /^\p{M}$/u;
 
 /** Columns that a printable character takes. */
 function columnsOf(character: string): number {
-  if (COMBINING.test(character)) return 0;
-  return !NARROW.test(character) && WIDE.test(character) ? 2 : 1;
+  const codePoint = character.codePointAt(0) ?? 0;
+  if (codePoint < 0x300) return 1;
+  return COMBINING.test(character) ? 0 : eastAsianWidth(codePoint);
 }
 
 /** Columns that printable `text` takes, styles apart. */
@@ -121,6 +150,7 @@ export function displayWidth(text: string): number {
 
 /** `text` cut to `columns`, with an ellipsis if something is missing. Styles in it are kept whole and closed. */
 export function cutToWidth(text: string, columns: number): string {
+  if (columns <= 0) return "";
   if (displayWidth(text) <= columns) return text;
   let width = 0;
   let kept = "";
@@ -136,4 +166,10 @@ export function cutToWidth(text: string, columns: number): string {
     kept += character;
   }
   return `${kept}…${kept.includes("\u001b[") ? "\u001b[0m" : ""}`;
+}
+
+/** `text` in exactly so many columns: cut, or with spaces behind it. */
+export function fitToWidth(text: string, columns: number): string {
+  const cut = cutToWidth(text, columns);
+  return cut + " ".repeat(Math.max(columns - displayWidth(cut), 0));
 }

@@ -1,12 +1,16 @@
-/** Watching one job to its end: what `submit` and `tail` have in common. */
+/** Watching one job to its end: what `submit`, `watch`, `tail` and `top` have in common. */
 import type { ARCPClient, JobHandle, JobSubscription } from "@arcp/client";
 import { ARCPError } from "@arcp/core";
 import type { ChildJobs } from "./child-jobs.ts";
+import { clackPrompter } from "./clack-prompter.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
 import { askWhatToDo, Interruption } from "./interruption.ts";
+import { JobDesk } from "./job-desk.ts";
 import type { JobView, Outcome, WatchedJob } from "./job-view.ts";
 import { JsonView } from "./json-view.ts";
+import { ObservedChildren } from "./observed-children.ts";
 import type { ResultFile } from "./result-file.ts";
+import { connectTo, type RuntimeAddress } from "./runtime-address.ts";
 import { Terminal } from "./terminal.ts";
 import { TerminalView } from "./terminal-view.ts";
 
@@ -28,8 +32,9 @@ export interface Watch extends Screen {
   readonly job: JobHandle | JobSubscription;
   readonly facts: WatchedJob;
   readonly output?: ResultFile | undefined;
-  /** Of a job that was submitted here. */
-  readonly children?: ChildJobs;
+  readonly children?: ChildJobs | ObservedChildren;
+  /** Do keys act on the job, and are its questions answered here, where somebody can be asked? */
+  readonly isAttended?: boolean;
 }
 
 /** Shows the job until it ends or the user leaves. Throws when its end can no longer be learnt. */
@@ -42,8 +47,14 @@ export async function watchJob(watch: Watch): Promise<ExitCode> {
     onCancel: () => cancel(client, job.jobId, terminal),
   });
   const { detached } = interruption;
+  let desk: JobDesk | undefined;
   try {
     await view.onJob(watch.facts);
+    if (watch.isAttended === true && terminal !== undefined && view instanceof TerminalView) {
+      const asked = { client, jobId: job.jobId, terminal, view, input: process.stdin, prompter: clackPrompter };
+      const onInterrupt = (): void => interruption.interrupt();
+      desk = new JobDesk({ ...asked, onLeave: () => interruption.detach(), onInterrupt });
+    }
     children?.show(view);
     const isStreamed = output !== undefined || view instanceof JsonView;
     const pieces = isStreamed ? takePieces(job, output, detached) : Promise.resolve();
@@ -51,6 +62,7 @@ export async function watchJob(watch: Watch): Promise<ExitCode> {
     await pieces;
     const outcome = await outcomeOf(job, output);
     await children?.settled();
+    await desk?.close();
     await interruption.stop();
     await view.onEnd(outcome);
     return outcome.status === "success" ? EXIT.success : EXIT.jobFailed;
@@ -60,9 +72,52 @@ export async function watchJob(watch: Watch): Promise<ExitCode> {
     return EXIT.interrupted;
   } finally {
     stopListening();
+    await desk?.close();
     await interruption.stop();
     await output?.discard();
     view.close();
+  }
+}
+
+export interface Following {
+  /** With what has happened so far. */
+  readonly history: boolean;
+  readonly isJson: boolean | undefined;
+  /** Do keys act on the job, and are its questions answered here? Then the jobs that it delegates to are shown, too. */
+  readonly isAttended: boolean;
+}
+
+/** Watches a job that is there already. The exit code is the job's, as that of {@link watchJob}. */
+export async function followJob(
+  jobId: string,
+  address: RuntimeAddress,
+  { history, isJson, isAttended }: Following,
+): Promise<ExitCode> {
+  const giveUp = new AbortController();
+  const onInterrupt = (): void => giveUp.abort(new Error("interrupted"));
+  process.once("SIGINT", onInterrupt);
+  try {
+    await using client = await connectTo(address, giveUp.signal);
+    using children = isAttended ? new ObservedChildren(client, jobId) : undefined;
+    await using subscription = await client.subscribe(jobId, { history });
+    process.off("SIGINT", onInterrupt);
+    const { agent, lease, leaseConstraints, budget, traceId } = subscription.subscribed;
+    return await watchJob({
+      ...openScreen(isJson),
+      client,
+      job: subscription,
+      facts: {
+        ...{ jobId, agent, lease, expiresAt: leaseConstraints?.expiresAt, budget, traceId },
+        relation: "observed",
+      },
+      ...(children && { children }),
+      isAttended,
+    });
+  } catch (thrown) {
+    if (giveUp.signal.aborted) return EXIT.interrupted;
+    throw thrown;
+  } finally {
+    process.off("SIGINT", onInterrupt);
   }
 }
 

@@ -6,7 +6,9 @@ import { escapeLine } from "../escape.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { duration } from "../gauge.ts";
 import { printJson } from "../json-view.ts";
+import { listedFacts } from "../listed-facts.ts";
 import { connectTo, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
+import { STATUS_STYLES } from "../status-style.ts";
 import { table } from "../table.ts";
 import { Terminal } from "../terminal.ts";
 
@@ -53,31 +55,10 @@ async function jobs(options: Options): Promise<ExitCode> {
     if (found.length > 2 * limit) found.splice(0, found.length - limit);
   }
   const shown = Number.isFinite(limit) ? found.slice(-limit) : found;
-  if (options.json ?? !process.stdout.isTTY) for (const job of shown) await printJson(process.stdout, wireForm(job));
+  if (options.json ?? !process.stdout.isTTY) for (const job of shown) await printJson(process.stdout, listedFacts(job));
   else await printTable(shown);
   return EXIT.success;
 }
-
-const wireForm = (job: JobSummary): object => ({
-  job_id: job.jobId,
-  agent: job.agent,
-  status: job.status,
-  created_at: job.createdAt,
-  last_event_seq: job.lastEventSeq,
-  lease: job.lease,
-  parent_job_id: job.parentJobId ?? null,
-  trace_id: job.traceId,
-  ...(job.place && { queue: job.place }),
-});
-
-const STATUS_STYLES: Readonly<Record<string, Parameters<Terminal["style"]>[0]>> = {
-  pending: "gray",
-  running: "cyan",
-  success: "green",
-  error: "red",
-  cancelled: "yellow",
-  timed_out: "red",
-};
 
 async function printTable(shown: readonly JobSummary[]): Promise<void> {
   const terminal = new Terminal(process.stdout);

@@ -33,7 +33,7 @@ Examples:
   arcp submit research@2.0.0 --input-file question.json --budget USD:5 --expires 2h
   arcp submit tidy --lease 'fs.read=/srv/app/**' --lease 'fs.write=/srv/app/out/*'
   generate | arcp submit summarize --input-file - --json | jq -r 'select(.type == "job.result").result'
-  JOB=$(arcp submit nightly --detach)        # prints the job's id; follow it with: arcp tail "$JOB"
+  JOB=$(arcp submit nightly --detach)        # prints the job's id; follow it with: arcp watch "$JOB"
 
 Exit codes: 0 success, 1 not submitted or lost, 2 the job failed, 64 wrong arguments, 130 detached by Ctrl-C.`;
 
@@ -92,6 +92,7 @@ async function submit(agent: string, options: Options): Promise<ExitCode> {
       },
       output,
       children,
+      isAttended: true,
     });
   } catch (thrown) {
     if (giveUp.signal.aborted) return EXIT.interrupted;

@@ -9,8 +9,8 @@ import { JournalPrinter } from "../journal-printer.ts";
 import { LogFollower } from "../log-follower.ts";
 import { observe } from "../observe.ts";
 import { isPostgres } from "../postgres.ts";
-import { connectTo, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
-import { openScreen, watchJob } from "../watch.ts";
+import { type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
+import { followJob } from "../watch.ts";
 
 interface Options extends RuntimeAddress {
   readonly history?: boolean;
@@ -53,7 +53,9 @@ async function tail(target: string | undefined, options: Options): Promise<ExitC
   const isFile = target !== undefined && isDatabase(target);
   if (types !== undefined && target !== undefined) throw new UsageError("--types is for sessions: name no job or file");
   if (!follow && !isFile) throw new UsageError("--no-follow is for a database");
-  if (target !== undefined && !isFile) return tailJob(readJobId(target), options);
+  if (target !== undefined && !isFile) {
+    return followJob(readJobId(target), options, { history: history ?? true, isJson: options.json, isAttended: false });
+  }
   return interruptible(async (signal) => {
     if (target !== undefined) await tailFile(target, history ?? true, options, signal);
     else {
@@ -92,29 +94,5 @@ async function tailFile(path: string, history: boolean, options: Options, signal
     }
   } finally {
     await store.close();
-  }
-}
-
-async function tailJob(jobId: ReturnType<typeof readJobId>, options: Options): Promise<ExitCode> {
-  const giveUp = new AbortController();
-  const onInterrupt = (): void => giveUp.abort(new Error("interrupted"));
-  process.once("SIGINT", onInterrupt);
-  try {
-    await using client = await connectTo(options, giveUp.signal);
-    await using subscription = await client.subscribe(jobId, { history: options.history ?? true });
-    process.off("SIGINT", onInterrupt);
-    const { agent, lease, leaseConstraints, budget, traceId } = subscription.subscribed;
-    const facts = { jobId, agent, lease, expiresAt: leaseConstraints?.expiresAt, budget, traceId };
-    return await watchJob({
-      ...openScreen(options.json),
-      client,
-      job: subscription,
-      facts: { ...facts, relation: "observed" },
-    });
-  } catch (thrown) {
-    if (giveUp.signal.aborted) return EXIT.interrupted;
-    throw thrown;
-  } finally {
-    process.off("SIGINT", onInterrupt);
   }
 }
