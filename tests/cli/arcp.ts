@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const program = fileURLToPath(new URL("../../packages/sdk/bin/arcp.js", import.meta.url));
+export const program = fileURLToPath(new URL("../../packages/sdk/bin/arcp.js", import.meta.url));
 
 export type JsonLine = { readonly [member: string]: unknown };
 
@@ -161,6 +161,8 @@ export class FragileLine implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly port: number;
+  /** Does it drop whoever comes? */
+  isDown = false;
 
   private constructor(server: Server, port: number) {
     this.#server = server;
@@ -176,6 +178,10 @@ export class FragileLine implements AsyncDisposable {
   }
 
   #join(near: Socket, target: number): void {
+    if (this.isDown) {
+      near.destroy();
+      return;
+    }
     const far = new (near.constructor as typeof Socket)().connect(target, "127.0.0.1");
     for (const socket of [near, far]) {
       this.#sockets.add(socket);

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { escapeLine, escapeText, toSafeJson } from "../../packages/sdk/src/cli/escape.ts";
 import { bar, duration } from "../../packages/sdk/src/cli/gauge.ts";
 import type { WatchedJob } from "../../packages/sdk/src/cli/job-view.ts";
-import { cutToWidth, displayWidth, Terminal } from "../../packages/sdk/src/cli/terminal.ts";
+import { cutToWidth, displayWidth, fitToWidth, Terminal } from "../../packages/sdk/src/cli/terminal.ts";
 import { TerminalView } from "../../packages/sdk/src/cli/terminal-view.ts";
 import { Screen } from "./screen.ts";
 
@@ -23,6 +23,9 @@ describe("text of others", () => {
     expect(escapeText("\ud800 alone")).toBe(String.raw`\u{d800} alone`);
     expect(escapeText("tab\tand\r\nline 日本語 é 😀")).toBe("tab\tand\nline 日本語 é 😀");
     expect(escapeLine("a\nb\tc")).toBe(String.raw`a\nb\tc`);
+    // Accents without a letter, and those that pile up.
+    expect(escapeText("\u0301a\n\u0301e\u0301")).toBe(`\\u{301}a\n\\u{301}e\u0301`);
+    expect(escapeText(`z${"\u0301".repeat(6)}`)).toBe(`z${"\u0301".repeat(4)}\\u{301}\\u{301}`);
   });
 
   it("never lets a control or a bidirectional mark through, whatever it is given", () => {
@@ -51,6 +54,7 @@ describe("text of others", () => {
     expect(displayWidth("e\u0301")).toBe(1);
     expect(cutToWidth("日本語日本語", 7)).toBe("日本語…");
     expect(cutToWidth("short", 5)).toBe("short");
+    expect([fitToWidth("日本語", 5), fitToWidth("ab", 4), fitToWidth("ab", 0)]).toEqual(["日本…", "ab  ", ""]);
     expect(cutToWidth("\u001b[31mred and long\u001b[39m", 6)).toBe("\u001b[31mred a…\u001b[0m");
   });
 });
@@ -68,6 +72,17 @@ describe("a terminal", () => {
     terminal.close();
     expect(screen.lines).toEqual(["printed"]);
     expect(screen.isCursorShown).toBe(true);
+  });
+
+  it("takes back as many rows as a narrower window shows", () => {
+    const screen = new Screen(40);
+    const terminal = new Terminal(screen, {});
+    const written = vi.spyOn(screen, "write");
+    terminal.setLive(["x".repeat(30), "y"]);
+    Object.defineProperty(screen, "columns", { value: 10 });
+    terminal.setLive([]);
+    expect(written.mock.lastCall?.[0]).toBe("\u001b[4A\r\u001b[J");
+    expect(screen.isWrapping).toBe(true);
   });
 
   it("keeps the screen free while it is held", async () => {
@@ -187,6 +202,47 @@ describe("a job on a terminal", () => {
     expect(screen.lines.slice(7)).toEqual(["", "{", '  "a": 1', "}", "", "✔ success after 61.0 s"]);
     expect(screen.isCursorShown).toBe(true);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("folds thoughts, pairs calls with their results, and shows what goes on below", async () => {
+    const { screen, view, advance } = watched();
+    await view.onJob({ ...JOB, lease: {}, expiresAt: "2025-12-31T23:00:30Z" });
+    const at = (second: number, shown: JobEvent): JobEvent => ({ ...shown, ts: `2025-12-31T23:00:0${second}Z` });
+    await view.onEvent(event("thought", { text: "first\u001b[2J" }));
+    await view.onEvent(event("thought", { text: "second" }));
+    await view.onEvent(at(1, event("tool_call", { tool: "search", args: { q: 1 }, call_id: "c1" })));
+    await view.onEvent(event("tool_call", { tool: "slow", call_id: "c2" }));
+    await view.onChild({
+      jobId: "job_2",
+      parentJobId: "job_1",
+      delegateId: "d",
+      agent: "b",
+      lease: {},
+      expiresAt: undefined,
+    });
+    view.showBelow(() => ["below"]);
+    advance(3_000);
+    expect(screen.lines.slice(3)).toEqual([
+      expect.stringContaining("running 0:03"),
+      "  lease ends in 0:27",
+      "  thinks (2): second",
+      '  → 0:02 search {"q":1}',
+      "  → slow",
+      "  ↳ 0:03 b job_2",
+      "below",
+    ]);
+    await view.onEvent(at(3, event("tool_result", { call_id: "c1", result: [1] })));
+    expect(screen.lines.slice(3, 5).map((line) => line.trimStart())).toEqual([
+      String.raw`thought  first\u{1b}[2J (2 thoughts, 15 characters)`,
+      expect.stringMatching(/tool {5}search \{"q":1\} → \[1\] · 2\.0 s$/),
+    ]);
+    expect(await view.toggleThoughts()).toBe(false);
+    await view.onEvent(event("thought", { text: "in full" }));
+    expect(screen.lines[5]).toMatch(/thought {2}in full$/);
+    await view.onDetach("job_1");
+    // A call that has no result is not lost.
+    expect(screen.text).toMatch(/tool {5}→ slow\ndetached/);
+    view.close();
   });
 
   it("has lines instead of a bar where nothing can be painted over", async () => {

@@ -32,7 +32,8 @@ export class Screen implements TerminalStream {
   }
 
   write(text: string): boolean {
-    for (const [token] of text.matchAll(/\u001b\[(\d+A|J|\?(?:25|7)[hl]|[\d;]+m)|\r|\n|[^\u001b\r\n]+/g)) this.#apply(token);
+    for (const [token] of text.matchAll(/\u001b\[(\d+A|J|\?(?:25|7)[hl]|[\d;]+m)|\r|\n|[^\u001b\r\n]+/g))
+      this.#apply(token);
     const left = text.replaceAll(/\u001b\[(\d+A|J|\?(?:25|7)[hl]|[\d;]+m)|[\n\r]/g, "");
     if (/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/.test(left)) throw new Error(`raw control: ${JSON.stringify(left)}`);
     return !this.isFull;

@@ -43,7 +43,7 @@ export async function answerInPlace({
   });
   try {
     if (!client.questions.some(({ id }) => id === question.id)) return "the question is no longer open";
-    print(questionText(question, terminal));
+    print(questionText(question, terminal, false));
     for (;;) {
       const said = await askPerson(question, prompter, AbortSignal.any([signal, over.signal]));
       if (outcome !== undefined) return `over: ${escapeLine(outcome)}`;

@@ -59,7 +59,7 @@ export function calledWith({ body: { tool, args } }: JobEventOf<"tool_call">): s
 }
 
 /** How long something took: `12 ms`, `3.4 s`, `1:05`. */
-export function elapsed(ms: number): string {
+function elapsed(ms: number): string {
   if (ms < 1_000) return `${Math.max(Math.round(ms), 0)} ms`;
   return ms < 60_000 ? `${(ms / 1_000).toFixed(1)} s` : duration(ms);
 }

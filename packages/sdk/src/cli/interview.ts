@@ -59,7 +59,7 @@ export class Interview {
     for await (const put of this.#questions()) {
       count += 1;
       const { question, signal } = put;
-      await terminal.print(questionText(question, terminal));
+      await terminal.print(questionText(question, terminal, false));
       const { refusal } = question;
       if (refusal !== undefined) await terminal.print(terminal.style("red", `  ${escapeLine(refusal.message)}`));
       const said = await askPerson(question, prompter, signal);

@@ -49,13 +49,14 @@ export const askedIn = (question: Asked): string =>
     ? `may it ${question.operation} ${question.resource}?`
     : (question.prompt.split("\n")[0] ?? "").slice(0, MAX_LINE);
 
-/** For people: what is asked, by which job, how long there is, and how to answer. */
-export function questionText(question: Asked, terminal: Pick<Terminal, "style">): string {
+/** For people: what is asked, by which job and how long there is; with `howElse`, how it is answered by a command. */
+export function questionText(question: Asked, terminal: Pick<Terminal, "style">, howElse: boolean): string {
   const { id, jobId } = question;
   const time = ` · ${deadlineText(question, Date.now())}`;
   const head = `${terminal.style("yellow", "?")} ${terminal.style("bold", escapeLine(id))}`;
   const facts = terminal.style("gray", escapeLine(`${question.kind}, ${jobId ?? "no job"}${time}`));
-  const lines = [...saidBy(question), terminal.style("gray", howTo(question))].map((line) => `  ${line}`);
+  const how = howElse ? [terminal.style("gray", howTo(question))] : [];
+  const lines = [...saidBy(question), ...how].map((line) => `  ${line}`);
   return [`${head} ${facts}`, ...lines].join("\n");
 }
 

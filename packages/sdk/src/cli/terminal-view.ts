@@ -49,7 +49,9 @@ export class TerminalView implements JobView {
   readonly #terminal: Terminal;
   readonly #now: () => number;
   readonly #showsResult: boolean;
-  readonly #startedAt: number;
+  /** When the job began, as far as is known. */
+  #startedAt: number;
+  #isObserved = false;
   readonly #gauges = new Map<string, Gauge>();
   #repainting: ReturnType<typeof setInterval> | undefined;
   #phase = "running";
@@ -75,6 +77,7 @@ export class TerminalView implements JobView {
   async onJob(job: WatchedJob): Promise<void> {
     const terminal = this.#terminal;
     this.#expiresAt = Date.parse(job.expiresAt ?? "");
+    this.#isObserved = job.relation === "observed";
     for (const [currency, cap] of budgetCaps(job.lease)) {
       this.#gauges.set(currency, { cap, left: job.budget?.[currency] ?? cap });
     }
@@ -88,6 +91,11 @@ export class TerminalView implements JobView {
   }
 
   async onEvent(event: JobEvent): Promise<void> {
+    if (this.#isObserved) {
+      // What an observer is told first says how long the job has been there.
+      this.#startedAt -= Math.max(Date.now() - (Date.parse(event.ts ?? "") || Date.now()), 0);
+      this.#isObserved = false;
+    }
     if (event.kind === "progress") return this.#onProgress(event);
     if (event.kind === "result_chunk") {
       this.#resultCharacters += event.body.data.length;

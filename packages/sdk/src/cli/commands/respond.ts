@@ -137,7 +137,9 @@ async function interviewOrList(id: string | undefined, options: Options, signal:
   const terminal = new Terminal(process.stdout);
   if (isForPeople && process.stdin.isTTY) return interview.hold(clackPrompter, terminal);
   const print = async (question: ToolQuestion): Promise<void> =>
-    isForPeople ? terminal.print(questionText(question, terminal)) : printJson(process.stdout, questionFacts(question));
+    isForPeople
+      ? terminal.print(questionText(question, terminal, true))
+      : printJson(process.stdout, questionFacts(question));
   const count = await interview.list(print);
   if (count === 0 && isForPeople) await terminal.print("no open questions");
   return EXIT.success;

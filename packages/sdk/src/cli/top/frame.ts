@@ -72,7 +72,9 @@ export function frame(facts: Facts): readonly Row[] {
     detailRow(chosen, facts),
     facts.message === undefined ? [] : whole(escapeLine(facts.message), facts, "yellow"),
     footRow(facts, shown.length),
-  ].slice(0, Math.max(rows, 1));
+  ]
+    .slice(0, Math.max(rows, 1))
+    .map((row) => row.filter(({ column }) => column < columns));
 }
 
 const cell = (column: number, text: string): Cell => ({ column, text });
