@@ -1,4 +1,4 @@
-import type { ARCPClient, JobSummary, Question } from "@arcp/client";
+import type { ARCPClient, JobHandle, JobSummary, Question } from "@arcp/client";
 import { describe, expect, it } from "vitest";
 import { FullScreen, plainText } from "../../packages/sdk/src/cli/full-screen.ts";
 import { displayWidth } from "../../packages/sdk/src/cli/terminal.ts";
@@ -14,10 +14,11 @@ const ALL: BoardFilter = { status: [], agent: "", text: "" };
 /** A job by its id, as old as its place in the list. */
 function jobOf(
   jobId: string,
-  facts: Partial<BoardJob> & { readonly parent?: string; readonly agent?: string } = {},
+  facts: Partial<BoardJob> & { readonly parent?: string; readonly agent?: string; readonly owner?: string } = {},
 ): BoardJob {
-  const { parent, agent = "agent@1.0.0", ...rest } = facts;
-  const summary = { jobId, agent, parentJobId: parent, lease: {}, status: "running" } as unknown as JobSummary;
+  const { parent, agent = "agent@1.0.0", owner: principal, ...rest } = facts;
+  const owner = principal === undefined ? undefined : { principal, tenant: undefined };
+  const summary = { jobId, agent, owner, parentJobId: parent, lease: {}, status: "running" } as unknown as JobSummary;
   return {
     summary,
     createdAt: 0,
@@ -72,7 +73,7 @@ describe("the order of the board", () => {
     const jobs = [
       jobOf("one", { agent: "deploy@1.0.0", phase: "Building" }),
       jobOf("two", { agent: "deploy@2.0.0", status: "error" }),
-      jobOf("three", { agent: "search" }),
+      jobOf("three", { agent: "search", owner: "carol" }),
     ];
     const asked = [questionOf("three", "Which BRANCH?")];
     expect(shown(jobs, asked, { ...ALL, agent: "deploy" })).toEqual(["one", "two"]);
@@ -81,6 +82,7 @@ describe("the order of the board", () => {
     expect(shown(jobs, asked, { ...ALL, status: [NEEDS_ME] })).toEqual(["three"]);
     expect(shown(jobs, asked, { ...ALL, text: "branch" })).toEqual(["three"]);
     expect(shown(jobs, asked, { ...ALL, text: "BUILD" })).toEqual(["one"]);
+    expect(shown(jobs, asked, { ...ALL, text: "carol" })).toEqual(["three"]);
     const { counts, needing } = select(jobs, asked, { ...ALL, status: ["error"], agent: "deploy" });
     expect([[...counts], needing]).toEqual([
       [
@@ -109,7 +111,7 @@ describe("a picture of the board", () => {
 
   it("keeps every text in its cell and in the window, however wide it is and whatever it says", () => {
     const job = jobOf(EVIL, {
-      ...{ agent: EVIL, status: EVIL, phase: EVIL, progress: { current: 1, total: 2, message: EVIL } },
+      ...{ agent: EVIL, owner: EVIL, status: EVIL, phase: EVIL, progress: { current: 1, total: 2, message: EVIL } },
       budget: new Map([[EVIL, { cap: 2, left: 1 }]]),
     });
     for (const columns of [1, 10, 40, 58, 72, 99, 100, 250]) {
@@ -127,7 +129,7 @@ describe("a picture of the board", () => {
     const jobs = Array.from({ length: 50 }, (_, at) => jobOf(`job_${at}`));
     for (const rows of [1, 5, 14, 60])
       expect(frame(facts(jobs, { rows })).length).toBeLessThanOrEqual(Math.max(rows, 8));
-    expect(columnsFor(130).map(({ name }) => name)).toEqual([
+    expect(columnsFor(130, false).map(({ name }) => name)).toEqual([
       "status",
       "agent",
       "job",
@@ -136,7 +138,8 @@ describe("a picture of the board", () => {
       "budget",
       "says",
     ]);
-    expect(columnsFor(39).map(({ name }) => name)).toEqual(["status", "agent"]);
+    expect(columnsFor(130, true).map(({ name }) => name)[2]).toBe("owner");
+    expect(columnsFor(39, true).map(({ name }) => name)).toEqual(["status", "agent"]);
   });
 
   it("says how old it is, what is being asked, and that there is nothing", () => {
@@ -214,7 +217,7 @@ describe("the board", () => {
     await using harness = startHarness({ agents: { puppet: puppet.handler } });
     const submitter = await harness.client();
     const client: ARCPClient = await harness.client();
-    const jobs = [];
+    const jobs: JobHandle[] = [];
     for (let n = 0; n < 66; n += 1) jobs.push(await submitter.submit({ agent: "puppet", input: n }));
     const [oldest, last] = [jobs[0], jobs.at(-1)];
     if (oldest === undefined || last === undefined) throw new Error("there are jobs");

@@ -93,7 +93,7 @@ it("questions are listed without their acting on a terminal", () => {
   const facts = { id: HOSTILE, jobId: HOSTILE, sessionId: undefined, refusal: undefined, expiresAt: undefined };
   const asked = { ...facts, destinations: [], prompt: HOSTILE };
   const questions: readonly ToolQuestion[] = [
-    { ...asked, kind: "input", responseSchema: {} },
+    { ...asked, kind: "input", responseSchema: {}, default: HOSTILE, expiresAt: "2999-01-01T00:00:00Z" },
     { ...asked, kind: "choice", options: [{ id: HOSTILE, label: HOSTILE }], default: undefined },
     {
       ...{ ...asked, kind: "permission", permission: HOSTILE, resource: HOSTILE, operation: HOSTILE, reason: HOSTILE },
@@ -101,7 +101,7 @@ it("questions are listed without their acting on a terminal", () => {
     },
   ];
   for (const question of questions) {
-    const text = questionText(question, plain);
+    const text = questionText(question, plain, true);
     expect(text).not.toMatch(UNSAFE);
     expect(text).toContain("arcp respond <id>");
     expect(questionFacts(question)).toMatchObject({ type: "question", kind: question.kind });

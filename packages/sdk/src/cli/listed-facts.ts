@@ -10,5 +10,6 @@ export const listedFacts = (job: JobSummary): object => ({
   lease: job.lease,
   parent_job_id: job.parentJobId ?? null,
   trace_id: job.traceId,
+  ...(job.owner && { owner: job.owner }),
   ...(job.place && { queue: job.place }),
 });

@@ -36,7 +36,7 @@ export function addTop(program: Command, run: (work: () => Promise<ExitCode>) =>
     .description("All jobs, live: what they do, have spent and ask")
     .addOption(new Option("--status <status...>", "only these").choices([NEEDS_ME, ...JOB_STATUSES]))
     .option("--agent <name>", "only this agent's: name, or name@version")
-    .option("--text <text>", "only those with this in their id, agent, phase or question")
+    .option("--text <text>", "only those with this in their id, agent, owner, phase or question")
     .option(
       "--since <time>",
       "of those that have ended, only what was submitted since: 2h, 7d, RFC 3339",

@@ -1,6 +1,6 @@
 /** A board's columns: as many as the window has room for, the one that says most with what is left. */
 
-export type ColumnName = "status" | "agent" | "job" | "age" | "progress" | "budget" | "says";
+export type ColumnName = "status" | "agent" | "owner" | "job" | "age" | "progress" | "budget" | "says";
 
 export interface Column {
   readonly name: ColumnName;
@@ -24,6 +24,7 @@ interface Wish {
 const WISHES: readonly Wish[] = [
   { name: "status", title: "STATUS", width: 11, from: 0, share: 0 },
   { name: "agent", title: "AGENT", width: 16, from: 0, share: 1 },
+  { name: "owner", title: "OWNER", width: 12, from: 96, share: 0 },
   { name: "job", title: "JOB", width: 8, from: 72, share: 0 },
   { name: "age", title: "AGE", width: 8, from: 40, share: 0 },
   { name: "progress", title: "PROGRESS", width: 15, from: 60, share: 0 },
@@ -35,8 +36,9 @@ const WISHES: readonly Wish[] = [
 const MARK_COLUMNS = 2;
 const GAP = 1;
 
-export function columnsFor(windowColumns: number): readonly Column[] {
-  const wanted = WISHES.filter(({ from }) => windowColumns >= from);
+/** @param hasOwners Is it known of any job whose it is? */
+export function columnsFor(windowColumns: number, hasOwners: boolean): readonly Column[] {
+  const wanted = WISHES.filter(({ name, from }) => windowColumns >= from && (hasOwners || name !== "owner"));
   const used = wanted.reduce((sum, { width }) => sum + width + GAP, MARK_COLUMNS);
   const left = Math.max(windowColumns - used, 0);
   const shares = wanted.reduce((sum, { share }) => sum + share, 0);

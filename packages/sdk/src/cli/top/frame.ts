@@ -54,7 +54,7 @@ export const bodyRows = (rows: number): number => Math.max(rows - HEAD_ROWS - FO
 
 export function frame(facts: Facts): readonly Row[] {
   const { terminal, rows, columns } = facts;
-  const board = columnsFor(columns);
+  const board = columnsFor(columns, facts.selection.hasOwners);
   const height = bodyRows(rows);
   const shown = facts.selection.rows.slice(facts.offset, facts.offset + height);
   const body = facts.showsHelp
@@ -168,6 +168,8 @@ function cellText(
       return [`${SIGNS[status] ?? "·"} ${escapeLine(wordFor(status))}`, STATUS_STYLES[status] ?? "white"];
     case "agent":
       return [`${"  ".repeat(Math.min(depth, 6))}${depth > 0 ? "↳ " : ""}${escapeLine(summary.agent)}`];
+    case "owner":
+      return [escapeLine(summary.owner?.principal ?? ""), "gray"];
     case "job":
       return [escapeLine(summary.jobId.slice(-width)), "gray"];
     case "age":
@@ -255,7 +257,7 @@ const HELP = [
   "Enter             opens the job: its events, its questions, its end",
   "a                 answers what the job asks",
   "c                 asks the job to stop, when you have said yes",
-  "/                 shows those with a text in id, agent, phase or question; Esc shows all again",
+  "/                 shows those with a text in id, agent, owner, phase or question; Esc shows all again",
   "s                 shows those of the next status, n those that need you",
   "p                 holds everything still, and lets it go on",
   "q, Ctrl-C         leaves; the jobs go on",

@@ -28,6 +28,8 @@ export interface Selection {
   readonly counts: ReadonlyMap<string, number>;
   /** How many of those need somebody. */
   readonly needing: number;
+  /** Does the runtime say of any of those whose it is? */
+  readonly hasOwners: boolean;
 }
 
 export function select(
@@ -40,6 +42,7 @@ export function select(
   const passing = new Map<string, BoardJob>();
   const searched = text.toLowerCase();
   let needing = 0;
+  let hasOwners = false;
   for (const job of jobs) {
     const { jobId, agent: reference } = job.summary;
     if (agent !== "" && reference !== agent && reference.split("@")[0] !== agent) continue;
@@ -47,15 +50,22 @@ export function select(
     if (searched !== "" && !textOf(job, own).includes(searched)) continue;
     counts.set(job.status, (counts.get(job.status) ?? 0) + 1);
     if (own.length > 0) needing += 1;
+    if (job.summary.owner !== undefined) hasOwners = true;
     if (status.length === 0 || status.includes(job.status) || (own.length > 0 && status.includes(NEEDS_ME))) {
       passing.set(jobId, job);
     }
   }
-  return { rows: inOrder(passing, asked), counts, needing };
+  return { rows: inOrder(passing, asked), counts, needing, hasOwners };
 }
 
 const textOf = ({ summary, phase }: BoardJob, questions: readonly Question[]): string =>
-  [summary.jobId, summary.agent, phase, ...questions.map((question) => ("prompt" in question ? question.prompt : ""))]
+  [
+    summary.jobId,
+    summary.agent,
+    summary.owner?.principal,
+    phase,
+    ...questions.map((question) => ("prompt" in question ? question.prompt : "")),
+  ]
     .join(" ")
     .toLowerCase();
 

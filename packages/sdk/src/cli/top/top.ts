@@ -56,7 +56,7 @@ class Top {
   readonly #stop = new AbortController();
   #filter: BoardFilter;
   #mode: Mode = { name: "browse" };
-  #selection: Selection = { rows: [], counts: new Map(), needing: 0 };
+  #selection: Selection = { rows: [], counts: new Map(), needing: 0, hasOwners: false };
   #isStale = true;
   #chosen: string | undefined;
   #at = 0;
