@@ -11,6 +11,8 @@ import { allLinkProblems } from "./docs-links.ts";
 import { allImportProblems } from "./imports.ts";
 import { allReferenceProblems } from "./references.ts";
 import { repositoryFiles, repositoryRoot } from "./repository-files.ts";
+import { bomProblems, licenceProblems, ownComponents, publishedPackages } from "./sbom.ts";
+import { allSecretProblems } from "./secrets.ts";
 
 type Outcome =
   | { readonly status: "passed"; readonly note?: string }
@@ -32,6 +34,9 @@ const checks: readonly Check[] = [
   ...packageDirectories().flatMap(packageChecks),
   { name: "docs", run: () => problems(allLinkProblems(repositoryRoot, repositoryFiles())) },
   { name: "references", run: () => problems(allReferenceProblems(repositoryRoot, repositoryFiles())) },
+  { name: "secrets", run: async () => problems(await allSecretProblems(repositoryRoot, repositoryFiles())) },
+  { name: "licences", run: shippedLicences },
+  { name: "sbom", run: () => problems(bomProblems(ownComponents(), publishedPackages(repositoryRoot))) },
   { name: "gate", run: requirementGate },
 ];
 
@@ -64,6 +69,12 @@ async function command(name: string, ...args: string[]): Promise<Outcome> {
 
 function problems(found: readonly string[]): Outcome {
   return found.length === 0 ? { status: "passed" } : { status: "failed", explanation: found.join("\n") };
+}
+
+function shippedLicences(): Outcome {
+  const components = ownComponents();
+  const outcome = problems(licenceProblems(components));
+  return outcome.status === "passed" ? { ...outcome, note: `of ${components.length} components` } : outcome;
 }
 
 function requirementGate(): Outcome {

@@ -3,6 +3,8 @@ import { spawn } from "node:child_process";
 export interface CommandOptions {
   readonly cwd?: string;
   readonly timeoutMs?: number;
+  /** Default: that of this process. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 export interface CommandResult {
@@ -19,6 +21,7 @@ export function runCommand(command: string, args: readonly string[], options: Co
   const { promise, resolve } = Promise.withResolvers<CommandResult>();
   const child = spawn(command, args, {
     cwd: options.cwd,
+    env: options.env,
     stdio: ["ignore", "pipe", "pipe"],
     shell: process.platform === "win32",
   });

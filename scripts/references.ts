@@ -23,7 +23,18 @@ const FORBIDDEN: readonly ForbiddenReference[] = [
 /** The requirements use absolute paths to say what a lease covers. */
 const EXEMPT = /^(packages\/conformance\/data|conformance)\/requirements-.*\.json$/;
 
-const BINARY_EXTENSIONS = new Set([".png", ".jpg", ".gif", ".webp", ".ico", ".woff2", ".wasm", ".gz", ".tgz", ".db"]);
+export const BINARY_EXTENSIONS = new Set([
+  ".png",
+  ".jpg",
+  ".gif",
+  ".webp",
+  ".ico",
+  ".woff2",
+  ".wasm",
+  ".gz",
+  ".tgz",
+  ".db",
+]);
 
 /** Every forbidden reference of one file, each as `file:line: what "text"`. */
 export function referenceProblems(file: string, text: string): string[] {

@@ -23,7 +23,8 @@ const actionsOf = (plans: readonly FilePlan[]): Record<string, string> =>
 const planIn = (workspace: Workspace, more: Partial<Parameters<typeof planProject>[0]> = {}) =>
   planProject({ ...SETTINGS, directory: workspace.directory, ...more });
 
-describe("the command", () => {
+/** A machine that is busy takes its time to start a process. */
+describe("the command", { timeout: 60_000 }, () => {
   it("makes a project in JavaScript whose tests pass, with the version of the command, and a second time changes nothing", async () => {
     await using workspace = await Workspace.create();
     const made = await workspace.run(["init", "My Agents!", "--javascript"]);

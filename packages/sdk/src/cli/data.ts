@@ -28,12 +28,16 @@ const MEMORY = ":memory:";
 
 /** Opens everything, to be closed with `shutdown`. Throws an error that names the database and says why it cannot be used. */
 export async function openData(options: DataOptions, loaded: LoadedConfig, shutdown: Shutdown): Promise<Data> {
-  const database = namedDatabase(options.db) ?? configured(loaded) ?? DEFAULT_DATABASE;
+  const database = databaseOf(options, loaded);
   const isSynced = (options.sync ?? loaded.config.sync) !== "normal";
   return isPostgres(database)
     ? openShared(database, isSynced, loaded.config, shutdown)
     : openFile(database, isSynced, loaded.config, shutdown);
 }
+
+/** A path, `:memory:`, or a URL. Throws {@link UsageError} for one of something else. */
+export const databaseOf = (options: DataOptions, loaded: LoadedConfig): string =>
+  namedDatabase(options.db) ?? configured(loaded) ?? DEFAULT_DATABASE;
 
 function configured({ config: { db }, directory }: LoadedConfig): string | undefined {
   return db === undefined || db === MEMORY || isPostgres(db) ? db : resolve(directory, db);

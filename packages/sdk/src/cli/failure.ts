@@ -32,6 +32,13 @@ export class Refusal10 extends Error {
   }
 }
 
+/** Why something cannot be done, in one line without what to do about it. */
+export function reasonOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const code = thrown instanceof ARCPError && !(thrown instanceof TransportError) ? `${thrown.code}: ` : "";
+  return `${code}${thrown.message}`.trim().replaceAll(/\s*\n\s*/g, " ");
+}
+
 function describe(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
   const error = thrown instanceof Refusal10 ? thrown.cause : thrown;

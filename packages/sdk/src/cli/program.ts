@@ -49,7 +49,10 @@ const COMMANDS = {
   nodes: async () => (await import("./commands/nodes.ts")).addNodes,
   drain: async () => (await import("./commands/drain.ts")).addDrain,
   conformance: async () => (await import("./commands/conformance.ts")).addConformance,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
   webhooks: async () => (await import("./commands/webhooks.ts")).addWebhooks,
+  completion: async () => (await import("./commands/completion.ts")).addCompletion,
+  __complete: async () => (await import("./commands/completion.ts")).addComplete,
 } as const;
 
 /** With the command that is called, or all of them: to list them, or to tell which one was meant. */

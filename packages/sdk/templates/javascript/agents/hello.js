@@ -26,7 +26,7 @@ export default async function hello(input, job) {
 
 /** @param {unknown} input */
 function nameIn(input) {
-  const isObject = typeof input === "object" && input !== null;
-  if (isObject && "name" in input && typeof input.name === "string" && input.name !== "") return input.name;
-  throw new InvalidRequestError('the input is an object with a name, such as { "name": "Ada" }');
+  const name = typeof input === "object" && input !== null && "name" in input ? input.name : "world";
+  if (typeof name === "string" && name !== "") return name;
+  throw new InvalidRequestError('a name is text that is not empty, such as { "name": "Ada" }');
 }

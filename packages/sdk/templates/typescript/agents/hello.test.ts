@@ -32,8 +32,8 @@ test("greets, and says how far it is", async () => {
   assert.deepEqual(result, { greetings: ["Hello, Ada!", "Bonjour, Ada!", "Hallo, Ada!", "Ciao, Ada!", "Salam, Ada!"] });
 });
 
-test("refuses what has no name", async () => {
-  const job = await client.submit({ agent: "hello", input: {} });
+test("refuses a name that is none", async () => {
+  const job = await client.submit({ agent: "hello", input: { name: 7 } });
   await assert.rejects(job.done, { code: "INVALID_REQUEST" });
 });
 

@@ -19,7 +19,7 @@ export default async function hello(input: unknown, job: JobContext): Promise<{ 
 }
 
 function nameIn(input: unknown): string {
-  const isObject = typeof input === "object" && input !== null;
-  if (isObject && "name" in input && typeof input.name === "string" && input.name !== "") return input.name;
-  throw new InvalidRequestError('the input is an object with a name, such as { "name": "Ada" }');
+  const name = typeof input === "object" && input !== null && "name" in input ? input.name : "world";
+  if (typeof name === "string" && name !== "") return name;
+  throw new InvalidRequestError('a name is text that is not empty, such as { "name": "Ada" }');
 }

@@ -1,0 +1,47 @@
+/** `arcp completion`: what a shell has to be told to complete `arcp` command lines. */
+import { Argument, type Command } from "commander";
+import { candidatesFor } from "../completion/candidates.ts";
+import { askRuntime } from "../completion/live.ts";
+import { FILES_LINE, SCRIPTS, SHELLS, type Shell, wordsOf } from "../completion/scripts.ts";
+import { EXIT, type ExitCode } from "../exit-code.ts";
+
+const EXAMPLES = `
+Examples:
+  source <(arcp completion bash)                                      for this shell
+  echo 'source <(arcp completion bash)' >> ~/.bashrc                  for every one
+  echo 'source <(arcp completion zsh)' >> ~/.zshrc
+  arcp completion fish > ~/.config/fish/completions/arcp.fish
+
+Commands, options and their values are completed, files where one is meant, and jobs and agents of the runtime that the line
+is about, if it answers soon.`;
+
+export function addCompletion(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
+  program
+    .command("completion")
+    .description("Print what lets a shell complete arcp command lines")
+    .addArgument(new Argument("<shell>", "which one").choices(SHELLS))
+    .addHelpText("after", EXAMPLES)
+    .action((shell: Shell) => run(async () => print(SCRIPTS[shell])));
+}
+
+/** What the scripts call. */
+export function addComplete(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
+  program
+    .command("__complete", { hidden: true })
+    .addArgument(new Argument("<shell>").choices(SHELLS))
+    .argument("[words...]")
+    .action((shell: Shell, words: readonly string[]) => run(() => complete(shell, words)));
+}
+
+async function complete(shell: Shell, words: readonly string[]): Promise<ExitCode> {
+  const { candidates, files } = await candidatesFor(wordsOf(shell, words), askRuntime);
+  const lines = candidates.map(({ value, description }) => `${value}\t${firstLine(description)}`);
+  return print([...lines, ...(files ? [FILES_LINE] : [])].map((line) => `${line}\n`).join(""));
+}
+
+const firstLine = (text: string): string => text.split(/[\n\t]/)[0] ?? "";
+
+function print(text: string): ExitCode {
+  process.stdout.write(text);
+  return EXIT.success;
+}
