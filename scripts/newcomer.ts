@@ -70,7 +70,7 @@ export async function followThePage({ directory, registry, isWriting }: Newcomer
 }
 
 /** What a person who starts from nothing has: Node, npm, and no trace of this repository. */
-export async function newcomerEnvironment(directory: string, registry: string): Promise<NodeJS.ProcessEnv> {
+async function newcomerEnvironment(directory: string, registry: string): Promise<NodeJS.ProcessEnv> {
   const programs = join(directory, "bin");
   await mkdir(programs);
   await symlink(process.execPath, join(programs, "node"));

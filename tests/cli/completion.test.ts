@@ -4,6 +4,7 @@ import { symlink } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Candidates, candidatesFor, type Live } from "../../packages/sdk/src/cli/completion/candidates.ts";
+import { createProgram } from "../../packages/sdk/src/cli/program.ts";
 import { SCRIPTS, SHELLS, type Shell, wordsOf } from "../../packages/sdk/src/cli/completion/scripts.ts";
 import { repositoryRoot } from "../../scripts/repository-files.ts";
 import { Workspace } from "./arcp.ts";
@@ -18,7 +19,8 @@ describe("what can come next", SLOW, () => {
     const value = live.kind === "jobs" ? "job_01M7XX9Z2YG10HKHMBJ5MC076N" : "hello";
     return [{ value, description: "live" }];
   };
-  const after = (...words: string[]): Promise<Candidates> => candidatesFor(words, askLive);
+  const after = (...words: string[]): Promise<Candidates> =>
+    candidatesFor(words, { programWith: createProgram, askLive });
   const values = async (...words: string[]): Promise<readonly string[]> =>
     (await after(...words)).candidates.map(({ value }) => value);
 
@@ -138,8 +140,7 @@ describe("shells", SLOW, () => {
   });
 
   it.skipIf(!hasShell("zsh"))("zsh takes the script, and asks as bash does", () => {
-    const described =
-      '_describe() { print -l -- "\${(@P)4}" }; _files() { print files }; compdef() { print "compdef $*" }';
+    const described = `_describe() { print -l -- "\${(@P)4}" }; _files() { print files }; compdef() { print "compdef $*" }`;
     const line = (...words: string[]): string =>
       `words=(${words.map((word) => `'${word}'`).join(" ")}); CURRENT=${words.length}; _arcp`;
     const lines = [line("arcp", "jo"), line("arcp", "serve", "--sync=n"), line("arcp", "db", "check", "--db", "")];

@@ -16,7 +16,7 @@ import { ECHO } from "./agents.ts";
 import { type RunningRuntime, Workspace } from "./arcp.ts";
 
 /** What `look` finds out. */
-async function findings(look: (check: Check) => void | Promise<unknown>): Promise<readonly Finding[]> {
+async function findings(look: (check: Check) => unknown): Promise<readonly Finding[]> {
   const found: Finding[] = [];
   await look(new Check("it", found));
   return found;

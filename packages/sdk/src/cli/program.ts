@@ -52,7 +52,7 @@ const COMMANDS = {
   doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
   webhooks: async () => (await import("./commands/webhooks.ts")).addWebhooks,
   completion: async () => (await import("./commands/completion.ts")).addCompletion,
-  __complete: async () => (await import("./commands/completion.ts")).addComplete,
+  __complete: async () => (await import("./commands/completion.ts")).addComplete(createProgram),
 } as const;
 
 /** With the command that is called, or all of them: to list them, or to tell which one was meant. */

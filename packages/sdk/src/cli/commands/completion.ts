@@ -1,6 +1,6 @@
 /** `arcp completion`: what a shell has to be told to complete `arcp` command lines. */
 import { Argument, type Command } from "commander";
-import { candidatesFor } from "../completion/candidates.ts";
+import { type CandidateSources, candidatesFor } from "../completion/candidates.ts";
 import { askRuntime } from "../completion/live.ts";
 import { FILES_LINE, SCRIPTS, SHELLS, type Shell, wordsOf } from "../completion/scripts.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
@@ -15,7 +15,9 @@ Examples:
 Commands, options and their values are completed, files where one is meant, and jobs and agents of the runtime that the line
 is about, if it answers soon.`;
 
-export function addCompletion(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
+type Run = (work: () => Promise<ExitCode>) => Promise<void>;
+
+export function addCompletion(program: Command, run: Run): void {
   program
     .command("completion")
     .description("Print what lets a shell complete arcp command lines")
@@ -24,17 +26,21 @@ export function addCompletion(program: Command, run: (work: () => Promise<ExitCo
     .action((shell: Shell) => run(async () => print(SCRIPTS[shell])));
 }
 
-/** What the scripts call. */
-export function addComplete(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
-  program
-    .command("__complete", { hidden: true })
-    .addArgument(new Argument("<shell>").choices(SHELLS))
-    .argument("[words...]")
-    .action((shell: Shell, words: readonly string[]) => run(() => complete(shell, words)));
-}
+/** What the scripts call. `programWith` makes the program with one command, or with all of them. */
+export const addComplete =
+  (programWith: CandidateSources["programWith"]) =>
+  (program: Command, run: Run): void => {
+    program
+      .command("__complete", { hidden: true })
+      .addArgument(new Argument("<shell>").choices(SHELLS))
+      .argument("[words...]")
+      .action((shell: Shell, words: readonly string[]) =>
+        run(() => complete(shell, words, { programWith, askLive: askRuntime })),
+      );
+  };
 
-async function complete(shell: Shell, words: readonly string[]): Promise<ExitCode> {
-  const { candidates, files } = await candidatesFor(wordsOf(shell, words), askRuntime);
+async function complete(shell: Shell, words: readonly string[], sources: CandidateSources): Promise<ExitCode> {
+  const { candidates, files } = await candidatesFor(wordsOf(shell, words), sources);
   const lines = candidates.map(({ value, description }) => `${value}\t${firstLine(description)}`);
   return print([...lines, ...(files ? [FILES_LINE] : [])].map((line) => `${line}\n`).join(""));
 }

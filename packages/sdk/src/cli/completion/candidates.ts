@@ -1,6 +1,5 @@
 /** What can come next on a command line, by what the commands say of themselves. */
 import type { Command, Option } from "commander";
-import { createProgram } from "../program.ts";
 
 export interface Candidate {
   readonly value: string;
@@ -25,12 +24,21 @@ export type AskLive = (live: Live) => Promise<readonly Candidate[]>;
 
 const NOTHING: Candidates = { candidates: [], files: false };
 
+export interface CandidateSources {
+  /** The program with this command, or with all of them. */
+  readonly programWith: (command: string) => Promise<Command>;
+  readonly askLive: AskLive;
+}
+
 /** For `words` after `arcp`, of which the last is the one that is being typed, and may be empty. */
-export async function candidatesFor(words: readonly string[], askLive: AskLive): Promise<Candidates> {
+export async function candidatesFor(
+  words: readonly string[],
+  { programWith, askLive }: CandidateSources,
+): Promise<Candidates> {
   const current = words.at(-1) ?? "";
   const before = words.slice(0, -1);
   const [name] = before;
-  const program = await createProgram(name ?? "");
+  const program = await programWith(name ?? "");
   if (name === undefined)
     return matching(current, current.startsWith("-") ? optionsOf(program, []) : commandsOf(program));
   const command = program.commands.find((each) => each.name() === name || each.aliases().includes(name));

@@ -44,7 +44,7 @@ export function checkPackages(check: Check, { own, version, needed, project }: P
 }
 
 /** The version that a module in `directory` gets; `undefined` if it gets none. */
-export function installedVersion(name: string, directory: string): string | undefined {
+function installedVersion(name: string, directory: string): string | undefined {
   let place: string;
   try {
     place = dirname(createRequire(join(directory, "module.js")).resolve(name));

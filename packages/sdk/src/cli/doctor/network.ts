@@ -9,7 +9,7 @@ import type { Check } from "./finding.ts";
 const LIMIT_MS = 5_000;
 
 /** `undefined`: it is free. */
-export async function portProblem(host: string, port: number): Promise<NodeJS.ErrnoException | undefined> {
+async function portProblem(host: string, port: number): Promise<NodeJS.ErrnoException | undefined> {
   const server = createServer();
   const { promise, resolve } = Promise.withResolvers<NodeJS.ErrnoException | undefined>();
   server.once("error", resolve);
