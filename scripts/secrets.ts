@@ -10,7 +10,7 @@ const MADE_UP: readonly RegExp[] = [
   // Passwords in the URLs of databases that are not there.
   /^(?:postgres(?:ql)?|mysql):\/\/\w+:(?:s3cret|canary)@/,
   // AWS has it in its own documentation.
-  /EXAMPLEKEY/,
+  /wJalrXUtnFEMI/,
 ];
 
 /** Every secret of one file, as `file:line: what`. Never the secret itself. */

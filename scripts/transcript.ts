@@ -59,6 +59,8 @@ const CHANGING: readonly (readonly [RegExp, string])[] = [
   [/duration_ms [\d.]+/g, "duration_ms 1200"],
   [/\badded \d+ packages\b/g, "added 69 packages"],
   [/\b\d+:\d\d ago\b/g, "0:05 ago"],
+  [/\bprocess \d+\b/g, "process 4711"],
+  [/\b[\d,]+ MiB\b/g, "12,345 MiB"],
   [/\bNode \d+\.\d+\.\d+\b/g, "Node 24.21.0"],
   [/\bsha256:[\w:+/=-]{16,}/g, "sha256:…"],
 ];

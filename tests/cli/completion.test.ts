@@ -4,8 +4,8 @@ import { symlink } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Candidates, candidatesFor, type Live } from "../../packages/sdk/src/cli/completion/candidates.ts";
-import { createProgram } from "../../packages/sdk/src/cli/program.ts";
 import { SCRIPTS, SHELLS, type Shell, wordsOf } from "../../packages/sdk/src/cli/completion/scripts.ts";
+import { createProgram } from "../../packages/sdk/src/cli/program.ts";
 import { repositoryRoot } from "../../scripts/repository-files.ts";
 import { Workspace } from "./arcp.ts";
 
@@ -52,7 +52,7 @@ describe("what can come next", SLOW, () => {
 
   it("is a command below a command, and nothing after what takes nothing", async () => {
     expect(await values("db", "ex")).toEqual(["export"]);
-    expect(await values("agents", "")).toEqual([]);
+    expect(await values("doctor", "")).toEqual([]);
   });
 
   it("is a file where one is meant, and nowhere else", async () => {

@@ -47,7 +47,7 @@ describe("the command", SLOW, () => {
     const { code, stdout, stderr } = await workspace.run(["doctor", "--port", String(runtime.port)]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const owner =
-      process.platform === "linux" ? `\\S+ \\(process ${runtime.command.process.pid}\\)` : "another program";
+      process.platform === "linux" ? `node \\(process ${runtime.command.process.pid}\\)` : "another program";
     for (const line of [
       /^✓ node {6}\d+\.\d+\.\d+, and >=22\.19 is needed$/m,
       /^✓ packages {2}arcp \S+, and \d packages of the same$/m,
@@ -58,7 +58,7 @@ describe("the command", SLOW, () => {
         `^✓ database {2}\\.arcp/runtime\\.db: in use by another server \\(process ${runtime.command.process.pid}\\)$`,
         "m",
       ),
-      /^✓ disk {6}\S+\.arcp: [\d,]+ MiB are free$/m,
+      /^✓ disk {6}\.arcp: [\d,]+ MiB are free$/m,
       new RegExp(`^✓ port {6}port ${runtime.port} of 127\\.0\\.0\\.1 has a runtime already: ${owner}$`, "m"),
       /^✓ runtime {3}ws:\/\/127\.0\.0\.1:\d+\/arcp is arcp \S+, with 1 agents$/m,
       /^✓ clock {5}that of the runtime agrees with this machine's$/m,

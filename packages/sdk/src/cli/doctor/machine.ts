@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Check } from "./finding.ts";
 
@@ -72,7 +72,11 @@ const LITTLE_SHARE = 0.02;
 export async function checkDisk(check: Check, directory: string): Promise<void> {
   const place = nearestDirectory(resolve(directory));
   const { bavail, bsize, files, ffree } = await statfs(place);
-  judgeDisk(check, { place, freeBytes: bavail * bsize, freeFilesShare: files === 0 ? 1 : ffree / files });
+  judgeDisk(check, {
+    place: relative(process.cwd(), place) || "this directory",
+    freeBytes: bavail * bsize,
+    freeFilesShare: files === 0 ? 1 : ffree / files,
+  });
 }
 
 export interface DiskFacts {

@@ -1,6 +1,7 @@
 /** Ports, runtimes that answer, and clocks. */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { createServer } from "node:net";
+import { basename } from "node:path";
 import { UnauthenticatedError } from "@arcp/core";
 import { reasonOf } from "../failure.ts";
 import { connectTo, type RuntimeAddress } from "../runtime-address.ts";
@@ -58,8 +59,8 @@ async function listenerOf(port: number): Promise<string | undefined> {
       const target = await readlink(`/proc/${id}/fd/${descriptor}`).catch(() => "");
       const [, inode = ""] = /^socket:\[(\d+)\]$/.exec(target) ?? [];
       if (!inodes.has(inode)) continue;
-      const name = await readFile(`/proc/${id}/comm`, "utf8").catch(() => "");
-      return `${name.trim() || "a program"} (process ${id})`;
+      const program = await readlink(`/proc/${id}/exe`).catch(() => "a program");
+      return `${basename(program)} (process ${id})`;
     }
   }
   return undefined;
