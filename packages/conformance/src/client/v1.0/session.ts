@@ -143,3 +143,20 @@ export async function openSession10(stage: Stage, options: Session10Options = {}
   await connecting;
   return session;
 }
+
+/** Answers a command that the client was told to send. */
+export async function asked(
+  session: Session10,
+  requirement: string,
+  doing: Promise<JsonObject>,
+  type: string,
+  answer: string,
+  payload: JsonObject = {},
+) {
+  const command = await session.caller.next(requirement, type);
+  session.caller.send(answer, { ack_for: command.id, ...payload }, { correlation_id: command.id });
+  return { command, report: await doing };
+}
+
+/** When questions and leases of the suite expire. */
+export const inAMinute = (): string => new Date(Date.now() + 60_000).toISOString();
