@@ -56,11 +56,20 @@ function pointedTo(root: Schema, reference: string): unknown {
   if (!reference.startsWith("#/")) return undefined;
   let found: unknown = root;
   for (const part of reference.slice(2).split("/")) {
-    const name = decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~");
+    const name = decoded(part).replaceAll("~1", "/").replaceAll("~0", "~");
     if (typeof found !== "object" || found === null || !Object.hasOwn(found, name)) return undefined;
     found = (found as Record<string, unknown>)[name];
   }
   return found;
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    // What is no encoding is meant as it stands.
+    return part;
+  }
 }
 
 /** The one type that is meant; `null` beside it only says that the place may be empty. */
@@ -79,7 +88,7 @@ export function controlOf(schema: Schema, root: Schema, depth: number): Control 
   if (Array.isArray(values) && values.length > 0 && values.length <= MAX_CHOICES) return { kind: "choice", values };
   const list = Array.isArray(oneOf) ? oneOf : anyOf;
   if (Array.isArray(list) && list.length > 0 && list.length <= MAX_MEMBERS && depth < MAX_DEPTH) {
-    return ofVariants(schema, list, root, depth);
+    return ofVariants(schema, list, root);
   }
   if (schema["allOf"] !== undefined || schema["if"] !== undefined) return { kind: "json" };
   switch (typeOf(schema)) {
@@ -117,7 +126,7 @@ function ofObject({ properties, required }: Schema, depth: number): Control {
   };
 }
 
-function ofVariants(schema: Schema, list: readonly unknown[], root: Schema, depth: number): Control {
+function ofVariants(schema: Schema, list: readonly unknown[], root: Schema): Control {
   const { oneOf: _one, anyOf: _any, default: _default, title: _title, description: _description, ...shared } = schema;
   const variants = list.map((each, index) => {
     const own = resolved(each, root);
@@ -127,7 +136,7 @@ function ofVariants(schema: Schema, list: readonly unknown[], root: Schema, dept
       ...(isRecord(shared["properties"]) &&
         isRecord(own["properties"]) && { properties: { ...shared["properties"], ...own["properties"] } }),
     };
-    return { label: labelOf(whole, root, depth, index), schema: whole };
+    return { label: labelOf(whole, index), schema: whole };
   });
   // Values with a name each are a choice.
   if (variants.every(({ schema: one }) => Object.hasOwn(one, "const")) && Object.keys(shared).every(isPlainWord)) {
@@ -138,23 +147,38 @@ function ofVariants(schema: Schema, list: readonly unknown[], root: Schema, dept
 
 const isPlainWord = (keyword: string): boolean => keyword === "type" || keyword.startsWith("$");
 
-function labelOf(schema: Schema, root: Schema, depth: number, index: number): string {
-  if (typeof schema["title"] === "string") return schema["title"];
-  const control = controlOf(schema, root, Math.max(depth, MAX_DEPTH - 1));
-  if (control.kind === "constant") return JSON.stringify(control.value);
-  if (control.kind === "object") {
-    // What tells the variants of an object from each other is most often one constant.
-    for (const { name, schema: member } of control.members) {
-      if (Object.hasOwn(member, "const")) return `${name} ${JSON.stringify(member["const"])}`;
-    }
-    const needed = control.members.filter(({ isRequired }) => isRequired).map(({ name }) => name);
-    if (needed.length > 0) return needed.slice(0, 3).join(", ");
+/** By what it says itself: looking further would have no end where variants are made of each other. */
+function labelOf({ title, const: constant, type, properties, required }: Schema, index: number): string {
+  if (typeof title === "string") return title;
+  if (constant !== undefined) return JSON.stringify(constant);
+  // What tells the variants of an object from each other is most often one constant.
+  const members = isRecord(properties) ? Object.entries(properties) : [];
+  for (const [name, member] of members) {
+    if (isRecord(member) && Object.hasOwn(member, "const")) return `${name} ${JSON.stringify(member["const"])}`;
   }
-  return typeof schema["type"] === "string" ? schema["type"] : `form ${index + 1}`;
+  const needed = Array.isArray(required) ? required.filter((name) => typeof name === "string") : [];
+  if (needed.length > 0) return needed.slice(0, 3).join(", ");
+  return typeof type === "string" ? type : `form ${index + 1}`;
 }
 
+/** How many places of a schema are looked at in one go. */
+interface Effort {
+  left: number;
+}
+
+const effort = (): Effort => ({ left: 2_000 });
+
 /** What stands in the form at first: what is given, else the defaults, else what must be there. `undefined`: nothing. */
-export function initialValue(schema: unknown, root: Schema, given: unknown, isNeeded: boolean, depth = 0): unknown {
+export const initialValue = (schema: unknown, root: Schema, given: unknown, isNeeded: boolean, depth = 0): unknown =>
+  initially({ schema, value: given, isNeeded, depth }, root, effort());
+
+function initially(
+  { schema, value: given, isNeeded, depth }: Omit<Place, "pointer">,
+  root: Schema,
+  spent: Effort,
+): unknown {
+  spent.left -= 1;
+  if (spent.left < 0) return given;
   const own = resolved(schema, root);
   const value = given === undefined ? own["default"] : given;
   const control = controlOf(own, root, depth);
@@ -167,15 +191,16 @@ export function initialValue(schema: unknown, root: Schema, given: unknown, isNe
       const initial =
         given !== undefined && held === undefined && !isRequired
           ? undefined
-          : initialValue(member, root, held, isRequired, depth + 1);
+          : initially({ schema: member, value: held, isNeeded: isRequired, depth: depth + 1 }, root, spent);
       return initial === undefined ? [] : [[name, initial] as const];
     });
     return { ...(isRecord(value) ? value : {}), ...Object.fromEntries(members) };
   }
   if (value !== undefined || !isNeeded) return value;
   if (control.kind === "list") return [];
-  if (control.kind === "variants" && control.variants[0] !== undefined) {
-    return initialValue(control.variants[0].schema, root, undefined, true, depth + 1);
+  const first = control.kind === "variants" ? control.variants[0] : undefined;
+  if (first !== undefined) {
+    return initially({ schema: first.schema, value: undefined, isNeeded: true, depth: depth + 1 }, root, spent);
   }
   return undefined;
 }
@@ -199,7 +224,7 @@ export function problemsOf(
   isNeeded: boolean,
 ): ReadonlyMap<string, string> {
   const problems = new Map<string, string>();
-  visit({ schema, value, isNeeded, pointer: "", depth: 0 }, root, problems);
+  visit({ schema, value, isNeeded, pointer: "", depth: 0 }, { root, spent: effort() }, problems);
   return problems;
 }
 
@@ -211,10 +236,17 @@ interface Place {
   readonly depth: number;
 }
 
+interface Look {
+  readonly root: Schema;
+  readonly spent: Effort;
+}
+
 const MAX_PROBLEMS = 100;
 
-function visit({ schema, value, isNeeded, pointer, depth }: Place, root: Schema, problems: Map<string, string>): void {
-  if (problems.size >= MAX_PROBLEMS) return;
+function visit({ schema, value, isNeeded, pointer, depth }: Place, look: Look, problems: Map<string, string>): void {
+  const { root, spent } = look;
+  spent.left -= 1;
+  if (problems.size >= MAX_PROBLEMS || spent.left < 0) return;
   const own = resolved(schema, root);
   const control = controlOf(own, root, depth);
   if (value === undefined || isUnset(value, own, control)) {
@@ -251,7 +283,7 @@ function visit({ schema, value, isNeeded, pointer, depth }: Place, root: Schema,
       if (typeof maxItems === "number" && value.length > maxItems) say(`There may be ${maxItems} at most.`);
       for (const [index, item] of value.entries()) {
         const place = { schema: control.items, value: item, isNeeded: true };
-        visit({ ...place, pointer: below(pointer, index), depth: depth + 1 }, root, problems);
+        visit({ ...place, pointer: below(pointer, index), depth: depth + 1 }, look, problems);
       }
       return;
     }
@@ -262,14 +294,14 @@ function visit({ schema, value, isNeeded, pointer, depth }: Place, root: Schema,
       }
       for (const { name, schema: member, isRequired } of control.members) {
         const place = { schema: member, value: Object.hasOwn(value, name) ? value[name] : undefined };
-        visit({ ...place, isNeeded: isRequired, pointer: below(pointer, name), depth: depth + 1 }, root, problems);
+        visit({ ...place, isNeeded: isRequired, pointer: below(pointer, name), depth: depth + 1 }, look, problems);
       }
       return;
     }
     case "variants": {
       const found = control.variants.map(({ schema: one }) => {
         const own = new Map<string, string>();
-        visit({ schema: one, value, isNeeded, pointer, depth: depth + 1 }, root, own);
+        visit({ schema: one, value, isNeeded, pointer, depth: depth + 1 }, look, own);
         return own;
       });
       const best = found.reduce((least, each) => (each.size < least.size ? each : least));
