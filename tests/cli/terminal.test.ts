@@ -206,4 +206,26 @@ describe.skipIf(reasonForNoTmux() !== undefined)("in a terminal", () => {
     await terminal.shows(/^before$/m);
     await isRestored();
   });
+
+  it("respond: picks a question, answers it, and leaves the other one open", { timeout: LONG_MS }, async () => {
+    const { run } = await submit("deploy");
+    const input = { responseSchema: { type: "string", enum: ["main", "dev"] }, default: "dev" };
+    const first = run.context.requestHumanInput({ ...input, prompt: "First branch?", expiresInMs: 600_000 });
+    const second = run.context.requestHumanInput({ ...input, prompt: "Second branch?", expiresInMs: 900_000 });
+    await terminal.type("arcp respond");
+    await terminal.shows("2 open questions. Which one?");
+    await terminal.shows(/● First branch\? \(\d+:\d\d left, then the answer is "dev"/);
+    await terminal.press("Down", "Enter");
+    await terminal.shows("◆  Second branch?");
+    await terminal.press("Up", "Enter");
+    expect(await second).toMatchObject({ value: "main" });
+    // The other one is put right away, and left to others.
+    await terminal.shows("◆  First branch?");
+    await terminal.press("C-c");
+    await terminal.shows(/^code 130$/m);
+    run.finish();
+    await first.catch(() => {});
+    await terminal.type("clear; echo before");
+    await isRestored();
+  });
 });

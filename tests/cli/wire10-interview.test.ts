@@ -46,23 +46,41 @@ const BRANCH = {
 const NAME = { type: "string", pattern: "^[a-z]+$" };
 
 describe("an interview", () => {
-  test("asks one question after the other, and the job has the answers", async () => {
+  test("lets a person pick, the most urgent first, and the job has the answers", async () => {
     await using job = await asking();
     const { run, client, screen, hold } = job;
     const answers = [
-      run.context.requestHumanInput({ prompt: "Which branch?", responseSchema: BRANCH }),
-      run.context.requestHumanChoice({ prompt: "And now?", options: [{ id: "go", label: "Go on" }] }),
+      run.context.requestHumanInput({ prompt: "Which branch?", responseSchema: BRANCH, expiresInMs: 3_600_000 }),
+      run.context.requestHumanChoice({
+        prompt: "And now?",
+        options: [{ id: "go", label: "Go on" }],
+        expiresInMs: 60_000,
+      }),
+      // Wire 1.0 does not say until when.
       run.context.requestPermission({ permission: "email.send", resource: "alice", operation: "send" }),
     ];
     while (client.questions.length < 3) await settle();
-    const replies = ["1", "go", "grant"];
-    expect(await hold(person(async () => replies.shift()))).toBe(0);
+    const lists: (readonly string[])[] = [];
+    const prompter = person(async (prompt) => {
+      if (!("options" in prompt) || !prompt.message.endsWith("Which one?")) return replies.shift();
+      lists.push(prompt.options.map(({ label }) => label));
+      expect(prompt.options[0]?.hint).toMatch(/^\d+:\d\d left, then nobody has answered · job_/);
+      const last = prompt.options.at(-1);
+      if (lists.length === 1) expect(last?.hint).toMatch(/^denied when nobody answers · job_/);
+      return last?.value;
+    });
+    const replies = ["grant", "1", "go"];
+    expect(await hold(prompter)).toBe(0);
     expect(await Promise.all(answers)).toMatchObject([
       { value: { branch: "dev" } },
       { choiceId: "go" },
       { permission: "email.send", isActive: true },
     ]);
-    expect(screen.text).toMatch(/^\? msg_\w+ input, job_\w+/);
+    expect(lists).toEqual([
+      ["And now?", "Which branch?", "may it send alice?"],
+      ["And now?", "Which branch?"],
+    ]);
+    expect(screen.text).toMatch(/^\? msg_\w+ input, job_\w+ · \d+:\d\d left, then nobody has answered$/m);
     expect(screen.text).toContain("  Which branch?");
   });
 
@@ -85,6 +103,8 @@ describe("an interview", () => {
     while (client.questions.length < 2) await settle();
     const prompter = person(async ({ message }, signal) => {
       if (message === "Second?") return "two";
+      // The list of both is taken back, too.
+      expect(message).toBe("2 open questions. Which one?");
       other.onHumanInput(({ prompt }) => (prompt === "First?" ? { value: "elsewhere" } : undefined));
       await new Promise((resolve) => signal.addEventListener("abort", resolve));
       return undefined;

@@ -1,9 +1,9 @@
-/** The questions of a client, one after the other, as they come (RFC §12). */
+/** The questions of a client: listed, or put to a person, who picks which one to answer (RFC §12). */
 import type { ARCPToolClient, ToolQuestion } from "@arcp/client";
 import { escapeLine } from "./escape.ts";
 import { EXIT, type ExitCode } from "./exit-code.ts";
-import { askPerson, type Prompter, type Said } from "./question-prompt.ts";
-import { questionText } from "./question-view.ts";
+import { askPerson, type ChoicePrompt, type Prompter, type Said } from "./question-prompt.ts";
+import { askedIn, deadlineText, questionText } from "./question-view.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface InterviewOptions {
@@ -21,6 +21,22 @@ interface Put {
   /** Aborts when it is no longer open. */
   readonly signal: AbortSignal;
   readonly give: (said: Said | undefined) => void;
+}
+
+const MAX_LISTED = 100;
+const MAX_LABEL = 100;
+/** Questions without a deadline come last. */
+const NEVER = 8.64e15;
+
+const deadlineOf = ({ question }: Put): number => Date.parse(question.expiresAt ?? "") || NEVER;
+
+function optionOf({ question }: Put): ChoicePrompt["options"][number] {
+  const asked = escapeLine(askedIn(question));
+  return {
+    value: question.id,
+    label: asked.length > MAX_LABEL ? `${asked.slice(0, MAX_LABEL)}…` : asked,
+    hint: escapeLine(`${deadlineText(question, Date.now())} · ${question.jobId ?? "no job"}`),
+  };
 }
 
 export class Interview {
@@ -53,10 +69,13 @@ export class Interview {
     return count;
   }
 
-  /** Has a person answer them. Ctrl-C at a prompt ends it; what was not answered stays open. */
+  /** Has a person answer them, in the order they like. Ctrl-C at a prompt ends it; what was not answered stays open. */
   async hold(prompter: Prompter, terminal: Terminal): Promise<ExitCode> {
     let count = 0;
-    for await (const put of this.#questions()) {
+    for await (const next of this.#questions()) {
+      const put = await this.#pick(next, prompter);
+      if (put === "none") return EXIT.interrupted;
+      if (put === "changed") continue;
       count += 1;
       const { question, signal } = put;
       await terminal.print(questionText(question, terminal, false));
@@ -70,6 +89,23 @@ export class Interview {
     }
     if (count === 0) await terminal.print("no open questions");
     return this.#options.signal.aborted ? EXIT.interrupted : EXIT.success;
+  }
+
+  /** Of several that wait, the one that the person wants to answer now. `changed`: one of them has ended meanwhile. */
+  async #pick(next: Put, prompter: Prompter): Promise<Put | "none" | "changed"> {
+    const open = this.#waiting.filter(({ signal }) => !signal.aborted);
+    // An answer that was refused is given again at once.
+    if (open.length === 0 || next.question.refusal !== undefined) return next;
+    const listed = [next, ...open].sort((a, b) => deadlineOf(a) - deadlineOf(b));
+    this.#waiting.splice(0, this.#waiting.length, next, ...open);
+    const over = AbortSignal.any(listed.map(({ signal }) => signal));
+    const message = `${listed.length} open questions. Which one?`;
+    const picked = await prompter.choose({ message, options: listed.slice(0, MAX_LISTED).map(optionOf) }, over);
+    if (over.aborted) return "changed";
+    const put = listed.find(({ question }) => question.id === picked);
+    if (put === undefined) return "none";
+    this.#waiting.splice(this.#waiting.indexOf(put), 1);
+    return put;
   }
 
   /** Those that wait, and with `isWatching` those that come, in order. Throws what ended the client. */

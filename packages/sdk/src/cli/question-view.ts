@@ -32,7 +32,7 @@ export function questionFacts(question: Asked): object {
 /** How long there is, and what happens then. Not escaped. */
 export function deadlineText(question: Asked, now: number): string {
   const left = Date.parse(question.expiresAt ?? "") - now;
-  if (Number.isNaN(left)) return "no deadline";
+  if (Number.isNaN(left)) return question.kind === "permission" ? "denied when nobody answers" : "no deadline";
   return `${duration(left)} left, then ${fateOf(question)}`;
 }
 

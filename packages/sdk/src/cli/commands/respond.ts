@@ -27,7 +27,7 @@ interface Options extends RuntimeAddress {
 
 const EXAMPLES = `
 Examples:
-  arcp respond                                     answer what your jobs ask, one after the other; elsewhere: list it
+  arcp respond                                     pick what to answer of what your jobs ask; elsewhere: list it
   arcp respond --watch                             and what they ask from now on
   arcp respond msg_01J… --value '{"name":"main"}'
   arcp respond msg_01J… --choice retry
@@ -135,7 +135,7 @@ async function interviewOrList(id: string | undefined, options: Options, signal:
   if (id !== undefined) await find(client, id);
   else await client.ping();
   const terminal = new Terminal(process.stdout);
-  if (isForPeople && process.stdin.isTTY) return interview.hold(clackPrompter, terminal);
+  if (isForPeople && process.stdin.isTTY) return await interview.hold(clackPrompter, terminal);
   const print = async (question: ToolQuestion): Promise<void> =>
     isForPeople
       ? terminal.print(questionText(question, terminal, true))
