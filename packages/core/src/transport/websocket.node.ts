@@ -198,7 +198,8 @@ export class WebSocketTransport extends InboxTransport implements Transport {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     const lengths = frames.map((frame) => (typeof frame === "string" ? Buffer.byteLength(frame) : frame.length));
     const deflated = this.#deflated;
-    if (this.#stream && !this.#isMasked && !lengths.some((length) => deflated?.takes(length))) {
+    const isPlain = deflated === undefined || !lengths.some((length) => deflated.takes(length));
+    if (this.#stream && !this.#isMasked && isPlain) {
       this.#stream.write(encodeFrames(frames, lengths));
       return;
     }
