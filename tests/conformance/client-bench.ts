@@ -8,6 +8,14 @@ import type { Tamper } from "../../packages/conformance/src/client/tamper.ts";
 import { runCases } from "../../packages/conformance/src/run.ts";
 import { ConformanceDriver } from "../../packages/sdk/src/cli/conformance-driver.ts";
 
+/** Reasons of a skip that say nothing about the client. */
+export const NOT_OURS: readonly string[] = [
+  "it is about standard streams",
+  "it is about WebSockets",
+  "this machine has no address but loopback",
+  "the suite itself was held up for an interval",
+];
+
 export interface Judging {
   readonly carrier?: CarrierKind;
   readonly tamper?: Tamper;

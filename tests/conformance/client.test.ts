@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { clientCases } from "../../packages/conformance/src/client/cases.ts";
 import type { Tamper } from "../../packages/conformance/src/client/tamper.ts";
-import { ClientBench } from "./client-bench.ts";
+import { ClientBench, NOT_OURS } from "./client-bench.ts";
 import { HttpRelay } from "./client-http.ts";
 
 let bench: ClientBench;
@@ -10,14 +10,6 @@ beforeAll(async () => {
   bench = await ClientBench.open();
 });
 afterAll(() => bench[Symbol.asyncDispose]());
-
-/** Reasons of a skip that are not ours. */
-const NOT_OURS = [
-  "it is about standard streams",
-  "it is about WebSockets",
-  "this machine has no address but loopback",
-  "the suite itself was held up for an interval",
-];
 
 /** What did not pass, with all that was said. */
 const failuresOf = (verdicts: Awaited<ReturnType<ClientBench["judge"]>>): readonly object[] =>

@@ -134,20 +134,24 @@ export class Caller {
     if (this.ended === undefined) throw new Violation(requirement, what, "the connection is still open");
   }
 
-  /** Everything that the client had to say to what it was sent so far has come: it has answered a ping after it. */
-  async fence(): Promise<void> {
+  /**
+   * Everything that the client had to say to what it was sent so far has come: it has answered a ping after it. Resolves
+   * with the id of the ping.
+   */
+  async fence(): Promise<string> {
     if (this.#options.wire === "1.0") {
       const id = this.send("ping", {});
       await this.sees(undefined, "the pong of a ping", (frame) => frame.type === "pong" && frame.correlation_id === id);
-      return;
+      return id;
     }
     const nonce = newId();
-    this.send("session.ping", { nonce, sent_at: new Date().toISOString() });
+    const id = this.send("session.ping", { nonce, sent_at: new Date().toISOString() });
     await this.sees(
       undefined,
       "the session.pong of a session.ping",
       ({ type, payload }) => type === "session.pong" && payload?.ping_nonce === nonce,
     );
+    return id;
   }
 
   ofType(...types: readonly string[]): readonly Frame[] {

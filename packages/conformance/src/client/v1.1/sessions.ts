@@ -1,11 +1,30 @@
 /** How a client keeps a session: heartbeats, acknowledgements, resume, listing, the end (§6.3–§6.7). */
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { NotHere } from "../../judge.ts";
 import { aTimestamp, is, shape, someText } from "../../matcher.ts";
 import type { ClientCase } from "../stage.ts";
-import { AGENTS, ALL_FEATURES, openSession, openWith, positionOf } from "./session.ts";
+import { Job, newJobId, openSession, openWith, positionOf } from "./session.ts";
 
 const INTERVAL_SEC = 1;
 const HEARTBEAT_ALONE = ["heartbeat"];
+
+/**
+ * What is about times cannot be judged by a suite that was itself held up for so long that a client had to believe the
+ * connection dead.
+ */
+async function unlessHeldUp(judging: () => Promise<void>): Promise<void> {
+  const delay = monitorEventLoopDelay({ resolution: 20 });
+  delay.enable();
+  try {
+    await judging();
+  } catch (thrown) {
+    const heldUpMs = delay.max / 1e6;
+    if (heldUpMs < (INTERVAL_SEC * 1_000) / 2) throw thrown;
+    throw new NotHere("the suite itself was held up for an interval");
+  } finally {
+    delay.disable();
+  }
+}
 
 export const sessions: readonly ClientCase[] = [
   // --- Heartbeats (§6.4) ----------------------------------------------------------------------------------------------
@@ -14,41 +33,43 @@ export const sessions: readonly ClientCase[] = [
     wire: "1.1",
     requirements: ["V11-6.4-01", "V11-6.4-03"],
     title: "a client that has nothing to say pings, once per interval",
-    async run(stage) {
-      const session = await openWith(stage, HEARTBEAT_ALONE, { heartbeat_interval_sec: INTERVAL_SEC });
-      const { caller } = session;
-      const openedAt = performance.now();
-      for (let count = 0; count < 2; count += 1) {
-        const ping = await caller.sees("V11-6.4-01", "a session.ping", ({ type }) => type === "session.ping");
-        const payload = shape({ nonce: someText, sent_at: aTimestamp });
-        stage.judge.expect("V11-6.4-03", "session.ping.payload", ping.payload, payload);
-      }
-      const tookMs = performance.now() - openedAt;
-      const mostMs = 2 * INTERVAL_SEC * 1_000 + stage.options.slackMs;
-      stage.judge.that("V11-6.4-01", `two pings within ${mostMs} ms`, tookMs <= mostMs, `${Math.round(tookMs)} ms`);
-    },
+    run: (stage) =>
+      unlessHeldUp(async () => {
+        const session = await openWith(stage, HEARTBEAT_ALONE, { heartbeat_interval_sec: INTERVAL_SEC });
+        const { caller } = session;
+        const openedAt = performance.now();
+        for (let count = 0; count < 2; count += 1) {
+          const ping = await caller.sees("V11-6.4-01", "a session.ping", ({ type }) => type === "session.ping");
+          const payload = shape({ nonce: someText, sent_at: aTimestamp });
+          stage.judge.expect("V11-6.4-03", "session.ping.payload", ping.payload, payload);
+        }
+        const tookMs = performance.now() - openedAt;
+        const mostMs = 2 * INTERVAL_SEC * 1_000 + stage.options.slackMs;
+        stage.judge.that("V11-6.4-01", `two pings within ${mostMs} ms`, tookMs <= mostMs, `${Math.round(tookMs)} ms`);
+      }),
   },
   {
     id: "heartbeat/own-silence",
     wire: "1.1",
     requirements: ["V11-6.4-02"],
     title: "a runtime that talks all the time keeps no client from pinging",
-    async run(stage) {
-      const session = await openWith(stage, HEARTBEAT_ALONE, { heartbeat_interval_sec: INTERVAL_SEC });
-      const { caller } = session;
-      const job = await session.job();
-      const quietSince = performance.now();
-      const pinged = (): true | undefined => (caller.ofType("session.ping").length > 0 ? true : undefined);
-      const mostMs = INTERVAL_SEC * 1_000 + stage.options.slackMs;
-      stage.judge.looksAt("V11-6.4-02");
-      while (!pinged() && performance.now() - quietSince < mostMs) {
-        job.log("still at it");
-        await caller.until(100, pinged);
-      }
-      stage.judge.that("V11-6.4-02", `a session.ping within ${mostMs} ms`, pinged() === true, "none");
-      job.result();
-      await job.wait();
-    },
+    run: (stage) =>
+      unlessHeldUp(async () => {
+        const session = await openWith(stage, HEARTBEAT_ALONE, { heartbeat_interval_sec: INTERVAL_SEC });
+        const { caller } = session;
+        const job = await session.job();
+        const quietSince = performance.now();
+        const pinged = (): true | undefined => (caller.ofType("session.ping").length > 0 ? true : undefined);
+        const mostMs = INTERVAL_SEC * 1_000 + stage.options.slackMs;
+        stage.judge.looksAt("V11-6.4-02");
+        while (!pinged() && performance.now() - quietSince < mostMs) {
+          job.log("still at it");
+          await caller.until(100, pinged);
+        }
+        stage.judge.that("V11-6.4-02", `a session.ping within ${mostMs} ms`, pinged() === true, "none");
+        job.result();
+        await job.wait();
+      }),
   },
   {
     id: "heartbeat/pong",
@@ -72,46 +93,45 @@ export const sessions: readonly ClientCase[] = [
     wire: "1.1",
     requirements: ["V11-6.4-08"],
     title: "any message is a sign of life: pings without an answer end nothing while events come",
-    async run(stage) {
-      const session = await openWith(stage, HEARTBEAT_ALONE, { heartbeat_interval_sec: INTERVAL_SEC });
-      const { caller } = session;
-      caller.isObliging = false;
-      const job = await session.job();
-      const since = performance.now();
-      let longestMs = 0;
-      while (performance.now() - since < 3_300 * INTERVAL_SEC && caller.ended === undefined) {
-        longestMs = Math.max(longestMs, performance.now() - caller.sentAt);
-        job.log("alive");
-        await caller.until(250, () => undefined);
-      }
-      if (longestMs > INTERVAL_SEC * 1_000) throw new NotHere("the suite itself was held up for an interval");
-      stage.judge.that("V11-6.4-08", "the connection to stay open", caller.ended === undefined, caller.ended);
-    },
+    run: (stage) =>
+      unlessHeldUp(async () => {
+        const session = await openWith(stage, HEARTBEAT_ALONE, { heartbeat_interval_sec: INTERVAL_SEC });
+        const { caller } = session;
+        caller.isObliging = false;
+        const job = await session.job();
+        const since = performance.now();
+        while (performance.now() - since < 3_300 * INTERVAL_SEC && caller.ended === undefined) {
+          job.log("alive");
+          await caller.until(250, () => undefined);
+        }
+        stage.judge.that("V11-6.4-08", "the connection to stay open", caller.ended === undefined, caller.ended);
+      }),
   },
   {
     id: "heartbeat/loss",
     wire: "1.1",
     requirements: ["V11-6.4-08", "V11-6.4-07"],
     title: "a runtime that has fallen silent is given two intervals at least, and not for ever",
-    async run(stage) {
-      const session = await openWith(stage, HEARTBEAT_ALONE, { heartbeat_interval_sec: INTERVAL_SEC });
-      const { caller } = session;
-      caller.isObliging = false;
-      await caller.until(2 * INTERVAL_SEC * 1_000 + 3 * stage.options.slackMs, () => undefined);
-      const tookMs = (caller.endedAt ?? performance.now()) - caller.sentAt;
-      const leastMs = 2 * INTERVAL_SEC * 1_000;
-      stage.judge.that(
-        "V11-6.4-08",
-        `${leastMs} ms of silence at least`,
-        tookMs >= leastMs,
-        `${Math.round(tookMs)} ms`,
-      );
-      stage.judge.that("V11-6.4-07", "the connection to be given up", caller.ended !== undefined, "it is still open");
-      const hello = await session.back("V11-6.4-07");
-      const { resumeToken } = positionOf(hello);
-      stage.judge.that("V11-6.4-07", "the session to be resumed", resumeToken === session.resumeToken, hello);
-      session.welcome();
-    },
+    run: (stage) =>
+      unlessHeldUp(async () => {
+        const session = await openWith(stage, HEARTBEAT_ALONE, { heartbeat_interval_sec: INTERVAL_SEC });
+        const { caller } = session;
+        caller.isObliging = false;
+        await caller.until(2 * INTERVAL_SEC * 1_000 + 3 * stage.options.slackMs, () => undefined);
+        const tookMs = (caller.endedAt ?? performance.now()) - caller.sentAt;
+        const leastMs = 2 * INTERVAL_SEC * 1_000;
+        stage.judge.that(
+          "V11-6.4-08",
+          `${leastMs} ms of silence at least`,
+          tookMs >= leastMs,
+          `${Math.round(tookMs)} ms`,
+        );
+        stage.judge.that("V11-6.4-07", "the connection to be given up", caller.ended !== undefined, "it is still open");
+        const hello = await session.back("V11-6.4-07");
+        const { resumeToken } = positionOf(hello);
+        stage.judge.that("V11-6.4-07", "the session to be resumed", resumeToken === session.resumeToken, hello);
+        session.welcome();
+      }),
   },
 
   // --- Acknowledgements (§6.5) ----------------------------------------------------------------------------------------
@@ -388,22 +408,27 @@ export const sessions: readonly ClientCase[] = [
     requirements: ["V11-6.7-05", "V11-6.7-06"],
     title: "after the runtime's session.bye the client says nothing more there",
     async run(stage) {
-      const capabilities = { encodings: ["json"], features: ALL_FEATURES, agents: AGENTS };
-      const session = await openSession(stage, { welcome: { capabilities, heartbeat_interval_sec: 0.2 } });
-      const { caller } = session;
+      const session = await openSession(stage);
+      const { caller, client } = session;
       const job = await session.job();
       await caller.fence();
-      caller.send("session.bye", { reason: "shutting down" });
       const heard = caller.frames.length;
-      await caller.until(700, () => undefined);
-      // What crossed the bye on its way is none of the client's doing.
-      const after = caller.frames.slice(heard + 1);
+      caller.send("session.bye", { reason: "shutting down" });
+      await caller.until(1_000, () => undefined);
+      // Whoever is still there is told to want something.
+      const submitting = client.tell("submit", { agent: "echo", input: "after the bye", idempotency_key: "key-bye" });
+      await caller.until(300, () => undefined);
+      const after = caller.frames.slice(heard).filter(({ type }) => type !== "session.ack");
       stage.judge.that("V11-6.7-06", "nothing after session.bye", after.length === 0, after);
       caller.close(1001);
       const hello = await session.back("V11-6.7-05");
       const { resumeToken } = positionOf(hello);
       stage.judge.that("V11-6.7-05", "the session to be resumed", resumeToken === session.resumeToken, hello.payload);
       session.welcome();
+      const submit = await session.caller.next("V11-6.7-05", "job.submit");
+      const second = new Job(session, newJobId());
+      second.accept(submit);
+      await client.within("V11-6.7-05", "submit to be over", submitting);
       job.result({ result: "done" });
       const { result } = await job.wait("V11-6.7-05");
       stage.judge.that("V11-6.7-05", "the result", result === "done", result);
