@@ -14,7 +14,7 @@ const PAGE = join(repositoryRoot, "docs", "start.md");
 const LIMIT_MS = 120_000;
 const PORT = 7777;
 /** Of those that do not end with 0. */
-const EXIT_CODES = new Map([[`npx arcp submit hello --input '{"name":7}'`, 2]]);
+const EXIT_CODES = new Map([[`npx arcp submit hello --input '{"name":7}'`, 1]]);
 
 export interface NewcomerOptions {
   /** Empty. */

@@ -9,12 +9,12 @@ import { publishedPackages } from "./sbom.ts";
 export async function rehearseRelease(
   directory: string,
 ): Promise<{ readonly version: string; readonly problems: readonly string[] }> {
-  const steps: readonly (readonly [command: string, ...args: string[]])[] = [
-    ["git", "clone", "--quiet", "--no-hardlinks", "--depth=1", `file://${repositoryRoot}`, directory],
+  const steps: readonly (readonly string[])[] = [
+    ["clone", "--quiet", "--shared", "--no-checkout", repositoryRoot, directory],
     // What it is compared with.
-    ["git", "-C", directory, "checkout", "--quiet", "-B", "main"],
+    ["-C", directory, "checkout", "--quiet", "-B", "main", "--no-track"],
   ];
-  for (const [command, ...args] of steps) await must(command, args, repositoryRoot);
+  for (const args of steps) await must("git", args, repositoryRoot);
   symlinkSync(join(repositoryRoot, "node_modules"), join(directory, "node_modules"), "junction");
   const changeset = join(repositoryRoot, "node_modules", "@changesets", "cli", "bin.js");
   await must(process.execPath, [changeset, "status"], directory);

@@ -1,18 +1,30 @@
 /** An agent is a function of its input. This one greets: `{ "name": "Ada" }`. */
-import { InvalidRequestError } from "@arcp/sdk";
 
 export const version = "1.0.0";
+
+/**
+ * What others may know of it. The runtime refuses what does not keep the schema, and the dashboard makes a form of it.
+ *
+ * @type {import("@arcp/sdk").AgentOptions}
+ */
+export const options = {
+  description: "Greets, in five languages",
+  inputSchema: {
+    type: "object",
+    properties: { name: { type: "string", minLength: 1, description: "Whom to greet", default: "world" } },
+  },
+};
 
 const GREETINGS = ["Hello", "Bonjour", "Hallo", "Ciao", "Salam"];
 
 /**
  * What it returns is the job's result, what it throws is the job's error. Whoever watches sees what it says meanwhile.
  *
- * @param {unknown} input
+ * @param {{ name?: string }} input
  * @param {import("@arcp/sdk").JobContext} job
  */
 export default async function hello(input, job) {
-  const name = nameIn(input);
+  const { name = "world" } = input;
   /** @type {string[]} */
   const greetings = [];
   for (const greeting of GREETINGS) {
@@ -22,11 +34,4 @@ export default async function hello(input, job) {
   }
   await job.log("info", `greeted ${name} in ${greetings.length} languages`);
   return { greetings };
-}
-
-/** @param {unknown} input */
-function nameIn(input) {
-  const name = typeof input === "object" && input !== null && "name" in input ? input.name : "world";
-  if (typeof name === "string" && name !== "") return name;
-  throw new InvalidRequestError('a name is text that is not empty, such as { "name": "Ada" }');
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ARCPClient, ARCPServer, pairMemoryTransports, StaticBearerVerifier } from "@arcp/sdk";
-import hello from "./hello.ts";
+import hello, { options } from "./hello.ts";
 
 const server = new ARCPServer({
   runtime: { name: "tests", version: "1.0.0" },
@@ -12,7 +12,7 @@ const server = new ARCPServer({
 const client = new ARCPClient({ token: "token", client: { name: "tests", version: "1.0.0" } });
 
 before(async () => {
-  server.registerAgent("hello", hello);
+  server.registerAgent("hello", hello, options);
   const [clientEnd, serverEnd] = pairMemoryTransports();
   void server.accept(serverEnd);
   await client.connect(clientEnd);
@@ -33,8 +33,7 @@ test("greets, and says how far it is", async () => {
 });
 
 test("refuses a name that is none", async () => {
-  const job = await client.submit({ agent: "hello", input: { name: 7 } });
-  await assert.rejects(job.done, { code: "INVALID_REQUEST" });
+  await assert.rejects(client.submit({ agent: "hello", input: { name: 7 } }), { code: "INVALID_REQUEST" });
 });
 
 test("stops when it is cancelled", async () => {
