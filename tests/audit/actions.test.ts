@@ -1,4 +1,5 @@
 /** Each action that is audited, done for real on the wires that have it, and its row read again. */
+import { EXTENSION_FEATURE } from "@arcp/core";
 import { newWebhookSecret } from "@arcp/core/webhooks";
 import {
   type AuditAction,
@@ -45,6 +46,12 @@ const ofJob = ({ client, jobId }: Submitted, facts: object): Expected => ({
   ...ofClient(client, facts),
   job: jobId,
 });
+
+/** The token of a link to the question. */
+async function linked({ client, id }: Submitted & { readonly id: string }): Promise<string> {
+  const made = await client.v11?.ask("x-vendor.arcp.answer_link", { request_id: id });
+  return String(made?.payload.token);
+}
 
 const swallow = (): void => {};
 
@@ -400,6 +407,24 @@ const CASES: Readonly<Record<AuditAction, Case>> = {
       const job = await asking(scene, wire);
       for (let n = 0; n < 2; n += 1) await scene.answer(job.client, "human.input.response", { value: CANARY });
       return ofClient(job.client, { question_id: text });
+    },
+  },
+
+  "link.created": {
+    on: ["1.1"],
+    act: async (scene, wire) => {
+      const job = await asking(scene, wire);
+      await linked(job);
+      return ofJob(job, { question_id: text, link_id: text, expires_at: text });
+    },
+  },
+  "link.used": {
+    on: ["1.1"],
+    act: async (scene, wire) => {
+      const job = await asking(scene, wire);
+      const guest = await scene.harness.rawSession([EXTENSION_FEATURE], await linked(job));
+      await guest.ask("x-vendor.arcp.human.input.response", { request_id: job.id, value: CANARY });
+      return { ...ofJob(job, { question_id: text, link_id: text }), session: String(guest.sessionId) };
     },
   },
 

@@ -46,6 +46,7 @@ const COMMANDS_11: readonly (readonly [type: string, payload: object, needs: Per
   ["x-vendor.arcp.human.input.response", { ...answer, value: 1 }, "answer"],
   ["x-vendor.arcp.human.choice.response", { ...answer, choice_id: "a" }, "answer"],
   ["x-vendor.arcp.permission.deny", { ...answer, reason: "no" }, "answer"],
+  ["x-vendor.arcp.answer_link", answer, "answer"],
 ];
 
 /** The same of wire 1.0. */

@@ -5,6 +5,7 @@ import {
   connectTransport,
   DESCRIBE_FEATURE,
   EXTENSION_FEATURE,
+  InternalError,
   InvalidRequestError,
   type Transport,
   toJobId,
@@ -25,6 +26,7 @@ import { Listeners } from "./listeners.ts";
 import { Numbering } from "./numbering.ts";
 import { type ClientOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import {
+  type AnswerLink,
   type AnswerStatus,
   type Question,
   type QuestionAnswer,
@@ -303,10 +305,30 @@ export class ARCPClient {
   async respond(questionId: string, answer: QuestionAnswer, options: WaitOptions = {}): Promise<AnswerStatus> {
     requireFeature(this.#link.requireOpen().facts.features, EXTENSION_FEATURE, "an answer");
     const { type, payload } = toAnswerMessage(questionId, answer);
-    return this.#correlation.answers.ask(
+    const { status } = await this.#correlation.answers.ask(
       { type, isRepeatable: true, send: () => this.#link.send(type, payload) },
       options.signal,
     );
+    return status as AnswerStatus;
+  }
+
+  /**
+   * A link by which somebody else can answer the question once, in the name of this client's principal, until
+   * `expiresInSeconds` (default: an hour) or the question's own end. Rejects as {@link respond} does.
+   */
+  async createAnswerLink(
+    questionId: string,
+    { expiresInSeconds, signal }: WaitOptions & { readonly expiresInSeconds?: number } = {},
+  ): Promise<AnswerLink> {
+    requireFeature(this.#link.requireOpen().facts.features, EXTENSION_FEATURE, "a link");
+    const type = "x-vendor.arcp.answer_link";
+    const payload = { request_id: questionId, expires_in_seconds: expiresInSeconds };
+    const { token, expires_at: expiresAt } = await this.#correlation.answers.ask(
+      { type, isRepeatable: false, send: () => this.#link.send(type, payload) },
+      signal,
+    );
+    if (token === undefined || expiresAt === undefined) throw new InternalError("the runtime gave no link");
+    return { token, expiresAt };
   }
 
   /**

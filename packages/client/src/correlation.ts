@@ -17,7 +17,7 @@ import type { AgentDescription, CheckedSubmission } from "./agent-description.ts
 import type { KnownJob } from "./job-book.ts";
 import type { JobPage } from "./job-list.ts";
 import type { SubscribedJob } from "./job-subscription.ts";
-import type { AnswerStatus } from "./questions.ts";
+import type { AnswerReply } from "./questions.ts";
 
 /** What a reply says about its request. */
 export interface Correlators {
@@ -217,7 +217,7 @@ export class Correlation {
   readonly subscribes: Lane<SubscribedJob>;
   readonly cancels: Lane<void>;
   readonly lists: Lane<JobPage>;
-  readonly answers: Lane<AnswerStatus>;
+  readonly answers: Lane<AnswerReply>;
   readonly descriptions: Lane<AgentDescription>;
   readonly checks: Lane<CheckedSubmission>;
 

@@ -7,7 +7,7 @@ import type { JobBook, KnownJob } from "./job-book.ts";
 import { type JobEvent, toJobEvent } from "./job-events.ts";
 import { readJobPage } from "./job-list.ts";
 import { type NumberedMessage, type Numbering, seqOf } from "./numbering.ts";
-import type { AnswerStatus, Questions } from "./questions.ts";
+import type { Questions } from "./questions.ts";
 import { RecentIds } from "./recent-ids.ts";
 import type { Session } from "./session.ts";
 import type { Subscriptions } from "./subscriptions.ts";
@@ -62,7 +62,7 @@ export class Inbound {
         if (this.#recentIds.add(message.id)) this.#onJobs(message, frame);
         return;
       case "x-vendor.arcp.ack":
-        if (this.#recentIds.add(message.id)) this.#onAnswerAck(message.payload.status, frame);
+        if (this.#recentIds.add(message.id)) this.#onAnswerAck(message.payload, frame);
         return;
       case "x-vendor.arcp.agent.description":
         if (this.#recentIds.add(message.id)) this.#onDescription(message, frame);
@@ -172,10 +172,10 @@ export class Inbound {
     if (request) lists.resolve(request, readJobPage(message.payload));
   }
 
-  #onAnswerAck(status: string, frame: JsonObject): void {
+  #onAnswerAck(payload: MessageOf<"x-vendor.arcp.ack">["payload"], frame: JsonObject): void {
     const { answers } = this.#owner.correlation;
     const request = answers.match(readCorrelators(frame));
-    if (request) answers.resolve(request, status as AnswerStatus);
+    if (request) answers.resolve(request, payload);
   }
 
   #onDescription({ payload }: MessageOf<"x-vendor.arcp.agent.description">, frame: JsonObject): void {

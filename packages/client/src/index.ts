@@ -9,7 +9,7 @@ export type { JobFilter, JobOwner, JobPage, JobPlace, JobSummary, ListOptions } 
 export { JobSubscription, type SubscribedJob } from "./job-subscription.ts";
 export type { ConnectionState } from "./link.ts";
 export type { ClientOptions, Compatibility, TokenSource } from "./options.ts";
-export type { AnswerStatus, Question, QuestionAnswer, QuestionEnd } from "./questions.ts";
+export type { AnswerLink, AnswerStatus, Question, QuestionAnswer, QuestionEnd } from "./questions.ts";
 export type { ReconnectOptions, TransportFactory } from "./reconnect.ts";
 export type { ResultPiece } from "./result-assembly.ts";
 export type { RetryOptions } from "./retry.ts";

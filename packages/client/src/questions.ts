@@ -71,6 +71,21 @@ export type QuestionAnswer = SaidBy &
 /** It was the answer; it counts, and others are needed; it was valid, and came after another one had counted. */
 export type AnswerStatus = "applied" | "counted" | "ignored";
 
+/** What the runtime says to an answer, and to a request for a link. */
+export interface AnswerReply {
+  readonly status: string;
+  readonly token?: string | undefined;
+  readonly expires_at?: string | undefined;
+}
+
+/** What lets somebody else answer one question, once. */
+export interface AnswerLink {
+  /** For whoever is to answer: it opens a session that can do that and nothing else. */
+  readonly token: string;
+  /** RFC 3339. */
+  readonly expiresAt: string;
+}
+
 /** Open questions that are remembered. Beyond it the oldest is forgotten. */
 const MAX_OPEN = 1024;
 

@@ -11,6 +11,14 @@ export type TrustLevel = (typeof TRUST_LEVELS)[number];
 export const PERMISSIONS = ["submit", "observe:own", "observe:all", "answer", "admin"] as const;
 export type Permission = (typeof PERMISSIONS)[number];
 
+/** The one question that a link is about, as it was when the link was made. */
+export interface OnlyQuestion {
+  readonly questionId: string;
+  /** SHA-256 of the question as it was asked, in hexadecimal. */
+  readonly digest: string;
+  readonly linkId: string;
+}
+
 /** Who a verified credential speaks for. */
 export interface Identity {
   /** The stable name that owns jobs, keys and sessions. Two credentials with one principal are one user. */
@@ -22,6 +30,8 @@ export interface Identity {
   readonly tenant?: string;
   /** What the credential permits. Default: everything that concerns the principal's own jobs. */
   readonly permissions?: readonly Permission[];
+  /** The credential is a link: it permits to be asked this question and to answer it, once, and nothing else. */
+  readonly onlyQuestion?: OnlyQuestion;
   /** When the credential stops being valid, in milliseconds since the epoch. */
   readonly expiresAt?: number;
   /** How far the principal is trusted (RFC §15.3). Default: `trusted`, since its credential was verified. */

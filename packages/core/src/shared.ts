@@ -3,6 +3,7 @@ export {
   type BearerVerifier,
   hmacSha256Hex,
   type Identity,
+  type OnlyQuestion,
   PERMISSIONS,
   type Permission,
   StaticBearerVerifier,

@@ -255,6 +255,19 @@ function openModels(option: ARCPServerOptions["modelsWithoutLease"]): readonly s
   return validateLeaseShape({ "model.use": option }, { mayBeUnlimited: true })["model.use"];
 }
 
+/** Whoever takes tokens takes those of links to questions, too. */
+function withLinks(options: ARCPServerOptions, { people, ready }: Engine): ARCPServerOptions {
+  const { bearer } = options;
+  if (bearer === undefined) return options;
+  const { links } = people.interactions;
+  const verify: BearerVerifier["verify"] = async (token, signal) => {
+    if (!links.isLink(token)) return bearer.verify(token, signal);
+    await ready;
+    return links.verify(token);
+  };
+  return { ...options, bearer: { verify } };
+}
+
 /** What every connection goes by. */
 function connectionSettings(options: ARCPServerOptions, gate: AuthGate, canIssue: boolean): ConnectionSettings {
   const caps = { ...DEFAULT_SESSION_CAPS, ...options.caps };
@@ -455,9 +468,10 @@ export class ARCPServer {
       logger: this.#logger,
       attempts: options.authAttempts,
     });
+    const admitted = withLinks(options, this.#engine);
     this.#settings = {
-      "1.1": connectionSettings(options, gate, this.#engine.credentials.canGuarantee),
-      "1.0": connectionSettings10(options, gate, this.#engine),
+      "1.1": connectionSettings(admitted, gate, this.#engine.credentials.canGuarantee),
+      "1.0": connectionSettings10(admitted, gate, this.#engine),
     };
   }
 

@@ -3,7 +3,14 @@ import { z } from "zod";
 import type { JsonObject } from "../frame.ts";
 import { agentDescribe, agentDescription, jobCheck, jobChecked } from "./agent.ts";
 import { decodeAs } from "./decode.ts";
-import { answerAck, humanChoiceResponse, humanInputResponse, permissionDeny, permissionGrant } from "./interaction.ts";
+import {
+  answerAck,
+  answerLink,
+  humanChoiceResponse,
+  humanInputResponse,
+  permissionDeny,
+  permissionGrant,
+} from "./interaction.ts";
 import {
   jobAccepted,
   jobCancel,
@@ -49,6 +56,7 @@ export const clientMessage = z.discriminatedUnion("type", [
   humanChoiceResponse,
   permissionGrant,
   permissionDeny,
+  answerLink,
   agentDescribe,
   jobCheck,
 ]);

@@ -44,10 +44,24 @@ export const permissionDeny = messageEnvelope(
   z.object({ request_id, ...scope, reason: text(1024), denied_by: text(256) }),
 );
 
-/** What became of an answer: it `applied`, it was `counted` among others, or it came too late and was `ignored`. */
+/** Asks for a link by which somebody else can answer the question, once. */
+export const answerLink = messageEnvelope(
+  "x-vendor.arcp.answer_link",
+  z.object({ request_id, expires_in_seconds: absentOr(z.number().positive().max(604_800)) }),
+);
+
+/**
+ * What became of an answer: it `applied`, it was `counted` among others, or it came too late and was `ignored`; or the link that
+ * was asked for: `linked`.
+ */
 export const answerAck = messageEnvelope(
   "x-vendor.arcp.ack",
-  z.looseObject({ status: z.string(), request_id: absentOr(z.string()) }),
+  z.looseObject({
+    status: z.string(),
+    request_id: absentOr(z.string()),
+    token: absentOr(z.string()),
+    expires_at: absentOr(z.string()),
+  }),
 );
 
 /** The kinds of the events by which questions and their ends are told. */

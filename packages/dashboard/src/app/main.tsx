@@ -7,6 +7,7 @@ import { duration } from "./clock.ts";
 import { listenToKeys } from "./keys.ts";
 import { lazily } from "./lazily.tsx";
 import { watchQuestions } from "./notifications.tsx";
+import { AnswerPage } from "./pages/answer.tsx";
 import { BoardPage } from "./pages/board.tsx";
 import { InboxPage } from "./pages/inbox.tsx";
 import { JobPage } from "./pages/job.tsx";
@@ -14,13 +15,24 @@ import { SignInPage } from "./pages/sign-in.tsx";
 import { WirePage } from "./pages/wire.tsx";
 import { isPaletteOpen, Palette } from "./palette.tsx";
 import { route } from "./route.ts";
-import { connection, facts, questions, signIn, signInAgain, signInWith, signOut, tokenOfAddress } from "./session.ts";
+import {
+  connection,
+  facts,
+  isLinked,
+  questions,
+  signIn,
+  signInAgain,
+  signInWith,
+  signOut,
+  tokenOfAddress,
+} from "./session.ts";
 import { restoreTheme, toggleTheme } from "./theme.ts";
 import { Text, visible } from "./visible-text.tsx";
 
 const SubmitPage = lazily(() => import("./pages/submit.tsx").then(({ SubmitPage: page }) => page));
 
 function App() {
+  if (isLinked.value) return <AnswerPage />;
   if (signIn.value.phase !== "in") return <SignInPage />;
   return <SignedIn />;
 }
@@ -142,6 +154,8 @@ listenToKeys();
 void signInAgain();
 // A link with a token that is followed while the page is open signs in as well.
 addEventListener("hashchange", () => {
+  // So does a link to a question, in the place of everything else.
+  if (location.hash.startsWith("#/answer?")) location.reload();
   const given = tokenOfAddress();
   if (given !== undefined) void signInWith(given);
 });

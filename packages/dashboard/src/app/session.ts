@@ -3,6 +3,7 @@ import {
   ARCPClient,
   type ConnectionState,
   type Question,
+  type QuestionEnd,
   type SessionFacts,
   type TokenSource,
   type TransportFactory,
@@ -13,7 +14,8 @@ import { forgetFrames, tapped } from "./frames.ts";
 import { forgetInputs } from "./submitted.ts";
 
 export type SignIn =
-  | { readonly phase: "out"; readonly problem: string | undefined }
+  /** `reason`: what the runtime says of a link that it does not take. */
+  | { readonly phase: "out"; readonly problem: string | undefined; readonly reason?: string | undefined }
   | { readonly phase: "connecting" }
   | { readonly phase: "in"; readonly client: ARCPClient };
 
@@ -26,12 +28,18 @@ export interface Settings {
 }
 
 const TOKEN_KEY = "arcp.token";
+const LINK_KEY = "arcp.link";
 
 export const signIn = signal<SignIn>({ phase: "out", problem: undefined });
 export const connection = signal<ConnectionState>({ phase: "idle" });
 export const facts = signal<SessionFacts | undefined>(undefined);
 /** Open questions of the principal's jobs, oldest first. */
 export const questions = signal<readonly Question[]>([]);
+
+/** How questions of this session have ended, the last one. */
+export const lastEnd = signal<QuestionEnd | undefined>(undefined);
+/** Has the page been opened by a link to one question? Then there is nothing else on it. */
+export const isLinked = signal(false);
 
 /** `undefined` until they are known. */
 export const settings = signal<Settings | undefined>(undefined);
@@ -45,6 +53,20 @@ export function tokenOfAddress(): string | undefined {
   history.replaceState(null, "", "#/");
   dispatchEvent(new HashChangeEvent("hashchange"));
   return token;
+}
+
+/**
+ * The token of a link to one question, which is taken out of the address at once. It is kept for this tab, so that the page can be
+ * loaded again until it was used.
+ */
+function linkOfAddress(): string | undefined {
+  const [path = "", query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  if (path !== "answer") return undefined;
+  const given = new URLSearchParams(query).get("link");
+  if (given === null) return sessionStorage.getItem(LINK_KEY) ?? "";
+  sessionStorage.setItem(LINK_KEY, given);
+  history.replaceState(null, "", "#/answer");
+  return given;
 }
 
 const keptToken = (): string | undefined => sessionStorage.getItem(TOKEN_KEY) ?? undefined;
@@ -106,6 +128,11 @@ async function ticket(): Promise<string> {
 
 /** With the token of the address, the cookie, or the token of before; nobody is signed in without any of them. */
 export async function signInAgain(): Promise<void> {
+  const link = linkOfAddress();
+  if (link !== undefined) {
+    isLinked.value = true;
+    return connect(link, "link");
+  }
   const given = tokenOfAddress();
   const kept = given ?? keptToken();
   if (kept !== undefined) return signInWith(kept);
@@ -137,20 +164,24 @@ export async function signInWith(token: string): Promise<void> {
   await connect(token);
 }
 
-async function connect(shown: TokenSource): Promise<void> {
+async function connect(shown: TokenSource, kind: "token" | "link" = "token"): Promise<void> {
   signIn.value = { phase: "connecting" };
   credential = shown;
   try {
     const client = await openClient();
-    if (typeof shown === "string") sessionStorage.setItem(TOKEN_KEY, shown);
+    if (typeof shown === "string" && kind === "token") sessionStorage.setItem(TOKEN_KEY, shown);
     watch(client);
     signIn.value = { phase: "in", client };
   } catch (thrown) {
     const error = ARCPError.from(thrown);
-    if (error.code === "UNAUTHENTICATED") sessionStorage.removeItem(TOKEN_KEY);
-    signIn.value = { phase: "out", problem: problemOf(error) };
+    if (error.code === "UNAUTHENTICATED" && kind === "token") sessionStorage.removeItem(TOKEN_KEY);
+    signIn.value = { phase: "out", problem: problemOf(error), reason: reasonOf(error) };
   }
 }
+
+/** Why a link is not taken. */
+const reasonOf = ({ code, details }: ARCPError): string | undefined =>
+  code === "UNAUTHENTICATED" ? String(details?.["reason"] ?? "not_valid") : undefined;
 
 const problemOf = (error: ARCPError): string => {
   if (error.code === "UNAUTHENTICATED")
@@ -163,7 +194,10 @@ function watch(client: ARCPClient): void {
     questions.value = client.questions;
   };
   client.on("question", update);
-  client.on("questionEnd", update);
+  client.on("questionEnd", (end) => {
+    lastEnd.value = end;
+    update();
+  });
   client.on("state", (state) => {
     connection.value = state;
     if (state.phase === "connected") {
@@ -171,7 +205,11 @@ function watch(client: ARCPClient): void {
       update();
     }
     if (state.phase === "closed" && signIn.value.phase === "in" && signIn.value.client === client) {
-      signIn.value = { phase: "out", problem: state.error && problemOf(state.error) };
+      signIn.value = {
+        phase: "out",
+        problem: state.error && problemOf(state.error),
+        reason: state.error && reasonOf(state.error),
+      };
     }
   });
   connection.value = client.state;

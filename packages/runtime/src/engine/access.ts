@@ -1,5 +1,12 @@
 /** Who may do what: the one place that decides about permissions, tenants, and how often. */
-import { type Identity, PERMISSIONS, type Permission, PermissionDeniedError, UnauthenticatedError } from "@arcp/core";
+import {
+  type Identity,
+  type OnlyQuestion,
+  PERMISSIONS,
+  type Permission,
+  PermissionDeniedError,
+  UnauthenticatedError,
+} from "@arcp/core";
 import type { Audit } from "./audit/audit.ts";
 import { bySession } from "./audit/audit.ts";
 import type { JobAuthorizationPolicy, JobView } from "./observation.ts";
@@ -14,6 +21,8 @@ export interface Terms {
   readonly permission: Permission;
   /** What it is counted as, besides as a command. */
   readonly rate?: keyof PrincipalRates;
+  /** Does it answer a question? Then a link to that question is enough. */
+  readonly isAnswer?: boolean;
 }
 
 export interface AccessOptions {
@@ -40,10 +49,11 @@ export class Access {
    * @throws RateExceededError if they come too often; PermissionDeniedError, with the permission that it takes in
    * `details.permission`, for credentials that do not have it.
    */
-  admit(actor: Actor, command: string, { permission, rate }: Terms): void {
+  admit(actor: Actor, command: string, { permission, rate, isAnswer = false }: Terms): void {
     const { rates, audit } = this.#options;
     rates.take(actor.principal, "commandsPerSecond");
-    if (!permits(actor, permission)) {
+    const isLinked = isAnswer && onlyQuestionOf(actor.features) !== undefined;
+    if (!isLinked && !permits(actor, permission)) {
       audit.record("command.refused", bySession(actor), { command, permission });
       throw new PermissionDeniedError(`the credentials do not permit this: ${permission} is needed`, {
         details: { permission },
@@ -90,12 +100,30 @@ function permits({ features }: Pick<Viewer, "features">, permission: Permission)
 
 /** How a session remembers what its credentials permit: among its features, which are stored and known to other nodes. */
 const GRANT = "may:";
+const ONLY = "only:";
 
-export const isGrant = (feature: string): boolean => feature.startsWith(GRANT);
+export const isGrant = (feature: string): boolean => feature.startsWith(GRANT) || feature.startsWith(ONLY);
+
+/** The one question of a session that was opened with a link; `undefined` for every other session. */
+export function onlyQuestionOf(features: ReadonlySet<string>): OnlyQuestion | undefined {
+  for (const feature of features) {
+    if (!feature.startsWith(ONLY)) continue;
+    const [questionId = "", digest = "", linkId = ""] = feature.slice(ONLY.length).split(":");
+    return { questionId, digest, linkId };
+  }
+  return undefined;
+}
 
 /** `features` with what the credentials permit in place of what they permitted before. */
-export function withPermissions(features: Iterable<string>, { permissions }: Pick<Identity, "permissions">): string[] {
+export function withPermissions(
+  features: Iterable<string>,
+  { permissions, onlyQuestion }: Pick<Identity, "permissions" | "onlyQuestion">,
+): string[] {
   const others = [...features].filter((feature) => !isGrant(feature));
+  if (onlyQuestion !== undefined) {
+    const { questionId, digest, linkId } = onlyQuestion;
+    return [...others, GRANT, [`${ONLY}${questionId}`, digest, linkId].join(":")];
+  }
   if (permissions === undefined) return others;
   const known = PERMISSIONS.filter((permission) => permissions.includes(permission));
   return [...others, `${GRANT}${known.join(",")}`];
@@ -106,7 +134,7 @@ export const permissionsIn = (features: ReadonlySet<string>): readonly Permissio
   PERMISSIONS.filter((permission) => permits({ features }, permission));
 
 function grantedIn(features: ReadonlySet<string>): ReadonlySet<string> | undefined {
-  for (const feature of features) if (isGrant(feature)) return new Set(feature.slice(GRANT.length).split(","));
+  for (const feature of features) if (feature.startsWith(GRANT)) return new Set(feature.slice(GRANT.length).split(","));
   return undefined;
 }
 

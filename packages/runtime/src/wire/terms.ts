@@ -10,7 +10,9 @@ const SUBMIT: Terms = { permission: "submit", rate: "submitsPerMinute" };
 /** It concerns what one has submitted. */
 const CONTROL: Terms = { permission: "submit" };
 const OBSERVE: Terms = { permission: "observe:own" };
-const ANSWER: Terms = { permission: "answer" };
+const ANSWER: Terms = { permission: "answer", isAnswer: true };
+/** It changes what was granted, or has others answer. */
+const DECIDE: Terms = { permission: "answer" };
 
 const TERMS: { readonly [Type in ClientMessage["type"] | ClientMessage10["type"]]: Row } = {
   // The session itself.
@@ -57,12 +59,13 @@ const TERMS: { readonly [Type in ClientMessage["type"] | ClientMessage10["type"]
   "human.choice.response": ANSWER,
   "permission.grant": ANSWER,
   "permission.deny": ANSWER,
-  "lease.refresh": ANSWER,
-  "lease.revoked": ANSWER,
+  "lease.refresh": DECIDE,
+  "lease.revoked": DECIDE,
   "x-vendor.arcp.human.input.response": ANSWER,
   "x-vendor.arcp.human.choice.response": ANSWER,
   "x-vendor.arcp.permission.grant": ANSWER,
   "x-vendor.arcp.permission.deny": ANSWER,
+  "x-vendor.arcp.answer_link": DECIDE,
 };
 
 /** `undefined` for what every client may do, as often as it likes. */

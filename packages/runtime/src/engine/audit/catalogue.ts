@@ -14,6 +14,11 @@ interface QuestionFacts {
   readonly question: "input" | "choice" | "permission";
 }
 
+interface LinkFacts {
+  readonly question_id: string;
+  readonly link_id: string;
+}
+
 interface PermissionFacts {
   readonly permission: string;
   readonly resource: string;
@@ -111,6 +116,9 @@ export interface AuditFacts {
   "question.refused": QuestionFacts & { readonly reason: string };
   "question.invalid_answer": QuestionFacts;
   "question.ignored_answer": { readonly question_id: string };
+  /** Somebody who may answer made a link for somebody else, by whoever shows which it can be answered once. */
+  "link.created": LinkFacts & { readonly expires_at: string };
+  "link.used": LinkFacts;
 
   // Permissions, and the leases that people grant (RFC §15.4-15.6).
   "permission.asked": QuestionFacts & PermissionFacts & { readonly expires_at: string };

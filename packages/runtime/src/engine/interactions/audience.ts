@@ -1,5 +1,6 @@
 /** Who is asked (RFC §12.3), and who may answer: nobody but sessions of the principal that the job belongs to. */
 import { EXTENSION_FEATURE, type JobId, type Logger, type SessionId } from "@arcp/core";
+import { onlyQuestionOf } from "../access.ts";
 import type { Actor, Session } from "../session.ts";
 import type { Answer } from "./answer.ts";
 
@@ -68,6 +69,8 @@ export class Audience {
   /** Does the operator let this session, one of the job's principal, answer? */
   mayAnswer(question: QuestionView, { id, principal, features }: Actor): boolean {
     const { policy, logger } = this.#options;
+    const only = onlyQuestionOf(features);
+    if (only !== undefined && only.questionId !== question.id) return false;
     try {
       return policy === undefined || policy(question, { sessionId: id, principal, features }) === true;
     } catch (error) {

@@ -13,6 +13,7 @@ import {
 } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
 import { ENTRY, type Store, type StoredRecord } from "../../store/store.ts";
+import { onlyQuestionOf } from "../access.ts";
 import { type Audit, type AuditSubject, bySession, ofJob } from "../audit/audit.ts";
 import { Expiry } from "../authority.ts";
 import { tooMany } from "../caps.ts";
@@ -24,6 +25,7 @@ import { shownTarget } from "../lease/operation.ts";
 import type { Actor, Session } from "../session.ts";
 import type { Webhooks } from "../webhooks/webhooks.ts";
 import { type Answer, type Answered, type Closing, closingMembers } from "./answer.ts";
+import { type AnswerLink, AnswerLinks, LINK_RECORDS, type UnusedLink } from "./answer-links.ts";
 import { type Audience, hears, type QuestionView } from "./audience.ts";
 import { Question } from "./question.ts";
 import { deadlineOf, type QuestionDraft } from "./request.ts";
@@ -94,6 +96,8 @@ interface StoredQuestion {
   readonly shown: readonly SessionId[];
   /** Absent in those of before. */
   readonly view?: QuestionView;
+  /** Of what was asked. Absent in those of before. */
+  readonly digest?: string;
 }
 
 const RECORD_KIND = "question";
@@ -109,8 +113,14 @@ export class Interactions {
   readonly #open = new Map<string, OpenQuestion>();
   readonly #ofPrincipal = new Map<string, Set<Question>>();
 
+  readonly links: AnswerLinks;
+
   constructor(options: InteractionsOptions) {
     this.#options = options;
+    const { journal, store, clock, retentionMs } = options;
+    this.links = new AnswerLinks({
+      ...{ journal, store, clock, retentionMs, outcomeOf: (questionId) => this.#outcomeOf(questionId) },
+    });
   }
 
   /** How many questions wait for an answer. */
@@ -163,6 +173,7 @@ export class Interactions {
     if (open === undefined || open.question.view.principal !== session.principal) return this.#answerClosed(given);
     const { question } = open;
     this.#assertMayAnswer(question, given);
+    const link = await this.#linkOf(question, session);
     return question.judge(given.answer, (problem) => {
       if (question.expiry.hasPassed) this.#expire(question);
       if (question.closing !== undefined) return this.#late(given, question.closing.outcome);
@@ -170,10 +181,66 @@ export class Interactions {
         this.#options.audit.record("question.invalid_answer", byAnswerer(given, question), factsOf(question));
         throw new InvalidRequestError(problem, { details: { question_id: questionId } });
       }
+      if (link !== undefined) {
+        const linkId = link.record.id;
+        if (!question.useLink(linkId)) throw usedUp(questionId);
+        this.links.use(link);
+        const facts = { question_id: questionId, link_id: linkId };
+        this.#options.audit.record("link.used", byAnswerer(given, question), facts);
+      }
       if (!question.vote(session.id, given.answer)) return "counted";
       this.#close(question, { outcome: "answered", answered: this.#answered(given) });
       return "applied";
     });
+  }
+
+  /**
+   * A link to a question, for somebody who may answer it: until `expiresInMs` from now, and never longer than the question.
+   *
+   * @throws CanonicalError `NOT_FOUND`, `PERMISSION_DENIED` and `FAILED_PRECONDITION` as {@link answer} does.
+   */
+  async link(session: Actor, questionId: string, expiresInMs: number): Promise<AnswerLink> {
+    const { journal, store, clock, audience, audit } = this.#options;
+    const details = { question_id: questionId };
+    await journal.flush();
+    const record = await store.findRecord(RECORD_KIND, questionId);
+    if (record === undefined || record.principal !== session.principal)
+      throw new CanonicalError("NOT_FOUND", "there is no such question", { details });
+    const { outcome, view, digest, expiresAt } = JSON.parse(String(record.data)) as StoredQuestion;
+    if (outcome !== "open" || view === undefined || digest === undefined)
+      throw new CanonicalError("FAILED_PRECONDITION", "the question is not open any more", {
+        details: { ...details, outcome },
+      });
+    if (!audience.mayAnswer(view, session)) {
+      const facts = { question_id: questionId, question: view.kind, reason: "policy" };
+      audit.record("question.refused", bySession(session, { jobId: view.jobId }), facts);
+      throw new CanonicalError("PERMISSION_DENIED", "this session may not answer the question", { details });
+    }
+    const until = Math.min(clock.now() + expiresInMs, expiresAt);
+    const link = await this.links.create({ questionId, digest, principal: session.principal }, until);
+    audit.record("link.created", bySession(session, { jobId: view.jobId }), {
+      ...{ question_id: questionId, link_id: link.linkId, expires_at: timestamp(link.expiresAt) },
+    });
+    await journal.flush();
+    return link;
+  }
+
+  /** The link by which the session came; `undefined` if it came otherwise. */
+  async #linkOf({ id, digest }: Question, { features }: Actor): Promise<UnusedLink | undefined> {
+    const only = onlyQuestionOf(features);
+    if (only === undefined) return undefined;
+    if (only.digest !== digest)
+      throw new CanonicalError("FAILED_PRECONDITION", "the question is another one than the link was made for", {
+        details: { question_id: id, reason: "question_changed" },
+      });
+    const link = await this.links.find(only.linkId);
+    if (link === undefined) throw usedUp(id);
+    return link;
+  }
+
+  async #outcomeOf(questionId: string): Promise<string | undefined> {
+    const record = await this.#options.store.findRecord(RECORD_KIND, questionId);
+    return record === undefined ? undefined : (JSON.parse(String(record.data)) as StoredQuestion).outcome;
   }
 
   /** Where a question of `principal` stands: its job, and its place in the journal. `undefined` for others' and unknown ones. */
@@ -270,9 +337,13 @@ export class Interactions {
 
   /** Forgets how questions ended a long time ago. */
   async sweep(): Promise<void> {
+    for (const kind of [RECORD_KIND, LINK_RECORDS]) await this.#sweep(kind);
+  }
+
+  async #sweep(kind: string): Promise<void> {
     const { store, journal, clock } = this.#options;
     for (;;) {
-      const due = await store.listRecords({ kind: RECORD_KIND, dueBefore: clock.now(), limit: PAGE });
+      const due = await store.listRecords({ kind, dueBefore: clock.now(), limit: PAGE });
       for (const record of due) journal.putRecord({ ...record, data: null });
       if (due.length < PAGE) return;
       await journal.flush();
@@ -450,12 +521,12 @@ export class Interactions {
     };
   }
 
-  #put({ view, job, n, shown, closing, expiresAt, draft }: Question): void {
+  #put({ view, job, n, shown, closing, expiresAt, draft, digest }: Question): void {
     const { journal, clock, retentionMs } = this.#options;
     const stored: StoredQuestion = {
       expiresAt,
       ...{ outcome: closing?.outcome ?? "open", question: draft.kind, n },
-      ...{ shown: [...shown].map(({ id }) => id), view },
+      ...{ shown: [...shown].map(({ id }) => id), view, digest },
     };
     const record: StoredRecord = {
       ...{ kind: RECORD_KIND, id: view.id, principal: view.principal, jobId: job.id },
@@ -499,6 +570,11 @@ interface OpenQuestion {
   readonly question: Question;
   readonly settle: (closing: Closing, reason: unknown) => void;
 }
+
+const usedUp = (questionId: string): CanonicalError =>
+  new CanonicalError("FAILED_PRECONDITION", "the link was used", {
+    details: { question_id: questionId, reason: "link_used" },
+  });
 
 const factsOf = ({ view }: Pick<Question, "view">) => ({ question_id: view.id, question: view.kind });
 

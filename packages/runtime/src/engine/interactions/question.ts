@@ -24,6 +24,8 @@ export class Question {
   readonly n: number;
   /** The sessions that have it, whether they follow the job or not. */
   readonly shown = new Set<Session>();
+  /** The links by which it was answered. */
+  readonly #links = new Set<string>();
   readonly #votes = new Map<SessionId, string>();
   /** The last of the answers that are being looked at. */
   #lastVerdict: Promise<unknown> = Promise.resolve();
@@ -45,6 +47,11 @@ export class Question {
     this.n = facts.n;
   }
 
+  /** Of what was asked, so that a link or an answer that was meant for something else does not count for it. */
+  get digest(): string {
+    return digestOf([this.view.kind, this.view.quorum, this.draft.members]);
+  }
+
   get id(): string {
     return this.view.id;
   }
@@ -52,6 +59,13 @@ export class Question {
   /** How it ended; `undefined` while it is open. */
   get closing(): Closing | undefined {
     return this.#closing;
+  }
+
+  /** Takes an answer by this link. Returns false, and does nothing, if there was one before. */
+  useLink(linkId: string): boolean {
+    if (this.#links.has(linkId)) return false;
+    this.#links.add(linkId);
+    return true;
   }
 
   /** Returns false, and does nothing, if it has ended before. */

@@ -307,6 +307,9 @@ export class Connection implements Link, WireConnection {
       case "x-vendor.arcp.permission.deny":
         this.#request(message, (reply) => requests.answer(message, reply));
         return;
+      case "x-vendor.arcp.answer_link":
+        this.#request(message, (reply) => requests.link(message, reply));
+        return;
       case "session.hello":
       case "session.resume":
         throw new InvalidRequestError("the session is open already");

@@ -13,7 +13,7 @@ import {
 } from "@arcp/core";
 import type { AuthSchemes } from "../../auth/auth-schemes.ts";
 import { MTLS } from "../../auth/mtls.ts";
-import { isGrant, permissionsIn } from "../../engine/access.ts";
+import { isGrant, onlyQuestionOf, permissionsIn } from "../../engine/access.ts";
 import type { Session } from "../../engine/session.ts";
 import type { SessionRegistry } from "../../engine/session-registry.ts";
 
@@ -75,7 +75,8 @@ export class Handshake {
   /** The payload of `session.welcome`. */
   welcome(message: OpeningMessage, { session, resumeToken }: Admission): object {
     const { runtime, heartbeatIntervalSeconds, resumeWindowSeconds, extensions } = this.#options.settings;
-    const agents = this.#options.inventory();
+    // Who came by a link has been shown a question, and nothing of what else there is.
+    const agents = onlyQuestionOf(session.features) === undefined ? this.#options.inventory() : [];
     // A client that says nothing of features knows the base draft's list of names alone.
     const isPlain = message.type === "session.hello" && message.payload.capabilities?.features === undefined;
     return {

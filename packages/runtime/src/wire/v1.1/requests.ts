@@ -175,6 +175,15 @@ export class Requests {
     reply(() => this.#outbox.reply(message, "x-vendor.arcp.ack", { status }));
   }
 
+  /** A link for somebody else. Its token is in this reply and nowhere else. */
+  async link(message: MessageOf<"x-vendor.arcp.answer_link">, reply: Reply): Promise<void> {
+    this.#assertNegotiated(EXTENSION_FEATURE);
+    const { request_id, expires_in_seconds = LINK_SECONDS } = message.payload;
+    const link = await this.#options.interactions.link(this.#session, request_id, expires_in_seconds * 1000);
+    const payload = { status: "linked", token: link.token, expires_at: new Date(link.expiresAt).toISOString() };
+    reply(() => this.#outbox.reply(message, "x-vendor.arcp.ack", payload));
+  }
+
   /** §10.1. Nobody asked for it: it answers nothing. */
   announce({ jobId, traceId, payload }: Acceptance): void {
     const members = { job_id: jobId, trace_id: traceId };
@@ -205,6 +214,9 @@ export class Requests {
     throw new InvalidRequestError(`the feature ${feature} was not negotiated`, { details: { feature } });
   }
 }
+
+/** How long a link is good for unless its maker says otherwise. */
+const LINK_SECONDS = 3600;
 
 type AnswerMessage = MessageOf<
   | "x-vendor.arcp.human.input.response"

@@ -1,4 +1,4 @@
-import { ARCPToolClient, type ToolQuestion } from "@arcp/client";
+import { type ARCPClient, ARCPToolClient, type ToolQuestion } from "@arcp/client";
 import { newMessageId } from "@arcp/core";
 import type { Command } from "commander";
 import { Conversation, type Said as Message } from "../../conversation.ts";
@@ -11,7 +11,7 @@ import { parseJson } from "../json-text.ts";
 import { printJson } from "../json-view.ts";
 import type { Said } from "../question-prompt.ts";
 import { questionFacts, questionText } from "../question-view.ts";
-import { credentialsFor, RECONNECT, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
+import { connectTo, credentialsFor, RECONNECT, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
 import { Terminal } from "../terminal.ts";
 
 interface Options extends RuntimeAddress {
@@ -22,6 +22,9 @@ interface Options extends RuntimeAddress {
   readonly deny?: boolean;
   readonly reason?: string;
   readonly watch?: boolean;
+  readonly link?: boolean;
+  readonly expires?: number;
+  readonly dashboard?: string;
   readonly json?: boolean;
 }
 
@@ -33,6 +36,8 @@ Examples:
   arcp respond msg_01J… --choice retry
   arcp respond msg_01J… --grant --seconds 60
   arcp respond msg_01J… --deny --reason "not on a Friday"
+  arcp respond msg_01J… --link --expires 600       a link for a phone: answers this question, once, and nothing else
+  arcp respond job_01J… --link                     the same for the question that the job waits for
   arcp respond --json | jq -r 'select(.kind == "permission").id'
 
 Exit codes: 0 answered, or listed, 1 the answer was refused or came too late, 64 wrong arguments, 130 Ctrl-C.`;
@@ -41,13 +46,16 @@ export function addRespond(program: Command, run: (work: () => Promise<ExitCode>
   const command = program
     .command("respond")
     .description("Answer what jobs ask people: for input, a choice, or a permission")
-    .argument("[question]", "its id (default: all that are open)")
+    .argument("[question]", "its id, or with --link that of its job (default: all that are open)")
     .option("--value <json>", "what was asked for, as JSON")
     .option("--choice <id>", "one of the options")
     .option("--grant", "the permission is given")
     .option("--seconds <n>", "with --grant: for how long at most", parseSeconds)
     .option("--deny", "the permission is not given")
     .option("--reason <text>", "with --deny: why")
+    .option("--link", "print a link by which somebody else can answer it once, in your name")
+    .option("--expires <seconds>", "with --link: for how long at most (default: 3600)", parseSeconds)
+    .option("--dashboard <url>", "with --link: where the dashboard is (default: / of the runtime)")
     .option("--watch", "go on with what is asked later, until Ctrl-C")
     .option("--json", "list as lines of JSON (default where the output is not a terminal)")
     .option("--no-json", "list as text for people, wherever the output goes")
@@ -61,6 +69,13 @@ async function respond(question: string | undefined, options: Options): Promise<
   const said = answerIn(options);
   if (question === undefined && said !== undefined) throw new UsageError("an answer needs the id of its question");
   if (question !== undefined && options.watch === true) throw new UsageError("--watch is for every question");
+  if (options.link === true) {
+    if (question === undefined) throw new UsageError("--link needs the id of a question, or of its job");
+    if (said !== undefined) throw new UsageError("--link is for somebody else to answer");
+    return interruptible((signal) => printLink(question, options, signal));
+  }
+  if (options.expires !== undefined || options.dashboard !== undefined)
+    throw new UsageError("--expires and --dashboard are for --link");
   return interruptible((signal) =>
     question !== undefined && said !== undefined
       ? answer(idOf(question), said, options, signal)
@@ -120,6 +135,43 @@ const FITTING: Readonly<Record<ToolQuestion["kind"], string>> = {
   choice: "--choice",
   permission: "--grant or --deny",
 };
+
+/** Over wire 1.1, as the page that the link leads to. */
+async function printLink(text: string, options: Options, signal: AbortSignal): Promise<ExitCode> {
+  const home = dashboardUrl(options);
+  const client = await connectTo(options, signal);
+  try {
+    const expiresInSeconds = options.expires;
+    const { token, expiresAt } = await client.createAnswerLink(await questionIdIn(text, client), {
+      ...{ signal, ...(expiresInSeconds !== undefined && { expiresInSeconds }) },
+    });
+    const url = `${home}#/answer?link=${token}`;
+    if (options.json ?? !process.stdout.isTTY) await printJson(process.stdout, { type: "link", url, expiresAt });
+    else await new Terminal(process.stdout).print(`${url}\nanswers this question once, until ${expiresAt}`);
+    return EXIT.success;
+  } finally {
+    await client.close();
+  }
+}
+
+/** What is open comes with the first events of a session. */
+async function questionIdIn(text: string, client: ARCPClient): Promise<string> {
+  if (!text.startsWith("job_")) return text.replace(/^msg_/, "q_");
+  await client.listJobs({}, { limit: 1 });
+  const open = client.questions.filter(({ jobId }) => jobId === text);
+  const [question] = open;
+  if (open.length === 1 && question !== undefined) return question.id;
+  const found = open.length === 0 ? "no open question" : `${open.length} open questions: name one`;
+  throw new Error(`${text} has ${found}; \`arcp respond\` lists them`);
+}
+
+/** Where the page is that a link opens. */
+function dashboardUrl({ dashboard, url }: Options): string {
+  const text = dashboard ?? url.replace(/^ws/, "http");
+  const home = URL.canParse(text) ? new URL(dashboard === undefined ? "/" : "./", text) : undefined;
+  if (home?.protocol === "https:" || home?.protocol === "http:") return home.href;
+  throw new UsageError("a link leads to the dashboard: say where it is with --dashboard https://…/");
+}
 
 async function interviewOrList(id: string | undefined, options: Options, signal: AbortSignal): Promise<ExitCode> {
   const { initialDelayMs, maxDelayMs } = RECONNECT;
