@@ -129,9 +129,11 @@ export function withPermissions(
   return [...others, `${GRANT}${known.join(",")}`];
 }
 
-/** What the credentials of a session with these features permit. */
+/** What the credentials of a session with these features permit. A link permits to answer what its session is asked. */
 export const permissionsIn = (features: ReadonlySet<string>): readonly Permission[] =>
-  PERMISSIONS.filter((permission) => permits({ features }, permission));
+  onlyQuestionOf(features) === undefined
+    ? PERMISSIONS.filter((permission) => permits({ features }, permission))
+    : ["answer"];
 
 function grantedIn(features: ReadonlySet<string>): ReadonlySet<string> | undefined {
   for (const feature of features) if (feature.startsWith(GRANT)) return new Set(feature.slice(GRANT.length).split(","));
