@@ -1,34 +1,70 @@
-/** A runtime in this process as something that the suite can connect to, with a hand on every frame. */
-import type { Target } from "@arcp/conformance";
+/** A runtime in this process as something that the suite can connect to, with a hand on everything that is said. */
+import type { Connection, Target, TransportKind } from "@arcp/conformance";
 import { pairMemoryTransports } from "@arcp/core";
 import type { ARCPServer } from "@arcp/runtime";
 
-/** Sees each frame on its way, and says what goes on in its place. */
-export type Tamper = (text: string) => readonly string[];
+/** What a hand on the wire can do beside passing on. */
+export interface Line {
+  /** Says something to the client, as if the runtime had. */
+  toClient(text: string): void;
+  /** Says something to the runtime, as if the client had. */
+  toRuntime(text: string): void;
+  /** Ends the connection of the client. */
+  hangUp(why: string): void;
+}
 
 /** What stands between one client and the runtime. Made for each connection. */
 export interface Tampering {
-  readonly toRuntime?: Tamper;
-  readonly toClient?: Tamper;
+  fromClient?(text: string, line: Line): void;
+  fromRuntime?(text: string, line: Line): void;
+  /** A frame that is no text, or bytes that are no whole frame. */
+  bytesFromClient?(bytes: Uint8Array, line: Line): void;
+  /** Keeps the end of the connection to itself. */
+  readonly hidesEnd?: boolean;
 }
 
-export function memoryTarget(server: Pick<ARCPServer, "accept">, tampering: () => Tampering = () => ({})): Target {
+export interface MemoryTargetOptions {
+  /** The transport whose cases are asked, too. Default: none has any. */
+  readonly kind?: TransportKind;
+  readonly tamper?: () => Tampering;
+}
+
+export function memoryTarget(server: Pick<ARCPServer, "accept">, options: MemoryTargetOptions = {}): Target {
+  const { kind = "memory", tamper = () => ({}) } = options;
   return {
-    kind: "memory",
+    kind,
     isShared: true,
     name: "our runtime",
-    dial: async (reader) => {
+    dial: async (reader): Promise<Connection> => {
       const [ours, theirs] = pairMemoryTransports();
-      const { toRuntime = (text) => [text], toClient = (text) => [text] } = tampering();
-      ours.onFrame((text) => {
-        for (const frame of toClient(text)) reader.onText(frame);
-      });
-      void ours.closed.then(({ code, reason }) => reader.onEnd(`closed with ${code} (${reason})`));
-      await server.accept(theirs);
-      return {
-        send: (text) => {
-          for (const frame of toRuntime(text)) ours.send(frame);
+      const tampering = tamper();
+      const line: Line = {
+        toClient: (text) => reader.onText(text),
+        toRuntime: (text) => ours.send(text),
+        hangUp: (why) => {
+          ours.abort(why);
+          reader.onEnd(why);
         },
+      };
+      ours.onFrame((text) => (tampering.fromRuntime ? tampering.fromRuntime(text, line) : line.toClient(text)));
+      void ours.closed.then(({ code, reason }) => {
+        if (tampering.hidesEnd !== true) reader.onEnd(`closed with ${code} (${reason})`);
+      });
+      await server.accept(theirs);
+      const fromClient = (text: string): void =>
+        tampering.fromClient ? tampering.fromClient(text, line) : line.toRuntime(text);
+      let rest = Buffer.alloc(0);
+      const byLines = (bytes: Uint8Array): void => {
+        rest = Buffer.concat([rest, bytes]);
+        for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
+          fromClient(rest.toString("utf8", 0, end));
+          rest = rest.subarray(end + 1);
+        }
+      };
+      return {
+        send: fromClient,
+        sendBinary: (bytes) => tampering.bytesFromClient?.(bytes, line),
+        sendBytes: (bytes) => (tampering.bytesFromClient ? tampering.bytesFromClient(bytes, line) : byLines(bytes)),
         cut: () => ours.abort("cut by the suite"),
       };
     },

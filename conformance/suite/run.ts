@@ -20,6 +20,7 @@ import {
   webSocketTarget,
 } from "@arcp/conformance";
 import { httpTransport, startSocketServer, startWebSocketServer } from "@arcp/core";
+import { mutantProblems } from "./mutants.ts";
 import { startRuntime, TOKEN, TOKEN_B } from "./runtime.ts";
 
 const RELAY = `
@@ -36,9 +37,22 @@ const { values } = parseArgs({
     wire: { type: "string", multiple: true, default: ["1.1", "1.0"] },
     only: { type: "string", multiple: true },
     transport: { type: "string", multiple: true, default: ["websocket", "http", "stdio", "stdio-program"] },
+    mutants: { type: "boolean", default: false },
     verbose: { type: "boolean", short: "v", default: false },
   },
 });
+
+if (values.mutants) {
+  const started = performance.now();
+  for (const wire of values.wire) {
+    const problems = await mutantProblems(wire as Wire, values.only);
+    for (const problem of problems) process.stdout.write(`${problem}\n`);
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    process.stdout.write(`wire ${wire}: ${problems.length} problems with mutants; ${seconds} s\n`);
+    if (problems.length > 0) process.exitCode = 1;
+  }
+  process.exit();
+}
 
 async function against(target: Target, wire: Wire, only: readonly string[] | undefined): Promise<Report> {
   const report = await runServerSuite({

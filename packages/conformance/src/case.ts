@@ -40,6 +40,8 @@ export interface Verdict {
   readonly reason?: string;
   /** The requirement that was not kept. Absent if the case could not be carried through so far that one was judged. */
   readonly violated?: string;
+  /** Others that say the same of what was seen. */
+  readonly alsoViolated?: readonly string[];
   readonly expected?: string;
   readonly seen?: string;
   /** The requirements that were looked at. */

@@ -1,17 +1,23 @@
 /** Holds what was seen against what a requirement says. */
 import { type Matcher, shown } from "./matcher.ts";
 
+/** What a check decides: one requirement, several that say the same of it, or none, if it is only on the way. */
+export type Claim = string | readonly string[] | undefined;
+
+const listOf = (claim: Claim): readonly string[] =>
+  claim === undefined ? [] : typeof claim === "string" ? [claim] : claim;
+
 /** A requirement was not kept. */
 export class Violation extends Error {
   override readonly name = "Violation";
-  /** Absent if what went wrong was on the way to what the case is about. */
-  readonly requirement: string | undefined;
+  /** Empty if what went wrong was on the way to what the case is about. */
+  readonly requirements: readonly string[];
   readonly expected: string;
   readonly seen: string;
 
-  constructor(requirement: string | undefined, expected: string, seen: string) {
-    super(`${requirement ?? "on the way"}: expected ${expected}; seen: ${seen}`);
-    this.requirement = requirement;
+  constructor(claim: Claim, expected: string, seen: string) {
+    super(`${listOf(claim).join(", ") || "on the way"}: expected ${expected}; seen: ${seen}`);
+    this.requirements = listOf(claim);
     this.expected = expected;
     this.seen = seen;
   }
@@ -31,31 +37,32 @@ export class Judge {
     this.#requirements = new Set(requirements);
   }
 
-  /** Notes that `requirement` is being looked at. `undefined` is what is only on the way. */
-  looksAt(requirement: string | undefined): void {
-    if (requirement === undefined) return;
-    if (!this.#requirements.has(requirement)) throw new Error(`the case does not name ${requirement}`);
-    this.judged.add(requirement);
+  /** Notes what is being looked at. */
+  looksAt(claim: Claim): void {
+    for (const requirement of listOf(claim)) {
+      if (!this.#requirements.has(requirement)) throw new Error(`the case does not name ${requirement}`);
+      this.judged.add(requirement);
+    }
   }
 
   /** @throws Violation unless `seen` is as `matcher` says. `what` names it: `job.accepted.payload`. */
-  expect(requirement: string | undefined, what: string, seen: unknown, matcher: Matcher): void {
-    this.looksAt(requirement);
+  expect(claim: Claim, what: string, seen: unknown, matcher: Matcher): void {
+    this.looksAt(claim);
     const problem = matcher.problem(seen);
     if (problem !== undefined) {
-      throw new Violation(requirement, `${what}: ${matcher.describes}`, `${problem}; all of it: ${shown(seen)}`);
+      throw new Violation(claim, `${what}: ${matcher.describes}`, `${problem}; all of it: ${shown(seen)}`);
     }
   }
 
   /** @throws Violation unless `holds`. */
-  that(requirement: string | undefined, expected: string, holds: boolean, seen: unknown): void {
-    this.looksAt(requirement);
-    if (!holds) throw new Violation(requirement, expected, typeof seen === "string" ? seen : shown(seen));
+  that(claim: Claim, expected: string, holds: boolean, seen: unknown): void {
+    this.looksAt(claim);
+    if (!holds) throw new Violation(claim, expected, typeof seen === "string" ? seen : shown(seen));
   }
 
   /** @throws Violation always. */
-  violated(requirement: string | undefined, expected: string, seen: string): never {
-    this.looksAt(requirement);
-    throw new Violation(requirement, expected, seen);
+  violated(claim: Claim, expected: string, seen: string): never {
+    this.looksAt(claim);
+    throw new Violation(claim, expected, seen);
   }
 }

@@ -2,7 +2,7 @@
 import type { Case, CaseRun, Verdict } from "./case.ts";
 import { Judge, NotHere, Violation } from "./judge.ts";
 import { Recording } from "./recording.ts";
-import { levelOf, strictest } from "./requirements.ts";
+import { strictest } from "./requirements.ts";
 
 /** Where cases are carried out: against a runtime, or with a client. */
 export interface Bench<Context> {
@@ -85,9 +85,11 @@ async function carryOut<Context>(
     if (!(thrown instanceof Violation)) {
       return conclude("failed", { expected: "the case to be carried through", seen: String(thrown) });
     }
-    const { requirement, expected, seen } = thrown;
-    const violated = requirement === undefined ? {} : { violated: requirement, level: levelOf(requirement) };
-    return conclude("failed", { expected, seen, ...violated });
+    const { requirements, expected, seen } = thrown;
+    const [violated, ...alsoViolated] = requirements;
+    if (violated === undefined) return conclude("failed", { expected, seen });
+    const level = strictest(requirements);
+    return conclude("failed", { expected, seen, violated, level, ...(alsoViolated.length > 0 ? { alsoViolated } : {}) });
   } finally {
     clearTimeout(timer);
   }

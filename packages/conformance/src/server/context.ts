@@ -2,7 +2,7 @@
 import type { Behaviour } from "../behaviours.ts";
 import type { Case, CaseRun } from "../case.ts";
 import type { Frame } from "../frame.ts";
-import { type Judge, NotHere, Violation } from "../judge.ts";
+import { type Claim, type Judge, NotHere, Violation } from "../judge.ts";
 import type { Manifest } from "../manifest.ts";
 import { shown } from "../matcher.ts";
 import type { Bench } from "../run.ts";
@@ -129,13 +129,13 @@ export class ServerContext implements AsyncDisposable {
   }
 
   /** Says hello on `peer`, and remembers the session. Returns the welcome. */
-  async greet(peer: Peer, options: HelloOptions = {}, requirement?: string): Promise<Frame> {
+  async greet(peer: Peer, options: HelloOptions = {}, requirement?: Claim): Promise<Frame> {
     const id = peer.send("session.hello", this.hello(options), options.members);
     return this.welcomed(peer, id, requirement);
   }
 
   /** The welcome that answers `id`, whose session `peer` has from then on. */
-  async welcomed(peer: Peer, id: string, requirement?: string): Promise<Frame> {
+  async welcomed(peer: Peer, id: string, requirement?: Claim): Promise<Frame> {
     const answer = await peer.reply(requirement, id, "session.welcome");
     if (answer.type !== "session.welcome") {
       throw new Violation(requirement, "session.welcome", JSON.stringify(answer));
@@ -156,7 +156,7 @@ export class ServerContext implements AsyncDisposable {
   async claim(
     peer: Pick<Peer, "sessionId" | "resumeToken">,
     lastEventSeq: number,
-    requirement: string | undefined,
+    requirement: Claim,
     options: HelloOptions = {},
   ): Promise<Claimed> {
     const claimed = await this.connect();
@@ -171,7 +171,7 @@ export class ServerContext implements AsyncDisposable {
   }
 
   /** The same, which has to be welcomed. */
-  async resume(peer: Peer, lastEventSeq: number, requirement?: string): Promise<Peer> {
+  async resume(peer: Peer, lastEventSeq: number, requirement?: Claim): Promise<Peer> {
     const claimed = await this.claim(peer, lastEventSeq, requirement);
     if (claimed.answer.type !== "session.welcome") {
       throw new Violation(requirement, "session.welcome", JSON.stringify(claimed.answer));
@@ -185,7 +185,7 @@ export class ServerContext implements AsyncDisposable {
     behaviour: Behaviour,
     input: unknown = null,
     more: Readonly<Record<string, unknown>> = {},
-    requirement?: string,
+    requirement?: Claim,
   ): Promise<Frame> {
     const answer = await peer.ask(requirement, "job.submit", { agent: this.agent(behaviour), input, ...more });
     if (answer.type !== "job.accepted") throw new Violation(requirement, "job.accepted", JSON.stringify(answer));
@@ -193,7 +193,7 @@ export class ServerContext implements AsyncDisposable {
   }
 
   /** Opens a session of wire 1.0 on a new connection. Returns it, and `session.accepted`. */
-  async open10(payload: Readonly<Record<string, unknown>> = {}, requirement?: string): Promise<Opened> {
+  async open10(payload: Readonly<Record<string, unknown>> = {}, requirement?: Claim): Promise<Opened> {
     const peer = await this.connect();
     peer.arcp = "1.0";
     const accepted = await peer.ask(requirement, "session.open", { ...this.opening(), ...payload });
@@ -219,7 +219,7 @@ export class ServerContext implements AsyncDisposable {
     behaviour: Behaviour,
     input: unknown = {},
     more: Readonly<Record<string, unknown>> = {},
-    requirement?: string,
+    requirement?: Claim,
   ): Promise<Frame> {
     const payload = { tool: this.agent(behaviour).split("@")[0], arguments: input, ...more };
     const answer = await peer.ask(requirement, "tool.invoke", payload);
@@ -233,17 +233,18 @@ export class ServerContext implements AsyncDisposable {
     behaviour: Behaviour,
     input: unknown = null,
     more: Readonly<Record<string, unknown>> = {},
+    requirement?: Claim,
   ): Promise<Performed> {
     const accepted = await this.submit(peer, behaviour, input, more);
     const jobId = jobOf(accepted);
     const end = await peer.end(undefined, jobId);
-    if (end.type !== "job.result") throw new Violation(undefined, "job.result", JSON.stringify(end));
+    this.judge.that(requirement, "job.result", end.type === "job.result", end);
     return { accepted, jobId, end, result: end.payload?.result };
   }
 
   /** Asks for what has to be refused, with one of these codes. */
   async refused(
-    requirement: string | undefined,
+    requirement: Claim,
     peer: Peer,
     type: string,
     payload: unknown,
@@ -256,7 +257,7 @@ export class ServerContext implements AsyncDisposable {
   }
 
   /** @throws Violation unless `frame` is an error with one of these codes. */
-  isRefusal(requirement: string | undefined, frame: Frame, codes: readonly string[], what: string): void {
+  isRefusal(requirement: Claim, frame: Frame, codes: readonly string[], what: string): void {
     const isError = frame.type === "session.error" || frame.type === "job.error";
     const expected = `${what}: an error with the code ${codes.join(" or ")}`;
     this.judge.that(requirement, expected, isError && codes.includes(frame.payload?.code), frame);
@@ -266,7 +267,7 @@ export class ServerContext implements AsyncDisposable {
   async jobs(
     peer: Peer,
     payload: Readonly<Record<string, unknown>> = {},
-    requirement?: string,
+    requirement?: Claim,
   ): Promise<readonly Listed[]> {
     const jobs: Listed[] = [];
     for (let cursor: unknown; ; ) {

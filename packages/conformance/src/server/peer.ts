@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CaseRun } from "../case.ts";
 import { type Frame, newId } from "../frame.ts";
-import { NotHere, Violation } from "../judge.ts";
+import { type Claim, NotHere, Violation } from "../judge.ts";
 import type { Connection, ConnectionReader, Target } from "./connection.ts";
 
 export interface PeerOptions {
@@ -131,7 +131,7 @@ export class Peer {
 
   /** The first message, received already or to come, that `matches`. A violation of `requirement` if there is none in time. */
   async sees(
-    requirement: string | undefined,
+    requirement: Claim,
     what: string,
     matches: (frame: Frame) => boolean,
     patienceMs: number = this.#options.patienceMs,
@@ -157,7 +157,7 @@ export class Peer {
   }
 
   /** The answer to the request `id`. */
-  async reply(requirement: string | undefined, id: string, what = "an answer to the request"): Promise<Frame> {
+  async reply(requirement: Claim, id: string, what = "an answer to the request"): Promise<Frame> {
     const found = await this.sees(requirement, what, (frame) => this.#isReply(frame, id));
     this.#answers.add(found);
     return found;
@@ -168,13 +168,15 @@ export class Peer {
     const names = namesOf(frame);
     if (names.length > 0) return frame.type !== "job.event" && names.includes(id);
     const asked = this.#asked.get(id);
+    // The end of a job answers a submission at most.
+    if (frame.event_seq !== undefined && asked?.type !== "job.submit") return false;
     if (asked === undefined || this.#answers.has(frame) || this.frames.indexOf(frame) < asked.after) return false;
     return (ANSWERS[asked.type] ?? ["session.error"]).includes(frame.type) && frame.payload?.parent_job_id == null;
   }
 
   /** Asks, and resolves with the answer. */
   ask(
-    requirement: string | undefined,
+    requirement: Claim,
     type: string,
     payload: unknown = {},
     members: Readonly<Record<string, unknown>> = {},
@@ -184,12 +186,12 @@ export class Peer {
   }
 
   /** The last message of a job. */
-  end(requirement: string | undefined, jobId: string, patienceMs?: number): Promise<Frame> {
+  end(requirement: Claim, jobId: string, patienceMs?: number): Promise<Frame> {
     return this.sees(requirement, `the last message of ${jobId}`, (frame) => isEndOf(frame, jobId), patienceMs);
   }
 
   /** The end of the connection. */
-  async hangUp(requirement: string | undefined, what: string): Promise<string> {
+  async hangUp(requirement: Claim, what: string): Promise<string> {
     this.#run.judge.looksAt(requirement);
     const why = await this.#until(this.#options.patienceMs, () => this.ended);
     if (why === undefined) throw new Violation(requirement, what, "the connection is still open");

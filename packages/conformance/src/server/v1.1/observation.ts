@@ -58,14 +58,8 @@ const subscriptionCases = [
       const watcher = await context.session();
       const subscribed = await subscribe("V11-7.6-15", watcher, jobId, { history: true, from_event_seq: 0 });
       judge.expect(
-        "V11-7.6-15",
+        ["V11-7.6-15", "V11-7.7-03"],
         "the answer to a principal's subscription to its own job",
-        subscribed.type,
-        is("job.subscribed"),
-      );
-      judge.expect(
-        "V11-7.7-03",
-        "the answer to a session that never had the submitter's token",
         subscribed.type,
         is("job.subscribed"),
       );
@@ -78,8 +72,7 @@ const subscriptionCases = [
       const seen = eventsOf(watcher, jobId);
       const all = lines(0, eventsOf(owner, jobId).length - 1);
       judge.expect("V11-7.6-04", "the first event", messagesOf(seen)[0], is("line 0"));
-      judge.expect("V11-7.6-08", "all events", messagesOf(seen), is(all));
-      judge.expect("V11-8.3-04", "all events", messagesOf(seen), is(all));
+      judge.expect(["V11-7.6-08", "V11-8.3-04"], "all events", messagesOf(seen), is(all));
       judge.expect(
         "V11-7.6-22",
         "payload.ts of the events",
@@ -203,8 +196,7 @@ const subscriptionCases = [
       const { owner, jobId } = await counting(context, 20, 15);
       const other = await context.session({ token: context.tokenB });
       const answer = await subscribe("V11-7.6-16", other, jobId, { history: true, from_event_seq: 0 });
-      context.isRefusal("V11-7.6-16", answer, ["PERMISSION_DENIED", "JOB_NOT_FOUND"], "the answer");
-      context.isRefusal("V11-14-11", answer, ["PERMISSION_DENIED", "JOB_NOT_FOUND"], "the answer");
+      context.isRefusal(["V11-7.6-16", "V11-14-11"], answer, ["PERMISSION_DENIED", "JOB_NOT_FOUND"], "the answer");
       await owner.end(undefined, jobId);
       await other.quiet();
       context.judge.expect("V11-7.6-14", "what it was sent of the job", other.ofJob(jobId), is([]));
@@ -222,8 +214,7 @@ const subscriptionCases = [
       const watcher = await context.session();
       await subscribe(undefined, watcher, jobId);
       const answer = await watcher.ask("V11-7.6-19", "job.cancel", { job_id: jobId }, { job_id: jobId });
-      context.isRefusal("V11-7.6-19", answer, ["PERMISSION_DENIED"], "the answer to job.cancel");
-      context.isRefusal("V11-14-12", answer, ["PERMISSION_DENIED"], "the answer to job.cancel");
+      context.isRefusal(["V11-7.6-19", "V11-14-12"], answer, ["PERMISSION_DENIED"], "the answer to job.cancel");
       watcher.send("x-vendor.suite.widen", { job_id: jobId, lease: { "fs.read": ["/**"] } }, { job_id: jobId });
       await owner.quiet();
       context.judge.that(

@@ -106,8 +106,8 @@ const resumeCases = [
         is(from((received.at(-1) ?? 0) + 1, last)),
       );
       received.push(...resumed);
-      context.judge.expect("V11-6.3-11", "the numbers of all connections together", received, is(from(1, last)));
-      context.judge.expect("V11-8.3-03", "the numbers of all connections together", received, is(from(1, last)));
+      const both = ["V11-6.3-11", "V11-8.3-03"];
+      context.judge.expect(both, "the numbers of all connections together", received, is(from(1, last)));
     },
   ),
   v11(
@@ -566,8 +566,8 @@ const listingCases = [
       const other = await context.session({ token: context.tokenB });
       for (const request of [{}, { filter: { status: ["success"] } }, { filter: { agent: context.agent("echo") } }]) {
         const listed = idsOf(await context.jobs(other, request, "V11-6.6-12"));
-        context.judge.that("V11-6.6-12", "no job of another principal", !listed.includes(jobId), listed);
-        context.judge.that("V11-14-11", "no job of another principal", !listed.includes(jobId), listed);
+        const both = ["V11-6.6-12", "V11-14-11"];
+        context.judge.that(both, "no job of another principal", !listed.includes(jobId), listed);
       }
       const stolen = await other.ask("V11-6.6-12", "session.list_jobs", { cursor: payload?.next_cursor });
       const leaked = stolen.type === "session.jobs" && idsOf(stolen.payload?.jobs ?? []).includes(jobId);
@@ -612,9 +612,8 @@ const closingCases = [
     const jobId = jobOf(await context.submit(peer, "count", { n: 4000, delay_ms: 5 }));
     await peer.sees(undefined, "an event", ({ event_seq }) => event_seq === 2);
     peer.send("session.bye", { reason: "done" });
-    await peer
-      .sees(undefined, "the end of the connection", () => peer.ended !== undefined, 1000)
-      .catch(() => undefined);
+    await peer.quiet();
+    await peer.quiet();
     const upTo = peer.frames.length;
     await peer.quiet();
     context.judge.expect("V11-6.7-06", "messages after session.bye", peer.frames.slice(upTo), is([]));

@@ -1,0 +1,65 @@
+/** Does every case catch what it is for? One broken runtime for each MUST that a case judges. */
+import { requirementsOf, runServerSuite, serverCases, type Verdict, type Wire } from "@arcp/conformance";
+import { memoryTarget } from "./memory-target.ts";
+import type { Mutant } from "./mutant.ts";
+import { mutants11 } from "./mutants-11.ts";
+import { startRuntime, TOKEN, TOKEN_B } from "./runtime.ts";
+
+/** As long as a mutant that says nothing is waited for: ours answers within that, and what comes in between renews it. */
+const PATIENCE_MS = 2500;
+const AT_ONCE = 24;
+
+const MUTANTS: Readonly<Record<Wire, readonly Mutant[]>> = { "1.1": mutants11, "1.0": [] };
+
+/** What is wrong with the table, and with its mutants: those that were not caught by the case that should. Empty if nothing is. */
+export async function mutantProblems(wire: Wire, only?: readonly string[]): Promise<readonly string[]> {
+  const mutants = MUTANTS[wire].filter(({ requirement }) => only === undefined || only.includes(requirement));
+  const problems: string[] = only === undefined ? [...tableProblems(wire)] : [];
+  const waiting = mutants.values();
+  const worker = async (): Promise<void> => {
+    for (const mutant of waiting) {
+      const problem = await survival(wire, mutant);
+      if (problem !== undefined) problems.push(problem);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return problems;
+}
+
+/** The MUSTs that a case judges and no mutant breaks. */
+function tableProblems(wire: Wire): readonly string[] {
+  const requirements = requirementsOf(wire);
+  const judged = new Set(serverCases(wire).flatMap((aCase) => aCase.requirements));
+  const broken = new Set(MUTANTS[wire].map(({ requirement }) => requirement));
+  const musts = [...judged].filter((id) => requirements.get(id)?.level.startsWith("MUST"));
+  return musts.filter((id) => !broken.has(id)).map((id) => `${id}: a case judges it, and no mutant breaks it`);
+}
+
+async function survival(wire: Wire, mutant: Mutant): Promise<string | undefined> {
+  // One of its own: what a mutant does must not be seen by another.
+  const runtime = startRuntime();
+  const { kind } = mutant;
+  const target = memoryTarget(runtime, { tamper: mutant.tamper, ...(kind === undefined ? {} : { kind }) });
+  try {
+    const report = await runServerSuite({
+      ...{ target, wire, token: TOKEN, tokenB: TOKEN_B, only: [mutant.case] },
+      ...{ patienceMs: PATIENCE_MS, quietMs: 400 },
+    });
+    const verdict = report.verdicts.find(({ case: id }) => id === mutant.case);
+    return isCaught(verdict, mutant) ? undefined : describe(verdict, mutant);
+  } finally {
+    await runtime.close();
+  }
+}
+
+function isCaught(verdict: Verdict | undefined, { requirement }: Mutant): boolean {
+  if (verdict?.outcome !== "failed") return false;
+  return verdict.violated === requirement || (verdict.alsoViolated ?? []).includes(requirement);
+}
+
+function describe(verdict: Verdict | undefined, mutant: Mutant): string {
+  const named = `${mutant.requirement}: the mutant for ${mutant.case}`;
+  if (verdict === undefined) return `${named} names no case`;
+  if (verdict.outcome !== "failed") return `${named} ${verdict.outcome}${verdict.reason ? `: ${verdict.reason}` : ""}`;
+  return `${named} was caught for ${verdict.violated ?? "nothing"}: expected ${verdict.expected}; seen ${(verdict.seen ?? "").slice(0, 300)}`;
+}
