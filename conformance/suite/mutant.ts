@@ -108,7 +108,15 @@ function tamperingOf(hand: Hand, connection: number, shared: object): Tampering 
 export function answer(message: Message, type: string, payload: object): string {
   const { id, session_id, arcp } = message;
   const timestamp = new Date().toISOString();
-  return JSON.stringify({ arcp, id: `${id}-answer`, type, timestamp, session_id, correlation_id: id, payload: { ...payload, request_id: id } });
+  return JSON.stringify({
+    arcp,
+    id: `${id}-answer`,
+    type,
+    timestamp,
+    session_id,
+    correlation_id: id,
+    payload: { ...payload, request_id: id },
+  });
 }
 
 /** Something in place of `message`'s payload, member by member. */

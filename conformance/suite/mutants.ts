@@ -2,6 +2,7 @@
 import { requirementsOf, runServerSuite, serverCases, type Verdict, type Wire } from "@arcp/conformance";
 import { memoryTarget } from "./memory-target.ts";
 import type { Mutant } from "./mutant.ts";
+import { mutants10 } from "./mutants-10.ts";
 import { mutants11 } from "./mutants-11.ts";
 import { startRuntime, TOKEN, TOKEN_B } from "./runtime.ts";
 
@@ -9,10 +10,16 @@ import { startRuntime, TOKEN, TOKEN_B } from "./runtime.ts";
 const PATIENCE_MS = 2500;
 const AT_ONCE = 24;
 
-const MUTANTS: Readonly<Record<Wire, readonly Mutant[]>> = { "1.1": mutants11, "1.0": [] };
+const MUTANTS: Readonly<Record<Wire, readonly Mutant[]>> = { "1.1": mutants11, "1.0": mutants10 };
 
-/** What is wrong with the table, and with its mutants: those that were not caught by the case that should. Empty if nothing is. */
-export async function mutantProblems(wire: Wire, only?: readonly string[]): Promise<readonly string[]> {
+export interface MutantReport {
+  /** How many there were. */
+  readonly mutants: number;
+  /** What is wrong with the table, and the mutants that were not caught by the case that should. */
+  readonly problems: readonly string[];
+}
+
+export async function mutantProblems(wire: Wire, only?: readonly string[]): Promise<MutantReport> {
   const mutants = MUTANTS[wire].filter(({ requirement }) => only === undefined || only.includes(requirement));
   const problems: string[] = only === undefined ? [...tableProblems(wire)] : [];
   const waiting = mutants.values();
@@ -23,7 +30,7 @@ export async function mutantProblems(wire: Wire, only?: readonly string[]): Prom
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return problems;
+  return { mutants: mutants.length, problems };
 }
 
 /** The MUSTs that a case judges and no mutant breaks. */

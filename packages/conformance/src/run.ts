@@ -89,7 +89,13 @@ async function carryOut<Context>(
     const [violated, ...alsoViolated] = requirements;
     if (violated === undefined) return conclude("failed", { expected, seen });
     const level = strictest(requirements);
-    return conclude("failed", { expected, seen, violated, level, ...(alsoViolated.length > 0 ? { alsoViolated } : {}) });
+    return conclude("failed", {
+      expected,
+      seen,
+      violated,
+      level,
+      ...(alsoViolated.length > 0 ? { alsoViolated } : {}),
+    });
   } finally {
     clearTimeout(timer);
   }

@@ -312,6 +312,8 @@ function lackOf({ needs = [], requirements }: Case<ServerContext>, options: Serv
       if (!target.isShared) return "needs two connections to one runtime; each connection here starts one of its own";
     } else if (need === "principals") {
       if (tokenB === undefined) return "no second token was given (--token-b)";
+    } else if (need === "duplex") {
+      if (target.kind === "http") return "over HTTP the first message opens the connection";
     } else if (["websocket", "stdio", "http"].includes(need)) {
       if (target.kind !== need) return `is about ${need} alone`;
     } else if (manifest.agents[need as Behaviour] === undefined) {

@@ -205,10 +205,11 @@ export class Peer {
 
   /** Waits on as long as anything comes: a machine may be slow, and a case has its deadline. */
   async #patiently<Found>(patienceMs: number, look: () => Found | undefined): Promise<Found | undefined> {
+    const told = (): number => this.frames.filter(({ type }) => !SIGNS_OF_LIFE.has(type)).length;
     for (;;) {
-      const before = this.frames.length;
+      const before = told();
       const found = await this.#until(patienceMs, look);
-      if (found !== undefined || this.ended !== undefined || this.frames.length === before) return found;
+      if (found !== undefined || this.ended !== undefined || told() === before) return found;
     }
   }
 
@@ -245,6 +246,9 @@ export class Peer {
     return this.ofJob(jobId).filter((frame) => frame.type === "job.event" && frame.payload?.kind === kind);
   }
 }
+
+/** What comes for ever, whatever else does. */
+const SIGNS_OF_LIFE: ReadonlySet<string> = new Set(["session.ping", "job.heartbeat"]);
 
 /** What answers a request, if it does not say so: the specification has only `session.jobs` name its request. */
 const ANSWERS: Readonly<Record<string, readonly string[]>> = {

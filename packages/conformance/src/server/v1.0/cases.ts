@@ -279,7 +279,7 @@ const sessionCases = [
       const id = peer.send("session.open", { ...context.opening(), capabilities });
       const accepted = await peer.reply(["V10-8.1-02", "V10-22-01"], id, "session.accepted");
       judge.expect("V10-8.1-04", "the answer to session.open", accepted.type, is("session.accepted"));
-                  judge.expect(
+      judge.expect(
         "V10-8.1-05",
         "session.accepted",
         accepted,
@@ -379,10 +379,10 @@ const sessionCases = [
       async (context) => {
         const peer = await context.connect();
         peer.arcp = "1.0";
-        const answer = await peer.ask(`V10-${requirement}`, "session.open", { ...context.opening(), auth });
+        const claim = name === "anonymous" ? ["V10-8.2-06", "V10-4.6-02"] : `V10-${requirement}`;
+        const answer = await peer.ask(claim, "session.open", { ...context.opening(), auth });
         const refusals = oneOf("session.rejected", "session.unauthenticated", "session.challenge");
-        context.judge.expect(`V10-${requirement}`, "the answer", answer.type, refusals);
-        if (name === "anonymous") context.judge.expect("V10-4.6-02", "the answer", answer.type, refusals);
+        context.judge.expect(claim, "the answer", answer.type, refusals);
       },
     ),
   ),
@@ -390,7 +390,7 @@ const sessionCases = [
     "session/before",
     "nothing takes effect before the session is accepted",
     ["4.6-01", "8.1-07"],
-    ["echo"],
+    ["echo", "duplex"],
     async (context) => {
       const peer = await context.connect();
       peer.arcp = "1.0";
@@ -429,8 +429,7 @@ const sessionCases = [
       const seen = other.frames.filter(
         ({ type, payload }) => type === "subscribe.event" && payload?.event?.job_id === jobId,
       );
-      context.judge.expect("V10-8.2-08", "events of somebody else's job", seen, is([]));
-      context.judge.expect("V10-13.1-03", "events of somebody else's job", seen, is([]));
+      context.judge.expect(["V10-8.2-08", "V10-13.1-03"], "events of somebody else's job", seen, is([]));
     },
   ),
   v10("session/close", "session.close ends a session", ["9-05"], ["echo"], async (context) => {
@@ -469,8 +468,8 @@ const jobCases = [
         types,
       );
       judge.expect("V10-6.3-05", "the end of an invocation", end.type, oneOf("tool.result", "tool.error"));
-      judge.expect("V10-6.3-04", "how many ends", types.filter((type) => ENDS.includes(type)).length, is(1));
-      judge.expect("V10-10.2-03", "how many ends", types.filter((type) => ENDS.includes(type)).length, is(1));
+      const ends = types.filter((type) => ENDS.includes(type));
+      judge.expect(["V10-6.3-04", "V10-10.2-03"], "how many ends", ends.length, is(1));
       judge.expect("V10-6.1.1-09", "correlation_id of the end", end.correlation_id, is(id));
     },
   ),
@@ -506,11 +505,11 @@ const jobCases = [
       const id = peer.send("tool.invoke", { tool: "suite.no-such-tool", arguments: {} });
       const answer = await peer.reply("V10-6.3-08", id, "a refusal");
       judge.expect("V10-6.3-08", "correlation_id of the refusal", answer.correlation_id, is(id));
-      isNack(context, "V10-18.2-06", answer, ["NOT_FOUND"], "the answer for a tool that does not exist");
       const error = answer.payload?.error ?? answer.payload;
       judge.expect("V10-18.1-01", "the error", error, shape({ code: someText, message: aString }));
-      judge.expect("V10-18.2-01", "its code", error.code, oneOf(...CODES));
       judge.that("V10-18.2-04", "another code than OK", error.code !== "OK", error.code);
+      judge.expect("V10-18.2-01", "its code", error.code, oneOf(...CODES));
+      isNack(context, "V10-18.2-06", answer, ["NOT_FOUND"], "the answer for a tool that does not exist");
       await peer.quiet();
       const later = peer.frames.filter((frame) => frame.correlation_id === id && frame !== answer);
       judge.expect("V10-6.3-09", "what else comes of a refused command", later, is([]));
@@ -536,8 +535,8 @@ const jobCases = [
       await peer.sees("V10-6.1.1-15", "the job's end", ({ type }) => ENDS.includes(type));
       await peer.quiet();
       const jobs = new Set(peer.frames.flatMap(({ type, job_id }) => (type === "job.started" ? [job_id] : [])));
-      for (const requirement of ["V10-6.1.1-15", "V10-6.1.1-14", "V10-6.4-02"])
-        context.judge.that(requirement, "one job", jobs.size === 1, [...jobs]);
+      const claim = ["V10-6.1.1-15", "V10-6.1.1-14", "V10-6.4-02"];
+      context.judge.that(claim, "one job", jobs.size === 1, [...jobs]);
     },
   ),
   v10(
@@ -581,8 +580,7 @@ const jobCases = [
       );
       await ending(peer, jobId);
       const told = ofJob(peer, jobId).filter(({ type }) => type === "job.progress");
-      context.judge.that("V10-10.3-07", "messages of type job.progress", told.length >= 2, told);
-      context.judge.looksAt("V10-10.1-02");
+      context.judge.that(["V10-10.3-07", "V10-10.1-02"], "messages of type job.progress", told.length >= 2, told);
       context.judge.looksAt("V10-4.2-01");
       const percent = such(
         "a number from 0 to 100",
@@ -710,7 +708,7 @@ const jobCases = [
 
 const streamCases = [
   ...[
-    { kind: "text", requirements: ["11-01", "11-02", "11.1-01", "11.1-02", "11.1-05", "6.1.1-06"] },
+    { kind: "text", requirements: ["11-02", "11.1-01", "11.1-02", "11.1-05", "6.1.1-06"] },
     { kind: "binary", requirements: ["11.1-02", "11.3-01", "11.3-02", "11.3-05"] },
     { kind: "thought", requirements: ["11.1-02", "11.4-01", "11.4-02"] },
   ].map(({ kind, requirements }) =>
@@ -727,11 +725,15 @@ const streamCases = [
         await ending(peer, jobId);
         const of = (type: string): readonly Frame[] => ofJob(peer, jobId).filter((frame) => frame.type === type);
         const [open] = of("stream.open");
-        judge.expect("V10-11.1-02", "stream.open.payload.kind", open?.payload?.kind, is(kind));
+        judge.expect(
+          kind === "text" ? ["V10-11.1-02", "V10-11.1-01"] : "V10-11.1-02",
+          "stream.open.payload.kind",
+          open?.payload?.kind,
+          is(kind),
+        );
         const chunks = of("stream.chunk");
         judge.that("V10-11.1-02", "three chunks", chunks.length === 3, chunks);
         if (kind === "text") {
-          judge.expect("V10-11.1-01", "stream.open.payload.kind", open?.payload?.kind, someText);
           const types = ofJob(peer, jobId)
             .map(({ type }) => type)
             .filter((type) => type.startsWith("stream."));
@@ -743,13 +745,16 @@ const streamCases = [
           );
           for (const frame of [...of("stream.open"), ...chunks, ...of("stream.close")])
             judge.expect("V10-6.1.1-06", `stream_id of ${frame.type}`, frame["stream_id"], is(open?.["stream_id"]));
-          judge.looksAt("V10-11-01");
           judge.looksAt("V10-11-02");
         }
         if (kind === "binary") {
           const bytes = Buffer.concat(chunks.map(({ payload }) => Buffer.from(String(payload.data), "base64")));
-          judge.expect("V10-11.3-01", "the bytes of all chunks", bytes.toString("utf8"), is(pieces.join("")));
-          judge.expect("V10-11.3-05", "the bytes of all chunks", bytes.toString("utf8"), is(pieces.join("")));
+          judge.expect(
+            ["V10-11.3-01", "V10-11.3-05"],
+            "the bytes of all chunks",
+            bytes.toString("utf8"),
+            is(pieces.join("")),
+          );
           for (const { payload } of chunks)
             judge.expect(
               "V10-11.3-02",
@@ -796,13 +801,14 @@ const peopleCases = [
   v10(
     "people/input",
     "a person is asked, and only what keeps the schema counts",
-    ["12-01", "12.1-01", "12.1-04", "12.1-05", "12.1-06", "12.4-01"],
+    ["12.1-01", "12.1-04", "12.1-05", "12.1-06", "12.4-01"],
     ["ask"],
     async (context) => {
       const { judge } = context;
       const { peer } = await context.open10();
       const response_schema = { type: "object", required: ["n"], properties: { n: { type: "integer" } } };
-      const { jobId, question } = await asked(context, peer, "ask", { response_schema }, "V10-12-01");
+      const { jobId, question } = await asked(context, peer, "ask", { response_schema }, "V10-12.1-01");
+      judge.expect("V10-12.4-01", "expires_at", question.payload?.expires_at, aTimestamp);
       judge.expect(
         "V10-12.1-01",
         "human.input.request",
@@ -812,27 +818,21 @@ const peopleCases = [
           payload: shape({ prompt: someText, response_schema: anObject, expires_at: aTimestamp }),
         }),
       );
-      judge.expect("V10-12.4-01", "expires_at", question.payload.expires_at, aTimestamp);
-      const answer = (value: unknown): Promise<Frame> =>
-        peer.ask(
-          "V10-12.1-05",
-          "human.input.response",
-          { value, responded_by: "suite" },
-          { correlation_id: question.id },
-        );
+      const answer = (value: unknown, claim: string): Promise<Frame> =>
+        peer.ask(claim, "human.input.response", { value, responded_by: "suite" }, { correlation_id: question.id });
       isNack(
         context,
         "V10-12.1-05",
-        await answer({ n: "one" }),
+        await answer({ n: "one" }, "V10-12.1-05"),
         ["INVALID_ARGUMENT"],
         "the answer to a value that does not keep the schema",
       );
       await peer.quiet();
       judge.expect("V10-12.1-04", "the end of the job", peer.frames.find(isEnd(jobId)), nothing);
-      await answer({ n: 1 });
+      const taken = await answer({ n: 1 }, "V10-12.1-06");
+      judge.that("V10-12.1-06", "a value that keeps the schema to be taken", taken.type !== "nack", taken);
       const end = await ending(peer, jobId, "V10-12.1-06");
       judge.that("V10-12.1-06", "the value that keeps the schema", JSON.stringify(end.payload).includes('"n":1'), end);
-      judge.looksAt("V10-12-01");
     },
   ),
   v10(
@@ -952,7 +952,7 @@ const peopleCases = [
   v10(
     "people/permission",
     "what a person grants may be done, by a lease that ends",
-    ["15.1-01", "15.4-01", "15.4-02", "15.4-05", "15.4-06", "15.5-01"],
+    ["12-01", "15.1-01", "15.4-01", "15.4-02", "15.4-05", "15.4-06", "15.5-01"],
     ["permit"],
     async (context) => {
       const { judge } = context;
@@ -985,6 +985,8 @@ const peopleCases = [
         },
         { correlation_id: question.id },
       );
+      const human = ofJob(peer, jobId).filter(({ type }) => type.startsWith("human."));
+      judge.expect("V10-12-01", "questions of other kinds about a permission", human, is([]));
       const lease = await peer.sees("V10-15.5-01", "lease.granted", ({ type }) => type === "lease.granted");
       judge.expect(
         "V10-15.5-01",
@@ -1011,20 +1013,9 @@ const peopleCases = [
         JSON.stringify(end.payload).includes('"performed":true'),
         end,
       );
-      const denied = await asked(
-        context,
-        peer,
-        "permit",
-        { ...input, resource: "/site/b", target: "/site/b" },
-        "V10-15.4-01",
-      ).catch(() => undefined);
-      if (denied === undefined) return;
-      const second = await peer.sees(
-        "V10-15.4-01",
-        "another permission.request",
-        (frame) => frame.type === "permission.request" && frame.job_id === denied.jobId,
-      );
-      peer.send("permission.deny", { reason: "no", responded_by: "suite" }, { correlation_id: second.id });
+      const other = { ...input, resource: "/site/b", target: "/site/b" };
+      const denied = await asked(context, peer, "permit", other, "V10-15.4-01");
+      peer.send("permission.deny", { reason: "no", responded_by: "suite" }, { correlation_id: denied.question.id });
       const refused = await ending(peer, denied.jobId, "V10-15.4-05");
       judge.that(
         "V10-15.4-05",
@@ -1079,13 +1070,6 @@ const observerCases = [
           event["subscription_id"] ?? event.payload?.subscription_id,
           is(subscription_id),
         );
-      const originals = ofJob(mine, jobId).filter(({ type }) => type === "log" || type === "tool.result");
-      judge.expect(
-        "V10-13.1-02",
-        "payload.event of all",
-        events.map(({ payload }) => payload.event),
-        is(originals),
-      );
       judge.expect(
         "V10-13.2-02",
         "types of what came",
@@ -1097,6 +1081,13 @@ const observerCases = [
         "events of before the subscription",
         events.filter(({ payload }) => payload.event.job_id === early),
         is([]),
+      );
+      const originals = ofJob(mine, jobId).filter(({ type }) => type === "log" || type === "tool.result");
+      judge.expect(
+        "V10-13.1-02",
+        "payload.event of all",
+        events.map(({ payload }) => payload.event),
+        is(originals),
       );
       const closed = await watcher.ask("V10-13.4-01", "unsubscribe", { subscription_id }, { subscription_id });
       judge.that("V10-13.4-01", "an answer", ["subscribe.closed", "ack"].includes(closed.type), closed);
@@ -1171,11 +1162,7 @@ const observerCases = [
         { session_id: before.sessionId },
       );
       judge.that("V10-4.3-02", "ack", answer.type === "ack", answer);
-      const end = await after.sees(
-        "V10-19-07",
-        "the end of the job",
-        (frame) => isFeed(frame) && ENDS.includes(frame.type),
-      );
+      const end = await after.sees("V10-19-07", "the end of the job", isEnd(jobId));
       judge.expect("V10-9-02", "session_id of what was missed", end.session_id, is(before.sessionId));
       const replayed = after.frames.filter(isFeed);
       judge.expect(
@@ -1353,7 +1340,7 @@ const observabilityCases = [
     });
     const jobId = jobOf(await context.invoke(peer, "hold"));
     const seconds = Number(accepted.payload.capabilities.heartbeat_interval_seconds);
-    if (seconds > 3) return;
+    if (!(seconds <= 3)) throw new NotHere(`heartbeat_interval_seconds is ${seconds}, however short it was asked for`);
     const beat = await peer.sees(
       "V10-10.3-01",
       "job.heartbeat",

@@ -594,7 +594,12 @@ const delegationCases = [
         numbers,
         is(numbers.map((_, place) => (numbers[0] as number) + place)),
       );
-      judge.expect(["V11-10.3-01", "V11-11-04"], "trace_id of the child", child?.payload.trace_id, is(accepted.payload.trace_id));
+      judge.expect(
+        ["V11-10.3-01", "V11-11-04"],
+        "trace_id of the child",
+        child?.payload.trace_id,
+        is(accepted.payload.trace_id),
+      );
       const listed = (await context.jobs(peer)).find(({ job_id }) => job_id === childId);
       judge.expect("V11-10.1-02", "parent_job_id in session.jobs", listed?.["parent_job_id"], is(jobId));
     },
