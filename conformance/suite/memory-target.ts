@@ -30,7 +30,7 @@ export interface MemoryTargetOptions {
 }
 
 export function memoryTarget(server: Pick<ARCPServer, "accept">, options: MemoryTargetOptions = {}): Target {
-  const { kind = "memory", tamper = () => ({}) } = options;
+  const { kind = "memory", tamper = (): Tampering => ({}) } = options;
   return {
     kind,
     isShared: true,

@@ -21,7 +21,7 @@ export interface Memory {
 }
 
 /** Changes a message in place, or says what there is in its place: nothing, or others; text goes as it is. */
-export type Change = (message: Message, memory: Memory) => undefined | null | void | readonly unknown[];
+export type Change = (message: Message, memory: Memory) => undefined | null | undefined | readonly unknown[];
 
 export interface Mutant {
   readonly requirement: string;

@@ -51,7 +51,7 @@ export const mutants10: readonly Mutant[] = [
   m("6.1.1-09", "envelope/members", { says: { "tool.result": (frame) => void delete frame.correlation_id } }),
   m("17.2-01", "envelope/members", { says: { log: having({ level: "loud" }) } }),
   m("17.3-01", "envelope/members", { says: { metric: having({ value: "many" }) } }),
-  m("6.4-08", "envelope/members", { says: { log: (frame, { count }) => (count === 3 ? null : undefined) } }),
+  m("6.4-08", "envelope/members", { says: { log: (_frame, { count }) => (count === 3 ? null : undefined) } }),
   m("6.1.1-17", "envelope/unknown-members", {
     hears: { "*": (frame) => (frame["x-odd"] === undefined ? undefined : null) },
   }),

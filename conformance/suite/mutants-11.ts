@@ -243,7 +243,7 @@ export const mutants11: readonly Mutant[] = [
     },
   }),
   m("6.5-06", "ack/uncounted", {
-    hears: { "session.ack": (frame, { line }) => line.toClient(JSON.stringify({ ...frame, event_seq: 1 })) },
+    hears: { "session.ack": (frame, { line }) => void line.toClient(JSON.stringify({ ...frame, event_seq: 1 })) },
   }),
   m("6.5-07", "ack/is-not-resume", {
     hears: { "session.hello": (frame) => void (frame.payload.resume && (frame.payload.resume.last_event_seq = 10)) },
@@ -251,7 +251,7 @@ export const mutants11: readonly Mutant[] = [
   m("6.6-02", "listing/entry", { says: { "session.jobs": having({ request_id: "another" }) } }),
   m("6.6-03", "listing/entry", { says: { "session.jobs": lacking("next_cursor") } }),
   m("6.6-04", "listing/entry", {
-    says: { "session.jobs": (frame) => frame.payload.jobs.forEach((job: Message) => delete job.created_at) },
+    says: { "session.jobs": (frame) => frame.payload.jobs.forEach((job: Message) => void delete job.created_at) },
   }),
   m("7.5-10", "listing/entry", { says: { "job.accepted": having({ agent: "suite.echo@9.9.9" }) } }),
   m("6.6-05", "listing/filters", {

@@ -1,6 +1,7 @@
 /** Wire 1.0 (RFC-0001), in the order of its sections. */
 import type { Case } from "../../case.ts";
 import { type Frame, newId } from "../../frame.ts";
+import { type Claim, NotHere } from "../../judge.ts";
 import {
   aNumber,
   anInteger,
@@ -16,7 +17,6 @@ import {
   such,
   text,
 } from "../../matcher.ts";
-import { type Claim, NotHere } from "../../judge.ts";
 import { CAPABILITIES, jobOf, type ServerContext } from "../context.ts";
 import type { Peer } from "../peer.ts";
 
