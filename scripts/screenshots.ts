@@ -34,7 +34,10 @@ const PLACES: readonly {
   {
     name: "trace",
     hash: `#/jobs/${ids.get("research")}?view=trace`,
-    ready: (page) => page.locator(".trace-tool").nth(6).waitFor(),
+    ready: async (page) => {
+      await page.locator(".trace-tool").nth(6).waitFor();
+      await page.locator(".trace").scrollIntoViewIfNeeded();
+    },
   },
   {
     name: "running",
@@ -87,6 +90,7 @@ for (const { name, ...options } of VIEWS) {
   await page.getByLabel("Token").waitFor();
   await shoot("sign-in");
   await page.goto(`${stage.url}#token=${stage.token}`);
+  await page.getByRole("navigation").waitFor();
   for (const { name: place, hash, ready } of PLACES) {
     await page.goto(stage.url + hash);
     await ready(page);

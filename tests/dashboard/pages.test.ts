@@ -101,7 +101,9 @@ describe.skipIf(reasonForNoChromium() !== undefined)("the dashboard in Chromium"
     await page.getByLabel("Patterns of fs.read").fill("/srv/app/**");
     await page.getByRole("button", { name: "Submit", exact: true }).click();
     await page.getByRole("heading", { name: "Result" }).waitFor();
-    await page.getByText('"question": "still there?"').waitFor();
+    for (const name of ["Result", "Input"]) {
+      await page.getByRole("region", { name, exact: true }).getByText('"question": "still there?"').waitFor();
+    }
     await page.getByText("/srv/app/**").waitFor();
     expect(problems).toEqual([]);
   });
@@ -282,6 +284,7 @@ describe.skipIf(reasonForNoChromium() !== undefined)("the dashboard in Chromium"
     await expect.poll(() => page.url()).toContain("#/inbox");
     await page.keyboard.press("g");
     await page.keyboard.press("j");
+    await page.getByRole("searchbox").waitFor();
     await page.keyboard.press("/");
     await page.keyboard.type(jobId.slice(-6));
     await expect.poll(() => page.url()).toContain(`#/?q=${jobId.slice(-6)}`);
@@ -290,6 +293,8 @@ describe.skipIf(reasonForNoChromium() !== undefined)("the dashboard in Chromium"
 
   test.each(["light", "dark"] as const)("no page breaks a rule of accessibility (%s)", async (colorScheme) => {
     const jobId = await submitted("alice", "hostile");
+    // Its first call is refused: it was given no lease.
+    const research = await submitted("alice", "research");
     await submitted("alice", "fix");
     const { page } = await openPage({ colorScheme, reducedMotion: "reduce" });
     const violations = async (): Promise<unknown> => {
@@ -313,6 +318,8 @@ describe.skipIf(reasonForNoChromium() !== undefined)("the dashboard in Chromium"
     expect(await violations()).toEqual([]);
     for (const [place, ready] of [
       [`#/jobs/${jobId}`, "button.event"],
+      [`#/jobs/${research}?view=trace`, ".trace-tool"],
+      [`#/jobs/${research}?view=streams`, ".stream-content"],
       ["#/inbox", "article"],
       ["#/submit", "textarea"],
       ["#/wire", "button.event"],

@@ -24,7 +24,7 @@ export function Budget(props: {
       <BudgetGauge currency={currency} total={total} remaining={remaining} />
       <p class="hint">
         {`${rounded(Math.max(0, total - remaining))} of ${rounded(total)} ${name} spent`}
-        {perMinute > 0 ? `, ${rounded(perMinute)} a minute` : ""}
+        {isLive && perMinute > 0 ? `, ${rounded(perMinute)} a minute` : ""}
         {isLive && lastsMs !== undefined ? `: enough for ${duration(lastsMs)} more` : ""}
       </p>
       <Chart points={points} total={total} />

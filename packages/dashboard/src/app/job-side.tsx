@@ -11,13 +11,15 @@ import { Ago, Countdown, Status } from "./parts.tsx";
 import { Bytes } from "./result-view.tsx";
 import { jobLink } from "./route.ts";
 import { messageOf } from "./session.ts";
-import { Text, visible } from "./visible-text.tsx";
+import { inputOf } from "./submitted.ts";
+import { Json, jsonText, Text, visible } from "./visible-text.tsx";
 
 export function JobSide(props: { readonly feed: JobFeed; readonly board: Board; readonly isLive: boolean }) {
   const { feed, board, isLive } = props;
   return (
     <aside class="job-side" aria-label="About the job">
       <Authority feed={feed} isLive={isLive} />
+      <Input jobId={feed.jobId} />
       <Artifacts feed={feed} />
       <Family feed={feed} board={board} />
       <Attempts feed={feed} />
@@ -119,6 +121,24 @@ function Grants({ grants }: { readonly grants: readonly Noted[] }) {
         })}
       </ol>
     </>
+  );
+}
+
+/** What it was given, where this tab has given it: no runtime tells. */
+function Input({ jobId }: { readonly jobId: string }) {
+  const known = inputOf(jobId);
+  if (known === undefined) return null;
+  return (
+    <section class="card" aria-label="Input">
+      <header>
+        <h2>Input</h2>
+        <Copy text={() => jsonText(known.input)} />
+      </header>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable without a mouse */}
+      <section class="artifact-text" tabIndex={0} aria-label="The input">
+        <Json value={known.input} max={MAX_TEXT} />
+      </section>
+    </section>
   );
 }
 

@@ -10,9 +10,7 @@ import { watchQuestions } from "./notifications.tsx";
 import { AnswerPage } from "./pages/answer.tsx";
 import { BoardPage } from "./pages/board.tsx";
 import { InboxPage } from "./pages/inbox.tsx";
-import { JobPage } from "./pages/job.tsx";
 import { SignInPage } from "./pages/sign-in.tsx";
-import { WirePage } from "./pages/wire.tsx";
 import { isPaletteOpen, Palette } from "./palette.tsx";
 import { route } from "./route.ts";
 import {
@@ -29,7 +27,13 @@ import {
 import { restoreTheme, toggleTheme } from "./theme.ts";
 import { Text, visible } from "./visible-text.tsx";
 
+// The first page is the board: the others are loaded when they are wanted, a job's a little before.
+const loadJobPage = () => import("./pages/job.tsx").then(({ JobPage: page }) => page);
+const JobPage = lazily(loadJobPage);
+const WirePage = lazily(() => import("./pages/wire.tsx").then(({ WirePage: page }) => page));
 const SubmitPage = lazily(() => import("./pages/submit.tsx").then(({ SubmitPage: page }) => page));
+
+const PREFETCH_MS = 1_000;
 
 function App() {
   if (isLinked.value) return <AnswerPage />;
@@ -42,6 +46,14 @@ function SignedIn() {
   // Made at once, and not after the first picture: it has the list to ask for.
   const board = useMemo(() => (value.phase === "in" ? new Board(value.client) : undefined), [value]);
   useEffect(() => () => board?.close(), [board]);
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      loadJobPage().catch(() => {
+        // Whoever opens a job is told.
+      });
+    }, PREFETCH_MS);
+    return () => clearTimeout(timer);
+  }, []);
   if (board === undefined) return null;
   return (
     <>
