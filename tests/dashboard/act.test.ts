@@ -172,7 +172,7 @@ describe.skipIf(reasonForNoChromium() !== undefined)("acting in the dashboard", 
     expect(await page.getByLabel("Code").inputValue()).toBe("ABC");
     await page.getByRole("button", { name: "Submit", exact: true }).click();
     await page.getByRole("heading", { name: "Result" }).waitFor();
-    await page.getByText('"path": "/srv/out"').waitFor();
+    await page.getByText('"path": "/srv/out"').first().waitFor();
     expect(await actionsOf(jobOf(page))).toContain("job.submitted");
 
     // Again, with changes: agent, version, input and lease are there.
@@ -301,7 +301,7 @@ describe.skipIf(reasonForNoChromium() !== undefined)("acting in the dashboard", 
     await page.keyboard.press("Control+k");
     await page.getByRole("dialog").getByRole("combobox").fill("submit to echo");
     await page.keyboard.press("Enter");
-    await page.getByLabel("Agent").waitFor();
+    await page.getByLabel("Agent", { exact: true }).waitFor();
     await page.getByLabel("Version").selectOption("1.0.0");
     await page.getByRole("button", { name: "Add Contact" }).click();
     await page.getByRole("button", { name: "Add a capability" }).click();
