@@ -1,28 +1,23 @@
 /** What is shown in place of good credentials, over real WebSockets, on both wires: one answer, one close code, and no hint. */
-import { createHmac } from "node:crypto";
 import { UnauthenticatedError } from "@arcp/core";
 import { bearerVerifier, jwtVerifier, oauth2Verifier } from "@arcp/runtime";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BAD_JWTS, Forger } from "../hostile/bad-tokens.ts";
 import { covers } from "../support/covers.ts";
 import { type Harness, startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { huge, IssuerServer, json, redirectTo, silent, stalled } from "./issuer-server.ts";
-import { AUDIENCE, base64url, claimsAt, ISSUER, SigningKey, without } from "./tokens.ts";
+import { AUDIENCE, ISSUER } from "./tokens.ts";
 
 const clock = new ManualClock();
-let key: SigningKey;
-let rotated: SigningKey;
-let stranger: SigningKey;
+let forger: Forger;
 let keys: IssuerServer;
 let issuer: IssuerServer;
 
-const claims = (overrides: object = {}): Record<string, unknown> => claimsAt(clock.now(), overrides);
-const seconds = (): number => Math.floor(clock.now() / 1000);
+const claims = (overrides: object = {}): Record<string, unknown> => forger.claims(overrides);
 
 beforeAll(async () => {
-  key = await SigningKey.generate("ES256", "one");
-  rotated = await SigningKey.generate("ES256", "two");
-  stranger = await SigningKey.generate("ES256", "one");
+  forger = await Forger.create(() => clock.now());
   keys = await IssuerServer.start();
   issuer = await IssuerServer.start();
 });
@@ -34,8 +29,8 @@ afterAll(async () => {
 
 /** A runtime that has never asked anybody. */
 async function start(): Promise<Harness> {
-  keys.answer = json({ keys: [await key.jwk()] });
-  issuer.answer = json({ active: true, sub: "alice", exp: seconds() + 60 });
+  keys.answer = json(await forger.published());
+  issuer.answer = json({ active: true, sub: "alice", exp: forger.seconds() + 60 });
   const jwt = jwtVerifier({ audience: AUDIENCE, issuer: ISSUER, jwks: keys.url, clock });
   const oauth2 = oauth2Verifier({
     ...{ introspectionEndpoint: issuer.url, clientId: "runtime", clientSecret: "secret", audience: AUDIENCE, clock },
@@ -73,43 +68,10 @@ const refuse = () => Promise.reject(new UnauthenticatedError("the bearer token i
 const WIRES = ["1.1", "1.0"] as const;
 type Wire = (typeof WIRES)[number];
 
-const unsigned = (alg: string): string =>
-  `${base64url(JSON.stringify({ alg, typ: "JWT" }))}.${base64url(JSON.stringify(claims()))}.`;
-
-/** HMAC with the public key for a secret. */
-async function confused(): Promise<string> {
-  const text = `${base64url(JSON.stringify({ alg: "HS256", kid: "one" }))}.${base64url(JSON.stringify(claims()))}`;
-  return `${text}.${createHmac("sha256", await key.pem())
-    .update(text)
-    .digest("base64url")}`;
-}
-
-const BAD_JWTS: readonly (readonly [what: string, token: () => string | Promise<string>, message: string])[] = [
-  ["with alg none", () => unsigned("none"), "the token is not valid"],
-  ["with alg nOnE", () => unsigned("nOnE"), "the token is not valid"],
-  ["signed with the public key for a secret", confused, "the token is not valid"],
-  ["for somebody else", () => key.sign(claims({ aud: "https://other.example.com" })), "the token is not valid"],
-  ["for nobody", () => key.sign(without("aud", claims())), "the token is not valid"],
-  ["of another issuer", () => key.sign(claims({ iss: "https://evil.example.com" })), "the token is not valid"],
-  ["that has expired", () => key.sign(claims({ exp: seconds() - 1 })), "the token has expired"],
-  ["that never ends", () => key.sign(without("exp", claims())), "the token is not valid"],
-  ["that is not valid yet", () => key.sign(claims({ nbf: seconds() + 60 })), "the token is not valid"],
-  ["from the future", () => key.sign(claims({ iat: seconds() + 60 })), "the token is not valid"],
-  ["signed with a key nobody knows", () => rotated.sign(claims()), "the token is not valid"],
-  ["signed with another key of that name", () => stranger.sign(claims()), "the token is not valid"],
-  [
-    "that brings its key along",
-    async () => rotated.sign(claims(), { jwk: await rotated.jwk() }),
-    "the token is not valid",
-  ],
-  ["that is none", () => "a.b.c", "the token is not valid"],
-  ["that is too long", () => "a".repeat(16_000), "the token is not valid"],
-];
-
 describe.each(WIRES)("on wire %s", (wire) => {
   test("a good token of either kind lets its principal in", async () => {
     await using harness = await start();
-    expect(await shown(harness, wire, "signed_jwt", await key.sign(claims()))).toBeUndefined();
+    expect(await shown(harness, wire, "signed_jwt", await forger.key.sign(claims()))).toBeUndefined();
     issuer.answer = json({ active: true, sub: "alice", aud: AUDIENCE });
     expect(await shown(harness, wire, "oauth2", "good")).toBeUndefined();
   });
@@ -117,19 +79,19 @@ describe.each(WIRES)("on wire %s", (wire) => {
   test.each(BAD_JWTS)("a JWT %s is refused, and the connection ends with 4401", async (_what, make, message) => {
     covers("V10-8.2-05");
     await using harness = await start();
-    expect(await shown(harness, wire, "signed_jwt", await make())).toEqual({
+    expect(await shown(harness, wire, "signed_jwt", await make(forger))).toEqual({
       ...{ code: "UNAUTHENTICATED", retryable: false, message, closed: 4401 },
     });
   });
 
   test("a key that the issuer has begun to use is fetched, after a while", async () => {
     await using harness = await start();
-    expect(await shown(harness, wire, "signed_jwt", await key.sign(claims()))).toBeUndefined();
-    keys.answer = json({ keys: [await rotated.jwk()] });
-    expect((await shown(harness, wire, "signed_jwt", await rotated.sign(claims())))?.closed).toBe(4401);
+    expect(await shown(harness, wire, "signed_jwt", await forger.key.sign(claims()))).toBeUndefined();
+    keys.answer = json({ keys: [await forger.unpublished.jwk()] });
+    expect((await shown(harness, wire, "signed_jwt", await forger.unpublished.sign(claims())))?.closed).toBe(4401);
     clock.advance(30_000);
-    expect(await shown(harness, wire, "signed_jwt", await rotated.sign(claims()))).toBeUndefined();
-    expect((await shown(harness, wire, "signed_jwt", await key.sign(claims())))?.closed).toBe(4401);
+    expect(await shown(harness, wire, "signed_jwt", await forger.unpublished.sign(claims()))).toBeUndefined();
+    expect((await shown(harness, wire, "signed_jwt", await forger.key.sign(claims())))?.closed).toBe(4401);
   });
 
   const NOT_ACTIVE = { code: "UNAUTHENTICATED", retryable: false, message: "the token is not valid", closed: 4401 };
@@ -160,7 +122,7 @@ describe.each(WIRES)("on wire %s", (wire) => {
   ])("an issuer that %s lets nobody in, and holds nobody up for longer than its time", async (_what, answer) => {
     await using harness = await start();
     for (const [server, scheme, token] of [
-      [keys, "signed_jwt", await key.sign(claims())],
+      [keys, "signed_jwt", await forger.key.sign(claims())],
       [issuer, "oauth2", "token"],
     ] as const) {
       server.answer = answer;

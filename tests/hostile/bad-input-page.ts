@@ -1,7 +1,15 @@
 /** The page docs/hostile-input.md, made of the tables that the tests run on. */
 import { BUN, HONO_FETCH, type HostLimits } from "../adapters/host-limits.ts";
+import { BAD_INTROSPECTIONS } from "./bad-tokens.ts";
 import { COMPRESSED_VIOLATIONS } from "./compressed-frames.ts";
-import { BAD_CREDENTIALS, BAD_DESTINATIONS } from "./credentials-and-targets.ts";
+import {
+  BAD_CLAIMS,
+  BAD_CREDENTIALS,
+  BAD_DESTINATIONS,
+  BAD_LEASES,
+  BAD_REDIRECTS,
+  BAD_REQUEST_FORMS,
+} from "./credentials-and-targets.ts";
 import { BAD_REQUESTS, HTTP_HOST_KINDS, RESET, statusAt } from "./http-requests.ts";
 import { MALFORMED } from "./malformed-frames.ts";
 import { REFUSED_UPGRADES, VIOLATIONS } from "./websocket-violations.ts";
@@ -107,20 +115,48 @@ ${MALFORMED.map(([name]) => `- ${name.replaceAll("__", "\\_\\_")}`).join("\n")}
 
 ## Credentials in a hello
 
-Over every transport and adapter alike: \`session.error\`, and the end of the connection, 4401 on WebSockets, 401 over HTTP. Credentials
-in a request's header are above; signed tokens, issuers and certificates in [authentication.md](authentication.md).
+Over every transport and adapter alike: \`session.error\` with \`UNAUTHENTICATED\`, and the end of the connection, 4401 on WebSockets, 401
+over HTTP. Credentials in a request's header are above; issuers that are slow, and certificates, in
+[authentication.md](authentication.md).
+
+${BAD_CREDENTIALS.map(([name]) => `- ${name}`).join("\n")}
+${BAD_INTROSPECTIONS.map(([what]) => `- an OAuth 2.0 token of which the issuer ${what}`).join("\n")}
+
+## Claims to a session
+
+Over every transport and adapter alike. \`RESUME_WINDOW_EXPIRED\` is one answer, to the byte, whatever was wrong, and closes with 4410.
+None of it takes the session from its owner.
 
 ${table(
-  ["What is shown", "Code"],
-  BAD_CREDENTIALS.map(([name, , code]) => [name, `\`${code}\``]),
+  ["What is claimed, or shown", "Code"],
+  BAD_CLAIMS.map(([name, , code]) => [name, `\`${code}\``]),
 )}
 
 ## Destinations of an agent
 
-Whatever its client came by, an agent that may go to \`https://api.example.com/v1/**\` gets:
+What an agent gets, whatever its client came by, that may go to
+
+${BAD_DESTINATIONS.map(
+  ([lease, urls]) =>
+    `\`${lease}\`:\n\n${table(
+      ["URL", "Code"],
+      urls.map(([url, code]) => [`\`${inAscii(url)}\``, `\`${code}\``]),
+    )}`,
+).join("\n\n")}
+
+A job whose lease would have everything is refused with \`INVALID_REQUEST\`: ${BAD_LEASES.map((lease) => `\`${lease}\``).join(", ")}.
+
+Where the URL is its own, and the answer leads elsewhere:
 
 ${table(
-  ["URL", "Code"],
-  BAD_DESTINATIONS.map(([url, code]) => [`\`${inAscii(url)}\``, `\`${code}\``]),
+  ["Location", "Code"],
+  BAD_REDIRECTS.map(([location, code]) => [`\`${location.replace("{inside}", "http://127.0.0.1:9")}\``, `\`${code}\``]),
+)}
+
+Where the URL is its own, and the request is not one that it may make:
+
+${table(
+  ["Request", "Code"],
+  BAD_REQUEST_FORMS.map(([name, , code]) => [name, `\`${code}\``]),
 )}
 `;
