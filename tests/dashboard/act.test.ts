@@ -301,7 +301,6 @@ describe.skipIf(reasonForNoChromium() !== undefined)("acting in the dashboard", 
     await page.keyboard.press("Control+k");
     await page.getByRole("dialog").getByRole("combobox").fill("submit to echo");
     await page.keyboard.press("Enter");
-    await page.getByLabel("Agent", { exact: true }).waitFor();
     await page.getByLabel("Version").selectOption("1.0.0");
     await page.getByRole("button", { name: "Add Contact" }).click();
     await page.getByRole("button", { name: "Add a capability" }).click();
