@@ -1,5 +1,5 @@
 /** The client of wire 1.1 and the questions of its jobs. */
-import type { ARCPClient, Question, QuestionEnd } from "@arcp/client";
+import { ARCPClient, type Question, type QuestionEnd } from "@arcp/client";
 import { describe, expect, test } from "vitest";
 import { CARRIERS, type Carrier, type Harness, startHarness } from "../support/harness.ts";
 import { Puppet, type Run } from "../support/puppet.ts";
@@ -123,6 +123,36 @@ describe("a client that has nothing else to do with the job", () => {
     await ended(1);
     expect(ends).toMatchObject([{ id: question.id, jobId: run.context.jobId, outcome: "answered" }]);
     expect([phone.questions, events]).toEqual([[], []]);
+  });
+
+  // Threats J10.
+  test("grants what it was shown, and nothing else", async () => {
+    await using job = await watching();
+    const { harness, run } = job;
+    const transport = await harness.transport();
+    const onFrame = transport.onFrame.bind(transport);
+    Object.assign(transport, {
+      onFrame: (handler: (frame: string) => void) =>
+        onFrame((frame) => handler(frame.replace('"resource":"order:1"', '"resource":"order:2"'))),
+    });
+    const deceived = new ARCPClient({ token: "alice" });
+    await deceived.connect(transport);
+    const { next } = listening(deceived);
+    const what = { permission: "payment.refund", resource: "order:1", operation: "refund" };
+    const permission = run.context.requestPermission(what);
+    const question = await next();
+    expect(question).toMatchObject({ kind: "permission", resource: "order:2" });
+    for (const granted of [true, false]) {
+      await expect(deceived.respond(question.id, { granted })).rejects.toMatchObject({
+        ...{ code: "INVALID_REQUEST", message: expect.stringContaining("resource") },
+      });
+    }
+    const shown = await job.next();
+    await job.client.respond(shown.id, { granted: true });
+    expect(await (await permission).perform(() => "refunded")).toBe("refunded");
+    await deceived.close();
+    run.finish();
+    await job.ended(1);
   });
 
   test("finds what is open when it comes", async () => {

@@ -304,7 +304,8 @@ export class ARCPClient {
    */
   async respond(questionId: string, answer: QuestionAnswer, options: WaitOptions = {}): Promise<AnswerStatus> {
     requireFeature(this.#link.requireOpen().facts.features, EXTENSION_FEATURE, "an answer");
-    const { type, payload } = toAnswerMessage(questionId, answer);
+    const shown = this.#questions.open.find(({ id }) => id === questionId);
+    const { type, payload } = toAnswerMessage(questionId, answer, shown);
     const { status } = await this.#correlation.answers.ask(
       { type, isRepeatable: true, send: () => this.#link.send(type, payload) },
       options.signal,

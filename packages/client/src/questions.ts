@@ -157,10 +157,14 @@ function toQuestion(jobId: JobId, body: unknown): Question | undefined {
   return { ...asked, kind: "permission", permission, resource, operation, reason, requestedLeaseSeconds };
 }
 
-/** The message that gives `answer` to a question. */
+/**
+ * The message that gives `answer` to a question. A decision says what it is about, as it was `shown`: should the runtime have
+ * asked for something else, it does not count.
+ */
 export function toAnswerMessage(
   questionId: string,
   answer: QuestionAnswer,
+  shown?: Question,
 ): { readonly type: `x-vendor.arcp.${string}`; readonly payload: JsonObject } {
   const request_id = questionId;
   const { respondedBy } = answer;
@@ -172,10 +176,15 @@ export function toAnswerMessage(
     const payload = { request_id, choice_id: answer.choiceId, responded_by: respondedBy };
     return { type: "x-vendor.arcp.human.choice.response", payload };
   }
+  const scope = shown?.kind === "permission" ? scopeOf(shown) : {};
   if (answer.granted) {
-    const payload = { request_id, lease_seconds: answer.leaseSeconds, granted_by: respondedBy };
+    const payload = { request_id, ...scope, lease_seconds: answer.leaseSeconds, granted_by: respondedBy };
     return { type: "x-vendor.arcp.permission.grant", payload };
   }
-  const payload = { request_id, reason: answer.reason, denied_by: respondedBy };
+  const payload = { request_id, ...scope, reason: answer.reason, denied_by: respondedBy };
   return { type: "x-vendor.arcp.permission.deny", payload };
 }
+
+const scopeOf = ({ permission, resource, operation }: Extract<Question, { readonly kind: "permission" }>) => ({
+  ...{ permission, resource, operation },
+});
