@@ -2,6 +2,7 @@
  * Our runtime against the conformance suite, over every transport and on both wires: `npm run conformance-suite`. With
  * `--mutants` broken runtimes, each of which has to be caught.
  */
+import { writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -22,6 +23,7 @@ import {
 import { httpTransport, startSocketServer, startWebSocketServer } from "@arcp/core";
 import { reportCounts } from "../../scripts/counts.ts";
 import { mutantProblems } from "./mutants.ts";
+import { PAGE, page } from "./page.ts";
 import { startRuntime, TOKEN, TOKEN_B } from "./runtime.ts";
 
 const RELAY = `
@@ -41,10 +43,16 @@ const { values } = parseArgs({
     wire: { type: "string", multiple: true, default: ["1.1", "1.0"] },
     only: { type: "string", multiple: true },
     transport: { type: "string", multiple: true, default: ["websocket", "http", "stdio", "stdio-program"] },
+    docs: { type: "boolean", default: false },
     mutants: { type: "boolean", default: false },
     verbose: { type: "boolean", short: "v", default: false },
   },
 });
+
+if (values.docs) {
+  writeFileSync(PAGE, page());
+  process.exit();
+}
 
 if (values.mutants) {
   const started = performance.now();

@@ -25,4 +25,4 @@ export {
   webSocketTarget,
 } from "./server/connection.ts";
 export { httpTarget } from "./server/http.ts";
-export { runServerSuite, type ServerSuiteOptions } from "./server/run.ts";
+export { runServerSuite, type ServerSuiteOptions, unseenByServerSuite } from "./server/run.ts";
