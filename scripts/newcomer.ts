@@ -119,6 +119,14 @@ class Visit {
       return { code: existsSync(this.directory) ? 0 : 1, lines: [] };
     }
     if (text === "npx arcp serve") return this.#serve(text);
+    if (text === "npx arcp doctor" && this.#url !== undefined) {
+      // It is to find the runtime by itself, as it does on the page.
+      const doctor = new TerminalCommand(`${text} --port ${new URL(this.#url).port}`, {
+        cwd: this.directory,
+        env: this.#env,
+      });
+      return { code: await doctor.ended(LIMIT_MS), lines: this.#asOnThePage(doctor.lines) };
+    }
     const own = text.replaceAll(/\bjob_01M7XX9Z2YG10HKHMBJ5MC076N\b/g, this.#job);
     const command = new TerminalCommand(own, this.#options);
     const code = await command.ended(LIMIT_MS);
@@ -164,7 +172,12 @@ class Visit {
   #asOnThePage(lines: readonly string[]): readonly string[] {
     if (this.#url === undefined) return lines;
     const { port } = new URL(this.#url);
-    return lines.map((line) => line.replaceAll(` --url ${this.#url}`, "").replaceAll(`:${port}/`, `:${PORT}/`));
+    return lines.map((line) =>
+      line
+        .replaceAll(` --url ${this.#url}`, "")
+        .replaceAll(`:${port}/`, `:${PORT}/`)
+        .replaceAll(`port ${port} `, `port ${PORT} `),
+    );
   }
 }
 

@@ -1,11 +1,12 @@
 /** The packages as they are published: packed as npm packs them, and served to npm by a registry in this process. */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { runCommand } from "./command.ts";
 import { repositoryRoot } from "./repository-files.ts";
+import { publishedPackages } from "./sbom.ts";
 
 export interface PackedPackage {
   readonly name: string;
@@ -26,8 +27,9 @@ export interface Manifest {
   readonly peerDependencies?: Readonly<Record<string, string>>;
 }
 
-/** Packs every package that is published into `destination`. */
+/** Packs every package that is published into `destination`, without what was built of sources that are gone. */
 export async function packPackages(destination: string): Promise<readonly PackedPackage[]> {
+  for (const path of publishedPackages(repositoryRoot)) removeStale(join(repositoryRoot, path));
   const args = ["pack", "--workspaces", "--json", "--loglevel=error", "--pack-destination", destination];
   const { succeeded, output } = await runCommand("npm", args, { cwd: repositoryRoot });
   if (!succeeded) throw new Error(`npm pack failed:\n${output}`);
@@ -45,6 +47,16 @@ interface Listed {
   readonly version: string;
   readonly filename: string;
   readonly files: readonly { readonly path: string }[];
+}
+
+/** The compiler leaves the output of a source that is removed where it is. */
+function removeStale(directory: string): void {
+  const files = ["dist", "src"].flatMap((name) =>
+    readdirSync(join(directory, name), { recursive: true, encoding: "utf8" }).map((file) =>
+      `${name}/${file}`.replaceAll(sep, "/"),
+    ),
+  );
+  for (const file of files.filter((each) => isStale(each, files))) rmSync(join(directory, file));
 }
 
 /** Some versions of npm print a list, others an object by name; and warnings around it. */
@@ -80,7 +92,8 @@ export function packProblems({ name, files, manifest }: PackedPackage): string[]
 
 function isStale(file: string, files: readonly string[]): boolean {
   const [, stem] = /^dist\/(.+?)(?:\.d)?\.[jt]s$/.exec(file) ?? [];
-  if (stem === undefined || stem.startsWith("app/")) return false;
+  // Pages are bundled, from sources that are called otherwise.
+  if (stem === undefined || /^app(?:-types)?\//.test(stem)) return false;
   return !files.includes(`src/${stem}.ts`);
 }
 

@@ -60,7 +60,7 @@ describe("the command", SLOW, () => {
       ),
       /^✓ disk {6}\.arcp: [\d,]+ MiB are free$/m,
       new RegExp(`^✓ port {6}port ${runtime.port} of 127\\.0\\.0\\.1 has a runtime already: ${owner}$`, "m"),
-      /^✓ runtime {3}ws:\/\/127\.0\.0\.1:\d+\/arcp is arcp \S+, with 1 agents$/m,
+      /^✓ runtime {3}ws:\/\/127\.0\.0\.1:\d+\/arcp is arcp \S+, agents: 1$/m,
       /^✓ clock {5}that of the runtime agrees with this machine's$/m,
       /^nothing is wrong$/m,
     ]) {

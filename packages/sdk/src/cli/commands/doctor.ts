@@ -96,11 +96,8 @@ async function examine(options: Options): Promise<readonly Finding[]> {
     const webSocket = access?.endpoint.carrier === "listeners" ? access.endpoint.webSocket : undefined;
     if (webSocket !== undefined) {
       const own = { ...options, url: urlOf(webSocket) };
-      await checkPort(about("port"), webSocket.host, webSocket.port, async () => {
-        const isRuntime = await isRuntimeAt(own);
-        if (isRuntime && url === undefined) await checkAt(own, about);
-        return isRuntime;
-      });
+      const isRuntime = await checkPort(about("port"), webSocket.host, webSocket.port, () => isRuntimeAt(own));
+      if (isRuntime && url === undefined) await checkAt(own, about);
     }
   }
   if (url !== undefined) await checkAt({ ...options, url }, about);

@@ -18,33 +18,34 @@ async function portProblem(host: string, port: number): Promise<NodeJS.ErrnoExce
   return promise;
 }
 
-/** Can `arcp serve` listen there? `isRuntime`: does a runtime answer already? */
+/** Can `arcp serve` listen there? Resolves with whether a runtime does already, which `isRuntime` finds out. */
 export async function checkPort(
   check: Check,
   host: string,
   port: number,
   isRuntime: () => Promise<boolean>,
-): Promise<void> {
+): Promise<boolean> {
   const problem = port === 0 ? undefined : await portProblem(host, port);
   const where = `port ${port} of ${host}`;
-  if (problem === undefined) return check.ok(port === 0 ? `any free port of ${host}` : `${where} is free`);
-  if (problem.code === "EACCES") {
-    return check.error(`this user may not listen on ${where}`, "choose a port from 1024 on, with --port");
+  if (problem === undefined) {
+    check.ok(port === 0 ? `any free port of ${host}` : `${where} is free`);
+    return false;
   }
-  if (problem.code === "EADDRNOTAVAIL") {
-    return check.error(
-      `${host} is no address of this machine`,
-      "127.0.0.1 is this machine, 0.0.0.0 all of its addresses",
-    );
-  }
-  if (problem.code !== "EADDRINUSE")
-    return check.error(`${where}: ${problem.message}`, "choose another one with --port");
-  const owner = (await listenerOf(port)) ?? "another program";
-  if (await isRuntime()) return check.ok(`${where} has a runtime already: ${owner}`);
-  check.error(
-    `${where} is in use by ${owner}`,
-    "stop that, or choose another port with --port; --port 0 takes any free one",
-  );
+  if (problem.code === "EADDRINUSE") {
+    const owner = (await listenerOf(port)) ?? "another program";
+    if (await isRuntime()) {
+      check.ok(`${where} has a runtime already: ${owner}`);
+      return true;
+    }
+    const fix = "stop that, or choose another port with --port; --port 0 takes any free one";
+    check.error(`${where} is in use by ${owner}`, fix);
+  } else if (problem.code === "EACCES") {
+    check.error(`this user may not listen on ${where}`, "choose a port from 1024 on, with --port");
+  } else if (problem.code === "EADDRNOTAVAIL") {
+    const fix = "127.0.0.1 is this machine, 0.0.0.0 all of its addresses";
+    check.error(`${host} is no address of this machine`, fix);
+  } else check.error(`${where}: ${problem.message}`, "choose another one with --port");
+  return false;
 }
 
 /** The program that listens on a port, where the system says so (Linux) and it is this user's: `node (process 7)`. */
@@ -83,9 +84,7 @@ export async function checkRuntime(check: Check, address: RuntimeAddress): Promi
   try {
     await using client = await connectTo(address, AbortSignal.timeout(LIMIT_MS));
     const { runtime, agents = [] } = client.session ?? {};
-    check.ok(
-      `${address.url} is ${runtime?.name ?? "a runtime"} ${runtime?.version ?? ""}, with ${agents.length} agents`,
-    );
+    check.ok(`${address.url} is ${runtime?.name ?? "a runtime"} ${runtime?.version ?? ""}, agents: ${agents.length}`);
   } catch (thrown) {
     check.error(`${address.url}: ${reasonOf(thrown)}`, fixFor(thrown));
   }
