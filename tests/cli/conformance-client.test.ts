@@ -19,7 +19,9 @@ test("our own client is judged, and the report says how", { timeout: 120_000 }, 
   expect(report.verdicts[0]?.frames.map(({ text }) => text).join("\n")).toContain("session.hello");
 });
 
-test("a driver that can do nothing is skipped, one that lies fails, one that is none is said so", async () => {
+test("a driver that can do nothing is skipped, one that lies fails, one that is none is said so", {
+  timeout: 60_000,
+}, async () => {
   await using workspace = await Workspace.create({
     "driver.mjs": `
       import { createInterface } from "node:readline";

@@ -1,6 +1,7 @@
 /** Every case of the client suite can fail: for each MUST there is a client that breaks it, and is found out. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { clientCases } from "../../packages/conformance/src/client/cases.ts";
+import type { Tamper } from "../../packages/conformance/src/client/tamper.ts";
 import { UNSEEN } from "../../packages/conformance/src/client/unseen.ts";
 import type { Wire } from "../../packages/conformance/src/requirements.ts";
 import { levelOf, requirementsOf } from "../../packages/conformance/src/requirements.ts";
@@ -37,6 +38,14 @@ describe.each(TABLE)("wire %s", (wire, mutants) => {
   test("ids of cases are unique", () => {
     const ids = clientCases(wire).map(({ id }) => id);
     expect(ids.filter((id, place) => ids.indexOf(id) !== place)).toEqual([]);
+  });
+
+  test("a client that says nothing passes nothing", { timeout: 120_000 }, async () => {
+    const silent: Tamper = { hears: () => [] };
+    const verdicts = await bench.judge(clientCases(wire), { tamper: silent, patienceMs: 200, concurrency: 48 });
+    // There, silence is right.
+    const passed = verdicts.filter(({ outcome }) => outcome === "passed").map((verdict) => verdict.case);
+    expect(passed.filter((name) => name !== "submit/plain-text")).toEqual([]);
   });
 
   test("each of them is found out, for that", { timeout: 120_000 }, async () => {

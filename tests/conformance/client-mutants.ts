@@ -351,6 +351,55 @@ export const MUTANTS_11: readonly Mutant[] = [
     what: "puts its token into the trace",
     tamper: with_("session.pong", "tracestate", `arcp=${TOKEN}`),
   },
+  {
+    requirement: "V11-5.1-03",
+    case: "envelopes/id-form",
+    what: "counts its messages",
+    tamper: with_("session.pong", "id", "42"),
+  },
+  {
+    requirement: "V11-6.2-04",
+    case: "opening/agents-as-names",
+    what: "knows no names alone",
+    tamper: reports("connect", ({ ok }) => ({ ok: { ...ok, agents: [] } })),
+  },
+  {
+    requirement: "V11-6.5-05",
+    case: "ack/throttled",
+    what: "acknowledges every event",
+    tamper: says("session.pong", (frame) => [
+      frame,
+      ...Array.from({ length: 2_000 }, () => extra(frame, "session.ack", { last_processed_seq: 1 })),
+    ]),
+  },
+  {
+    requirement: "V11-7.2-10",
+    case: "events/twice",
+    what: "tells everything twice",
+    tamper: waits(({ events }) => ({ events: [...events, ...events] })),
+  },
+  {
+    requirement: "V11-8.3-05",
+    case: "events/gap",
+    what: "goes on after a gap",
+    tamper: says("session.hello", (frame, place) =>
+      place === 1
+        ? frame
+        : { ...frame, payload: { ...frame.payload, resume: { ...frame.payload.resume, last_event_seq: 5 } } },
+    ),
+  },
+  {
+    requirement: "V11-11-01",
+    case: "submit/trace",
+    what: "begins a trace of its own",
+    tamper: with_("job.submit", "trace_id", "0af7651916cd43dd8448eb211c80319c"),
+  },
+  {
+    requirement: "V11-12-08",
+    case: "submit/retry",
+    what: "tries again what cannot succeed",
+    tamper: says("job.submit", (frame) => [frame, { ...frame, id: `${frame.id}x` }]),
+  },
 ];
 
 function firstToken(): Tamper {
@@ -671,4 +720,47 @@ export const MUTANTS_10: readonly Mutant[] = [
   },
   { requirement: "V10-21.3-04", case: "control/unknown-core", what: "forgets a job for a type", tamper: loses },
   { requirement: "V10-22-03", case: "artifacts/damaged", what: "takes a damaged content", tamper: succeeds("fetch") },
+  {
+    requirement: "V10-6.1.1-08",
+    case: "envelopes/traces",
+    what: "has a span that is none",
+    tamper: with_("pong", "span_id", "here"),
+  },
+  {
+    requirement: "V10-6.4-04",
+    case: "work/retry",
+    what: "has a new key for every attempt",
+    tamper: says("tool.invoke", (frame) => ({ ...frame, idempotency_key: frame.id })),
+  },
+  { requirement: "V10-6.4-09", case: "work/mixed", what: "loses what is mixed", tamper: forgets },
+  {
+    requirement: "V10-9-03",
+    case: "resume/position",
+    what: "resumes another session",
+    tamper: with_("resume", "session_id", "sess_other"),
+  },
+  {
+    requirement: "V10-11.1-03",
+    case: "streams/kinds",
+    what: "makes no event of an unknown stream",
+    tamper: streams((all) => all.map((one) => (one.id === "str_zzz" ? { ...one, kind: "zzz" } : one))),
+  },
+  {
+    requirement: "V10-17.1-01",
+    case: "envelopes/spans",
+    what: "has no span",
+    tamper: with_("tool.invoke", "span_id", undefined),
+  },
+  {
+    requirement: "V10-18.3-03",
+    case: "work/no-retry",
+    what: "tries again what cannot succeed",
+    tamper: says("tool.invoke", (frame) => [frame, { ...frame, id: `${frame.id}x` }]),
+  },
+  {
+    requirement: "V10-19-02",
+    case: "resume/position",
+    what: "resumes from the beginning",
+    tamper: with_("resume", "payload.after_message_id", undefined),
+  },
 ];
