@@ -247,6 +247,40 @@ describe("a lease", () => {
   });
 });
 
+describe("top and watch", () => {
+  it("print where there is no terminal: the board once, and a job until it ends", async () => {
+    await using host = await serving();
+    const parent = [
+      "submit",
+      "parent",
+      "--input",
+      "1",
+      "--lease",
+      "fs.read=/data/**",
+      "--lease",
+      "agent.delegate=echo",
+    ];
+    await host.run(parent);
+    const failed = await host.run(["submit", "failing", "--detach"]);
+    const jobId = failed.stdout.trim();
+    const watched = await host.run(["watch", jobId]);
+    expect(watched).toMatchObject({ code: 2, stderr: "" });
+    expect(typesOf(watched.lines)).toEqual(["job.subscribed", "job.error"]);
+    const [table, json, since, found] = await Promise.all([
+      host.run(["top"]),
+      host.run(["top", "--json", "--status", "error", "--agent", "failing"]),
+      host.run(["top", "--since", "later"]),
+      host.run(["top", "--once", "--text", "nobody"]),
+    ]);
+    expect(table).toMatchObject({ code: 0, stderr: "" });
+    expect(table.stdout).toMatch(/^STATUS +AGENT +JOB +AGE +PROGRESS +BUDGET LEFT\n/);
+    expect(table.stdout).toMatch(/\nsuccess +parent@\S+ +job_\w+ +\d+:\d\d\nsuccess +↳ echo@1\.2\.0 +job_/);
+    expect(json.lines).toMatchObject([{ job_id: jobId, status: "error", needs_me: false, questions: [] }]);
+    expect(since).toMatchObject({ code: 64, stderr: expect.stringMatching(/^arcp: --since: expected RFC 3339/) });
+    expect(found.stdout).toBe("no jobs\n");
+  });
+});
+
 describe("wrong arguments", () => {
   const cases: readonly (readonly [string, readonly string[], RegExp])[] = [
     ["a misspelt command", ["sumbit"], /unknown command 'sumbit' \(Did you mean submit\?\)/],

@@ -73,40 +73,59 @@ const textOf = ({ summary, phase }: BoardJob, questions: readonly Question[]): s
 const rank = (job: BoardJob, isAsking: boolean): number =>
   isAsking ? 0 : job.status === "running" ? 1 : isOver(job.status) ? 3 : 2;
 
+interface Node {
+  readonly job: BoardJob;
+  readonly questions: readonly Question[];
+  /** Of it, or of the one below it that comes first. */
+  rank: number;
+  parent: Node | undefined;
+  readonly children: Node[];
+  depth: number;
+  isPlaced: boolean;
+}
+
+const NOTHING_ASKED: readonly Question[] = [];
+
 function inOrder(passing: ReadonlyMap<string, BoardJob>, asked: ReadonlyMap<string, readonly Question[]>): BoardRow[] {
-  const ranks = new Map([...passing].map(([jobId, job]) => [jobId, rank(job, asked.has(jobId))]));
-  const parentOf = ({ summary: { jobId, parentJobId } }: BoardJob): string | undefined =>
-    parentJobId !== undefined && parentJobId !== jobId && passing.has(parentJobId) ? parentJobId : undefined;
-  // A tree stands where the one of it stands that needs somebody most.
-  for (const job of passing.values()) {
-    const own = ranks.get(job.summary.jobId) ?? 3;
-    // Above one that stands there already nothing is to be done: its own way up does it.
-    for (let at = parentOf(job); at !== undefined && (ranks.get(at) ?? 3) > own; ) {
-      ranks.set(at, own);
-      at = parentOf(passing.get(at) as BoardJob);
-    }
+  const nodes = new Map<string, Node>();
+  for (const [jobId, job] of passing) {
+    const questions = asked.get(jobId) ?? NOTHING_ASKED;
+    const place = { parent: undefined, children: [], depth: 0, isPlaced: false };
+    nodes.set(jobId, { job, questions, rank: rank(job, questions.length > 0), ...place });
   }
-  const rankOf = ({ summary }: BoardJob): number => ranks.get(summary.jobId) ?? 3;
-  const sorted = [...passing.values()].sort(
-    (a, b) => rankOf(a) - rankOf(b) || b.createdAt - a.createdAt || (a.summary.jobId < b.summary.jobId ? 1 : -1),
+  const all = [...nodes.values()];
+  for (const node of all) {
+    const { jobId, parentJobId } = node.job.summary;
+    if (parentJobId !== undefined && parentJobId !== jobId) node.parent = nodes.get(parentJobId);
+  }
+  // A tree stands where the one of it stands that needs somebody most.
+  for (const { rank: own, parent } of all) {
+    // Above one that stands there already nothing is to be done: its own way up does it.
+    for (let at = parent; at !== undefined && at.rank > own; at = at.parent) at.rank = own;
+  }
+  all.sort(
+    (a, b) =>
+      a.rank - b.rank || b.job.createdAt - a.job.createdAt || (a.job.summary.jobId < b.job.summary.jobId ? 1 : -1),
   );
-  const children = Map.groupBy(sorted, parentOf);
+  for (const node of all) node.parent?.children.push(node);
   const rows: BoardRow[] = [];
-  const added = new Set<string>();
-  const add = (root: BoardJob): void => {
-    const waiting: { readonly job: BoardJob; readonly depth: number }[] = [{ job: root, depth: 0 }];
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      const { job, depth } = next;
-      const { jobId } = job.summary;
-      if (added.has(jobId)) continue;
-      added.add(jobId);
-      rows.push({ job, depth, questions: asked.get(jobId) ?? [] });
-      const below = children.get(jobId) ?? [];
-      for (const child of below.toReversed()) waiting.push({ job: child, depth: depth + 1 });
+  const place = (root: Node): void => {
+    const waiting = [root];
+    for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+      if (node.isPlaced) continue;
+      node.isPlaced = true;
+      const { job, depth, questions, children } = node;
+      rows.push({ job, depth, questions });
+      for (let at = children.length - 1; at >= 0; at -= 1) {
+        const child = children[at];
+        if (child === undefined) continue;
+        child.depth = depth + 1;
+        waiting.push(child);
+      }
     }
   };
-  for (const root of children.get(undefined) ?? []) add(root);
+  for (const node of all) if (node.parent === undefined) place(node);
   // A runtime that says of two jobs that each has delegated the other hides neither.
-  for (const job of sorted) add(job);
+  for (const node of all) place(node);
   return rows;
 }

@@ -23,7 +23,8 @@ export interface TopOptions {
 const FRAME_MS = 100;
 /** Ages and countdowns. */
 const TICK_MS = 1_000;
-const MESSAGE_MS = 5_000;
+/** Making the order anew takes one of so many parts of the time, at most. */
+const SELECT_SHARE = 5;
 const MAX_TYPED = 200;
 const STATUS_CYCLE: readonly (readonly string[])[] = [
   [],
@@ -58,12 +59,15 @@ class Top {
   #mode: Mode = { name: "browse" };
   #selection: Selection = { rows: [], counts: new Map(), needing: 0, hasOwners: false };
   #isStale = true;
+  /** When the order may be made anew, by `performance.now()`. */
+  #selectAt = 0;
   #chosen: string | undefined;
   #at = 0;
   #offset = 0;
   #pausedAt: number | undefined;
   #connection: ConnectionState;
-  #message: { readonly text: string; readonly until: number } | undefined;
+  /** What became of what was done last, until the next key. */
+  #message: string | undefined;
   #painting: ReturnType<typeof setTimeout> | undefined;
   /** Something else has the terminal. */
   #isAway = false;
@@ -164,7 +168,7 @@ class Top {
   }
 
   #say(text: string): void {
-    this.#message = { text, until: Date.now() + MESSAGE_MS };
+    this.#message = text;
     this.#paintSoon();
   }
 
@@ -182,7 +186,6 @@ class Top {
     this.#selectAgain();
     const { columns, rows } = this.#screen;
     const now = Date.now();
-    if (this.#message !== undefined && this.#message.until < now) this.#message = undefined;
     const { client, url } = this.#options;
     const runtime = client.session?.runtime;
     this.#screen.paint(
@@ -192,7 +195,7 @@ class Top {
         ...{ connection: this.#connection, learntAt: this.#board.learntAt, problem: this.#board.problem },
         ...{ selection: this.#selection, total: this.#board.size, rates: this.#board.rates(now) },
         ...{ filter: this.#filter, offset: this.#offset, chosen: this.#chosen, pausedAt: this.#pausedAt },
-        ...{ prompt: this.#prompt(), message: this.#message?.text, showsHelp: this.#mode.name === "help" },
+        ...{ prompt: this.#prompt(), message: this.#message, showsHelp: this.#mode.name === "help" },
       }),
     );
   }
@@ -212,9 +215,12 @@ class Top {
 
   /** What is shown, anew if something has changed and nothing is held still. The job that was chosen stays chosen. */
   #selectAgain(): void {
-    if (this.#isStale && this.#pausedAt === undefined) {
+    const now = performance.now();
+    if (this.#isStale && this.#pausedAt === undefined && now >= this.#selectAt) {
       this.#isStale = false;
       this.#selection = select(this.#board.jobs, this.#options.client.questions, this.#filter);
+      // Of very many jobs, the order is made anew less often, so that keys are answered all the same.
+      this.#selectAt = now + SELECT_SHARE * (performance.now() - now);
     }
     const { rows } = this.#selection;
     const found = rows.findIndex(({ job }) => job.summary.jobId === this.#chosen);
@@ -238,6 +244,7 @@ class Top {
 
   #onKey(name: KeyName, text: string): void {
     const { name: mode } = this.#mode;
+    this.#message = undefined;
     if (name === "ctrl-c") this.#leave(EXIT.interrupted);
     else if (name === "ctrl-z") this.#suspend();
     else if (mode === "find") this.#onFindKey(name, text);
@@ -309,6 +316,7 @@ class Top {
     // Whoever filters wants to see what passes now.
     this.#pausedAt = undefined;
     this.#isStale = true;
+    this.#selectAt = 0;
   }
 
   #nextStatus(): void {
