@@ -151,7 +151,11 @@ describe.skipIf(reasonForNoTmux() !== undefined)("in a terminal", () => {
   });
 
   it("watch: all of a job, through a cut line, and its question", { timeout: LONG_MS }, async () => {
-    const { job, run } = await submit("deploy", { "cost.budget": ["USD:2"], "fs.read": ["/srv/**"] });
+    const { job, run } = await submit("deploy", {
+      "cost.budget": ["USD:2"],
+      "fs.read": ["/srv/**"],
+      "agent.delegate": ["search"],
+    });
     const { context } = run;
     await context.log("info", "event 1");
     await context.thought("first thought");
@@ -196,6 +200,23 @@ describe.skipIf(reasonForNoTmux() !== undefined)("in a terminal", () => {
     await terminal.press("Down", "Enter");
     expect(await asked).toMatchObject({ choiceId: "stop" });
     await terminal.shows(/^ {2}answered$/m);
+
+    // A job that it delegates to is found, and asks here, too.
+    const child = context.delegate({ agent: "search", delegate_id: "d1" });
+    const delegated = await puppet.next();
+    await terminal.shows(/^ {2}↳ \d:\d\d search@\S+ job_/m);
+    const childAsks = delegated.context.requestHumanChoice({
+      prompt: "A child asks?",
+      options: [{ id: "yes", label: "Yes" }],
+    });
+    await terminal.shows("? A child asks?");
+    await terminal.press("a");
+    await terminal.shows("◆  A child asks?");
+    await terminal.press("Enter");
+    expect(await childAsks).toMatchObject({ choiceId: "yes" });
+    delegated.finish();
+    await child.done;
+    await terminal.shows(/↳ job_\w+ ✔ success$/m);
     run.finish("done");
     await terminal.shows(/^code 0$/m);
     const whole = await terminal.scrollback();
@@ -214,7 +235,7 @@ describe.skipIf(reasonForNoTmux() !== undefined)("in a terminal", () => {
     const second = run.context.requestHumanInput({ ...input, prompt: "Second branch?", expiresInMs: 900_000 });
     await terminal.type("arcp respond");
     await terminal.shows("2 open questions. Which one?");
-    await terminal.shows(/● First branch\? \(\d+:\d\d left, then the answer is "dev"/);
+    await terminal.shows(/● First branch\? · \d+:\d\d left, then the answer is "dev"$/m);
     await terminal.press("Down", "Enter");
     await terminal.shows("◆  Second branch?");
     await terminal.press("Up", "Enter");

@@ -32,10 +32,11 @@ const deadlineOf = ({ question }: Put): number => Date.parse(question.expiresAt 
 
 function optionOf({ question }: Put): ChoicePrompt["options"][number] {
   const asked = escapeLine(askedIn(question));
+  const shown = asked.length > MAX_LABEL ? `${asked.slice(0, MAX_LABEL)}…` : asked;
   return {
     value: question.id,
-    label: asked.length > MAX_LABEL ? `${asked.slice(0, MAX_LABEL)}…` : asked,
-    hint: escapeLine(`${deadlineText(question, Date.now())} · ${question.jobId ?? "no job"}`),
+    label: `${shown} · ${escapeLine(deadlineText(question, Date.now()))}`,
+    hint: escapeLine(question.jobId ?? "no job"),
   };
 }
 
