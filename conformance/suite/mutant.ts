@@ -28,7 +28,8 @@ export interface Mutant {
   /** The case that has to catch it. */
   readonly case: string;
   readonly kind?: TransportKind;
-  readonly tamper: () => Tampering;
+  /** Breaks one runtime: what comes of it is called for each connection. */
+  start(): () => Tampering;
 }
 
 /** How the hand is laid on: on messages of these types; on all with `*`. */
@@ -47,23 +48,17 @@ export interface Hand {
 }
 
 export function mutant(requirement: string, caseId: string, hand: Hand): Mutant {
-  const tamper = (): (() => Tampering) => {
-    let connections = 0;
-    const shared = {};
-    return () => {
-      const connection = connections;
-      connections += 1;
-      return tamperingOf(hand, connection, shared);
-    };
-  };
-  let made: (() => Tampering) | undefined;
   return {
     requirement,
     case: caseId,
     ...(hand.kind === undefined ? {} : { kind: hand.kind }),
-    tamper: () => {
-      made ??= tamper();
-      return made();
+    start: () => {
+      let connections = 0;
+      const shared = {};
+      return () => {
+        connections += 1;
+        return tamperingOf(hand, connections - 1, shared);
+      };
     },
   };
 }
