@@ -88,7 +88,7 @@ export class Driver implements DriverPort, AsyncDisposable {
     const id = this.#made;
     const { promise, resolve, reject } = Promise.withResolvers<StepAnswer>();
     this.#asked.set(id, { resolve, reject });
-    this.#child.stdin?.write(`${JSON.stringify({ id, client, step, with: terms })}\n`);
+    this.#child.stdin?.write(`${lineOf({ id, client, step, with: terms })}\n`);
     return promise;
   }
 
@@ -129,3 +129,10 @@ export class Driver implements DriverPort, AsyncDisposable {
     this.#asked.clear();
   }
 }
+
+/** Many languages end a line at these, too: they are escaped, so that a driver may read lines as it is used to. */
+const lineOf = (step: object): string =>
+  JSON.stringify(step).replace(
+    /[\u0085\u2028\u2029]/g,
+    (separator) => `\\u${separator.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
