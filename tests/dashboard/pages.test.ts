@@ -93,6 +93,8 @@ describe.skipIf(reasonForNoChromium() !== undefined)("the dashboard in Chromium"
   test("a job is submitted, followed and rendered", async () => {
     const { page, problems } = await signedIn("alice");
     await page.getByRole("link", { name: "Submit", exact: true }).click();
+    // Until the form is there, the board has a field of that name.
+    await page.getByLabel("Version").waitFor();
     await page.getByLabel("Agent").selectOption("echo");
     await page.getByLabel("Input, as JSON").fill("{");
     await page.getByText("Not JSON yet").waitFor();

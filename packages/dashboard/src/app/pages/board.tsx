@@ -132,6 +132,7 @@ export function BoardPage({ board }: { readonly board: Board }) {
 }
 
 function RatesLine({ board }: { readonly board: Board }) {
+  void board.order.value;
   const { eventsPerSecond, startedPerMinute, endedPerMinute } = board.rates(now.value);
   return (
     <span class="rates">
@@ -184,7 +185,7 @@ function Filters(props: { readonly query: URLSearchParams; readonly names: Names
         id="search"
         type="search"
         placeholder="Find by id, agent, phase or owner  ( / )"
-        aria-label="Find by id, agent, phase or owner"
+        aria-label="Find jobs"
         value={query.get("q") ?? ""}
         onInput={(event) => setQuery({ q: event.currentTarget.value })}
       />
