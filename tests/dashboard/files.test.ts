@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { type Dashboard, dashboard } from "@arcp/dashboard";
+import { type Dashboard, dashboard, oidcSignIn } from "@arcp/dashboard";
 import { createAdaptorServer } from "@hono/node-server";
 import createExpress from "express";
 import createExpress4 from "express-4";
@@ -13,7 +13,7 @@ import { fastify } from "fastify";
 import { Hono } from "hono";
 import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { bunPath } from "../adapters/bun-host.ts";
-import { buildPages } from "./runtime.ts";
+import { buildPages, SIGN_IN } from "./runtime.ts";
 
 async function serve(listener: RequestListener): Promise<string> {
   const server = createServer(listener);
@@ -139,7 +139,7 @@ describe("the files of the dashboard", () => {
 });
 
 describe.each(["/", "/ops/"])("the dashboard at %s of a host", (path) => {
-  const pages = (): Dashboard => dashboard({ path });
+  const pages = (): Dashboard => dashboard({ path, signIn: oidcSignIn(SIGN_IN) });
 
   /** The page, its files, and the application beside it. */
   async function expectPage(origin: string): Promise<void> {
@@ -151,6 +151,20 @@ describe.each(["/", "/ops/"])("the dashboard at %s of a host", (path) => {
     expect([file.status, file.headers.get("content-encoding")]).toEqual([200, "gzip"]);
     expect(await file.text()).toContain("session.hello");
     expect(await (await fetch(`${origin}/hello`)).text()).toBe("hello");
+    // Every host hands over what a sign-in takes: the body, and where it comes from.
+    const [own] = SIGN_IN.publicUrls;
+    const token = (headers: Readonly<Record<string, string>>, body = "{}"): Promise<Response> =>
+      fetch(`${origin}${path}auth/token`, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body,
+      });
+    const nobody = await token({ origin: new URL(own).origin, cookie: `__Host-arcp-session=${"A".repeat(43)}` });
+    expect([nobody.status, nobody.headers.getSetCookie().length]).toEqual([204, 1]);
+    const refused = await token({ origin: "https://evil.test" });
+    expect(refused.status).toBe(403);
+    expectSecure(refused);
+    expect((await token({ origin: new URL(own).origin }, "x".repeat(5_000))).status).toBe(413);
     if (path === "/") return;
     const short = await fetch(origin + path.slice(0, -1), { redirect: "manual" });
     expect([short.status, short.headers.get("location")]).toEqual([308, path]);

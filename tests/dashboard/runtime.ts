@@ -30,6 +30,11 @@ const PEOPLE = new Map<string, Identity>([
   ["acme-overseer", { principal: "olga", tenant: "acme", permissions: ["observe:all"] }],
 ]);
 
+/** People sign in somewhere that is never asked. */
+export const SIGN_IN = {
+  ...{ issuer: "https://id.example", clientId: "dashboard", publicUrls: ["https://agents.example/"] as const },
+};
+
 export class DashboardRuntime implements AsyncDisposable {
   readonly #agents: Readonly<Record<string, AgentHandler>>;
   readonly #directory = mkdtempSync(join(tmpdir(), "arcp-dashboard-"));
