@@ -156,6 +156,9 @@ describe("a picture of the board", () => {
     expect(text({ learntAt: undefined })).toContain("asking for jobs…");
     expect(text({})).toContain("no jobs yet. Submit one with");
     expect(text({ total: 3 })).toContain("no job passes the filter");
+    // What nobody has told is not made up.
+    const ended = jobOf("ended", { status: "error", budget: new Map([["USD", { cap: 5, left: undefined }]]) });
+    expect(text({ columns: 130 }, [ended])).toMatch(/✖ error .* {4}\? of 5 USD$/m);
     expect(text({ pausedAt: 25_000 })).toContain("PAUSED 0:05");
     expect(text({ prompt: "Sure?" })).toContain("Sure?");
     expect(text({ showsHelp: true, rows: 30 })).toContain("asks the job to stop, when you have said yes");

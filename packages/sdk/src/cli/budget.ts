@@ -29,6 +29,6 @@ export function budgetBar(left: number, cap: number, columns: number, terminal: 
   return terminal.style(share > 0.5 ? "green" : share > 0.2 ? "yellow" : "red", bar(share, columns));
 }
 
-/** `3.75 of 5 USD`. Escaped. */
-export const budgetText = (left: number, cap: number, currency: string): string =>
-  `${amount(left)} of ${amount(cap)} ${escapeLine(currency)}`;
+/** `3.75 of 5 USD`, or `? of 5 USD` where nobody has told what is left. Escaped. */
+export const budgetText = (left: number | undefined, cap: number, currency: string): string =>
+  `${left === undefined ? "?" : amount(left)} of ${amount(cap)} ${escapeLine(currency)}`;

@@ -11,8 +11,8 @@ export interface BoardJob {
   /** What it said last of what it does. */
   readonly phase: string | undefined;
   readonly progress: JobEventOf<"progress">["body"] | undefined;
-  /** By currency: what its lease gave, and what is left as far as it was told. */
-  readonly budget: ReadonlyMap<string, { readonly cap: number; readonly left: number }>;
+  /** By currency: what its lease gave, and what is left, if it was told. */
+  readonly budget: ReadonlyMap<string, { readonly cap: number; readonly left: number | undefined }>;
 }
 
 export const isOver = (status: string): boolean => status !== "pending" && status !== "running";
@@ -183,7 +183,7 @@ export class Board {
     if (before !== undefined && !isOver(before.status) && isOver(status)) this.#endTimes.push(Date.now());
     const { phase, progress } = before ?? {};
     const budget =
-      before?.budget ?? new Map([...budgetCaps(summary.lease)].map(([name, cap]) => [name, { cap, left: cap }]));
+      before?.budget ?? new Map([...budgetCaps(summary.lease)].map(([name, cap]) => [name, { cap, left: undefined }]));
     this.#jobs.set(summary.jobId, { summary, createdAt, status, phase, progress, budget });
   }
 

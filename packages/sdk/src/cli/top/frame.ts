@@ -48,6 +48,7 @@ const STATUSES = ["running", "pending", "success", "error", "cancelled", "timed_
 const HEAD_ROWS = 4;
 const FOOT_ROWS = 3;
 const BAR_COLUMNS = 8;
+const GAUGE_COLUMNS = 6;
 
 /** How many jobs a window of so many rows shows. */
 export const bodyRows = (rows: number): number => Math.max(rows - HEAD_ROWS - FOOT_ROWS, 1);
@@ -185,8 +186,10 @@ function cellText(
       const [currency, budget] = job.budget.entries().next().value ?? [];
       if (currency === undefined || budget === undefined) return [""];
       const more = job.budget.size > 1 ? ` +${job.budget.size - 1}` : "";
-      const gauge = budgetBar(budget.left, budget.cap, 6, facts.terminal);
-      return [`${gauge} ${budgetText(budget.left, budget.cap, currency)}${more}`];
+      const { left, cap } = budget;
+      const gauge =
+        left === undefined ? " ".repeat(GAUGE_COLUMNS) : budgetBar(left, cap, GAUGE_COLUMNS, facts.terminal);
+      return [`${gauge} ${budgetText(left, cap, currency)}${more}`];
     }
     case "says":
       return [saying(job, questions)];
