@@ -3,7 +3,9 @@
  * tests are skipped and say why; with CI=true they fail.
  */
 import { execFile, execFileSync } from "node:child_process";
-import { randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 
@@ -32,10 +34,14 @@ export interface TmuxOptions {
 
 /** A shell in a window. Ends with everything in it. */
 export class Tmux implements AsyncDisposable {
-  readonly #socket = `arcp-${randomUUID()}`;
+  readonly #directory: string;
+
+  private constructor(directory: string) {
+    this.#directory = directory;
+  }
 
   static async start({ columns, rows, env }: TmuxOptions): Promise<Tmux> {
-    const terminal = new Tmux();
+    const terminal = new Tmux(await mkdtemp(join(tmpdir(), "arcp-tmux-")));
     const { HOME = "/", PATH = "" } = process.env;
     const shell = [
       "env",
@@ -95,6 +101,8 @@ export class Tmux implements AsyncDisposable {
     await this.#tmux("kill-server").catch(() => {
       // It has ended with its last window.
     });
+    // tmux leaves its socket behind.
+    await rm(this.#directory, { recursive: true, force: true });
   }
 
   async #until(isThere: (screen: string) => boolean, wanted: unknown): Promise<string> {
@@ -108,7 +116,7 @@ export class Tmux implements AsyncDisposable {
 
   async #tmux(...args: readonly string[]): Promise<string> {
     const env = { ...process.env, LC_ALL: "C.UTF-8" };
-    return (await run("tmux", ["-u", "-L", this.#socket, ...args], { env })).stdout;
+    return (await run("tmux", ["-u", "-S", join(this.#directory, "socket"), ...args], { env })).stdout;
   }
 }
 
