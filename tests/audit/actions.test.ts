@@ -5,6 +5,7 @@ import {
   type AuditAction,
   type AuditRecord,
   DEFAULT_AUDIT_POLICY,
+  forgetWebhooks,
   type InteractionPolicy,
   retryWebhooks,
   type StoredWebhook,
@@ -623,6 +624,15 @@ const CASES: Readonly<Record<AuditAction, Case>> = {
     act: async (scene, wire) => {
       const { job, webhook } = await givenUp(scene, wire);
       await retryWebhooks(scene.store, [webhook], scene.clock.now());
+      return { job: job.jobId, facts: { endpoint: "nobody", type: "job.ended", webhook_id: webhook.id } };
+    },
+    options: { webhooks: NOBODY_LISTENS },
+  },
+  "webhook.forgotten": {
+    on: BOTH,
+    act: async (scene, wire) => {
+      const { job, webhook } = await givenUp(scene, wire);
+      await forgetWebhooks(scene.store, [webhook], scene.clock.now());
       return { job: job.jobId, facts: { endpoint: "nobody", type: "job.ended", webhook_id: webhook.id } };
     },
     options: { webhooks: NOBODY_LISTENS },

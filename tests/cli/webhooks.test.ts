@@ -47,6 +47,15 @@ test("what an endpoint has refused is listed, tried again beside the running ser
   await outbox((stored) => stored.length === 0);
   expect((await verifyAudit(store)).broken).toBeUndefined();
   expect(await workspace.run(["webhooks", "retry", dead.id])).toMatchObject({ code: 1 });
+
+  receiver.answer = status(410);
+  await (await client.submit({ agent: "echo", input: 2 })).done;
+  await outbox(([one]) => one?.state === "dead");
+  expect(await workspace.run(["webhooks", "forget", "--all"])).toMatchObject({ code: 64 });
+  const forgotten = await workspace.run(["webhooks", "forget", "--all", "--endpoint", "ops"]);
+  expect(forgotten).toMatchObject({ code: 0, stdout: "1 of them is forgotten\n" });
+  await outbox((stored) => stored.length === 0);
+  expect((await verifyAudit(store)).broken).toBeUndefined();
 });
 
 test("an endpoint needs a secret, and a private place for it", async () => {

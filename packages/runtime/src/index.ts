@@ -134,7 +134,13 @@ export {
   type WebhookEndpoint,
   type WebhookOptions,
 } from "./engine/webhooks/endpoint.ts";
-export { retryWebhooks, type StoredWebhook, storedEndpoints, storedWebhooks } from "./engine/webhooks/outbox.ts";
+export {
+  forgetWebhooks,
+  retryWebhooks,
+  type StoredWebhook,
+  storedEndpoints,
+  storedWebhooks,
+} from "./engine/webhooks/outbox.ts";
 export { MetricsRegistry, type MetricsRegistryOptions } from "./metrics/registry.ts";
 export type { AgentFileSystemOptions } from "./operations/files/agent-file-system.ts";
 export type { Resolve } from "./operations/network/destination.ts";

@@ -162,6 +162,8 @@ export interface AuditFacts {
   "webhook.given_up": WebhookFacts & { readonly attempts: number };
   /** By an operator: it is tried again. */
   "webhook.retried": WebhookFacts;
+  /** An operator has taken out what was still to be told, or was given up. */
+  "webhook.forgotten": WebhookFacts;
 
   // The runtime, and the audit itself.
   "runtime.started": { readonly name: string; readonly version: string };

@@ -6,6 +6,7 @@
  *   waiting -> dead      not in its time, or the endpoint says that it is gone
  *   dead    -> waiting   an operator has it tried again
  *   dead    -> (gone)    kept for its time
+ *   waiting, dead -> (gone)    an operator does not want it told
  */
 import { createHash } from "node:crypto";
 import type { JobId } from "@arcp/core";
@@ -125,13 +126,31 @@ export async function retryWebhooks(
   const dead = webhooks.filter(({ state }) => state === "dead");
   const again = dead.map((webhook) => ({ ...webhook, state: "waiting" as const, dueAt: now, since: now, failures: 0 }));
   if (again.length === 0) return 0;
-  await store.commit({
-    ...NOTHING,
-    records: again.map((webhook) => webhookRecord(webhook, { isNew: false })),
-    audit: again.map(({ id, endpoint, principal, jobId, type }) => ({
-      ...{ at: now, action: "webhook.retried", principal, jobId },
-      facts: canonicalJson({ endpoint, type, webhook_id: id }),
-    })),
-  });
+  const records = again.map((webhook) => webhookRecord(webhook, { isNew: false }));
+  await store.commit({ ...NOTHING, records, audit: acts("webhook.retried", again, now) });
   return again.length;
 }
+
+/**
+ * Takes webhooks out of the outbox: what waits for an endpoint that is not configured any more, for instance. One that is being
+ * delivered meanwhile may arrive all the same. `store` is one that may be written to.
+ */
+export async function forgetWebhooks(
+  store: Pick<Store, "commit">,
+  webhooks: readonly StoredWebhook[],
+  now: number,
+): Promise<void> {
+  if (webhooks.length === 0) return;
+  await store.commit({
+    ...NOTHING,
+    records: webhooks.map(noWebhookRecord),
+    audit: acts("webhook.forgotten", webhooks, now),
+  });
+}
+
+/** What an operator did to each of them. */
+const acts = (action: "webhook.retried" | "webhook.forgotten", webhooks: readonly StoredWebhook[], now: number) =>
+  webhooks.map(({ id, endpoint, principal, jobId, type }) => ({
+    ...{ at: now, action, principal, jobId },
+    facts: canonicalJson({ endpoint, type, webhook_id: id }),
+  }));

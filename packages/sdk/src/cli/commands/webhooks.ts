@@ -1,5 +1,5 @@
 import { newWebhookSecret } from "@arcp/core/webhooks";
-import { retryWebhooks, type StoredWebhook, storedWebhooks } from "@arcp/runtime";
+import { forgetWebhooks, retryWebhooks, type Store, type StoredWebhook, storedWebhooks } from "@arcp/runtime";
 import type { Command } from "commander";
 import { chosenDatabase, DATABASE_OPTION, openDatabase, withWritableDatabase } from "../database.ts";
 import { escapeLine } from "../escape.ts";
@@ -16,7 +16,7 @@ interface Filter {
   readonly json?: boolean;
 }
 
-interface RetryOptions extends Filter {
+interface ChoiceOptions extends Filter {
   readonly all?: boolean;
 }
 
@@ -26,15 +26,17 @@ Examples:
   arcp webhooks --dead --endpoint ops
   arcp webhooks retry msg_4Yp…             have one that was given up tried again
   arcp webhooks retry --all --endpoint ops
+  arcp webhooks forget --all --endpoint old
+                                           take out what waits for an endpoint that is gone
   arcp webhooks secret                     make a secret for an endpoint
 
 They work on the database, while a server uses it or without one. What was taken by its endpoint is not kept.
-Exit codes: 0 success, 1 there is none of that id, or it was not given up, 64 wrong arguments.`;
+Exit codes: 0 success, 1 there is none of that id, or none to be tried again, 64 wrong arguments.`;
 
 export function addWebhooks(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
   const command = program
     .command("webhooks")
-    .description("List what is to be told over HTTP and what was given up, and have that tried again")
+    .description("List what is to be told over HTTP and what was given up; have that tried again, or forgotten")
     .option(...DATABASE_OPTION)
     .option("--endpoint <name>", "only what is for this one")
     .option("--dead", "only what was given up")
@@ -50,7 +52,18 @@ export function addWebhooks(program: Command, run: (work: () => Promise<ExitCode
     .option("--endpoint <name>", "only what is for this one")
     .option(...DATABASE_OPTION)
     .action((ids: readonly string[], _options: unknown, retry: Command) =>
-      run(() => tryAgain(ids, retry.optsWithGlobals() as RetryOptions)),
+      run(() => tryAgain(ids, retry.optsWithGlobals() as ChoiceOptions)),
+    );
+  command
+    .command("forget")
+    .description("Take webhooks out of what is to be told, whether they were given up or not")
+    .argument("[ids...]", "which: msg_…")
+    .option("--all", "all for the endpoint")
+    .option("--endpoint <name>", "only what is for this one")
+    .option("--dead", "only what was given up")
+    .option(...DATABASE_OPTION)
+    .action((ids: readonly string[], _options: unknown, forget: Command) =>
+      run(() => takeOut(ids, forget.optsWithGlobals() as ChoiceOptions)),
     );
   command
     .command("secret")
@@ -108,20 +121,46 @@ const cellsOf = ({ id, endpoint, type, jobId, state, attempts, lastError, dueAt 
   state === "dead" ? "-" : isoTime(dueAt),
 ];
 
-async function tryAgain(ids: readonly string[], options: RetryOptions): Promise<ExitCode> {
+/** Has `act` done to those that were chosen: by ids, all of which have to be there, or by the filter. */
+async function withChosen(
+  ids: readonly string[],
+  options: ChoiceOptions,
+  missing: (id: string) => string,
+  act: (store: Store, chosen: readonly StoredWebhook[]) => Promise<string>,
+): Promise<ExitCode> {
   if ((ids.length === 0) !== (options.all === true)) throw new UsageError("expected ids of webhooks, or --all");
   return withWritableDatabase(chosenDatabase(options.db), async (store) => {
-    const found: StoredWebhook[] = [];
+    const chosen: StoredWebhook[] = [];
     for await (const webhook of storedWebhooks(store)) {
-      if (fits(webhook, { ...options, dead: true }) && (options.all === true || ids.includes(webhook.id))) {
-        found.push(webhook);
-      }
+      if (fits(webhook, options) && (options.all === true || ids.includes(webhook.id))) chosen.push(webhook);
     }
-    const missing = ids.find((id) => !found.some((webhook) => webhook.id === id));
-    if (missing !== undefined)
-      throw new Error(`no webhook ${missing} was given up: \`arcp webhooks --dead\` lists them`);
-    const count = await retryWebhooks(store, found, Date.now());
-    process.stdout.write(`${amount(count)} of them ${count === 1 ? "is" : "are"} tried again\n`);
+    const absent = ids.find((id) => !chosen.some((webhook) => webhook.id === id));
+    if (absent !== undefined) throw new Error(missing(absent));
+    process.stdout.write(`${await act(store, chosen)}\n`);
     return EXIT.success;
   });
+}
+
+const tryAgain = (ids: readonly string[], options: ChoiceOptions): Promise<ExitCode> =>
+  withChosen(
+    ids,
+    { ...options, dead: true },
+    (id) => `no webhook ${id} was given up: \`arcp webhooks --dead\` lists them`,
+    async (store, chosen) => {
+      const count = await retryWebhooks(store, chosen, Date.now());
+      return `${amount(count)} of them ${count === 1 ? "is" : "are"} tried again`;
+    },
+  );
+
+async function takeOut(ids: readonly string[], options: ChoiceOptions): Promise<ExitCode> {
+  if (options.all === true && options.endpoint === undefined) throw new UsageError("--all needs --endpoint");
+  return withChosen(
+    ids,
+    options,
+    (id) => `there is no webhook ${id}: \`arcp webhooks\` lists them`,
+    async (store, chosen) => {
+      await forgetWebhooks(store, chosen, Date.now());
+      return `${amount(chosen.length)} of them ${chosen.length === 1 ? "is" : "are"} forgotten`;
+    },
+  );
 }
