@@ -619,6 +619,21 @@ export const mutants11: readonly Mutant[] = [
   m("9.6-11", "budgets/overshoot", outcome(1, 0, { performed: false, code: "BUDGET_EXHAUSTED" })),
   m("9.7-01", "models/globs", outcome(1, -1, DONE)),
   m("9.7-02", "models/globs", outcome(2, -1, DONE)),
+  // §9.8
+  m("9.8.1-01", "credentials/issued", {
+    says: { "job.accepted": (frame) => void delete frame.payload.credentials[0].endpoint },
+  }),
+  m("9.8.1-02", "credentials/rotated", {
+    says: { "job.event": event("status", (body) => Object.assign(body, { id: "cred_other" })) },
+  }),
+  m("9.8.1-03", "credentials/issued", {
+    says: { "job.accepted": (frame) => void (frame.payload.credentials[0].scheme = "basic") },
+  }),
+  m("9.8.2-01", "credentials/issued", { says: { "job.accepted": lacking("credentials") } }),
+  m("9.8.2-03", "credentials/issued", {
+    says: { "job.accepted": (frame) => void (frame.payload.credentials[0].value = "same") },
+  }),
+  m("9.8.2-08", "credentials/rotated", { says: { "job.event": event("status", (body) => delete body.value) } }),
   // §9.4, §10
   ...["10.1-01", "8.2-09"].map((requirement) =>
     m(requirement, "delegation/child", {

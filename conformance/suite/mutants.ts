@@ -1,4 +1,7 @@
 /** Does every case catch what it is for? One broken runtime for each MUST that a case judges. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   REFERENCE_MANIFEST,
   requirementsOf,
@@ -57,7 +60,8 @@ function tableProblems(wire: Wire): readonly string[] {
 
 async function survival(wire: Wire, mutant: Mutant, patienceMs: number): Promise<string | undefined> {
   // One of its own: what a mutant does must not be seen by another.
-  const runtime = startRuntime();
+  const directory = mutant.case.startsWith("credentials/") ? await mkdtemp(join(tmpdir(), "arcp-mutant-")) : undefined;
+  const runtime = startRuntime(directory === undefined ? {} : { directory });
   const { kind } = mutant;
   const target = memoryTarget(runtime, { tamper: mutant.start(), ...(kind === undefined ? {} : { kind }) });
   try {
@@ -69,6 +73,10 @@ async function survival(wire: Wire, mutant: Mutant, patienceMs: number): Promise
     return isCaught(verdict, mutant) ? undefined : describe(verdict, mutant);
   } finally {
     await runtime.close();
+    if (directory !== undefined) {
+      await runtime.eventLog.close();
+      await rm(directory, { recursive: true });
+    }
   }
 }
 

@@ -103,19 +103,19 @@ function problemsOf({ target, verdicts }: Report): readonly string[] {
       const unseen = requirements.filter((name) => !judged.includes(name));
       return unseen.map((name) => `${id} at ${target}: names ${name}, and does not look at it`);
     }
-    const isOurs = outcome === "skipped" && /manifest|token|offers no/.test(reason);
+    const isOurs = outcome === "skipped" && /manifest|token|offers no|not offered/.test(reason);
     return isOurs ? [`${id} at ${target}: skipped, ${reason}`] : [];
   });
 }
 
-const runtime = startRuntime();
+const directory = await mkdtemp(join(tmpdir(), "arcp-suite-"));
+const runtime = startRuntime({ directory });
 const connections = httpTransport({ onTransport: (transport) => void runtime.accept(transport) });
 const http = createServer((request, response) => {
   if (!connections.handle(request, response)) response.writeHead(404).end();
 });
 await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
 const sockets = await startWebSocketServer({ onTransport: (transport) => void runtime.accept(transport) });
-const directory = await mkdtemp(join(tmpdir(), "arcp-suite-"));
 const lines = await startSocketServer({
   path: join(directory, "runtime.sock"),
   onTransport: (transport) => void runtime.accept(transport),
@@ -142,8 +142,9 @@ http.closeAllConnections();
 http.close();
 await sockets.close();
 await lines.close();
-await rm(directory, { recursive: true });
 await runtime.close();
+await runtime.eventLog.close();
+await rm(directory, { recursive: true });
 for (const problem of reports.flatMap(problemsOf)) {
   process.stdout.write(`${problem}\n`);
   process.exitCode = 1;

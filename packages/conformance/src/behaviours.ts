@@ -28,6 +28,8 @@ export const BEHAVIOURS = {
     "`{permission, resource, operation, capability, target}`: asks for the permission (wire 1.0), then tries the operation as `operate` does. Returns `{code, outcome}`; `code` is that of the refusal, or null.",
   stream:
     "`{kind, pieces: string[], delay_ms?, redacted?}`: opens a stream of that kind (wire 1.0: text, binary or thought), writes each piece, and closes it. Returns `{pieces: n}`.",
+  credential:
+    "`{rotate?: true}`: its jobs are issued a credential, by the operator; if asked to, has it rotated after its first event, and then does what `hold` does.",
   versioned:
     'Has the versions `1.0.0` (the default), `2.0.0` and `banana`. Returns `{agent: "name@version"}`, its own.',
 } as const;

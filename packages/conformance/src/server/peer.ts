@@ -168,8 +168,10 @@ export class Peer {
     const names = namesOf(frame);
     if (names.length > 0) return frame.type !== "job.event" && names.includes(id);
     const asked = this.#asked.get(id);
-    // The end of a job answers a submission at most.
+    // The end of a job answers a submission at most, and only that of a job that nobody has accepted.
     if (frame.event_seq !== undefined && asked?.type !== "job.submit") return false;
+    const isAccepted = ({ type, job_id }: Frame): boolean => type === "job.accepted" && job_id === frame.job_id;
+    if (frame.type === "job.error" && frame.job_id !== undefined && this.frames.some(isAccepted)) return false;
     if (asked === undefined || this.#answers.has(frame) || this.frames.indexOf(frame) < asked.after) return false;
     return (ANSWERS[asked.type] ?? ["session.error"]).includes(frame.type) && frame.payload?.parent_job_id == null;
   }

@@ -2,6 +2,7 @@
 
 const CREDENTIALS =
   "Takes an upstream that credentials are issued by, and a look at what it was asked for: neither is on the wire.";
+const FOREIGN = "Takes an operator who lets somebody else observe a job that has credentials.";
 const TELEMETRY = "Spans go to a collector of the operator's, not over the wire.";
 const LONG = "Takes longer than a suite can wait.";
 const SETTING = "Depends on how the runtime was configured, which does not show on the wire.";
@@ -32,7 +33,7 @@ export const UNSEEN: Readonly<Record<string, string>> = {
   "V11-7.5-09": "Optional; an order of versions does not show on the wire.",
   "V11-7.5-11": "Takes an agent that is registered anew while its job runs.",
   "V11-7.6-07": "Takes a buffer that has lost something, which is the runtime's own affair.",
-  "V11-7.6-21": CREDENTIALS,
+  "V11-7.6-21": FOREIGN,
   "V11-9.3-04": "Takes a sandbox whose limits can be told from the lease's.",
   "V11-9.5-07": "Optional, and either is right.",
   "V11-9.6-13": CREDENTIALS,
@@ -40,19 +41,10 @@ export const UNSEEN: Readonly<Record<string, string>> = {
   "V11-9.7-04": CREDENTIALS,
   "V11-9.7-05": SETTING,
   "V11-9.7-06": SETTING,
-  "V11-9.8-01": CREDENTIALS,
-  "V11-9.8.1-01": CREDENTIALS,
-  "V11-9.8.1-02": CREDENTIALS,
-  "V11-9.8.1-03": CREDENTIALS,
-  "V11-9.8.1-06": CREDENTIALS,
-  "V11-9.8.2-01": CREDENTIALS,
   "V11-9.8.2-02": CREDENTIALS,
-  "V11-9.8.2-03": CREDENTIALS,
   "V11-9.8.2-04": CREDENTIALS,
   "V11-9.8.2-05": CREDENTIALS,
   "V11-9.8.2-06": CREDENTIALS,
-  "V11-9.8.2-07": CREDENTIALS,
-  "V11-9.8.2-08": CREDENTIALS,
   "V11-9.8.2-09": CREDENTIALS,
   "V11-9.8.2-10": CREDENTIALS,
   "V11-9.8.2-11": CREDENTIALS,
@@ -79,8 +71,8 @@ export const UNSEEN: Readonly<Record<string, string>> = {
   "V11-14-15": INSIDE,
   "V11-14-16": INSIDE,
   "V11-14-17": CREDENTIALS,
-  "V11-14-19": CREDENTIALS,
-  "V11-14-20": CREDENTIALS,
+  "V11-14-19": FOREIGN,
+  "V11-14-20": FOREIGN,
   "V11-14-21": CREDENTIALS,
   "V11-14-22": CREDENTIALS,
   "V11-14-23": CREDENTIALS,
