@@ -237,6 +237,7 @@ export class Board {
       for (const [currency, remaining] of Object.entries(subscription.subscribed.budget ?? {})) {
         this.#setBudget(jobId, currency, remaining);
       }
+      void letGoBy(subscription.resultStream());
       await subscription.done.catch(() => {
         // How it ended is looked at below.
       });
@@ -261,5 +262,14 @@ export class Board {
     if (job === undefined) return;
     const total = job.budget.get(currency)?.total ?? job.totals.get(currency) ?? remaining;
     this.#change(jobId, { budget: new Map(job.budget).set(currency, { total, remaining }) });
+  }
+}
+
+/** Nobody looks at results here: what is streamed of one is not collected. */
+async function letGoBy(pieces: AsyncIterable<unknown>): Promise<void> {
+  try {
+    for await (const _ of pieces);
+  } catch {
+    // How the job ended is told elsewhere.
   }
 }

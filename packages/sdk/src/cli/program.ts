@@ -72,10 +72,7 @@ export async function createProgram(called: string): Promise<Command> {
         ),
     })
     .addHelpText("after", HELP);
-  const wanted = Object.hasOwn(COMMANDS, called)
-    ? [COMMANDS[called as keyof typeof COMMANDS]]
-    : Object.values(COMMANDS);
-  for (const load of wanted) (await load())(program, run);
+  for (const load of neededFor(called)) (await load())(program, run);
   program
     .command("version")
     .description("Print the version")
@@ -83,6 +80,12 @@ export async function createProgram(called: string): Promise<Command> {
       process.stdout.write(`${ABOUT}\n`);
     });
   return program;
+}
+
+/** The version needs no command. */
+function neededFor(called: string): (typeof COMMANDS)[keyof typeof COMMANDS][] {
+  if (["version", "--version", "-V"].includes(called)) return [];
+  return Object.hasOwn(COMMANDS, called) ? [COMMANDS[called as keyof typeof COMMANDS]] : Object.values(COMMANDS);
 }
 
 async function run(work: () => Promise<ExitCode>): Promise<void> {
