@@ -115,6 +115,13 @@ describe("a runtime", () => {
     });
   });
 
+  test("that is not there is no runtime", async () => {
+    const gone: Target = { ...mute, name: "ws://gone", dial: () => Promise.reject(new Error("refused")) };
+    await expect(runServerSuite({ target: gone, token: "x" })).rejects.toThrow(
+      "no connection to ws://gone: Error: refused",
+    );
+  });
+
   test("that lacks an agent, or says what it lacks, has those cases skipped with the reason", async () => {
     const server = startRuntime();
     try {

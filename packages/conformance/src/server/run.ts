@@ -28,8 +28,8 @@ export interface ServerSuiteOptions extends RunOptions, Partial<PeerOptions> {
 }
 
 /**
- * Asks a runtime for everything that a wire can show, and reports what came of it. Rejects only when `signal` aborts, and
- * with a RangeError when `only` names nothing.
+ * Asks a runtime for everything that a wire can show, and reports what came of it. Rejects when `signal` aborts, when
+ * there is no manifest and no connection at all, and with a RangeError when `only` names nothing.
  */
 export async function runServerSuite(options: ServerSuiteOptions): Promise<Report> {
   const { target, wire = "1.1", only } = options;
@@ -70,8 +70,11 @@ async function referenceAgentsOf(options: ServerSuiteOptions): Promise<Manifest>
   const signal = AbortSignal.any([AbortSignal.timeout(PROBE_MS), ...(options.signal ? [options.signal] : [])]);
   const run = { judge: new Judge([]), recording: new Recording(), signal };
   await using context = new ServerContext(run, { ...options, manifest: all });
+  const peer = await context.connect().catch((thrown: Violation) => {
+    throw new Error(`no connection to ${options.target.name}: ${thrown.seen}`, { cause: thrown });
+  });
   try {
-    const { payload } = await context.greet(await context.connect());
+    const { payload } = await context.greet(peer);
     const listed: readonly unknown[] = payload?.capabilities?.agents ?? [];
     const names = new Set(
       listed.map((agent) => (typeof agent === "string" ? agent : (agent as { name?: string }).name)),
