@@ -11,6 +11,7 @@ import {
   RUNTIME_FRAME_LIMITS,
   SessionState,
   TimeoutError,
+  type TraceContext,
   type Transport,
   toSessionId,
   UnauthenticatedError,
@@ -30,7 +31,6 @@ import {
   type RuntimeMessage10,
   traceMembers10,
 } from "@arcp/core/v1.0";
-import { activeTrace } from "../caller-trace.ts";
 import { lostTransport } from "../connection.ts";
 import { onAbort } from "../waiting.ts";
 import type { Challenge } from "./options.ts";
@@ -72,6 +72,12 @@ interface Answer {
 
 const CLOSE_GOING_AWAY = 1001;
 
+interface OpeningTerms {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly caller: TraceContext | undefined;
+}
+
 export class Connection10 {
   readonly #transport: Transport;
   readonly #owner: ConnectionOwner10;
@@ -108,10 +114,10 @@ export class Connection10 {
   }
 
   /**
-   * Opens the session. Rejects with the error that the runtime answered, {@link TimeoutError} after `timeoutMs`,
-   * TransportError when the connection ends first, or the signal's reason. The transport is then closed.
+   * Opens the session, in the span of `caller`. Rejects with the error that the runtime answered, {@link TimeoutError}
+   * after `timeoutMs`, TransportError when the connection ends first, or the signal's reason. The transport is then closed.
    */
-  async open(payload: JsonObject, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+  async open(payload: JsonObject, { timeoutMs, signal, caller }: OpeningTerms): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#answer = { resolve, reject };
     this.#state.enter({ phase: "awaiting-welcome" });
@@ -126,8 +132,7 @@ export class Connection10 {
       void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
       if (signal?.aborted !== true) {
         this.#openId = newMessageId();
-        const trace = activeTrace();
-        this.send({ type: "session.open", id: this.#openId, payload, ...(trace && traceMembers10(trace)) });
+        this.send({ type: "session.open", id: this.#openId, payload, ...(caller && traceMembers10(caller)) });
       }
       await promise;
     } catch (thrown) {

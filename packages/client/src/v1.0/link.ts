@@ -5,10 +5,12 @@ import {
   InvalidRequestError,
   type JsonObject,
   TimeoutError,
+  type TraceContext,
   type Transport,
   TransportError,
 } from "@arcp/core";
 import { type AnyMessage10, errorFromV10, type MessageOf10, type RuntimeMessage10 } from "@arcp/core/v1.0";
+import { activeTrace } from "../caller-trace.ts";
 import { keepProcessAlive, type ReconnectTask, reconnect, type TransportFactory } from "../reconnect.ts";
 import { linkedAbort, untilAbort } from "../waiting.ts";
 import { authOf, openingOf } from "./auth.ts";
@@ -140,11 +142,13 @@ export class Link10 {
 
   /** Makes the first connection. */
   async start(signal: AbortSignal | undefined): Promise<void> {
+    // Pages have no context that would outlive an `await`: the caller's span is looked up at once.
+    const caller = activeTrace();
     const { controller: stop, release } = linkedAbort(signal);
     this.#state = { phase: "connecting", stop };
     this.#report({ phase: "connecting" });
     try {
-      await this.#attempt(stop.signal);
+      await this.#attempt(stop.signal, caller);
     } finally {
       release();
     }
@@ -178,7 +182,7 @@ export class Link10 {
   // -------------------------------------------------------------------------------------------- opening
 
   /** One connection, in all within the handshake's time. */
-  async #attempt(signal: AbortSignal): Promise<void> {
+  async #attempt(signal: AbortSignal, caller: TraceContext | undefined): Promise<void> {
     const { controller, release } = linkedAbort(signal);
     const { clock, handshakeTimeoutMs } = this.#options;
     const cancelTimer = clock.setTimer(
@@ -187,14 +191,14 @@ export class Link10 {
     );
     try {
       const transport = await untilAbort(this.#dial(controller.signal), controller.signal, (late) => late.abort());
-      await this.#open(transport, controller.signal);
+      await this.#open(transport, controller.signal, caller);
     } finally {
       cancelTimer();
       release();
     }
   }
 
-  async #open(transport: Transport, signal: AbortSignal): Promise<void> {
+  async #open(transport: Transport, signal: AbortSignal, caller: TraceContext | undefined): Promise<void> {
     const { clock, handshakeTimeoutMs, maxFrameBytes, silenceMs, onChallenge } = this.#options;
     const owner: ConnectionOwner10 = {
       onChallenge,
@@ -207,7 +211,7 @@ export class Link10 {
     const connection = new Connection10(transport, owner, { clock, maxFrameBytes, silenceMs });
     try {
       const payload = await untilAbort(openingOf(this.#options, transport), signal);
-      await connection.open(payload, handshakeTimeoutMs, signal);
+      await connection.open(payload, { timeoutMs: handshakeTimeoutMs, signal, caller });
     } catch (thrown) {
       transport.close();
       throw thrown;
@@ -317,7 +321,7 @@ export class Link10 {
         options,
         clock: this.#options.clock,
         windowMs: options.giveUpAfterMs ?? GIVE_UP_AFTER_MS,
-        attempt: () => this.#attempt(signal),
+        attempt: () => this.#attempt(signal, activeTrace()),
         onWait: (attempt, delayMs, why) => this.#report({ phase: "reconnecting", attempt, delayMs, cause: why }),
       });
     } catch (thrown) {
