@@ -51,7 +51,7 @@ describe("another program that holds the write lock", () => {
     other.exec("BEGIN IMMEDIATE");
     await run.context.log("info", "1");
     run.finish("done");
-    await settle();
+    await until(async () => (await harness.server.unreadiness()) === "store_busy");
     const { payload } = await client.submit("puppet");
     expect(payload).toMatchObject({
       code: "INTERNAL_ERROR",

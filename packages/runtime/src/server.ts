@@ -52,6 +52,7 @@ import type { ShutdownReport } from "./engine/queue/drain.ts";
 import { type ConcurrencyCaps, DEFAULT_CONCURRENCY } from "./engine/queue/job-queue.ts";
 import { DEFAULT_PRINCIPAL_RATES, type PrincipalRates } from "./engine/rates.ts";
 import type { ScheduleLimits } from "./engine/schedules/scheduler.ts";
+import type { StorageReason } from "./engine/storage-room.ts";
 import type { LeasePolicy } from "./engine/submission.ts";
 import type { Tool } from "./engine/tools.ts";
 import { type WebhookOptions, webhookSettings } from "./engine/webhooks/endpoint.ts";
@@ -347,7 +348,13 @@ function connectionSettings10(options: ARCPServerOptions, gate: AuthGate, engine
 }
 
 /** Why a runtime takes no work. */
-export type Unreadiness = "draining" | "store_failed" | "store_silent" | "store_full" | "store_unreachable";
+export type Unreadiness = "draining" | "store_failed" | "store_silent" | (typeof UNREADY_FOR)[StorageReason];
+
+const UNREADY_FOR = {
+  storage_full: "store_full",
+  storage_busy: "store_busy",
+  storage_unreachable: "store_unreachable",
+} as const satisfies Record<StorageReason, string>;
 
 export interface CloseOptions {
   /** How long jobs may take to end, and durable ones to come to where they can be put aside, in milliseconds. Default: 0. */
@@ -522,9 +529,9 @@ export class ARCPServer {
   }
 
   /**
-   * Can it take work? Resolves with `undefined` if so, otherwise with why not: it has begun to stop, its store has failed,
-   * cannot be reached, does not
-   * answer within `timeoutMs` (default: 2000), or has no room. Never rejects.
+   * Can it take work? Resolves with `undefined` if so, otherwise with why not: it has begun to stop, or its store has
+   * failed, cannot be reached, has no room, is locked by another program, or does not answer within `timeoutMs`
+   * (default: 2000). Never rejects.
    */
   async unreadiness({ timeoutMs = 2000 }: { readonly timeoutMs?: number } = {}): Promise<Unreadiness | undefined> {
     if (this.#closing !== undefined) return "draining";
@@ -537,7 +544,7 @@ export class ARCPServer {
       const problem = await Promise.race([answer, late.promise]);
       const { stall } = this.#engine.journal.room;
       if (problem !== undefined || stall === undefined) return problem;
-      return stall === "storage_unreachable" ? "store_unreachable" : "store_full";
+      return UNREADY_FOR[stall];
     } catch (error) {
       // Whoever reads or writes next says why.
       return error instanceof StoreError && error.reason === "unreachable" ? "store_unreachable" : "store_failed";
