@@ -51,6 +51,18 @@ describe("a token that the issuer signed", () => {
     expect(await failureOf(other.verify(token))).toBeInstanceOf(UnauthenticatedError);
   });
 
+  test("is of somebody else where another issuer that is trusted, too, calls them by the same name", async () => {
+    const other = "https://other.example";
+    const verifier = await verifierOf({ issuer: [ISSUER, other], tenantClaim: "org" });
+    const identities = await Promise.all(
+      [ISSUER, other].map(async (iss) => verifier.verify(await ec.sign(claimsAt(NOW, { iss, org: "acme" })))),
+    );
+    expect(identities).toEqual([
+      { principal: `${ISSUER}#alice`, tenant: `${ISSUER}#acme`, expiresAt: NOW + 600_000 },
+      { principal: `${other}#alice`, tenant: `${other}#acme`, expiresAt: NOW + 600_000 },
+    ]);
+  });
+
   test("may be for several audiences", async () => {
     const verifier = await verifierOf({ audience: ["other name", AUDIENCE] });
     expect(await verifier.verify(await ec.sign(claimsAt(NOW, { aud: ["x", AUDIENCE] })))).toMatchObject({

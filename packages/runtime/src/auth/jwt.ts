@@ -25,7 +25,10 @@ import { assertTokenForm, expired, notValid, TokenScheme, type TrustOption, trus
 export interface JwtOptions extends IdentityClaims {
   /** The identity of this runtime: a token is for it alone, or names it among others. */
   readonly audience: string | readonly string[];
-  /** Who may have issued a token. Default: whoever has the keys. */
+  /**
+   * Who may have issued a token. Of several, each has subjects and tenants of its own: they are then named
+   * `<issuer>#<name>`. Default: whoever has the keys.
+   */
   readonly issuer?: string | readonly string[];
   /** Where the issuer publishes its public keys (`https:`), those keys, or a secret of at least 32 bytes for HMAC. */
   readonly jwks: URL | JSONWebKeySet | { readonly secret: string | Uint8Array };
@@ -101,7 +104,16 @@ class JwtVerifier implements BearerVerifier {
     const expiresAt = validityIn(claims, { now, toleranceMs: this.#toleranceMs });
     if (expiresAt === undefined) throw notValid("the token does not say when it ends");
     if (expiresAt <= now) throw expired();
-    return { ...identityIn(claims, this.#names), expiresAt, ...trustOf(this.#trustLevel, claims) };
+    return { ...this.#identityIn(claims), expiresAt, ...trustOf(this.#trustLevel, claims) };
+  }
+
+  #identityIn(claims: JsonObject): ReturnType<typeof identityIn> {
+    const identity = identityIn(claims, this.#names);
+    if ((this.#issuer?.length ?? 0) <= 1) return identity;
+    // The same subject of another issuer is somebody else.
+    const named = (name: string): string => `${String(claims["iss"])}#${name}`;
+    const { principal, tenant } = identity;
+    return { ...identity, principal: named(principal), ...(tenant !== undefined && { tenant: named(tenant) }) };
   }
 
   /** Of a token that was signed, and meant for this runtime. */
