@@ -12,6 +12,8 @@ import {
 } from "./credentials-and-targets.ts";
 import { BAD_REQUESTS, HTTP_HOST_KINDS, RESET, statusAt } from "./http-requests.ts";
 import { MALFORMED } from "./malformed-frames.ts";
+import { TERMINAL_PLACES } from "./terminal-places.ts";
+import { MARKUP, shownOf, TERMINAL_TEXTS } from "./text-of-others.ts";
 import { REFUSED_UPGRADES, VIOLATIONS } from "./websocket-violations.ts";
 
 const table = (columns: readonly string[], rows: readonly (readonly string[])[]): string =>
@@ -159,4 +161,17 @@ ${table(
   ["Request", "Code"],
   BAD_REQUEST_FORMS.map(([name, , code]) => [name, `\`${code}\``]),
 )}
+
+## Text on a terminal, and in logs
+
+What an agent, a client or a runtime says is text: what a terminal would act on, and what nobody would see, is shown by its number. A
+line break in it begins no line of the program's own. That is so in ${TERMINAL_PLACES.map(({ name }) => name).join("; ")}.
+JSON, which is for programs, says the same with JSON's escapes.
+
+${table(
+  ["What it would do", "What is said", "What is shown"],
+  TERMINAL_TEXTS.map((said) => [said.name, `\`${inAscii(said.text)}\``, `\`${shownOf(said)}\``]),
+)}
+
+Markup is shown as it is: ${MARKUP.map(({ text }) => `\`${text}\``).join(", ")}.
 `;

@@ -11,7 +11,13 @@ export interface TextOptions {
   readonly isVerbose?: boolean;
 }
 
-/** Lines for a terminal or a log, without colours. */
+/** What a terminal acts on, and what nobody sees: whoever is judged has said some of it. */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
+const visible = (line: string): string =>
+  line.replace(UNSAFE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
+
+/** Lines for a terminal or a log, without colours; none of them is another one's, and none acts on a terminal. */
 export function textReport(report: Report, { isVerbose = false }: TextOptions = {}): string {
   const lines = [`${report.role} at ${report.target}, wire ${report.wire}`];
   for (const verdict of report.verdicts) {
@@ -33,7 +39,7 @@ export function textReport(report: Report, { isVerbose = false }: TextOptions = 
     `${passed} passed, ${failed} failed${levels}, ${report.counts.skipped} skipped; ` +
       `${report.unseen.length} requirements cannot be seen over the wire; ${(report.ms / 1000).toFixed(1)} s`,
   );
-  return `${lines.join("\n")}\n`;
+  return `${lines.map(visible).join("\n")}\n`;
 }
 
 function failureLines(verdict: Verdict): readonly string[] {

@@ -2,7 +2,7 @@
 import { ARCPError, TransportError } from "@arcp/core";
 import { codeOf10 } from "@arcp/core/v1.0";
 import { CommanderError } from "commander";
-import { escapeLine } from "./escape.ts";
+import { escapeLine, escapeText } from "./escape.ts";
 import { EXIT, type ExitCode, UsageError } from "./exit-code.ts";
 
 /** Reports on standard error, and returns what to exit with. */
@@ -10,7 +10,7 @@ export function reportFailure(failure: unknown): ExitCode {
   const thrown = firstOf(failure);
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.success : EXIT.usage;
   process.stderr.write(`arcp: ${escapeLine(describe(thrown))}\n`);
-  if (process.env["ARCP_DEBUG"] && thrown instanceof Error) process.stderr.write(`${thrown.stack}\n`);
+  if (process.env["ARCP_DEBUG"] && thrown instanceof Error) process.stderr.write(`${escapeText(thrown.stack ?? "")}\n`);
   return thrown instanceof UsageError ? EXIT.usage : EXIT.failure;
 }
 

@@ -36,7 +36,9 @@ function readable(record: Readonly<Record<string, unknown>>, terminal: Terminal)
   const { level, time, msg, err, ...fields } = record;
   const at = new Date(String(time)).toLocaleTimeString("en-GB", { hour12: false });
   const label = terminal.style(STYLES[String(level)] ?? "white", String(level).padEnd(5));
-  const details = Object.entries(fields).map(([key, value]) => ` ${key}=${escapeLine(JSON.stringify(value) ?? "")}`);
+  const details = Object.entries(fields).map(
+    ([key, value]) => ` ${escapeLine(key)}=${escapeLine(JSON.stringify(value) ?? "")}`,
+  );
   return `${terminal.style("gray", at)} ${label} ${escapeLine(String(msg ?? ""))}${terminal.style("gray", details.join(""))}${errorText(err)}`;
 }
 

@@ -3,6 +3,7 @@ import { Argument, type Command } from "commander";
 import { type CandidateSources, candidatesFor } from "../completion/candidates.ts";
 import { askRuntime } from "../completion/live.ts";
 import { FILES_LINE, SCRIPTS, SHELLS, type Shell, wordsOf } from "../completion/scripts.ts";
+import { escapeLine } from "../escape.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 
 const EXAMPLES = `
@@ -45,7 +46,7 @@ async function complete(shell: Shell, words: readonly string[], sources: Candida
   return print([...lines, ...(files ? [FILES_LINE] : [])].map((line) => `${line}\n`).join(""));
 }
 
-const firstLine = (text: string): string => text.split(/[\n\t]/)[0] ?? "";
+const firstLine = (text: string): string => escapeLine(text.split(/[\n\t]/)[0] ?? "");
 
 function print(text: string): ExitCode {
   process.stdout.write(text);

@@ -3,6 +3,7 @@ import { newMessageId } from "@arcp/core";
 import type { Command } from "commander";
 import { Conversation, type Said as Message } from "../../conversation.ts";
 import { clackPrompter } from "../clack-prompter.ts";
+import { escapeLine } from "../escape.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
 import { parseSeconds } from "../instant.ts";
 import { interruptible } from "../interruptible.ts";
@@ -147,7 +148,10 @@ async function printLink(text: string, options: Options, signal: AbortSignal): P
     });
     const url = `${home}#/answer?link=${token}`;
     if (options.json ?? !process.stdout.isTTY) await printJson(process.stdout, { type: "link", url, expiresAt });
-    else await new Terminal(process.stdout).print(`${url}\nanswers this question once, until ${expiresAt}`);
+    else
+      await new Terminal(process.stdout).print(
+        `${escapeLine(url)}\nanswers this question once, until ${escapeLine(expiresAt)}`,
+      );
     return EXIT.success;
   } finally {
     await client.close();

@@ -4,6 +4,7 @@ import type { SubmitOptions } from "@arcp/client";
 import { AGENT_REFERENCE } from "@arcp/core";
 import type { Command } from "commander";
 import { ChildJobs } from "../child-jobs.ts";
+import { escapeLine } from "../escape.ts";
 import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
 import { parseSeconds, readInstant } from "../instant.ts";
 import { parseJson } from "../json-text.ts";
@@ -73,7 +74,7 @@ async function submit(agent: string, options: Options): Promise<ExitCode> {
     process.off("SIGINT", onInterrupt);
     if (options.detach === true) {
       if (options.json === true) await printJson(process.stdout, { type: "job.accepted", job_id: job.jobId });
-      else process.stdout.write(`${job.jobId}\n`);
+      else process.stdout.write(`${escapeLine(job.jobId)}\n`);
       return EXIT.success;
     }
     const { accepted } = job;
