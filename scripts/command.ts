@@ -11,6 +11,8 @@ export interface CommandResult {
   readonly succeeded: boolean;
   /** Everything the command printed, in the order it was printed. */
   readonly output: string;
+  /** What of that came on its standard output. */
+  readonly stdout: string;
 }
 
 const DEFAULT_TIMEOUT_MS = 5 * 60_000;
@@ -26,11 +28,15 @@ export function runCommand(command: string, args: readonly string[], options: Co
     shell: process.platform === "win32",
   });
   let output = "";
-  const collect = (chunk: Buffer) => {
-    output += chunk.toString();
-  };
-  child.stdout.on("data", collect);
-  child.stderr.on("data", collect);
+  let stdout = "";
+  // So that a letter of several bytes is not cut in two.
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+  });
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;
@@ -41,14 +47,14 @@ export function runCommand(command: string, args: readonly string[], options: Co
   }, timeoutMs);
   child.on("error", (error) => {
     clearTimeout(timer);
-    resolve({ succeeded: false, output: `${command} could not be started: ${error.message}` });
+    resolve({ succeeded: false, output: `${command} could not be started: ${error.message}`, stdout });
   });
   child.on("close", (exitCode, signal) => {
     clearTimeout(timer);
     if (timedOut) output += `\nstopped after ${timeoutMs / 1000} s`;
     else if (signal !== null) output += `\nended by ${signal}`;
     else if (exitCode !== 0) output += `\nexit code ${exitCode}`;
-    resolve({ succeeded: exitCode === 0, output });
+    resolve({ succeeded: exitCode === 0, output, stdout });
   });
   return promise;
 }

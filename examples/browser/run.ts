@@ -113,6 +113,6 @@ async function main(): Promise<void> {
 }
 
 if (chromiumPath() === undefined) {
-  console.log(NO_CHROMIUM);
+  console.error(NO_CHROMIUM);
   if (process.env["CI"] === "true") process.exitCode = 1;
 } else await main();

@@ -14,7 +14,7 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 async function main(): Promise<void> {
   const hasCurl = await run("curl", ["--version"]).catch(() => undefined);
   if (hasCurl === undefined) {
-    console.log("There is no curl on this machine.");
+    console.error("There is no curl on this machine.");
     return;
   }
   const directory = mkdtempSync(join(tmpdir(), "arcp-curl-"));

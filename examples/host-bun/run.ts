@@ -8,4 +8,4 @@ const bun = fileURLToPath(new URL(path, import.meta.url));
 
 if (spawnSync(bun, ["--version"]).status === 0) {
   execFileSync(bun, [fileURLToPath(new URL("server.ts", import.meta.url))], { stdio: "inherit" });
-} else console.log("Bun does not run on this machine: nothing was shown");
+} else console.error("Bun does not run on this machine: nothing was shown");

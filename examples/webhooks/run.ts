@@ -12,15 +12,14 @@ import {
 import { webhookReceiver } from "./receiver.ts";
 
 const secret = newWebhookSecret();
-const told: string[] = [];
+const told: WebhookEvent[] = [];
 const all = Promise.withResolvers<void>();
 /** What the runtime tells first is refused, as if something had gone wrong: it comes again. */
 let refusals = 1;
 
 const receiver = webhookReceiver(secret, async (event) => {
   if (refusals-- > 0) throw new Error("not now");
-  told.push(line(event));
-  console.log(told.at(-1));
+  told.push(event);
   if (told.length === 4) all.resolve();
 });
 await new Promise<void>((resolve) => receiver.listen(0, "127.0.0.1", resolve));
@@ -48,8 +47,8 @@ server.registerAgent("translator", async (_input, ctx) => {
   await ctx.metric({ name: "cost.tokens", value: 0.85, unit: "USD" });
   return { language: value };
 });
-server.registerAgent("broken", () => {
-  throw new InvalidRequestError("it does not work");
+server.registerAgent("typesetter", () => {
+  throw new InvalidRequestError("there is no type left");
 });
 
 const [near, far] = pairMemoryTransports();
@@ -58,8 +57,13 @@ const client = new ARCPClient({ token: "tok", client: { name: "example", version
 client.on("question", ({ id }) => void client.respond(id, { value: "Frisian" }));
 await client.connect(near);
 await (await client.submit({ agent: "translator", input: {}, leaseRequest: { "cost.budget": ["USD:1.00"] } })).done;
-await (await client.submit({ agent: "broken", input: {} })).done.catch(() => {});
+await (await client.submit({ agent: "typesetter", input: {} })).done.catch(() => {});
 await all.promise;
+
+// They come in any order, and what was refused comes last: by agent, as the life of a job goes.
+const LIFE = ["question.asked", "budget.threshold", "job.ended"];
+told.sort((a, b) => a.data.agent.localeCompare(b.data.agent) || LIFE.indexOf(a.type) - LIFE.indexOf(b.type));
+for (const event of told) console.log(line(event));
 
 // Whoever does not know the secret is not believed.
 const forged = await fetch(`http://127.0.0.1:${port}/hooks`, {
