@@ -10,10 +10,11 @@ import {
   BAD_REDIRECTS,
   BAD_REQUEST_FORMS,
 } from "./credentials-and-targets.ts";
+import { DASHBOARD_REQUESTS } from "./dashboard-requests.ts";
 import { BAD_REQUESTS, HTTP_HOST_KINDS, RESET, statusAt } from "./http-requests.ts";
 import { MALFORMED } from "./malformed-frames.ts";
 import { TERMINAL_PLACES } from "./terminal-places.ts";
-import { MARKUP, shownOf, TERMINAL_TEXTS } from "./text-of-others.ts";
+import { CLOBBERING, MARKDOWN, MARKUP, shownOf, TERMINAL_TEXTS } from "./text-of-others.ts";
 import { REFUSED_UPGRADES, VIOLATIONS } from "./websocket-violations.ts";
 
 const table = (columns: readonly string[], rows: readonly (readonly string[])[]): string =>
@@ -174,4 +175,33 @@ ${table(
 )}
 
 Markup is shown as it is: ${MARKUP.map(({ text }) => `\`${text}\``).join(", ")}.
+
+## Text in the dashboard
+
+The same texts are shown in the same way on every page of the dashboard, in events, questions, results and envelopes, and no request
+leaves because of them. Of Markdown, in which results are shown, links lead nowhere and images are not fetched; both say where they
+would lead:
+
+${table(
+  ["What Markdown has", "What is said", "What is shown"],
+  MARKDOWN.map(({ name, text, ...rest }) => [
+    name,
+    `\`${text.replaceAll("\n", "\\n")}\``,
+    `\`${shownOf({ name, text, ...rest })}\``,
+  ]),
+)}
+
+Members of payloads and of schemas are no names of the page, whatever they are called: ${CLOBBERING.map((name) => `\`${name}\``).join(", ")}.
+No page of others has the dashboard in a frame, or keeps a hand on a window that it has opened with it.
+
+## Requests for the dashboard
+
+The status of the answer. All of them, refusals and errors too, have the
+[policy of the page](dashboard.md#what-an-agent-cannot-do-to-you), are kept by nobody, and let no foreign page read them; what headers
+say of the way here (\`X-Forwarded-…\`, \`Forwarded\`) changes nothing. Without a Host it is Node that answers, with no more than a status.
+
+${table(
+  ["What is asked", "Status"],
+  DASHBOARD_REQUESTS.map(({ name, status }) => [name, String(status)]),
+)}
 `;

@@ -68,6 +68,29 @@ export const MARKUP: readonly HostileText[] = [
   "&lt;b&gt; &#60;script&#62; {{7*7}}",
 ].map((text) => ({ name: text, text }));
 
+/** What Markdown would make a link or an image of, and what the page makes of it (threats J02). */
+export const MARKDOWN: readonly HostileText[] = [
+  { name: "a script", text: `[click](javascript:${OWNED})`, shown: `click [link: javascript:${OWNED}]` },
+  { name: "a page in the link", text: "[doc](data:text/html,hello)", shown: "doc [link: data:text/html,hello]" },
+  {
+    name: "another address",
+    text: "[our.example](https://evil.test/)",
+    shown: "our.example [link: https://evil.test/]",
+  },
+  { name: "by reference", text: "[there][1]\n\n[1]: https://evil.test/r", shown: "there [link: https://evil.test/r]" },
+  {
+    name: "an image",
+    text: "![chart](https://evil.test/beacon?c=1)",
+    shown: "chart [image, not loaded: https://evil.test/beacon?c=1]",
+  },
+  { name: "markup in it", text: `<img src=x onerror="${OWNED}">`, shown: `<img src=x onerror="${OWNED}">` },
+];
+
+/** Names that would stand before those of the page's own objects, were they ever an id or a name (threats J04). */
+export const CLOBBERING: readonly string[] = [
+  ...["location", "cookie", "title", "body", "forms", "getElementById", "id", "name"],
+];
+
 export const shownOf = ({ text, shown = text }: HostileText): string => shown;
 
 /** Nothing of it reaches a terminal or a page. Tabs and line breaks are for layout. */

@@ -168,13 +168,14 @@ const bodies = new HttpDoor({});
 
 function askedOf(request: HttpRequest): Asked {
   const { method = "", url = "", headers, rawHeaders, socket } = request;
-  const hosts = rawHeaders.filter((_, index) => {
-    const name = index % 2 === 1 ? rawHeaders[index - 1]?.toLowerCase() : undefined;
-    return name === "host" || name === ":authority";
-  });
+  const valuesOf = (name: string): readonly string[] =>
+    rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name);
+  // HTTP/2 has a header of its own for it, beside which the other one may say the same.
+  const authorities = valuesOf(":authority");
+  const hosts = [...authorities, ...valuesOf("host").filter((host) => !authorities.includes(host))];
   const [path = ""] = url.split("?");
   return {
-    ...{ method, path, query: url.slice(path.length), hosts: [...new Set(hosts)] },
+    ...{ method, path, query: url.slice(path.length), hosts },
     header: (name) => headers[name]?.toString(),
     body: (maxBytes) => bodies.body(request, maxBytes).then(String),
     isLocal: isLoopbackAddress(socket.localAddress),
