@@ -19,7 +19,7 @@ const LONG_MS = 60_000;
  */
 export async function withRuntime(
   agents: Readonly<Record<string, AgentHandler>>,
-  act: (connect: TransportFactory) => Promise<void>,
+  act: (connect: TransportFactory, server: ARCPServer) => Promise<void>,
   options: Partial<ARCPServerOptions> = {},
 ): Promise<void> {
   const server = new ARCPServer({
@@ -36,7 +36,7 @@ export async function withRuntime(
       const [near, far] = pairMemoryTransports();
       void server.accept(far);
       return near;
-    });
+    }, server);
   } finally {
     clearInterval(stay);
     await server.close();
