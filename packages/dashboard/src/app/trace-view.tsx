@@ -9,7 +9,17 @@ import { VirtualList } from "./virtual-list.tsx";
 import { Text, visible } from "./visible-text.tsx";
 
 const ROW_HEIGHT = 28;
-const TICKS = [0, 0.25, 0.5, 0.75] as const;
+const MAX_TICKS = 5;
+const SECOND_MS = 1_000;
+const DAY_MS = 86_400_000;
+/** Between two ticks, in milliseconds: what people count in. */
+const STEPS_MS = [
+  ...[1, 2, 5, 10, 20, 50, 100, 200, 500],
+  ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800].map((seconds) => seconds * SECOND_MS),
+  ...[1, 2, 3, 6, 12, 24].map((hours) => hours * 3600 * SECOND_MS),
+];
+/** A tick further to the right has no room for its text. */
+const LAST_TICK = 0.92;
 const MARKS = { job: "▸", tool: "⚙", wait: "⏸", span: "·" } as const;
 const SMALLEST_PERCENT = 0.4;
 
@@ -41,9 +51,9 @@ export function TraceView({ feed, board }: { readonly feed: JobFeed; readonly bo
       <div class="trace-head" aria-hidden="true">
         <span class="trace-name">{`${rows.length.toLocaleString()} in ${duration(to - from)}`}</span>
         <span class="trace-track">
-          {TICKS.map((part) => (
-            <span class="tick" style={{ left: `${part * 100}%` }}>
-              {duration((to - from) * part)}
+          {ticksOf(to - from).map((ms) => (
+            <span class="tick" key={ms} style={{ left: `${(ms / (to - from)) * 100}%` }}>
+              {duration(ms)}
             </span>
           ))}
         </span>
@@ -61,6 +71,13 @@ export function TraceView({ feed, board }: { readonly feed: JobFeed; readonly bo
       />
     </section>
   );
+}
+
+/** Where ticks stand in a span of time, in milliseconds after its beginning. */
+function ticksOf(spanMs: number): number[] {
+  const step =
+    STEPS_MS.find((candidate) => spanMs / candidate <= MAX_TICKS) ?? Math.ceil(spanMs / DAY_MS / MAX_TICKS) * DAY_MS;
+  return Array.from({ length: Math.floor((spanMs * LAST_TICK) / step) + 1 }, (_, index) => index * step);
 }
 
 function Row(props: { readonly row: TraceRow; readonly from: number; readonly to: number; readonly isOwn: boolean }) {
