@@ -1,6 +1,7 @@
 /** The page docs/hostile-input.md, made of the tables that the tests run on. */
 import { BUN, HONO_FETCH, type HostLimits } from "../adapters/host-limits.ts";
 import { BAD_INTROSPECTIONS } from "./bad-tokens.ts";
+import { CLEAR_URLS, OPEN_MODES } from "./command-line-refusals.ts";
 import { COMPRESSED_VIOLATIONS } from "./compressed-frames.ts";
 import {
   BAD_CLAIMS,
@@ -175,6 +176,15 @@ ${table(
 )}
 
 Markup is shown as it is: ${MARKUP.map(({ text }) => `\`${text}\``).join(", ")}.
+
+## Whom a client shows its token, and files of a command
+
+Before a byte is sent, these are refused: ${CLEAR_URLS.map((url) => `\`${url}\``).join(", ")}. So is, for WebSockets and HTTP alike, a
+certificate that nobody vouches for or that is another host's; and no redirect is followed.
+
+A file with a secret is refused where it belongs to another user, and with the modes ${OPEN_MODES.map((mode) => `\`${mode}\``).join(", ")}, which also counts for
+what a link leads to. A file that a result is saved to takes the place of a link; no link and no file that lies where it is written
+first is followed, or written over.
 
 ## Text in the dashboard
 
