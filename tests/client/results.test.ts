@@ -189,6 +189,17 @@ describe("a streamed result", () => {
     await close();
   });
 
+  it("gives what was collected in one piece to a reader who comes after the end", async () => {
+    const { runtime, handle, close } = await running();
+    const chunk = { result_id: "res_1", encoding: "utf8" };
+    runtime.event("job_1", 1, "result_chunk", { ...chunk, chunk_seq: 0, data: "ab", more: true });
+    runtime.event("job_1", 2, "result_chunk", { ...chunk, chunk_seq: 1, data: "cd", more: false });
+    runtime.result("job_1", 3, { result_id: "res_1", result_size: 4 });
+    await handle.done;
+    expect(await collect(handle.resultStream())).toEqual(["abcd"]);
+    await close();
+  });
+
   it("fails its reader when the job fails", async () => {
     const { runtime, handle, close } = await running();
     const pieces = collect(handle.resultStream());

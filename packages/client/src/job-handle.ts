@@ -73,7 +73,8 @@ export class JobHandle implements AsyncIterable<JobEvent, undefined> {
 
   /**
    * The decoded pieces of a streamed result in order (§8.4), for results that should not be collected: `done` then
-   * resolves without `result`. Call it before the chunks come. Throws what `done` rejects with.
+   * resolves without `result`. Called when the job has ended already, it gives the result that was collected as one piece.
+   * Throws what `done` rejects with.
    */
   resultStream(options: WaitOptions = {}): AsyncIterable<ResultPiece, void> {
     return this.#job.resultPieces(options.signal);

@@ -89,6 +89,8 @@ export class Job {
   readonly #pieceReaders = new Set<EventQueue<NumberedPiece>>();
   #isResultStreamed = false;
   readonly #assemblies = new Map<string, ResultAssembly>();
+  /** The result that was put together of its pieces: what `done` has, too. */
+  #collected: ResultPiece | undefined;
   #eventsToSkip = 0;
   #eventCount = 0;
   #currentSeq: number | undefined;
@@ -221,6 +223,7 @@ export class Job {
       for (const piece of assembly.pieces) reader.push({ seq: undefined, piece });
       assembly.stopKeeping();
     }
+    if (this.#collected !== undefined) reader.push({ seq: undefined, piece: this.#collected });
     if (this.#state.phase === "live") this.#pieceReaders.add(reader);
     else if (this.#state.error) reader.fail(this.#state.error);
     else reader.end();
@@ -255,6 +258,7 @@ export class Job {
     }
     const assembled = this.#assemblies.get(resultId)?.assemble(payload.result_size);
     if (assembled === undefined) return facts;
+    this.#collected = assembled.result;
     return { ...facts, resultSize: payload.result_size ?? assembled.size, result: assembled.result };
   }
 
