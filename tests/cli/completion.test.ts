@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { symlink } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { candidateLine } from "../../packages/sdk/src/cli/commands/completion.ts";
 import { type Candidates, candidatesFor, type Live } from "../../packages/sdk/src/cli/completion/candidates.ts";
 import { SCRIPTS, SHELLS, type Shell, wordsOf } from "../../packages/sdk/src/cli/completion/scripts.ts";
 import { createProgram } from "../../packages/sdk/src/cli/program.ts";
@@ -84,6 +85,13 @@ describe("what can come next", SLOW, () => {
       { kind: "agents", options: {} },
     ]);
   });
+});
+
+it("tells a shell one line of what a runtime says, which acts on no terminal", () => {
+  const description = "agent, \u001b]0;owned\u0007\u202e\nsecond\tline";
+  expect(candidateLine({ value: "job_1", description })).toBe(
+    String.raw`job_1${"\t"}agent, \u{1b}]0;owned\u{7}\u{202e}`,
+  );
 });
 
 it("reads the words of bash, which parts options from their values", () => {

@@ -1,6 +1,6 @@
 /** `arcp completion`: what a shell has to be told to complete `arcp` command lines. */
 import { Argument, type Command } from "commander";
-import { type CandidateSources, candidatesFor } from "../completion/candidates.ts";
+import { type Candidate, type CandidateSources, candidatesFor } from "../completion/candidates.ts";
 import { askRuntime } from "../completion/live.ts";
 import { FILES_LINE, SCRIPTS, SHELLS, type Shell, wordsOf } from "../completion/scripts.ts";
 import { escapeLine } from "../escape.ts";
@@ -42,9 +42,12 @@ export const addComplete =
 
 async function complete(shell: Shell, words: readonly string[], sources: CandidateSources): Promise<ExitCode> {
   const { candidates, files } = await candidatesFor(wordsOf(shell, words), sources);
-  const lines = candidates.map(({ value, description }) => `${value}\t${firstLine(description)}`);
+  const lines = candidates.map(candidateLine);
   return print([...lines, ...(files ? [FILES_LINE] : [])].map((line) => `${line}\n`).join(""));
 }
+
+/** As the scripts read it. Some shells show the description, which may be what a runtime says. */
+export const candidateLine = ({ value, description }: Candidate): string => `${value}\t${firstLine(description)}`;
 
 const firstLine = (text: string): string => escapeLine(text.split(/[\n\t]/)[0] ?? "");
 
