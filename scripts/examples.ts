@@ -61,6 +61,8 @@ async function runExample(name: string, isWriting: boolean): Promise<Outcome> {
   const script = join("examples", name, "run.ts");
   const { succeeded, output, stdout } = await runCommand(process.execPath, [script], {
     cwd: repositoryRoot,
+    // Colours would be part of the output.
+    env: { ...process.env, FORCE_COLOR: undefined, NO_COLOR: "1" },
     timeoutMs: TIME_LIMIT_MS,
   });
   const say = (sign: string, rest = ""): void =>
