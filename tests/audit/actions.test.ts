@@ -1,5 +1,5 @@
 /** Each action that is audited, done for real on the wires that have it, and its row read again. */
-import { EXTENSION_FEATURE } from "@arcp/core";
+import { DESCRIBE_FEATURE, EXTENSION_FEATURE } from "@arcp/core";
 import { newWebhookSecret } from "@arcp/core/webhooks";
 import {
   type AuditAction,
@@ -335,6 +335,16 @@ const CASES: Readonly<Record<AuditAction, Case>> = {
           : { allowed: false, filter: { session_id: [], job_id: [jobId] } };
       return { ...ofClient(other, facts), job: jobId };
     },
+  },
+  "job.described": {
+    on: ["1.1"],
+    act: async (scene, wire) => {
+      const { jobId } = await scene.job(wire);
+      const bob = await scene.harness.rawSession([DESCRIBE_FEATURE], scene.tokenOf("bob"));
+      await bob.ask("x-vendor.arcp.job.describe", { job_id: jobId });
+      return { principal: "bob", session: String(bob.sessionId), facts: SEEN_11, job: jobId };
+    },
+    options: { jobAuthorizationPolicy: (_job, principal) => principal === "bob" },
   },
   "subscription.closed": {
     on: BOTH,

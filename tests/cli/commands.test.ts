@@ -187,6 +187,9 @@ describe("jobs, cancel and tail", () => {
     ]);
     expect((await host.run(["jobs", "--agent", "echo", "--limit", "2"])).lines).toEqual(all.lines.slice(1, 3));
     expect((await host.run(["jobs", "--status", "error", "cancelled", "--all"])).lines).toEqual(all.lines.slice(3));
+    const [{ job_id: first }] = all.lines as [{ job_id: string }];
+    expect((await host.run(["jobs", first])).lines).toEqual([{ job_id: first, agent: "echo@1.2.0", input: 1 }]);
+    expect((await host.run(["jobs", first, "--no-json"])).stdout).toBe(`${first} echo@1.2.0\nInput: 1\n`);
     const table = await host.run(["jobs", "--no-json"]);
     expect(table.stdout).toMatch(/^JOB +AGENT +STATUS +SUBMITTED\njob_\w+ {2}echo@1\.2\.0 +success +0:\d\d ago\n/);
   });

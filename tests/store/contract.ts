@@ -135,6 +135,24 @@ export function storeContract(name: string, place: () => Promise<StorePlace>): v
         expect(await store.findJob(newJobId())).toBeUndefined();
       });
 
+      test("keeps what a job was asked for beside it, and lists it without", async () => {
+        const { store, reopen } = await opened();
+        const [plain, asking] = [job(), job()];
+        const asked = JSON.stringify({ input: { text: STRANGE, long: "x".repeat(60_000) }, max_runtime_sec: 5 });
+        await store.commit({ ...ALL, jobs: [plain, { ...asking, asked }] });
+        await store.commit({ ...ALL, jobChanges: changed({ ...asking, lastN: 0, lastEventSeq: 2 }) });
+        expect(await store.readAsked(asking.id)).toBe(asked);
+        expect(await store.readAsked(plain.id)).toBeUndefined();
+        expect(await store.readAsked(newJobId())).toBeUndefined();
+        const read = { ...asking, lastEventSeq: 2 };
+        expect(await store.findJob(asking.id)).toEqual(read);
+        expect(await store.listJobs({ principal: "alice", limit: 10 })).toContainEqual(read);
+        const next = await reopen();
+        const taken = (await next.takeOver(LATER)).find(({ job: { id } }) => id === asking.id);
+        expect(taken?.job).toMatchObject({ id: asking.id, epoch: 2 });
+        expect(await next.readAsked(asking.id)).toBe(asked);
+      });
+
       test("stores a job that was made and changed in one batch as it has become", async () => {
         const { store } = await opened();
         const made = job();

@@ -94,8 +94,8 @@ describe("an encrypted database", () => {
     expect(readdirSync(`${path}.copy.artifacts`)).toHaveLength(1);
     for (const file of [path, `${path}.copy`]) {
       expect(await problemsOf(file, KEY)).toEqual([]);
-      // Its log and its end; its steps went with it.
-      expect((await told(file, KEY)).split(secret)).toHaveLength(3);
+      // What it was given, its log and its end; its steps went with it.
+      expect((await told(file, KEY)).split(secret)).toHaveLength(4);
     }
   });
 

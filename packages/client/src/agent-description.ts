@@ -23,6 +23,31 @@ export interface CheckedSubmission {
   readonly leaseConstraints: { readonly expiresAt: string | undefined } | undefined;
 }
 
+/** What a job was asked for. */
+export interface JobDescription {
+  readonly jobId: string;
+  /** `name@version`. */
+  readonly agent: string;
+  /** What its agent was given; `undefined` with {@link isInputOmitted}. */
+  readonly input: unknown;
+  /** The runtime has not kept the input: it is too long, from before, or not to be kept. */
+  readonly isInputOmitted: boolean;
+  /** `undefined`: none was asked for, or it is not known. */
+  readonly leaseRequest: Lease | undefined;
+  readonly maxRuntimeSec: number | undefined;
+}
+
+export const readJobDescription = ({
+  job_id: jobId,
+  agent,
+  input,
+  input_omitted: isInputOmitted = false,
+  lease_request: leaseRequest,
+  max_runtime_sec: maxRuntimeSec,
+}: MessageOf<"x-vendor.arcp.job.description">["payload"]): JobDescription => ({
+  ...{ jobId, agent, input, isInputOmitted, leaseRequest, maxRuntimeSec },
+});
+
 export const readDescription = ({
   agent,
   description,

@@ -11,7 +11,7 @@ import {
   toJobId,
   ulid,
 } from "@arcp/core";
-import type { AgentDescription, CheckedSubmission, CheckOptions } from "./agent-description.ts";
+import type { AgentDescription, CheckedSubmission, CheckOptions, JobDescription } from "./agent-description.ts";
 import { Backlog } from "./backlog.ts";
 import { Correlation, requireFeature } from "./correlation.ts";
 import type { EventQueue } from "./event-queue.ts";
@@ -287,6 +287,20 @@ export class ARCPClient {
     const { payload } = toSubmission(options, features, "map");
     return this.#correlation.checks.ask(
       { type, isRepeatable: true, send: () => this.#link.send(type, payload) },
+      options.signal,
+    );
+  }
+
+  /**
+   * What a job was asked for: its input above all. Rejects with the typed refusal for a job that this principal may not
+   * observe, and with {@link InvalidRequestError} for runtimes that do not tell.
+   */
+  async describeJob(jobId: string, options: WaitOptions = {}): Promise<JobDescription> {
+    const type = "x-vendor.arcp.job.describe";
+    requireFeature(this.#link.requireOpen().facts.features, DESCRIBE_FEATURE, "a description of a job");
+    const id = toJobId(jobId);
+    return this.#correlation.jobDescriptions.ask(
+      { type, jobId: id, isRepeatable: true, send: () => this.#link.send(type, { job_id: id }) },
       options.signal,
     );
   }

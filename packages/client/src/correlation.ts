@@ -13,7 +13,7 @@ import {
   PendingRegistry,
   TimeoutError,
 } from "@arcp/core";
-import type { AgentDescription, CheckedSubmission } from "./agent-description.ts";
+import type { AgentDescription, CheckedSubmission, JobDescription } from "./agent-description.ts";
 import type { KnownJob } from "./job-book.ts";
 import type { JobPage } from "./job-list.ts";
 import type { SubscribedJob } from "./job-subscription.ts";
@@ -220,6 +220,7 @@ export class Correlation {
   readonly answers: Lane<AnswerReply>;
   readonly descriptions: Lane<AgentDescription>;
   readonly checks: Lane<CheckedSubmission>;
+  readonly jobDescriptions: Lane<JobDescription>;
 
   constructor(owner: LaneOwner) {
     this.submits = new Lane(owner);
@@ -229,11 +230,12 @@ export class Correlation {
     this.answers = new Lane(owner);
     this.descriptions = new Lane(owner);
     this.checks = new Lane(owner);
+    this.jobDescriptions = new Lane(owner);
   }
 
   get #lanes(): readonly Omit<Lane<never>, "ask" | "resolve">[] {
-    const { submits, subscribes, cancels, lists, answers, descriptions, checks } = this;
-    return [submits, subscribes, cancels, lists, answers, descriptions, checks];
+    const { submits, subscribes, cancels, lists, answers, descriptions, checks, jobDescriptions } = this;
+    return [submits, subscribes, cancels, lists, answers, descriptions, checks, jobDescriptions];
   }
 
   /** How many callers wait for a reply. */

@@ -1,6 +1,6 @@
 /** What a runtime's messages mean for the jobs and requests of a client. */
 import { type ARCPError, InvalidRequestError, type JobId, type JsonObject, type MessageOf } from "@arcp/core";
-import { readChecked, readDescription } from "./agent-description.ts";
+import { readChecked, readDescription, readJobDescription } from "./agent-description.ts";
 import type { SessionMessage } from "./connection.ts";
 import { type Correlation, type Correlators, readCorrelators } from "./correlation.ts";
 import type { JobBook, KnownJob } from "./job-book.ts";
@@ -69,6 +69,9 @@ export class Inbound {
         return;
       case "x-vendor.arcp.job.checked":
         if (this.#recentIds.add(message.id)) this.#onChecked(message, frame);
+        return;
+      case "x-vendor.arcp.job.description":
+        if (this.#recentIds.add(message.id)) this.#onJobDescription(message, frame);
         return;
       case "session.error":
         if (this.#recentIds.add(message.id)) this.#onError(readError(message.payload), frame);
@@ -188,6 +191,12 @@ export class Inbound {
     const { checks } = this.#owner.correlation;
     const request = checks.match(readCorrelators(frame));
     if (request) checks.resolve(request, readChecked(payload));
+  }
+
+  #onJobDescription({ payload }: MessageOf<"x-vendor.arcp.job.description">, frame: JsonObject): void {
+    const { jobDescriptions } = this.#owner.correlation;
+    const request = jobDescriptions.match(readCorrelators(frame));
+    if (request) jobDescriptions.resolve(request, readJobDescription(payload));
   }
 
   #onError(error: ARCPError, frame: JsonObject): void {

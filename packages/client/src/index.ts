@@ -1,5 +1,5 @@
 /** `@arcp/client`: submits jobs to a runtime and follows them. Runs in Node, pages and workers. */
-export type { AgentDescription, CheckedSubmission, CheckOptions } from "./agent-description.ts";
+export type { AgentDescription, CheckedSubmission, CheckOptions, JobDescription } from "./agent-description.ts";
 export { ARCPClient, type ClientSignals, type ConnectOptions } from "./client.ts";
 export { ProvisionedCredential } from "./credentials.ts";
 export type { AcceptedJob, FinalStatus, JobResult } from "./job.ts";

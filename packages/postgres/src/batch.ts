@@ -154,6 +154,7 @@ const jobRow = (job: JobRecord) => ({
   ...{ parent_job_id: job.parentJobId, delegate_id: job.delegateId },
   budget: job.budget === null ? null : JSON.stringify(job.budget),
   ...{ last_n: job.lastN, last_event_seq: job.lastEventSeq, is_for_anybody: job.isForAnybody === true },
+  ...(job.asked !== undefined && { asked: job.asked }),
 });
 
 const credentialRow = (credential: CredentialRecord) => ({

@@ -34,6 +34,7 @@ import {
   credentialRecord,
   type IdempotencyRow,
   idempotencyRecord,
+  JOB_COLUMNS,
   type JobRow,
   jobRecord,
   type LastRunRow,
@@ -325,7 +326,7 @@ class PostgresStore extends PostgresReads implements SharedStore {
     const hasUnheard = node.hasClaimedUnheard;
     const unheard = hasUnheard && only === undefined ? await this.#claimedUnheard(node) : [];
     node.hasClaimedUnheard = true;
-    const rows = await this.db.ask<JobRow>(`SELECT * FROM ${this.db.schema}.claim_jobs($1, $2, $3, $4)`, [
+    const rows = await this.db.ask<JobRow>(`SELECT ${JOB_COLUMNS} FROM ${this.db.schema}.claim_jobs($1, $2, $3, $4)`, [
       ...[node.id, textArray(agents.map(storable)), Math.max(limit - unheard.length, 0), only ?? null],
     ]);
     node.hasClaimedUnheard = hasUnheard && only !== undefined;
@@ -337,7 +338,7 @@ class PostgresStore extends PostgresReads implements SharedStore {
   /** Jobs that a claim has made this node's, and of which the answer was lost. */
   async #claimedUnheard(node: Membership): Promise<JobRecord[]> {
     const rows = await this.db.ask<JobRow>(
-      `SELECT * FROM ${this.db.schema}.job WHERE node = $1 AND ended_at IS NULL AND id <> ALL ($2::text[])
+      `SELECT ${JOB_COLUMNS} FROM ${this.db.schema}.job WHERE node = $1 AND ended_at IS NULL AND id <> ALL ($2::text[])
        ORDER BY created_at, key`,
       [node.id, textArray([...node.jobs].map(storable))],
     );

@@ -29,6 +29,7 @@ import {
   credentialRecord,
   type IdempotencyRow,
   idempotencyRecord,
+  JOB_COLUMNS,
   type JobRow,
   jobRecord,
   type LastRunRow,
@@ -58,8 +59,18 @@ export class PostgresReads {
   }
 
   async findJob(id: JobId): Promise<JobRecord | undefined> {
-    const [row] = await this.db.steadily<JobRow>(`SELECT * FROM ${this.db.schema}.job WHERE id = $1`, [id]);
+    const [row] = await this.db.steadily<JobRow>(`SELECT ${JOB_COLUMNS} FROM ${this.db.schema}.job WHERE id = $1`, [
+      id,
+    ]);
     return row && jobRecord(row);
+  }
+
+  async readAsked(id: JobId): Promise<string | undefined> {
+    const [row] = await this.db.steadily<{ readonly asked: string | null }>(
+      `SELECT asked FROM ${this.db.schema}.job WHERE id = $1`,
+      [id],
+    );
+    return row?.asked ?? undefined;
   }
 
   async listJobs(query: JobQuery): Promise<readonly JobRecord[]> {
@@ -72,7 +83,7 @@ export class PostgresReads {
     if (query.createdBefore !== undefined) where.add("created_at <", query.createdBefore);
     if (query.after) where.add("(created_at, id) >", query.after.createdAt, query.after.id);
     const rows = await this.db.steadily<JobRow>(
-      `SELECT * FROM ${this.db.schema}.job ${where.text} ORDER BY created_at, id LIMIT ${where.bind(query.limit)}`,
+      `SELECT ${JOB_COLUMNS} FROM ${this.db.schema}.job ${where.text} ORDER BY created_at, id LIMIT ${where.bind(query.limit)}`,
       where.values,
     );
     return rows.map(jobRecord);
@@ -234,7 +245,7 @@ export class PostgresReads {
   async *jobs(): AsyncIterable<LoggedJob> {
     for (let after = 0; ; ) {
       const rows = await this.db.steadily<JobRow>(
-        `SELECT * FROM ${this.db.schema}.job WHERE key > $1 ORDER BY key LIMIT $2`,
+        `SELECT ${JOB_COLUMNS} FROM ${this.db.schema}.job WHERE key > $1 ORDER BY key LIMIT $2`,
         [after, PAGE_ROWS],
       );
       for (const row of rows) yield loggedJob(jobRecord(row));

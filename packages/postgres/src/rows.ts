@@ -39,6 +39,12 @@ export interface JobRow {
   readonly first_n: number;
 }
 
+/** What {@link jobRecord} and {@link claimedRecord} read: not what the job was asked for, which may be long. */
+export const JOB_COLUMNS = [
+  "key, id, session_id, principal, agent, agent_version, status, created_at, ended_at, lease, lease_constraints",
+  "parent_job_id, delegate_id, trace_id, budget, epoch, last_n, last_event_seq, family, first_n",
+].join(", ");
+
 /** Of a job that was claimed: one that was delegated for whichever node claims it shares nothing with its parent. */
 export const claimedRecord = (row: JobRow): JobRecord => ({
   ...jobRecord(row),

@@ -8,7 +8,7 @@
  *
  * Plans are made once, perhaps while the tables are empty: every statement says by its settings that it goes by the indexes.
  */
-export const COMMIT_FUNCTIONS = `
+const BEFORE_COMMIT = `
 -- Names everything that does not belong to the writer.
 CREATE FUNCTION refuse_stale(
   p_node text, p_jobs text[], p_epochs bigint[], p_sessions text[], p_session_epochs bigint[], p_rest jsonb
@@ -52,7 +52,10 @@ BEGIN
   END LOOP;
   UPDATE audit_head SET seq = head.seq, hash = head.hash;
 END $$;
+`;
 
+/** `more` is what follows the columns of a job that were there from the beginning. */
+const commitBatch = (more: (column: string) => string): string => `
 -- Entries, changes, runs: parallel arrays; \`*_job\` and \`*_session\` are places in \`p_jobs\` and \`p_sessions\`, from 1 on. A job
 -- without an epoch is only named, or is made by this batch. Returns false if the node has committed this batch before.
 CREATE FUNCTION commit_batch(
@@ -110,14 +113,14 @@ BEGIN
   IF p_rest ? 'jobs' THEN
     day_now := today();
     INSERT INTO job (id, day, node, epoch, session_id, principal, agent, agent_version, status, created_at, ended_at, lease,
-        lease_constraints, parent_job_id, delegate_id, trace_id, budget, last_n, last_event_seq)
+        lease_constraints, parent_job_id, delegate_id, trace_id, budget, last_n, last_event_seq${more("asked")})
       SELECT x.id, day_now, CASE WHEN x.is_for_anybody THEN NULL ELSE p_node END, x.epoch, x.session_id, x.principal, x.agent,
         x.agent_version, x.status, x.created_at, x.ended_at, x.lease, x.lease_constraints, x.parent_job_id, x.delegate_id,
-        x.trace_id, x.budget, x.last_n, x.last_event_seq
+        x.trace_id, x.budget, x.last_n, x.last_event_seq${more("x.asked")}
       FROM jsonb_to_recordset(p_rest->'jobs') AS x(
         id text, epoch bigint, session_id text, principal text, agent text, agent_version text, status text,
         created_at bigint, ended_at bigint, lease text, lease_constraints text, parent_job_id text, delegate_id text,
-        trace_id text, budget text, last_n integer, last_event_seq bigint, is_for_anybody boolean);
+        trace_id text, budget text, last_n integer, last_event_seq bigint, is_for_anybody boolean${more("asked text")});
   END IF;
   IF cardinality(p_jobs) > 0 THEN
     WITH written AS (
@@ -210,3 +213,9 @@ BEGIN
   RETURN true;
 END $$;
 `;
+
+const COMMIT_BATCH = commitBatch(() => "");
+/** The same with what jobs were asked for. */
+export const COMMIT_BATCH_ASKED = commitBatch((column) => `, ${column}`).replace("CREATE", "CREATE OR REPLACE");
+
+export const COMMIT_FUNCTIONS = BEFORE_COMMIT + COMMIT_BATCH;

@@ -4,6 +4,7 @@
  *
  * Texts are compared byte by byte (`COLLATE "C"`), wherever the database was made: pages of a listing are the same everywhere.
  */
+import { ASKED } from "./schema-asked.ts";
 import { COMMIT_FUNCTIONS } from "./schema-commit.ts";
 import { FAMILIES } from "./schema-families.ts";
 import { NODE_FUNCTIONS } from "./schema-nodes.ts";
@@ -243,4 +244,5 @@ export const MIGRATIONS: readonly ((schema: string) => string)[] = [
       .join("\n")
       .replaceAll("@schema@", schema),
   (schema) => [FAMILIES, USE, TRIMMING].join("\n").replaceAll("@schema@", schema),
+  (schema) => ASKED.replaceAll("@schema@", schema),
 ];

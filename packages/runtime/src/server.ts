@@ -128,6 +128,11 @@ export interface ARCPServerOptions {
    * result. At least as long as sessions. Default: `jobRetentionMs`.
    */
   readonly eventRetentionMs?: number;
+  /**
+   * Keeps what jobs were asked for (inputs of up to 64 KiB of JSON, requested leases) as long as the jobs, and tells it to
+   * whoever may observe them. Durable jobs keep their input while they live in any case. Default: true.
+   */
+  readonly keepInputs?: boolean;
   /** Per session. Default: {@link DEFAULT_SESSION_CAPS}. */
   readonly caps?: Partial<SessionCaps>;
   /** Per principal. Default: {@link DEFAULT_PRINCIPAL_CAPS}. */
@@ -427,6 +432,7 @@ export class ARCPServer {
       cancelGraceMs: options.cancelGraceMs ?? 30_000,
       idempotencyTtlMs,
       jobRetentionMs,
+      keepsInputs: options.keepInputs ?? true,
       eventRetentionMs: Math.min(Math.max(options.eventRetentionMs ?? jobRetentionMs, resumeWindowMs), jobRetentionMs),
       backPressureThreshold: options.backPressureThreshold ?? 1000,
       jobAuthorizationPolicy: options.jobAuthorizationPolicy,

@@ -27,6 +27,7 @@ type ServerSettings = Pick<
   | "idempotencyTtlMs"
   | "jobRetentionMs"
   | "eventRetentionMs"
+  | "keepInputs"
   | "audit"
   | "caps"
   | "principalCaps"

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { absentOr, jsonObject, messageEnvelope } from "./envelope.ts";
-import { agentReference, jobSubmit, leaseMap } from "./job.ts";
+import { agentReference, jobSubmit, jobSubscribe, leaseMap } from "./job.ts";
 
 /** Asks what one agent is: the welcome names them alone, so that it stays short. */
 export const agentDescribe = messageEnvelope("x-vendor.arcp.agent.describe", z.object({ agent: agentReference }));
@@ -33,6 +33,26 @@ export const jobChecked = messageEnvelope(
     agent: z.string(),
     lease: leaseMap,
     lease_constraints: absentOr(z.looseObject({ expires_at: absentOr(z.string()) })),
+    request_id: absentOr(z.string()),
+  }),
+);
+
+/** Asks what a job was asked for. */
+export const jobDescribe = messageEnvelope(
+  "x-vendor.arcp.job.describe",
+  jobSubscribe.shape.payload.pick({ job_id: true }),
+);
+
+/** The answer. `input_omitted`: the runtime has not kept the input, or has it no more. */
+export const jobDescription = messageEnvelope(
+  "x-vendor.arcp.job.description",
+  z.looseObject({
+    job_id: z.string(),
+    agent: z.string(),
+    input: z.unknown().optional(),
+    input_omitted: absentOr(z.boolean()),
+    lease_request: absentOr(leaseMap),
+    max_runtime_sec: absentOr(z.number()),
     request_id: absentOr(z.string()),
   }),
 );

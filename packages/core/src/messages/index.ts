@@ -1,7 +1,7 @@
 /** Every message of wire 1.1, by direction, and the decoders that turn a frame into one of them. */
 import { z } from "zod";
 import type { JsonObject } from "../frame.ts";
-import { agentDescribe, agentDescription, jobCheck, jobChecked } from "./agent.ts";
+import { agentDescribe, agentDescription, jobCheck, jobChecked, jobDescribe, jobDescription } from "./agent.ts";
 import { decodeAs } from "./decode.ts";
 import {
   answerAck,
@@ -59,6 +59,7 @@ export const clientMessage = z.discriminatedUnion("type", [
   answerLink,
   agentDescribe,
   jobCheck,
+  jobDescribe,
 ]);
 
 /** What a runtime sends. */
@@ -79,6 +80,7 @@ export const runtimeMessage = z.discriminatedUnion("type", [
   answerAck,
   agentDescription,
   jobChecked,
+  jobDescription,
 ]);
 
 export type ClientMessage = z.infer<typeof clientMessage>;

@@ -6,12 +6,12 @@ import { Budget } from "./budget-chart.tsx";
 import { duration, full, instantOf, now } from "./clock.ts";
 import { Copy, save } from "./dialogs.tsx";
 import { budgetTotals, bytes } from "./events.ts";
+import { useAsked } from "./job-asked.ts";
 import type { JobFeed, Noted } from "./job-feed.ts";
 import { Ago, Countdown, Status } from "./parts.tsx";
 import { Bytes } from "./result-view.tsx";
 import { jobLink } from "./route.ts";
 import { messageOf } from "./session.ts";
-import { inputOf } from "./submitted.ts";
 import { Json, jsonText, Text, visible } from "./visible-text.tsx";
 
 export function JobSide(props: { readonly feed: JobFeed; readonly board: Board; readonly isLive: boolean }) {
@@ -124,10 +124,19 @@ function Grants({ grants }: { readonly grants: readonly Noted[] }) {
   );
 }
 
-/** What it was given, where this tab has given it: no runtime tells. */
+/** What it was given. */
 function Input({ jobId }: { readonly jobId: string }) {
-  const known = inputOf(jobId);
-  if (known === undefined) return null;
+  const asked = useAsked(jobId);
+  if (asked === undefined) return null;
+  const { given: known } = asked;
+  if (known === undefined) {
+    return (
+      <section class="card" aria-label="Input">
+        <h2>Input</h2>
+        <p class="hint">The runtime has not kept it, or does not tell it.</p>
+      </section>
+    );
+  }
   return (
     <section class="card" aria-label="Input">
       <header>

@@ -1,4 +1,4 @@
-/** What was submitted from this tab: no runtime tells the input of a job, and whoever runs one again wants it. */
+/** What was submitted from this tab: not every runtime tells the input of a job, and whoever runs one again wants it. */
 const KEY = "arcp.submitted";
 const MAX_KEPT = 50;
 const MAX_CHARACTERS = 256 * 1024;

@@ -218,7 +218,7 @@ export class Delegations {
     const session = sessionOf(parent);
     record?.onMade(body.delegate_id, facts.id);
     const job = launch.start({
-      ...{ agent, facts, input: body.input, feed: session?.feed },
+      ...{ agent, facts, input: body.input, leaseRequest: body.lease_request, feed: session?.feed },
       ...(issuance && { issuance }),
       onAccepted: (acceptance) => session?.announce(acceptance),
     });

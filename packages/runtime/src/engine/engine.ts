@@ -72,6 +72,7 @@ export interface EngineOptions {
   readonly cancelGraceMs: number;
   readonly idempotencyTtlMs: number;
   readonly jobRetentionMs: number;
+  readonly keepsInputs: boolean;
   /** Of the events of jobs that have ended; not longer than the jobs. */
   readonly eventRetentionMs: number;
   readonly backPressureThreshold: number;
@@ -314,7 +315,7 @@ export class Engine {
         onMustDrain: options.onMustDrain,
       });
     const launch = new Launch({
-      ...{ queue, waitingJobs: this.#waitingJobs },
+      ...{ queue, waitingJobs: this.#waitingJobs, keepsInputs: options.keepsInputs },
       credentials: this.credentials,
       durableTools: this.#durableTools,
       ...{ jobs: this.jobs, journal: this.journal, logger, jobTools: this.#jobTools, operations: options.operations },

@@ -1,5 +1,13 @@
 /** The last steps of every job, however it was asked for: it is made, numbered, stored, told of and started. */
-import { ARCPError, InternalError, type JobId, type JsonObject, LeaseExpiredError, type Logger } from "@arcp/core";
+import {
+  ARCPError,
+  InternalError,
+  type JobId,
+  type JsonObject,
+  type Lease,
+  LeaseExpiredError,
+  type Logger,
+} from "@arcp/core";
 import { ENTRY, type IdempotencyRecord, type JobRecord } from "../store/store.ts";
 import { AgentContext, type AgentTools } from "./agent-context.ts";
 import type { OperationsFactory } from "./agent-operations.ts";
@@ -14,6 +22,7 @@ import { JobGuard } from "./guard.ts";
 import { Job, type JobFacts, type JobTools } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
+import { type KeptRequest, keptRequest } from "./kept-request.ts";
 import { Budget } from "./lease/budget.ts";
 import { parseInstant } from "./lease/constraints.ts";
 import { type JobQueue, type Place, QUEUE_MEMBER } from "./queue/job-queue.ts";
@@ -34,12 +43,16 @@ export interface LaunchOptions {
   readonly durableTools: DurableRunOptions;
   readonly queue: JobQueue;
   readonly waitingJobs: WaitingJobs;
+  /** Is what jobs were asked for kept, for whoever may observe them? */
+  readonly keepsInputs: boolean;
 }
 
 export interface LaunchRequest {
   readonly facts: Omit<JobFacts, "agent" | "epoch">;
   readonly agent: Agent;
   readonly input: unknown;
+  /** The lease that was asked for, of which the job's may be a part. */
+  readonly leaseRequest?: Lease | undefined;
   /** The submitting session's; `undefined` if that is forgotten. */
   readonly feed: Feed | undefined;
   readonly idempotency?: IdempotencyRecord;
@@ -105,6 +118,16 @@ export class Launch {
     );
   }
 
+  /** What is kept of what the job was asked for, without its secrets; `undefined`: nothing. */
+  #kept(
+    { facts, input, leaseRequest }: Pick<LaunchRequest, "facts" | "input" | "leaseRequest">,
+    hasCredentials: boolean,
+  ): KeptRequest | undefined {
+    if (!this.#options.keepsInputs) return undefined;
+    const mask = hasCredentials ? this.#options.jobTools.maskOf(facts.id) : undefined;
+    return keptRequest({ input, leaseRequest, maxRuntimeMs: facts.maxRuntimeMs }, mask);
+  }
+
   /** Does a job with these facts wait for credentials? */
   mustIssue(facts: IssueFacts, agent: AgentName): boolean {
     const { credentials } = this.#options;
@@ -117,19 +140,22 @@ export class Launch {
    * on disk, but nobody hears of it, and no guarded operation of its takes place, before that. A job that there is no room
    * for waits, and is begun later.
    */
-  start({ facts, agent, input, feed, idempotency, issuance, restored, onAccepted }: LaunchRequest): Job {
+  start(request: LaunchRequest): Job {
+    const { facts, agent, input, leaseRequest, feed, idempotency, issuance, restored, onAccepted } = request;
     const { jobs, journal, jobTools, credentials } = this.#options;
     if (issuance?.commit() === false) throw new InternalError("the job's credentials are gone");
     const hasCredentials = issuance !== undefined && issuance.credentials.length > 0;
     const asked = storedRun(facts, input, hasCredentials);
-    const run = agent.durable && DurableRun.fresh(asked, this.#options.durableTools, restored);
+    const kept = this.#kept({ facts, input, leaseRequest }, hasCredentials);
+    const isInputKept = kept?.isInputExact === true;
+    const run = agent.durable && DurableRun.fresh(asked, this.#options.durableTools, restored, isInputKept);
     const job = new Job({ ...facts, agent, hasCredentials, memory: run, epoch: FIRST_EPOCH }, jobTools);
     const record = job.record();
     jobTools.metrics.jobAccepted(job);
     const payload = acceptedPayload(record);
     jobs.add(job);
     if (feed !== undefined) job.follow(feed);
-    journal.addJob(record);
+    journal.addJob(kept === undefined ? record : { ...record, asked: kept.text });
     run?.attach(job);
     run?.begin();
     if (idempotency !== undefined) journal.addIdempotency(idempotency);
@@ -156,13 +182,14 @@ export class Launch {
    */
   place(request: PlacementRequest): void {
     const { jobs, journal, jobTools, waitingJobs } = this.#options;
-    const { facts, agent, input, feed, idempotency, restored, onAccepted, onPlaced } = request;
+    const { facts, agent, input, leaseRequest, feed, idempotency, restored, onAccepted, onPlaced } = request;
     const asked = storedRun(facts, input, this.mustIssue(facts, agent));
     const job = new Job({ ...facts, agent, hasCredentials: asked.hasCredentials, epoch: FIRST_EPOCH }, jobTools);
     const record = job.record();
     jobs.add(job);
     if (feed !== undefined) job.follow(feed);
-    journal.addJob({ ...record, isForAnybody: true });
+    const kept = this.#kept({ facts, input, leaseRequest }, false);
+    journal.addJob({ ...record, isForAnybody: true, ...(kept && { asked: kept.text }) });
     if (idempotency !== undefined) journal.addIdempotency(idempotency);
     journal.afterCommit(() => onAccepted({ jobId: job.id, traceId: job.traceId, payload: acceptedPayload(record) }));
     this.#announce(job);

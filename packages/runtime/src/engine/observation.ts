@@ -15,11 +15,13 @@ import { type Access, nameInTenant, type Viewer } from "./access.ts";
 import { parseReference } from "./agents.ts";
 import { type Audit, bySession } from "./audit/audit.ts";
 import type { RemoteJobs } from "./cluster/remote-jobs.ts";
+import { readRunInput } from "./durable/records.ts";
 import { timestamp } from "./entry-text.ts";
 import { type OptionalEntry, showHistory } from "./feed.ts";
 import type { Job } from "./job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
+import { type AskedFor, readAskedFor } from "./kept-request.ts";
 import type { JobQueue, Place } from "./queue/job-queue.ts";
 import type { Session } from "./session.ts";
 import { isOptional, isShownEverything } from "./visibility.ts";
@@ -174,6 +176,24 @@ export class Observation {
     this.#options.journal.afterCommit(() => onSubscribed(subscribed));
   }
 
+  /**
+   * What a job was asked for. Throws as {@link visibleJob} does. Every attempt leaves an audit record.
+   */
+  async describe(session: Session, jobId: JobId): Promise<{ readonly agentRef: string; readonly asked: AskedFor }> {
+    const { agentRef } = viewOf(await this.#audited(session, jobId, "job.described"));
+    await this.#options.journal.flush();
+    const { store, jobs } = this.#options;
+    const text = await store.readAsked(jobId);
+    const asked = readAskedFor(text);
+    const live = jobs.get(jobId);
+    if (text === undefined || "input" in asked || live === undefined) return { agentRef, asked };
+    // The input of a durable job that is too long for its row is there as long as the agent may need it.
+    const run = await readRunInput(store, jobId);
+    if (run === undefined) return { agentRef, asked };
+    const shown = live.secretMask?.maskJson(JSON.stringify(run)).text;
+    return { agentRef, asked: { ...(shown === undefined ? run : readAskedFor(shown)), ...asked } };
+  }
+
   /** Shows what the job writes from now on, whoever runs it. */
   #follow(session: Session, live: Job | undefined, record: JobRecord | undefined, n: number): void {
     const { journal, remote } = this.#options;
@@ -264,9 +284,13 @@ export class Observation {
     else journal.putFollow({ sessionId: session.id, jobId, isOn: false, n: 0 });
   }
 
-  async #audited(session: Session, jobId: JobId): Promise<Job | JobRecord> {
+  async #audited(
+    session: Session,
+    jobId: JobId,
+    look: "subscription.opened" | "job.described" = "subscription.opened",
+  ): Promise<Job | JobRecord> {
     const audit = (allowed: boolean, owner: string | null): void => {
-      const action = allowed ? "subscription.opened" : "subscription.refused";
+      const action = allowed ? look : "subscription.refused";
       this.#options.audit.record(action, bySession(session, { jobId }), { owner, allowed });
     };
     try {

@@ -281,7 +281,14 @@ export class Submission {
       maxRuntimeMs: request.maxRuntimeSec === undefined ? undefined : request.maxRuntimeSec * MS_PER_SECOND,
     };
     const idempotency = key && { ...key, principal, jobId: id, expiresAt: now + idempotencyTtlMs };
-    const work = { facts, feed, onAccepted, input: request.input, restored: request.restored };
+    const work = {
+      facts,
+      feed,
+      onAccepted,
+      input: request.input,
+      leaseRequest: request.leaseRequest,
+      restored: request.restored,
+    };
     const asked = { ...work, ...(idempotency && { idempotency }) };
     if ("handler" in agent) await this.#launch(submitter, { ...asked, agent }, max, request.onMade);
     else {

@@ -10,7 +10,9 @@ import { SEGMENT_SIZE, spans } from "./segments.ts";
 import { type EntryTuple, openEntry } from "./sqlite-entries.ts";
 import { openForReading } from "./sqlite-file.ts";
 import {
+  type AskedRow,
   type AuditTableRow,
+  askedOf,
   auditRow,
   type CredentialRow,
   credentialRecord,
@@ -157,7 +159,7 @@ class Check {
   #checkJournals(): number {
     const counting = this.#db.prepare("SELECT count(*) FROM entry WHERE key BETWEEN ? AND ?").pluck();
     let known = 0;
-    for (const row of this.#db.prepare("SELECT * FROM job").all() as JobRow[]) {
+    for (const row of this.#db.prepare("SELECT * FROM job").iterate() as Iterable<JobRow & AskedRow>) {
       this.#jobs.set(row.key, { id: row.id, lastN: row.last_n });
       const segments = this.#segments(row.key);
       for (const segment of segments) {
@@ -166,6 +168,7 @@ class Check {
       // A sweep is about to delete the rest of it.
       if (row.status === EXPIRED) continue;
       this.#readable(row.id, () => jobRecord(row));
+      this.#readable(row.id, () => JSON.parse(askedOf(row, this.#cipher) ?? "null"));
       this.#checkJournal(row, segments);
     }
     const all = this.#db.prepare("SELECT count(*) FROM entry").pluck().get() as number;

@@ -11,7 +11,9 @@ import { spans } from "./segments.ts";
 import { type EntryTuple, openEntry } from "./sqlite-entries.ts";
 import { openForReading } from "./sqlite-file.ts";
 import {
+  type AskedRow,
   type AuditTableRow,
+  askedOf,
   auditRow,
   type CredentialRow,
   credentialRecord,
@@ -98,9 +100,14 @@ class Export {
 
   *#jobs(): Iterable<string> {
     const further = this.#db.prepare("SELECT key FROM segment WHERE job = ? ORDER BY ordinal").pluck();
-    for (const row of this.#paged<JobRow>("job")) {
+    for (const row of this.#paged<JobRow & AskedRow>("job")) {
       if (row.status === EXPIRED) continue;
-      yield JSON.stringify({ type: "job", ...jobRecord(row) });
+      const asked = askedOf(row, this.#cipher);
+      yield JSON.stringify({
+        type: "job",
+        ...jobRecord(row),
+        ...(asked !== undefined && { asked: JSON.parse(asked) }),
+      });
       const segments = [row.key * 2, ...(further.all(row.key) as number[]).map((key) => key * 2 + 1)];
       for (const { from, to, firstN } of spans(segments, row.first_n, row.last_n)) {
         yield* this.#entries(row.id as JobId, from, to, firstN);

@@ -4,10 +4,19 @@ import type Database from "better-sqlite3";
 import type { StoredBlob } from "./blobs.ts";
 import { resealBlobs } from "./blobs-files.ts";
 import { compact } from "./database-upkeep.ts";
-import { auditPlace, forgetOtherKeys, type RowCipher, recordPlace } from "./row-cipher.ts";
+import { askedPlace, auditPlace, forgetOtherKeys, type RowCipher, recordPlace } from "./row-cipher.ts";
 import { type EntryTuple, entryRow, openEntry } from "./sqlite-entries.ts";
 import { openForWriting } from "./sqlite-file.ts";
-import { type AuditTableRow, auditRow, type RecordRow, recordSum, storedRecord } from "./sqlite-rows.ts";
+import {
+  type AskedRow,
+  type AuditTableRow,
+  askedOf,
+  askedSum,
+  auditRow,
+  type RecordRow,
+  recordSum,
+  storedRecord,
+} from "./sqlite-rows.ts";
 import { guarded, StoreError } from "./store-error.ts";
 
 export interface RekeyOptions {
@@ -42,7 +51,7 @@ export async function rekeyDatabase({ path, encryptionKeys, blobDirectory }: Rek
     const cipher = file.cipher as RowCipher;
     file.db.pragma("secure_delete = ON");
     const work = new Rekeying(file.db, cipher);
-    const rows = (await work.entries()) + (await work.records()) + (await work.audit());
+    const rows = (await work.entries()) + (await work.asked()) + (await work.records()) + (await work.audit());
     const hasBlobs = blobDirectory !== undefined && existsSync(blobDirectory);
     const blobs = hasBlobs ? await resealBlobs({ directory: blobDirectory, encryptionKeys }, work.blobs()) : 0;
     guarded(() => {
@@ -77,6 +86,22 @@ class Rekeying {
         const payload = openEntry(row, `entry ${key}`, this.#cipher);
         const [, , , sealed, sum] = entryRow(key, ts, code, payload, this.#cipher);
         return update.run(sealed, sum, key).changes;
+      },
+    );
+  }
+
+  async asked(): Promise<number> {
+    const page = this.#db.prepare(
+      "SELECT key, id, asked, asked_sum FROM job WHERE key > ? AND asked IS NOT NULL ORDER BY key LIMIT ?",
+    );
+    const update = this.#db.prepare("UPDATE job SET asked = ?, asked_sum = ? WHERE key = ?");
+    type Row = AskedRow & { readonly key: number };
+    return this.#slices(
+      (after: Row | undefined) => page.all(after?.key ?? -1, SLICE_ROWS) as Row[],
+      (row) => {
+        if (row.asked === null || this.#cipher.isCurrent(row.asked)) return 0;
+        const asked = this.#cipher.seal(askedPlace(row.id), askedOf(row, this.#cipher) ?? "null");
+        return update.run(asked, askedSum({ id: row.id, asked }), row.key).changes;
       },
     );
   }

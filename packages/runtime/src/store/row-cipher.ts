@@ -54,6 +54,8 @@ export const entryPlace = (key: number, ts: number, code: number): string => `en
 /** Where a record is, and whose it is. */
 export const recordPlace = (kind: string, id: string, principal: string, jobId: string | null): string =>
   JSON.stringify(["record", kind, id, principal, jobId]);
+/** Where that is which a job was asked for. */
+export const askedPlace = (jobId: string): string => `asked ${jobId}`;
 /** Where a row of the audit is. */
 export const auditPlace = (seq: number): string => `audit ${seq}`;
 

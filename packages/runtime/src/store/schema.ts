@@ -191,6 +191,12 @@ CREATE INDEX job_untrimmed ON job (ended_at, key) WHERE ended_at IS NOT NULL AND
 CREATE INDEX job_trimmed ON job (key) WHERE dropped_n < first_n - 1;
 `;
 
+/** What a job was asked for goes with its row, and is read alone: listings do without. */
+const VERSION_10 = `
+ALTER TABLE job ADD COLUMN asked TEXT;
+ALTER TABLE job ADD COLUMN asked_sum INTEGER;
+`;
+
 /** Each step takes a file from the version before it to the next. `user_version` counts the steps taken. */
 export const MIGRATIONS: readonly string[] = [
   VERSION_1,
@@ -202,4 +208,5 @@ export const MIGRATIONS: readonly string[] = [
   VERSION_7,
   VERSION_8,
   VERSION_9,
+  VERSION_10,
 ];

@@ -1,6 +1,6 @@
 /** Rows of the embedded store, and the records that they stand for. */
 import type { JobId, SessionId } from "@arcp/core";
-import { auditPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
+import { askedPlace, auditPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
 import { assertSum, sumOf } from "./row-sums.ts";
 import type {
   AuditRow,
@@ -36,6 +36,20 @@ export interface JobRow {
   first_n: number;
   dropped_n: number;
   trimmed_at: number | null;
+}
+
+/** What {@link jobRecord} reads: not what the job was asked for, which may be long. */
+export const JOB_COLUMNS = [
+  ..."key id session_id principal agent agent_version status created_at ended_at lease lease_constraints".split(" "),
+  ..."parent_job_id trace_id budget epoch last_n last_event_seq delegate_id facts_sum state_sum".split(" "),
+  ..."first_n dropped_n trimmed_at".split(" "),
+].join(", ");
+
+/** What a job was asked for. */
+export interface AskedRow {
+  id: string;
+  asked: string | null;
+  asked_sum: number | null;
 }
 
 export interface SessionRow {
@@ -179,6 +193,15 @@ export function jobRecord(row: JobRow): JobRecord {
     lastEventSeq: row.last_event_seq,
     ...(row.first_n > 1 && { firstN: row.first_n }),
   };
+}
+
+/** Of what a job was asked for, as it is stored. */
+export const askedSum = ({ id, asked }: Omit<AskedRow, "asked_sum">): number => sumOf(id, asked);
+
+export function askedOf(row: AskedRow, cipher: RowCipher | undefined): string | undefined {
+  if (row.asked === null) return undefined;
+  assertSum(row.asked_sum, askedSum(row), `what job ${row.id} was asked for`);
+  return cipher === undefined ? row.asked : cipher.open(askedPlace(row.id), row.asked);
 }
 
 export function sessionRecord(row: SessionRow): SessionRecord {

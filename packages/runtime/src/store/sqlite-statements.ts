@@ -1,6 +1,7 @@
 /** Every statement of the embedded store, prepared once. */
 import type Database from "better-sqlite3";
 import { EXPIRED } from "./schema.ts";
+import { JOB_COLUMNS } from "./sqlite-rows.ts";
 import { storeErrorOf } from "./store-error.ts";
 
 /** A prepared statement, which throws StoreError; `iterate` throws what SQLite throws. */
@@ -62,16 +63,19 @@ export function prepare(db: Database.Database) {
     insertJob: statement(
       `INSERT INTO job (id, session_id, principal, agent, agent_version, status, created_at, ended_at, lease,
         lease_constraints, parent_job_id, trace_id, budget, epoch, last_n, last_event_seq, delegate_id,
-        facts_sum, state_sum)
+        facts_sum, state_sum, asked, asked_sum)
        VALUES (@id, @session_id, @principal, @agent, @agent_version, @status, @created_at, @ended_at, @lease,
         @lease_constraints, @parent_job_id, @trace_id, @budget, @epoch, @last_n, @last_event_seq, @delegate_id,
-        @facts_sum, @state_sum)`,
+        @facts_sum, @state_sum, @asked, @asked_sum)`,
     ),
     changeJob: statement(
       "UPDATE job SET status = ?, ended_at = ?, budget = ?, last_n = ?, last_event_seq = ?, state_sum = ? WHERE key = ? AND epoch = ?",
     ),
-    job: statement(`SELECT * FROM job WHERE id = ? AND status <> '${EXPIRED}'`),
-    jobsAfter: statement(`SELECT * FROM job WHERE key > ? AND status <> '${EXPIRED}' ORDER BY key LIMIT ?`),
+    job: statement(`SELECT ${JOB_COLUMNS} FROM job WHERE id = ? AND status <> '${EXPIRED}'`),
+    jobsAfter: statement(
+      `SELECT ${JOB_COLUMNS} FROM job WHERE key > ? AND status <> '${EXPIRED}' ORDER BY key LIMIT ?`,
+    ),
+    asked: statement(`SELECT id, asked, asked_sum FROM job WHERE id = ? AND status <> '${EXPIRED}'`),
     jobKeyAndEpoch: statement("SELECT key, epoch FROM job WHERE id = ?"),
     epoch: value("SELECT epoch FROM job WHERE key = ?"),
     detachSessions: statement(
@@ -79,7 +83,7 @@ export function prepare(db: Database.Database) {
         (SELECT coalesce(max(seq + count - 1), 0) FROM feed WHERE feed.session = session.key) WHERE detached_at IS NULL`,
     ),
     raiseEpochs: statement("UPDATE job SET epoch = epoch + 1 WHERE ended_at IS NULL"),
-    unfinished: statement("SELECT * FROM job WHERE ended_at IS NULL ORDER BY key"),
+    unfinished: statement(`SELECT ${JOB_COLUMNS} FROM job WHERE ended_at IS NULL ORDER BY key`),
     expiredJobs: statement(
       "SELECT key, id, status, last_n, ended_at FROM job WHERE ended_at < ? AND (ended_at, key) > (?, ?) ORDER BY ended_at, key LIMIT ?",
     ),

@@ -3,7 +3,7 @@ import type Database from "better-sqlite3";
 import { linked, prunedRecord } from "./audit-chain.ts";
 import { DiskReserve } from "./disk-reserve.ts";
 import { isMemory } from "./file-health.ts";
-import { auditPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
+import { askedPlace, auditPlace, type RowCipher, recordPlace } from "./row-cipher.ts";
 import { assertSum, damaged, sumOf } from "./row-sums.ts";
 import { EXPIRED } from "./schema.ts";
 import { keyOf, SEGMENT_SIZE, spans } from "./segments.ts";
@@ -11,7 +11,10 @@ import { type EntryTuple, entryRow, openEntry } from "./sqlite-entries.ts";
 import { type DatabaseFile, openAsGuest, openForReading, openForWriting } from "./sqlite-file.ts";
 import { sweep, turn } from "./sqlite-retention.ts";
 import {
+  type AskedRow,
   type AuditTableRow,
+  askedOf,
+  askedSum,
   auditRow,
   CREDENTIAL_STATES,
   type CredentialRow,
@@ -21,6 +24,7 @@ import {
   type IdempotencyRow,
   idempotencyRecord,
   idempotencySum,
+  JOB_COLUMNS,
   type JobRow,
   jobRecord,
   type RecordRow,
@@ -283,10 +287,17 @@ class SqliteStore implements Store {
       budget: job.budget === null ? null : JSON.stringify(job.budget),
     };
     const sums = { facts_sum: factsSum(facts), state_sum: stateSum(state) };
-    const { lastInsertRowid } = this.#sql.insertJob.run({ ...facts, ...state, ...sums, epoch: job.epoch });
+    const asked = this.#askedColumns(job);
+    const { lastInsertRowid } = this.#sql.insertJob.run({ ...facts, ...state, ...sums, ...asked, epoch: job.epoch });
     const key = Number(lastInsertRowid);
     // A job's first segment has the job's own key, doubled: further segments take the odd numbers.
     this.#jobs.set(job.id, { key, epoch: job.epoch, segments: [key * 2], checkedIn: this.#batchNumber });
+  }
+
+  #askedColumns({ id, asked: text }: JobRecord): Pick<AskedRow, "asked" | "asked_sum"> {
+    if (text === undefined) return { asked: null, asked_sum: null };
+    const asked = this.#cipher?.seal(askedPlace(id), text) ?? text;
+    return { asked, asked_sum: askedSum({ id, asked }) };
   }
 
   /** The job as a writer with `epoch` may write to it. Throws {@link StaleWriterError} if it may not. */
@@ -352,6 +363,11 @@ class SqliteStore implements Store {
     return row && jobRecord(row);
   }
 
+  async readAsked(id: JobId): Promise<string | undefined> {
+    const row = this.#sql.asked.get(id) as AskedRow | undefined;
+    return row && askedOf(row, this.#cipher);
+  }
+
   async listJobs(query: JobQuery): Promise<readonly JobRecord[]> {
     const { where, values, add } = conditions();
     add("status <> ?", EXPIRED);
@@ -362,7 +378,7 @@ class SqliteStore implements Store {
     if (query.createdAfter !== undefined) add("created_at > ?", query.createdAfter);
     if (query.createdBefore !== undefined) add("created_at < ?", query.createdBefore);
     if (query.after) add("(created_at, id) > (?, ?)", query.after.createdAt, query.after.id);
-    const statement = this.#prepared(`SELECT * FROM job ${where()} ORDER BY created_at, id LIMIT ?`);
+    const statement = this.#prepared(`SELECT ${JOB_COLUMNS} FROM job ${where()} ORDER BY created_at, id LIMIT ?`);
     return (statement.all(...values, query.limit) as JobRow[]).map(jobRecord);
   }
 

@@ -104,6 +104,8 @@ export interface JobRecord {
    * that way, and shares no counters with its parent. Only of a store that several share.
    */
   readonly isForAnybody?: true;
+  /** What it was asked for, as JSON: of a job that is being made. {@link Store.readAsked} reads it. */
+  readonly asked?: string;
 }
 
 /** The job as an {@link EventLog} tells of it. */
@@ -380,6 +382,8 @@ export interface Store extends EventLog {
   commit(batch: Batch): Promise<void>;
   /** The job, live or ended; `undefined` if there is none of that id. */
   findJob(id: JobId): Promise<JobRecord | undefined>;
+  /** What the job was asked for; `undefined` if that was not kept, or there is no such job. */
+  readAsked(id: JobId): Promise<string | undefined>;
   /** Jobs by creation time and then id, ascending, at most `limit`. */
   listJobs(query: JobQuery): Promise<readonly JobRecord[]>;
   /** Entries `fromN` to `toN`, both included, in order: those that are still there. */

@@ -49,6 +49,7 @@ const TERMS: { readonly [Type in ClientMessage["type"] | ClientMessage10["type"]
   // Looking on.
   "session.list_jobs": OBSERVE,
   "job.subscribe": OBSERVE,
+  "x-vendor.arcp.job.describe": OBSERVE,
   subscribe: OBSERVE,
   resume: OBSERVE,
   "artifact.fetch": OBSERVE,

@@ -98,6 +98,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   idempotencyTtlMs: true,
   jobRetentionMs: true,
   eventRetentionMs: true,
+  keepInputs: true,
   audit: true,
   caps: true,
   principalCaps: true,

@@ -37,3 +37,7 @@ export function toSafeJson(value: unknown): string {
     ).join(""),
   );
 }
+
+/** A JSON value over several lines, each as safe as one. */
+export const jsonLines = (value: unknown): string =>
+  JSON.stringify(value, undefined, 2).split("\n").map(escapeLine).join("\n");

@@ -5,6 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 import "../act.css";
 import type { Board } from "../board.ts";
 import { full, instantOf } from "../clock.ts";
+import { askedOf } from "../job-asked.ts";
 import { LeaseBuilder } from "../lease-builder.tsx";
 import { endOf, grantsOf, type LeaseDraft, leaseOf } from "../lease-draft.ts";
 import { refusalOf } from "../permissions.ts";
@@ -12,7 +13,7 @@ import { go, jobLink, route } from "../route.ts";
 import type { Schema } from "../schema.ts";
 import { SchemaFields, useSchemaForm } from "../schema-form.tsx";
 import { client, facts, messageOf } from "../session.ts";
-import { inputOf, rememberInput } from "../submitted.ts";
+import { rememberInput } from "../submitted.ts";
 import { Text, visible } from "../visible-text.tsx";
 
 /** What a submission begins with. */
@@ -21,6 +22,7 @@ interface Beginning {
   readonly lease: Lease;
   /** `undefined`: there is none to begin with. */
   readonly given: { readonly input: unknown } | undefined;
+  readonly maxRuntimeSec?: number | undefined;
   /** The job that is run again. */
   readonly from: string | undefined;
 }
@@ -75,12 +77,13 @@ export function SubmitPage({ board }: { readonly board: Board }) {
   );
 }
 
-/** Agent, lease and, where this tab has submitted it, input of a job. */
+/** Agent and version, and what was asked for as far as it is known: otherwise the lease that was granted. */
 async function again(jobId: string, wanted: string): Promise<Beginning> {
   const subscription = await client().subscribe(jobId, { history: false });
   subscription.unsubscribe();
   const { agent = wanted, lease } = subscription.subscribed;
-  return { agent, lease, given: inputOf(jobId), from: jobId };
+  const { given, leaseRequest, maxRuntimeSec } = await askedOf(jobId);
+  return { agent, lease: leaseRequest ?? lease, given, maxRuntimeSec, from: jobId };
 }
 
 /** Name and version; the version is empty for the one that the runtime chooses. */
@@ -187,7 +190,7 @@ function Request({ reference, schema = ANYTHING, beginning, board }: RequestProp
   const { given } = beginning;
   const form = useSchemaForm(schema, schema === ANYTHING ? (given === undefined ? {} : given.input) : given?.input);
   const [draft, setDraft] = useState<LeaseDraft>({ grants: grantsOf(beginning.lease), minutes: "" });
-  const [runtime, setRuntime] = useState("");
+  const [runtime, setRuntime] = useState(beginning.maxRuntimeSec?.toString() ?? "");
   const [key, setKey] = useState("");
   const [said, setSaid] = useState<Said>();
   const [isBusy, setBusy] = useState(false);
@@ -233,7 +236,8 @@ function Request({ reference, schema = ANYTHING, beginning, board }: RequestProp
       </div>
       {beginning.from !== undefined && given === undefined ? (
         <p class="hint">
-          The input of that job is not known here: runtimes do not tell it, and it was not submitted from this tab.
+          The input of that job is not known here: the runtime has not kept it or does not tell it, and it was not
+          submitted from this tab.
         </p>
       ) : null}
       <LeaseBuilder draft={draft} onDraft={setDraft} />

@@ -101,6 +101,7 @@ export interface AuditFacts {
   // Observers (§7.6, §14, RFC §13). Those of wire 1.1 have a job each, those of wire 1.0 a filter too.
   "subscription.opened": SubscriptionFacts;
   "subscription.refused": SubscriptionFacts;
+  "job.described": SubscriptionFacts;
   "subscription.closed": { readonly owner?: string; readonly subscription_id?: string; readonly by: By };
 
   // Questions (RFC §12).

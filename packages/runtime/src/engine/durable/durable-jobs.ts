@@ -8,7 +8,7 @@ import { DurableRun, type DurableRunOptions } from "./durable-run.ts";
 import { openFrom, readDurable } from "./records.ts";
 
 export interface DurableJobsOptions {
-  readonly store: Pick<Store, "findRecord" | "listRecords" | "readJournal">;
+  readonly store: Pick<Store, "findRecord" | "listRecords" | "readAsked" | "readJournal">;
   readonly agents: AgentRegistry;
   readonly launch: Launch;
   readonly logger: Logger;

@@ -76,6 +76,8 @@ export interface DurableRunOptions {
 /** What the agent was when it began, or what a dead runtime has left of it. */
 export interface Beginning {
   readonly run: StoredRun;
+  /** Is the input stored with the job's row, and not with the run? */
+  readonly isInputKept: boolean;
   readonly progress: StoredProgress;
   readonly steps: readonly StoredStep[];
   readonly stepIds: readonly string[];
@@ -105,6 +107,7 @@ type Entered = Place & { readonly recorded: StoredStep | undefined };
 
 export class DurableRun {
   #run: StoredRun;
+  readonly #isInputKept: boolean;
   readonly #options: DurableRunOptions;
   readonly #inStep = new AsyncLocalStorage<StepEvents>();
   #job: Job | undefined;
@@ -133,8 +136,9 @@ export class DurableRun {
   /** Operations of this call that have been named. */
   #named = 0;
 
-  constructor({ run, progress, steps, stepIds, tail }: Beginning, options: DurableRunOptions) {
+  constructor({ run, isInputKept, progress, steps, stepIds, tail }: Beginning, options: DurableRunOptions) {
     this.#run = run;
+    this.#isInputKept = isInputKept;
     this.#progress = progress;
     this.#options = options;
     this.#stepIds = new Set(stepIds);
@@ -145,12 +149,17 @@ export class DurableRun {
   }
 
   /** A run that begins. */
-  static fresh(run: StoredRun, options: DurableRunOptions, restored?: { readonly data: unknown }): DurableRun {
+  static fresh(
+    run: StoredRun,
+    options: DurableRunOptions,
+    restored?: { readonly data: unknown },
+    isInputKept = false,
+  ): DurableRun {
     const progress = {
       ...{ generation: 0, n: 0, failures: 0, restarts: 0, isAside: false },
       ...(restored && { restored: { data: restored.data } }),
     };
-    return new DurableRun({ run, progress, steps: [], stepIds: [], tail: [] }, options);
+    return new DurableRun({ run, isInputKept, progress, steps: [], stepIds: [], tail: [] }, options);
   }
 
   get run(): StoredRun {
@@ -183,7 +192,7 @@ export class DurableRun {
 
   /** Writes what the job was asked for, in the batch that adds it. */
   begin(): void {
-    this.#put(RUN_KIND, this.#theJob.id, this.run);
+    this.#putRun();
     this.#putProgress({});
   }
 
@@ -192,7 +201,7 @@ export class DurableRun {
     const { maxRuntimeMs } = this.run;
     if (maxRuntimeMs === undefined) return;
     this.#run = { ...this.run, deadlineAt: this.#options.clock.now() + maxRuntimeMs };
-    this.#put(RUN_KIND, this.#theJob.id, this.run);
+    this.#putRun();
   }
 
   /** Is the event of the agent in the journal already? */
@@ -643,6 +652,11 @@ export class DurableRun {
     this.#steps.delete(ordinal);
     this.#stepIds.delete(id);
     this.#put(STEP_KIND, id, undefined);
+  }
+
+  #putRun(): void {
+    const { input: _, ...rest } = this.run;
+    this.#put(RUN_KIND, this.#theJob.id, this.#isInputKept ? rest : this.run);
   }
 
   #putProgress(change: Partial<StoredProgress>): void {

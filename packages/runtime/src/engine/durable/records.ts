@@ -4,6 +4,7 @@ import type { ErrorCode10 } from "@arcp/core/v1.0";
 import type { Store, StoredRecord } from "../../store/store.ts";
 import type { DelegationEnd } from "../delegated-job.ts";
 import type { JobOrigin } from "../job.ts";
+import { readAskedFor } from "../kept-request.ts";
 import type { WakeUp } from "./timing.ts";
 import type { Positions, StepPieces } from "./told.ts";
 
@@ -95,6 +96,8 @@ export interface StoredStep {
 /** What is stored of a job that can be gone on with. */
 export interface StoredDurable {
   readonly run: StoredRun;
+  /** Is the input stored with the job's row, and not with the run? */
+  readonly isInputKept: boolean;
   readonly progress: StoredProgress;
   /** Of its generation, by ordinal. */
   readonly steps: readonly StoredStep[];
@@ -121,12 +124,16 @@ const padded = (count: number): string => String(count).padStart(ORDINAL_DIGITS,
 
 /** What is stored of `jobId`; `undefined` if it is not durable. */
 export async function readDurable(
-  store: Pick<Store, "findRecord" | "listRecords">,
+  store: Pick<Store, "findRecord" | "listRecords" | "readAsked">,
   jobId: JobId,
 ): Promise<StoredDurable | undefined> {
-  const run = parsed<StoredRun>(await store.findRecord(RUN_KIND, jobId));
+  const kept = parsed<Partial<StoredRun>>(await store.findRecord(RUN_KIND, jobId));
   const progress = parsed<StoredProgress>(await store.findRecord(PROGRESS_KIND, jobId));
-  if (run === undefined || progress === undefined) return undefined;
+  if (kept === undefined || progress === undefined) return undefined;
+  // It is written once, with the job's row or with the run.
+  const isInputKept = !("input" in kept);
+  const input = isInputKept ? readAskedFor(await store.readAsked(jobId)).input : kept.input;
+  const run = { ...(kept as StoredRun), input: input ?? null };
   const records: StoredRecord[] = [];
   for (let after: string | undefined; ; after = records.at(-1)?.id) {
     const query = { kind: STEP_KIND, jobId, limit: PAGE, ...(after !== undefined && { after }) };
@@ -137,9 +144,18 @@ export async function readDurable(
   const current = stepId(jobId, progress.generation, 0).slice(0, -ORDINAL_DIGITS);
   const steps = records.filter(({ id }) => id.startsWith(current)).map((record) => parsed<StoredStep>(record));
   return {
-    ...{ run, progress, stepIds: records.map(({ id }) => id) },
+    ...{ run, isInputKept, progress, stepIds: records.map(({ id }) => id) },
     steps: steps.filter((step) => step !== undefined),
   };
+}
+
+/** The input of a durable job that has not ended, if its run has it. */
+export async function readRunInput(
+  store: Pick<Store, "findRecord">,
+  jobId: JobId,
+): Promise<{ readonly input: unknown } | undefined> {
+  const kept = parsed<Partial<StoredRun>>(await store.findRecord(RUN_KIND, jobId));
+  return kept !== undefined && "input" in kept ? { input: kept.input } : undefined;
 }
 
 const parsed = <Document>(record: StoredRecord | undefined): Document | undefined =>

@@ -301,6 +301,9 @@ export class Connection implements Link, WireConnection {
       case "x-vendor.arcp.job.check":
         this.#request(message, (reply) => requests.check(message, reply));
         return;
+      case "x-vendor.arcp.job.describe":
+        this.#request(message, (reply) => requests.describeJob(message, reply));
+        return;
       case "x-vendor.arcp.human.input.response":
       case "x-vendor.arcp.human.choice.response":
       case "x-vendor.arcp.permission.grant":

@@ -101,6 +101,15 @@ export class Requests {
     reply(() => this.#outbox.reply(message, "x-vendor.arcp.job.checked", payload));
   }
 
+  /** What a job was asked for, for whoever may observe it. */
+  async describeJob(message: MessageOf<"x-vendor.arcp.job.describe">, reply: Reply): Promise<void> {
+    this.#assertNegotiated(DESCRIBE_FEATURE);
+    const { job_id } = message.payload;
+    const { agentRef: agent, asked } = await this.#options.observation.describe(this.#session, job_id);
+    const payload = { job_id, agent, ...(!("input" in asked) && { input_omitted: true }), ...asked };
+    reply(() => this.#outbox.reply(message, "x-vendor.arcp.job.description", payload, { job_id }));
+  }
+
   /** §7.4. */
   async cancel(message: MessageOf<"job.cancel">, reply: Reply): Promise<void> {
     const { payload } = message;

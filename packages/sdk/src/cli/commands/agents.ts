@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { escapeLine } from "../escape.ts";
+import { escapeLine, jsonLines } from "../escape.ts";
 import { EXIT, type ExitCode } from "../exit-code.ts";
 import { printJson } from "../json-view.ts";
 import { connectTo, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
@@ -44,10 +44,6 @@ async function describeAgent(reference: string, options: Options): Promise<ExitC
   await terminal.print(lines.join("\n"));
   return EXIT.success;
 }
-
-/** Over several lines, each as safe as one. */
-const jsonLines = (value: unknown): string =>
-  JSON.stringify(value, undefined, 2).split("\n").map(escapeLine).join("\n");
 
 async function agents(options: Options): Promise<ExitCode> {
   await using client = await connectTo(options);
