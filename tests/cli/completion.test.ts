@@ -28,7 +28,10 @@ describe("what can come next", SLOW, () => {
   it("is a command, or an option of arcp itself", async () => {
     const { candidates, files } = await after("");
     expect(files).toBe(false);
-    expect(candidates).toContainEqual({ value: "jobs", description: "List jobs, the oldest first" });
+    expect(candidates).toContainEqual({
+      value: "jobs",
+      description: "List jobs, the oldest first, or tell what one of them was asked for",
+    });
     expect(candidates.map(({ value }) => value)).not.toContain("__complete");
     expect(await values("jo")).toEqual(["jobs"]);
     expect(await values("--v")).toEqual(["--version"]);
@@ -141,7 +144,7 @@ describe("shells", SLOW, () => {
     const script =
       'source script.fish; complete -C "arcp jo"; complete -C "arcp serve --sync n"; complete -C "arcp db check --db so"';
     expect(run("fish", ["--no-config", "-c", script])).toEqual([
-      "jobs\tList jobs, the oldest first",
+      "jobs\tList jobs, the oldest first, or tell what one of them was asked for",
       "normal",
       expect.stringContaining("some file.db"),
     ]);
@@ -155,7 +158,7 @@ describe("shells", SLOW, () => {
     const script = [described, "source ./script.zsh", ...lines].join("\n");
     expect(run("zsh", ["-f", "-c", script])).toEqual([
       "compdef _arcp arcp",
-      "jobs:List jobs, the oldest first",
+      "jobs:List jobs, the oldest first, or tell what one of them was asked for",
       "--sync=normal:",
       "files",
     ]);
