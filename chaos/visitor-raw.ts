@@ -173,9 +173,9 @@ export class VisitorRaw implements Visitor {
       else if (roll === 10) this.#cancelAny(transport);
       else if (roll === 11) {
         // Two at once want the session.
-        const [one, other] = await Promise.all([this.#attach(signal, true), this.#attach(signal, true)]);
-        // The one that was not answered may have come second: then the token of the first is void.
-        if (this.#session !== undefined) this.#session.isContested = other === undefined || one === undefined;
+        const [one] = await Promise.all([this.#attach(signal, true), this.#attach(signal, true)]);
+        // The one that was answered first, or not at all, may have come second: then the token that was told last is void.
+        if (this.#session !== undefined) this.#session.isContested = true;
         if (one === undefined) return;
         // What is asked for there is told there alone.
         this.#submit(one);

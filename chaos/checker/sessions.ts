@@ -105,8 +105,8 @@ const presentedToken = ({ sent }: ConnectionStory): unknown => {
 };
 
 /**
- * Has its client brought one token over two connections, and was the one that was let in told of its next token while nobody had
- * answered the other? That one's claim may have come second, and have voided what the first one was told.
+ * Has its client brought one token over two connections at the same time? The claim of the other one may have come second, and
+ * have voided what this one was told: in which order answers come in over two lines says nothing about that.
  */
 function isContested(refused: ConnectionStory, connections: readonly ConnectionStory[]): boolean {
   const own = connections.filter(({ client }) => client === refused.client);
@@ -116,11 +116,9 @@ function isContested(refused: ConnectionStory, connections: readonly ConnectionS
   );
   const before = giver && presentedToken(giver);
   if (giver === undefined || before === undefined) return false;
-  const at = welcomedAt(giver);
-  return own.some(
-    (other) =>
-      other !== giver && presentedToken(other) === before && (other.received[0]?.at ?? Number.POSITIVE_INFINITY) > at,
-  );
+  const isAnsweredAfter = ({ received }: ConnectionStory): boolean =>
+    (received[0]?.at ?? Number.POSITIVE_INFINITY) > giver.openedAt;
+  return own.some((other) => other !== giver && presentedToken(other) === before && isAnsweredAfter(other));
 }
 
 const welcomedAt = ({ received, openedAt }: ConnectionStory): number =>

@@ -77,10 +77,13 @@ function allowedEndings(own: readonly ConnectionStory[]) {
         }),
     ),
   );
+  const answered = new Set(keys.values());
+  // Which of them made a job whose acceptance never came in cannot be known: as often as any of them was sent.
+  const unanswered = Math.max(1, ...[...submits].map(([key, all]) => (answered.has(key) ? 1 : all.length)));
   return (job: string): { readonly endings: number; readonly mayFollow: (passed: Passed) => boolean } => {
     const observations = subscribed.get(job)?.length ?? 0;
     const key = keys.get(job);
-    const submissions = key === undefined ? 1 : (submits.get(key)?.length ?? 1);
+    const submissions = key === undefined ? unanswered : (submits.get(key)?.length ?? 1);
     const mayFollow = ({ message }: Passed): boolean =>
       observations > 0 || (submissions > 1 && message.payload["kind"] === "result_chunk");
     return { endings: submissions + observations, mayFollow };

@@ -439,9 +439,34 @@ describe("the checker", () => {
     const told: Unstamped<HistoryLine> = { kind: "received", connection: "d", text: JSON.stringify(welcome) };
     run.add(...hello("c", "t1"), ...hello("d", "t1"), told, ...hello("e", "t2"), refused);
     expect([...run.violated]).toEqual([]);
+    // Answered first, but perhaps on the quicker line: who came second is not known.
+    const rival = { ...welcome, payload: { resume_token: "t3" } };
+    const toldRival: Unstamped<HistoryLine> = { kind: "received", connection: "c", text: JSON.stringify(rival) };
+    const both = new Run();
+    both.add(...hello("c", "t1"), ...hello("d", "t1"), toldRival, told, ...hello("e", "t2"), refused);
+    expect([...both.violated]).toEqual([]);
     const alone = new Run();
     alone.add(...hello("d", "t1"), told, ...hello("e", "t2"), refused);
     expect([...alone.violated]).toEqual(["I10"]);
+  });
+
+  test("passes a second end of a job that was submitted again, though no acceptance of it came in", () => {
+    const submit = (n: number): Unstamped<HistoryLine> => ({
+      ...{ kind: "sent", connection: "b" },
+      text: JSON.stringify({ id: `lost-${n}`, type: "job.submit", payload: { idempotency_key: "key-9" } }),
+    });
+    const lost = "job_9";
+    const end = JSON.stringify({ job_id: lost, final_status: "success" });
+    const ends = (run: Run, times: number): readonly string[] => {
+      for (let n = 0; n < times; n += 1) run.add(...run.says("b", 20 + n, lost, "job.result", end));
+      return [...run.violated];
+    };
+    const again = new Run();
+    again.add(submit(1), submit(2));
+    expect(ends(again, 2)).not.toContain("I1");
+    const once = new Run();
+    once.add(submit(1));
+    expect(ends(once, 2)).toContain("I1");
   });
 
   test("passes a runtime that finishes what it is at when it loses a job, though another one has done it since", () => {

@@ -6,6 +6,7 @@ import { InternalError, silentLogger } from "@arcp/core";
 import { sqliteStore } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { reconnecting, settle } from "../client/fake-runtime.ts";
+import { until } from "../credentials/ledger.ts";
 import { covers } from "../support/covers.ts";
 import { CARRIERS, startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -395,36 +396,43 @@ test("a claim whose client has given up waiting does not void the token that the
   expect(await third.resume(second, 0)).toMatchObject({ type: "session.welcome" });
 });
 
-test("a client that was in time is told when its session cannot be stored in time", async () => {
-  const clock = new ManualClock();
-  const gate = Promise.withResolvers<void>();
-  let isStopped = false;
-  const inner = sqliteStore();
-  const commit = async (batch: Parameters<typeof inner.commit>[0]): Promise<void> => {
-    if (isStopped) await gate.promise;
-    await inner.commit(batch);
-  };
-  const store = new Proxy(inner, {
-    get(target, name) {
-      if (name === "commit") return commit;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-  await using harness = startHarness({ server: { clock, eventLog: store, handshakeTimeoutMs: 1_000 } });
-  const [client, client10] = [await harness.raw(), await harness.raw10()];
-  isStopped = true;
-  const answer = client.hello();
-  const answer10 = client10.open();
-  await settle();
-  clock.advance(999);
-  expect([client.frames, client10.frames]).toEqual([[], []]);
-  clock.advance(1);
-  const told = { code: expect.stringMatching(/^INTERNAL/), message: "the session could not be stored in time" };
-  expect((await answer).payload).toMatchObject({ ...told, retryable: true });
-  expect((await answer10).payload).toMatchObject(told);
-  gate.resolve();
-});
+test.each(["1.1", "1.0"])(
+  "a client of wire %s that was in time is told when its session cannot be stored in time",
+  async (wire) => {
+    const clock = new ManualClock();
+    const gate = Promise.withResolvers<void>();
+    let isStopped = false;
+    let isHeld = false;
+    const inner = sqliteStore();
+    const commit = async (batch: Parameters<typeof inner.commit>[0]): Promise<void> => {
+      isHeld = isStopped;
+      if (isStopped) await gate.promise;
+      await inner.commit(batch);
+    };
+    const store = new Proxy(inner, {
+      get(target, name) {
+        if (name === "commit") return commit;
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    await using harness = startHarness({ server: { clock, eventLog: store, handshakeTimeoutMs: 1_000 } });
+    const [client, client10] = [await harness.raw(), await harness.raw10()];
+    isStopped = true;
+    const answer = wire === "1.1" ? client.hello() : client10.open();
+    await until(() => isHeld);
+    clock.advance(999);
+    await settle();
+    expect([client.frames, client10.frames]).toEqual([[], []]);
+    clock.advance(1);
+    expect((await answer).payload).toMatchObject({
+      code: expect.stringMatching(/^INTERNAL/),
+      message: "the session could not be stored in time",
+      ...(wire === "1.1" && { retryable: true }),
+    });
+    gate.resolve();
+  },
+);
 
 describe("the client", () => {
   test.each(["hello", "resume"] as const)(
