@@ -61,8 +61,8 @@ async function runExample(name: string, isWriting: boolean): Promise<Outcome> {
   const script = join("examples", name, "run.ts");
   const { succeeded, output, stdout } = await runCommand(process.execPath, [script], {
     cwd: repositoryRoot,
-    // Colours would be part of the output.
-    env: { ...process.env, FORCE_COLOR: undefined, NO_COLOR: "1" },
+    // Colours would be part of the output, as would what a model says that somebody has configured.
+    env: { ...process.env, FORCE_COLOR: undefined, NO_COLOR: "1", OPENAI_MODEL: undefined },
     timeoutMs: TIME_LIMIT_MS,
   });
   const say = (sign: string, rest = ""): void =>
