@@ -1,5 +1,6 @@
 /** What an agent may send, where redirects take it, and what is told of it. */
 import { InvalidRequestError, PermissionDeniedError } from "@arcp/core";
+import OpenAI from "openai";
 import { afterEach, describe, expect, test } from "vitest";
 import type { AgentFetchInit } from "../../packages/runtime/src/engine/agent-operations.ts";
 import { agentFetch, type NetworkOptions } from "../../packages/runtime/src/operations/network/fetch.ts";
@@ -78,8 +79,18 @@ describe("a request", () => {
     ["no name", { headers: { "": "c" } }],
     ["a value that is no text", { headers: { a: ["b", "c"] } }],
     ["a header that is there twice", { headers: { a: "1", A: "2" } }],
-    ["Headers", { headers: new Headers({ a: "b" }) }],
-    ["a list of headers", { headers: [["a", "b"]] }],
+    ["headers that are neither", { headers: new Map([["a", "b"]]) }],
+    ["a list of headers without values", { headers: [["a"]] }],
+    [
+      "a list that has a header twice",
+      {
+        headers: [
+          ["a", "1"],
+          ["A", "2"],
+        ],
+      },
+    ],
+    ["a name in a list that is no text", { headers: [[1, "2"]] }],
     ...[
       ...[
         "Host",
@@ -120,6 +131,52 @@ describe("a request", () => {
     const { fetch, guard } = job(["http://127.0.0.1/**"]);
     expect(await codeOf(fetch(url as never))).toBe("INVALID_REQUEST");
     expect(guard.calls).toEqual([]);
+  });
+
+  test("may be written as the platform's own", async () => {
+    await using server = await WebServer.start();
+    const { fetch } = job([server.at("/**")]);
+    await fetch(server.at("/"), {
+      headers: new Headers([
+        ["X-One", "1"],
+        ["x-one", "2"],
+      ]),
+      body: null,
+      signal: null,
+    });
+    await fetch(server.at("/"), { headers: [["X-One", "3"]] });
+    expect(server.requests.map(({ method, headers }) => [method, headers["x-one"]])).toEqual([
+      ["GET", "1, 2"],
+      ["GET", "3"],
+    ]);
+    for (const name of ["host", "content-length", "transfer-encoding", "proxy-authorization"]) {
+      expect(await codeOf(fetch(server.at("/"), { headers: new Headers({ [name]: "1" }) })), name).toBe(
+        "INVALID_REQUEST",
+      );
+    }
+    expect(server.requests).toHaveLength(2);
+  });
+
+  test("may be one of a client that takes a fetch", async () => {
+    const message = { role: "assistant", content: "hello" };
+    await using server = await WebServer.start((_request, response) => {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify({ object: "chat.completion", choices: [{ index: 0, message }] }));
+    });
+    const { fetch, guard } = job([server.at("/v1/**")]);
+    const openai = new OpenAI({ apiKey: "secret", baseURL: server.at("/v1"), fetch, maxRetries: 0 });
+    const { choices } = await openai.chat.completions.create({
+      model: "m",
+      messages: [{ role: "user", content: "hi" }],
+    });
+    expect(choices[0]?.message.content).toBe("hello");
+    expect(server.requests[0]).toMatchObject({ method: "POST", headers: { authorization: "Bearer secret" } });
+    expect(guard.calls).toMatchObject([{ capability: "net.fetch", outcome: { status: 200 } }]);
+
+    const elsewhere = new OpenAI({ apiKey: "secret", baseURL: server.at("/v2"), fetch, maxRetries: 0 });
+    const refusal: unknown = await elsewhere.models.list().catch((error: unknown) => error);
+    expect((refusal as Error).cause).toBeInstanceOf(PermissionDeniedError);
+    expect(server.requests).toHaveLength(1);
   });
 
   test("is read once", async () => {

@@ -48,7 +48,7 @@ export interface AgentFileSystem {
 export interface AgentFetchInit {
   /** Default: `GET`. */
   readonly method?: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Headers | Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
   /** What to do about a redirect: go there if the lease covers it, at most five times, or return it. Default: `follow`. */
   readonly redirect?: "follow" | "manual";
@@ -62,7 +62,14 @@ export interface AgentFetchInit {
  * to: a name that leads to a private, loopback, link-local or metadata address is refused unless the lease names that
  * address. The response is a standard one; reading more of it than is allowed throws.
  */
-export type AgentFetch = (url: string | URL, init?: AgentFetchInit) => Promise<Response>;
+export interface AgentFetch {
+  (url: string | URL, init?: AgentFetchInit): Promise<Response>;
+  /**
+   * As the platform's own is called, so that clients of APIs can be given it: `new OpenAI({ fetch: context.fetch })`. Throws
+   * {@link InvalidRequestError} for what {@link AgentFetchInit} has not: `Request` objects, bodies that are neither text nor bytes.
+   */
+  (url: string | URL | Request, init?: RequestInit): Promise<Response>;
+}
 
 /** Files that people granted to a job beside its lease (RFC §15.5). */
 export interface FileGrant {

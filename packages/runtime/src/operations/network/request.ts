@@ -50,7 +50,7 @@ export function readInit(init: unknown, limits: FetchLimits): FetchCall {
   const { method, headers, body, redirect = "follow", signal, cost } = (init ?? {}) as Record<string, unknown>;
   if (redirect !== "follow" && redirect !== "manual")
     throw refuse("a redirect is followed or left to the agent (manual)");
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw refuse("the signal is an AbortSignal");
+  if (signal != null && !(signal instanceof AbortSignal)) throw refuse("the signal is an AbortSignal");
   const request = {
     method: readMethod(method),
     headers: readHeaders(headers, limits.maxRequestHeaderBytes),
@@ -61,7 +61,7 @@ export function readInit(init: unknown, limits: FetchLimits): FetchCall {
   return {
     request: { ...request, headers: withDefaults(request.headers, isText) },
     redirect,
-    signal,
+    signal: signal ?? undefined,
     // The guard looks at it.
     cost: cost as OperationCost | undefined,
   };
@@ -75,11 +75,10 @@ function readMethod(method: unknown = "GET"): string {
 
 function readHeaders(headers: unknown = {}, maxBytes: number): Map<string, string> {
   const read = new Map<string, string>();
-  if (!isRecord(headers)) throw refuse("the headers are an object of names and values");
   let bytes = 0;
-  for (const [written, value] of Object.entries(headers)) {
+  for (const [written, value] of headerEntries(headers)) {
+    if (typeof written !== "string" || !TOKEN.test(written)) throw refuse("a header's name is a token");
     const name = written.toLowerCase();
-    if (!TOKEN.test(name)) throw refuse("a header's name is a token");
     if (RESERVED_HEADERS.test(name)) throw refuse(`the header ${name} is not an agent's to set`);
     if (typeof value !== "string" || !HEADER_VALUE.test(value)) {
       throw refuse(`the value of the header ${name} is one line of characters up to U+00FF`);
@@ -92,7 +91,15 @@ function readHeaders(headers: unknown = {}, maxBytes: number): Map<string, strin
   return read;
 }
 
-/** No list and no instance of a class: `Object.entries` of a Headers object is empty. */
+/** As the fetch standard takes them. `Headers`, which clients of APIs write, have joined what was there twice. */
+function headerEntries(headers: unknown): Iterable<readonly [unknown, unknown]> {
+  if (headers instanceof Headers) return headers;
+  if (isRecord(headers)) return Object.entries(headers);
+  if (Array.isArray(headers) && headers.every((one) => Array.isArray(one) && one.length === 2)) return headers;
+  throw refuse("the headers are Headers, or names and values");
+}
+
+/** No instance of a class, which would have other entries than it seems. */
 function isRecord(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -100,7 +107,7 @@ function isRecord(value: unknown): value is object {
 }
 
 function readBody(body: unknown, maxBytes: number): Buffer | undefined {
-  if (body === undefined) return undefined;
+  if (body == null) return undefined;
   if (typeof body !== "string" && !(body instanceof Uint8Array)) throw refuse("the body is text or bytes");
   const size = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
   if (size > maxBytes) throw tooLarge("maxRequestBytes", maxBytes);
