@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Lease } from "@arcp/core";
+import OpenAI from "openai";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { WebServer } from "../operations/web-server.ts";
 import { covers } from "../support/covers.ts";
@@ -387,5 +388,31 @@ describe("models", () => {
     expect(await usable({}, ["tier-slow/*"])).toEqual(["tier-slow/a"]);
     expect(await usable({ "model.use": [] }, ["tier-slow/*"])).toEqual([]);
     expect(await usable({ "model.use": ["tier-fast/a"] }, ["tier-slow/*"])).toEqual(["tier-fast/a"]);
+  });
+
+  test("are asked by a vendor's client through the job's fetch, and what the lease refuses is no connection error", async () => {
+    const content = "hello";
+    await using web = await WebServer.start((_request, response) => {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify({ choices: [{ index: 0, message: { role: "assistant", content } }] }));
+    });
+    const puppet = new Puppet();
+    await using harness = startHarness({ agents: { puppet: puppet.handler } });
+    const lease = { "model.use": ["small"], "net.fetch": [web.at("/v1/**")] };
+    const { run } = await authorizedJob(harness, puppet, lease);
+    const ask = (baseURL: string) =>
+      run.context.useModel("small", async ({ model }) => {
+        const openai = new OpenAI({ baseURL, apiKey: "key", fetch: run.context.fetch, maxRetries: 0 });
+        const messages = [{ role: "user" as const, content: "hi" }];
+        return (await openai.chat.completions.create({ model, messages })).choices[0]?.message.content;
+      });
+    await expect(ask(web.at("/v1"))).resolves.toBe("hello");
+    expect(web.requests[0]).toMatchObject({ url: "/v1/chat/completions", headers: { authorization: "Bearer key" } });
+    expect(JSON.parse(web.requests[0]?.body ?? "")).toMatchObject({ model: "small" });
+    expect(await refusalOf(ask(web.at("/v2")))).toMatchObject({
+      ...{ code: "PERMISSION_DENIED", details: { capability: "net.fetch" } },
+    });
+    expect(web.requests).toHaveLength(1);
+    run.finish();
   });
 });

@@ -1,6 +1,6 @@
 /** The context of one run: what an agent says, checked and written into its job's journal (§8.2). */
 import {
-  type ARCPError,
+  ARCPError,
   type ArtifactRefBody,
   CancelledError,
   type Clock,
@@ -450,7 +450,7 @@ export class AgentContext implements JobContext {
       try {
         return await call({ ...operation, model: operation.target });
       } catch (error) {
-        throw this.#tools.explain(error) ?? error;
+        throw this.#tools.explain(error) ?? refusalWithin(error) ?? error;
       }
     };
     return this.#guard.operation("model.use", model, act, {
@@ -755,6 +755,10 @@ function asShown(kind: EventKind, body: unknown): unknown {
 /** Some clients refuse a current beyond the total. */
 const upTo = (current: number, total: number | undefined): number =>
   total === undefined ? current : Math.min(current, total);
+
+/** The protocol's error that another one was made of, such as a vendor's connection error of a refused `fetch`. */
+const refusalWithin = (error: unknown): ARCPError | undefined =>
+  error instanceof Error && error.cause instanceof ARCPError ? error.cause : undefined;
 
 const isFileCapability = (capability: string): capability is FileGrant["capability"] =>
   capability === "fs.read" || capability === "fs.write";

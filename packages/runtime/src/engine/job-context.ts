@@ -203,7 +203,8 @@ export interface JobContext extends Guard {
   callTool<Result = unknown>(name: string, input?: unknown): Promise<Result>;
   /**
    * Calls `call`, which talks to the model, if the lease covers the model and the budget is not used up (§9.7). A
-   * refusal of the upstream that holds the job's credential is thrown as the error that it means here.
+   * refusal of the upstream that holds the job's credential is thrown as the error that it means here; and that of an
+   * operation within, such as {@link fetch}, as itself, where a vendor's client made an error of its own of it.
    */
   useModel<Result>(
     model: string,
