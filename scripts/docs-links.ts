@@ -4,7 +4,10 @@ import { join, posix } from "node:path";
 
 interface Link {
   readonly target: string;
+  /** From 1. */
   readonly line: number;
+  /** From 0: where the target begins. */
+  readonly column: number;
 }
 
 /** What a link can lead to. */
@@ -14,9 +17,9 @@ export interface LinkTargets {
   markdown(path: string): string | undefined;
 }
 
-const INLINE_LINK = /\]\(\s*<?([^)\s>]+)>?(?:\s+["'][^)]*["'])?\s*\)/g;
-const LINK_DEFINITION = /^\s{0,3}\[[^\]]+\]:\s*<?([^\s>]+)>?/g;
-const HTML_LINK = /\b(?:href|src)="([^"]+)"/g;
+const INLINE_LINK = /\]\(\s*<?([^)\s>]+)>?(?:\s+["'][^)]*["'])?\s*\)/dg;
+const LINK_DEFINITION = /^\s{0,3}\[[^\]]+\]:\s*<?([^\s>]+)>?/dg;
+const HTML_LINK = /\b(?:href|src)="([^"]+)"/dg;
 
 /** Every broken link of a Markdown file, each as `file:line: what is wrong`. */
 export function linkProblems(file: string, markdown: string, targets: LinkTargets): string[] {
@@ -26,18 +29,47 @@ export function linkProblems(file: string, markdown: string, targets: LinkTarget
   });
 }
 
+/** The document with each link leading where `targetOf` says; where that is `undefined`, its text stays without a link. */
+export function withLinks(markdown: string, targetOf: (target: string) => string | undefined): string {
+  const lines = markdown.split("\n");
+  for (const { target, line, column } of linksOf(markdown).sort((a, b) => b.column - a.column)) {
+    const text = lines[line - 1] ?? "";
+    const replacement = targetOf(target);
+    if (replacement === target) continue;
+    lines[line - 1] =
+      replacement === undefined
+        ? withoutLink(text, target, column)
+        : `${text.slice(0, column)}${replacement}${text.slice(column + target.length)}`;
+  }
+  return lines.join("\n");
+}
+
+/** The line with what stands between the brackets of the inline link to the target that begins at the column. */
+function withoutLink(line: string, target: string, column: number): string {
+  const close = line.lastIndexOf("](", column);
+  let open = close - 1;
+  for (let depth = 1; open >= 0; open -= 1) {
+    if (line[open] === "]") depth += 1;
+    if (line[open] === "[") depth -= 1;
+    if (depth === 0) break;
+  }
+  const end = line.indexOf(")", column + target.length);
+  if (close === -1 || open === -1 || end === -1) return line;
+  return `${line.slice(0, open)}${line.slice(open + 1, close)}${line.slice(end + 1)}`;
+}
+
 function linksOf(markdown: string): Link[] {
   return proseLines(markdown).flatMap((text, index) =>
     [INLINE_LINK, LINK_DEFINITION, HTML_LINK]
       .flatMap((form) => [...text.matchAll(form)])
-      .map((match) => ({ target: match[1] ?? "", line: index + 1 })),
+      .map((match) => ({ target: match[1] ?? "", line: index + 1, column: match.indices?.[1]?.[0] ?? 0 })),
   );
 }
 
-/** The lines of a document with code blocks, inline code and comments blanked, so that line numbers stay. */
+/** The lines of a document with code blocks, inline code and comments blanked, so that lines and columns stay. */
 function proseLines(markdown: string): string[] {
   let fence: string | undefined;
-  const withoutComments = markdown.replace(/<!--[\s\S]*?-->/g, (comment) => comment.replace(/[^\n]/g, ""));
+  const withoutComments = markdown.replace(/<!--[\s\S]*?-->/g, (comment) => comment.replace(/[^\n]/g, " "));
   return withoutComments.split("\n").map((line) => {
     const marker = /^\s*(`{3,}|~{3,})/.exec(line)?.[1];
     if (fence !== undefined) {
@@ -48,7 +80,7 @@ function proseLines(markdown: string): string[] {
       fence = marker;
       return "";
     }
-    return line.replace(/(?<!\\)(`+)(?!`).*?(?<!`)\1(?!`)/g, "");
+    return line.replace(/(?<!\\)(`+)(?!`).*?(?<!`)\1(?!`)/g, (code) => " ".repeat(code.length));
   });
 }
 
@@ -68,7 +100,7 @@ function linkProblem(file: string, markdown: string, target: string, targets: Li
 /** The anchors of a document: its headings, spelt as GitHub spells them, and explicit `id` and `name` attributes. */
 export function anchorsOf(markdown: string): ReadonlySet<string> {
   const anchors = new Set<string>();
-  const visible = new Set(proseLines(markdown).flatMap((line, index) => (line === "" ? [] : [index])));
+  const visible = new Set(proseLines(markdown).flatMap((line, index) => (line.trim() === "" ? [] : [index])));
   markdown.split("\n").forEach((line, index) => {
     if (!visible.has(index)) return;
     const heading = /^ {0,3}#{1,6}\s+(.*?)\s*#*$/.exec(line)?.[1];
@@ -78,7 +110,7 @@ export function anchorsOf(markdown: string): ReadonlySet<string> {
   return anchors;
 }
 
-function headingAnchor(heading: string): string {
+export function headingAnchor(heading: string): string {
   return heading
     .replace(/!?\[([^\]]*)\]\([^)]*\)/g, "$1")
     .replace(/<[^>]+>/g, "")

@@ -30,7 +30,7 @@ export interface Manifest {
 /** Packs every package that is published into `destination`, without what was built of sources that are gone. */
 export async function packPackages(destination: string): Promise<readonly PackedPackage[]> {
   for (const path of publishedPackages(repositoryRoot)) removeStale(join(repositoryRoot, path));
-  const args = ["pack", "--workspaces", "--json", "--loglevel=error", "--pack-destination", destination];
+  const args = ["pack", "--workspace=packages", "--json", "--loglevel=error", "--pack-destination", destination];
   const { succeeded, output } = await runCommand("npm", args, { cwd: repositoryRoot });
   if (!succeeded) throw new Error(`npm pack failed:\n${output}`);
   return listed(output).map(({ name, version, filename, files }) => ({

@@ -96,7 +96,7 @@ function manifestsHash() {
 /** The root and every workspace, as npm's lock file spells them. */
 function manifestPaths() {
   const packages = readdirSync(join(root, "packages")).map((name) => `packages/${name}`);
-  return ["", ...packages.filter((path) => existsSync(join(root, path, "package.json"))).sort()];
+  return ["", "docs/site", ...packages.filter((path) => existsSync(join(root, path, "package.json"))).sort()];
 }
 
 /**
@@ -111,7 +111,7 @@ function lockDifference() {
   const changedManifest = manifestPaths().find((path) => !declaresTheSame(path, locked[path]));
   if (changedManifest !== undefined) return `${join(changedManifest, "package.json")} changed`;
   for (const [path, entry] of Object.entries(locked)) {
-    if (path === "" || path.startsWith("packages/")) continue;
+    if (path === "" || path.startsWith("packages/") || path === "docs/site") continue;
     if (installed[path] === undefined ? !entry.optional : installed[path].version !== entry.version) {
       return `${path.slice("node_modules/".length)} changed`;
     }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { anchorsOf, type LinkTargets, linkProblems } from "../../scripts/docs-links.ts";
+import { anchorsOf, type LinkTargets, linkProblems, withLinks } from "../../scripts/docs-links.ts";
 
 const documents: Record<string, string> = {
   "README.md": "# Start\n",
@@ -78,4 +78,25 @@ test("anchors are spelt as GitHub spells them", () => {
     "same-1",
     "explicit",
   ]);
+});
+
+test("links are led elsewhere, or become text", () => {
+  const markdown = [
+    "[a](one.md) and [`b` [c]](two.md#x) and [d](one.md), `[e](one.md)`",
+    "![f](one.md) <!-- [g](one.md) -->",
+    "```",
+    "[h](one.md)",
+    "```",
+    "[i]: one.md",
+  ].join("\n");
+  expect(withLinks(markdown, (target) => (target === "one.md" ? "/somewhere/else.md" : undefined)).split("\n")).toEqual(
+    [
+      "[a](/somewhere/else.md) and `b` [c] and [d](/somewhere/else.md), `[e](one.md)`",
+      "![f](/somewhere/else.md) <!-- [g](one.md) -->",
+      "```",
+      "[h](one.md)",
+      "```",
+      "[i]: /somewhere/else.md",
+    ],
+  );
 });

@@ -1,0 +1,43 @@
+import { defineConfig } from "vitepress";
+import { headingAnchor } from "../../../scripts/docs-links.ts";
+import { sidebar } from "../sidebar.ts";
+
+const staged = new URL("../pages/", import.meta.url);
+
+/** The pages are put into `pages` by `build.ts`, which runs VitePress, too. */
+export default defineConfig({
+  title: "arcp",
+  description: "The runtime, client and command line of the Agent Runtime Control Protocol",
+  lang: "en",
+  base: process.env["DOCS_BASE"] ?? "/",
+  srcDir: "pages",
+  outDir: "dist",
+  cleanUrls: false,
+  // The built pages are searched for broken links, with their anchors.
+  ignoreDeadLinks: true,
+  vite: { logLevel: "warn", build: { chunkSizeWarningLimit: 2_000 } },
+  markdown: {
+    theme: { light: "github-light-high-contrast", dark: "github-dark" },
+    anchor: { slugify: headingAnchor },
+    toc: { slugify: headingAnchor },
+    languageAlias: { haproxy: "ini" },
+    config: (md) => {
+      // Text is no template.
+      const { text } = md.renderer.rules;
+      md.renderer.rules.text = (...args) =>
+        (text?.(...args) ?? md.utils.escapeHtml(args[0][args[1]]?.content ?? "")).replaceAll("{{", "&#123;&#123;");
+    },
+  },
+  themeConfig: {
+    siteTitle: "arcp",
+    search: { provider: "local" },
+    outline: { level: [2, 3], label: "On this page" },
+    nav: [
+      { text: "Start", link: "/start" },
+      { text: "Examples", link: "/examples/" },
+      { text: "Command line", link: "/cli" },
+    ],
+    sidebar: sidebar(staged),
+    docFooter: { prev: "Before", next: "Next" },
+  },
+});

@@ -1,0 +1,54 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { builtLinkProblems } from "../../docs/site/built-links.ts";
+import { navigationProblems, pageOf } from "../../docs/site/navigation.ts";
+
+function built(files: Readonly<Record<string, string>>): string {
+  const directory = mkdtempSync(join(tmpdir(), "arcp-docs-site-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(directory, path)), { recursive: true });
+    writeFileSync(join(directory, path), text);
+  }
+  return directory;
+}
+
+test("links of the built site lead to files and anchors of it", () => {
+  const directory = built({
+    "index.html": '<a href="/guides/a.html#one">a</a><a href="#here">b</a><h1 id="here"></h1><img src="/x.png">',
+    "guides/a.html":
+      '<h2 id="one"></h2><a href="../index.html">a</a><a href="b">b</a><a href="#two">c</a><a href="/index.html#gone">d</a>',
+    "x.png": "",
+  });
+  expect(builtLinkProblems(directory)).toEqual([
+    "guides/a.html: b does not exist",
+    "guides/a.html: #two has no such anchor",
+    "guides/a.html: /index.html#gone has no such anchor",
+  ]);
+});
+
+test("the built site loads nothing from elsewhere, and stays below its path", () => {
+  const directory = built({
+    "index.html":
+      '<a href="https://example.com/">out</a><script src="https://example.com/x.js"></script><a href="/other/"></a>',
+  });
+  expect(builtLinkProblems(directory, "/docs/")).toEqual([
+    "index.html: https://example.com/x.js would be fetched from elsewhere",
+    "index.html: /other/ is not below /docs/",
+  ]);
+});
+
+test("a document is a page, or it is none", () => {
+  expect(pageOf("docs/leases.md")).toBe("leases");
+  expect(pageOf("examples/echo/README.md")).toBe("examples/echo");
+  expect(pageOf("packages/core/README.md")).toBe("packages/core");
+  expect(pageOf(".changeset/README.md")).toBeUndefined();
+});
+
+test("a guide that nothing leads to is found", () => {
+  expect(navigationProblems(["index.md", "start.md", "lost.md", "examples/echo.md"])).toEqual([
+    "docs/lost.md: docs/site/navigation.ts does not say where it stands",
+  ]);
+});
