@@ -7,8 +7,13 @@ const MAX_BYTES = 256 * 1024;
 
 /**
  * A server that hands each event on once. It answers when `onEvent` has resolved: what it does not get done, the runtime sends again.
+ * `now` is the time by the runtime's clock.
  */
-export function webhookReceiver(secret: string, onEvent: (event: WebhookEvent) => Promise<void>): Server {
+export function webhookReceiver(
+  secret: string,
+  onEvent: (event: WebhookEvent) => Promise<void>,
+  now: () => number = Date.now,
+): Server {
   // A receiver that is to outlive its process keeps the ids where it keeps what it makes of the events.
   const seen = new Set<string>();
   return createServer(async (request, response) => {
@@ -18,7 +23,8 @@ export function webhookReceiver(secret: string, onEvent: (event: WebhookEvent) =
   async function statusOf(request: IncomingMessage): Promise<number> {
     if (Number(request.headers["content-length"] ?? 0) > MAX_BYTES) return 413;
     try {
-      const { id, event } = await verifyWebhook({ headers: request.headers, body: await buffer(request) }, { secret });
+      const { headers } = request;
+      const { id, event } = await verifyWebhook({ headers, body: await buffer(request) }, { secret, now: now() });
       if (seen.has(id)) return 200;
       await onEvent(event);
       seen.add(id);

@@ -277,12 +277,15 @@ describe("schedule", () => {
     covers("V10-10.6-01");
     await using host = await serving();
     const tail = host.start(["tail", "--types", "job.completed"]);
-    const scheduled = await host.run(["schedule", "echo", "--after", "1s", "--args", '{"x":1}']);
+    const lease = ["--lease", "fs.read=/srv/**", "--budget", "USD:5"];
+    const scheduled = await host.run(["schedule", "echo", "--after", "1s", "--args", '{"x":1}', ...lease]);
     expect(scheduled).toMatchObject({ code: 0, lines: [{ type: "schedule", when: { after: 1 } }] });
     expect(Date.parse(String(scheduled.lines[0]?.["next_at"]))).toBeGreaterThan(Date.now() - 60_000);
     const ended = await tail.sees(({ type }) => type === "job.completed");
     expect(payloadOf(ended)["value"]).toEqual({ echoed: { x: 1 } });
     expect(ended["job_id"]).not.toBe(scheduled.lines[0]?.["id"]);
+    const { lines } = await host.run(["audit", "--action", "job.submitted"]);
+    expect(lines).toMatchObject([{ facts: { lease: { "fs.read": ["/srv/**"], "cost.budget": ["USD:5"] } } }]);
   });
 
   it("is listed from the database until it is cancelled", async () => {
@@ -306,6 +309,7 @@ describe("schedule", () => {
     ["two times", ["echo", "--after", "1s", "--every", "FREQ=DAILY"], /expected one of/],
     ["an instant that is none", ["echo", "--at", "soon"], /--at: expected RFC 3339/],
     ["a delay that is none", ["echo", "--after", "soon"], /--after: expected a time/],
+    ["a lease that is none", ["echo", "--after", "1s", "--lease", "fs.read"], /--lease fs.read: expected name=pattern/],
   ];
   it.each(wrong)("refuses %s", async (_, args, message) => {
     await using workspace = await Workspace.create();

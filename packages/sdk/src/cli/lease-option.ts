@@ -1,13 +1,27 @@
 /** What a submitter asks for, as the command line says it (§9.2). */
 import type { Lease } from "@arcp/core";
 import { validateLeaseShape } from "@arcp/runtime/lease";
+import type { Command } from "commander";
 import { UsageError } from "./exit-code.ts";
+
+export interface LeaseOptions {
+  readonly lease?: readonly string[];
+  readonly budget?: readonly string[];
+}
+
+/** Adds the options that {@link readLease} reads. */
+export const withLease = (command: Command): Command =>
+  command
+    .option("--lease <name=pattern>", "what the job may do, e.g. 'fs.read=/data/**'; JSON too; repeatable", collect)
+    .option("--budget <currency:amount>", "what the job may cost, e.g. USD:5; repeatable", collect);
+
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 /**
  * The lease of `--lease name=pattern` or `--lease <JSON>`, and of `--budget CURRENCY:AMOUNT`, each given any number of
  * times: they add up. `undefined` when none was given. Throws {@link UsageError} for what is no lease.
  */
-export function readLease(parts: readonly string[] = [], budgets: readonly string[] = []): Lease | undefined {
+export function readLease({ lease: parts = [], budget: budgets = [] }: LeaseOptions): Lease | undefined {
   if (parts.length === 0 && budgets.length === 0) return undefined;
   const lease = new Map<string, unknown[]>();
   const add = (name: string, patterns: readonly unknown[]): void => {

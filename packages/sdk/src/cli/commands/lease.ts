@@ -79,7 +79,7 @@ interface Checked {
 async function leaseOf(options: Options): Promise<Checked> {
   const { job, expiresAt } = options;
   if (job === undefined) {
-    const lease = readLease(options.lease);
+    const lease = readLease(options);
     if (lease === undefined) throw new UsageError("whose lease? --lease name=pattern, or --job");
     const constraints =
       expiresAt === undefined ? undefined : { expires_at: readInstant(expiresAt, "--expires").toISOString() };

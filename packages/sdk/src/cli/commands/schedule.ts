@@ -11,11 +11,12 @@ import { interruptible } from "../interruptible.ts";
 import { readJobId } from "../job-id.ts";
 import { parseJson } from "../json-text.ts";
 import { printJson } from "../json-view.ts";
+import { type LeaseOptions, readLease, withLease } from "../lease-option.ts";
 import { credentialsFor, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
 import { table } from "../table.ts";
 import { Terminal } from "../terminal.ts";
 
-interface Options extends RuntimeAddress {
+interface Options extends RuntimeAddress, LeaseOptions {
   readonly at?: string;
   readonly after?: string;
   readonly every?: string;
@@ -33,6 +34,7 @@ Examples:
   arcp schedule report --at 2027-01-01T09:00:00Z --args '{"year":2026}'
   arcp schedule report --after 10m
   arcp schedule report --every 'FREQ=WEEKLY;BYDAY=MO;BYHOUR=9;BYMINUTE=0'
+  arcp schedule report --after 10m --lease 'fs.read=/srv/app/**' --budget USD:5
   arcp schedule list                        from the database of this directory
   arcp schedule cancel job_01J…             nothing more begins; what runs goes on
 
@@ -40,14 +42,16 @@ Each run is a job of its own: \`arcp jobs\` lists them, \`arcp tail\` shows them
 Exit codes: 0 success, 1 refused, 64 wrong arguments.`;
 
 export function addSchedule(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
-  const command = program
-    .command("schedule")
-    .description("Have a tool run later, or again and again")
-    .argument("<tool>", "name, or name@version")
-    .option("--at <time>", "once: RFC 3339, or from now: 90s, 30m, 2h, 1d")
-    .option("--after <time>", "once, from now: seconds, or 90s, 30m, 2h, 1d")
-    .option("--every <rule>", "again and again: an RFC 5545 rule")
-    .option("--args <json>", "the tool's arguments, as JSON (default: {})")
+  const command = withLease(
+    program
+      .command("schedule")
+      .description("Have a tool run later, or again and again")
+      .argument("<tool>", "name, or name@version")
+      .option("--at <time>", "once: RFC 3339, or from now: 90s, 30m, 2h, 1d")
+      .option("--after <time>", "once, from now: seconds, or 90s, 30m, 2h, 1d")
+      .option("--every <rule>", "again and again: an RFC 5545 rule")
+      .option("--args <json>", "the tool's arguments, as JSON (default: {})"),
+  )
     .option("--json", "a line of JSON (default where the output is not a terminal)")
     .option("--no-json", "text for people, wherever the output goes")
     .addHelpText("after", EXAMPLES);
@@ -77,8 +81,10 @@ export function addSchedule(program: Command, run: (work: () => Promise<ExitCode
 async function schedule(tool: string, options: Options, signal: AbortSignal): Promise<ExitCode> {
   const when = whenOf(options);
   const args = options.args === undefined ? {} : parseJson(options.args, "--args");
+  const lease = readLease(options);
   await using conversation = await Conversation.open(options.url, { ...(await credentialsFor(options)), signal });
-  const job = { type: "tool.invoke", payload: { tool, arguments: args } };
+  const terms = lease === undefined ? {} : { lease_request: lease };
+  const job = { type: "tool.invoke", payload: { tool, arguments: args, ...terms } };
   const message = { id: newMessageId(), type: "job.schedule", payload: { job, when } };
   const answer = await conversation.ask(message, signal);
   if (answer?.message.type !== "job.accepted") throw new Error(`the runtime answered with ${answer?.message.type}`);

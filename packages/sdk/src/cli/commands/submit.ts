@@ -9,16 +9,14 @@ import { EXIT, type ExitCode, UsageError } from "../exit-code.ts";
 import { parseSeconds, readInstant } from "../instant.ts";
 import { parseJson } from "../json-text.ts";
 import { printJson } from "../json-view.ts";
-import { readLease } from "../lease-option.ts";
+import { type LeaseOptions, readLease, withLease } from "../lease-option.ts";
 import { ResultFile } from "../result-file.ts";
 import { connectTo, type RuntimeAddress, withRuntimeAddress } from "../runtime-address.ts";
 import { openScreen, watchJob } from "../watch.ts";
 
-interface Options extends RuntimeAddress {
+interface Options extends RuntimeAddress, LeaseOptions {
   readonly input?: string;
   readonly inputFile?: string;
-  readonly lease?: readonly string[];
-  readonly budget?: readonly string[];
   readonly expiresAt?: string;
   readonly idempotencyKey?: string;
   readonly maxRuntime?: number;
@@ -39,14 +37,14 @@ Examples:
 Exit codes: 0 success, 1 not submitted or lost, 2 the job failed, 64 wrong arguments, 130 detached by Ctrl-C.`;
 
 export function addSubmit(program: Command, run: (work: () => Promise<ExitCode>) => Promise<void>): void {
-  const command = program
-    .command("submit")
-    .description("Submit a job and watch it until it ends")
-    .argument("<agent>", "name, or name@version")
-    .option("--input <json>", "the input, as JSON (default: null)")
-    .option("--input-file <file>", "a file with the input, as JSON; - reads standard input")
-    .option("--lease <name=pattern>", "what the job may do, e.g. 'fs.read=/data/**'; JSON too; repeatable", collect)
-    .option("--budget <currency:amount>", "what the job may cost, e.g. USD:5; repeatable", collect)
+  const command = withLease(
+    program
+      .command("submit")
+      .description("Submit a job and watch it until it ends")
+      .argument("<agent>", "name, or name@version")
+      .option("--input <json>", "the input, as JSON (default: null)")
+      .option("--input-file <file>", "a file with the input, as JSON; - reads standard input"),
+  )
     .option("--expires, --expires-at <time>", "when the lease ends: RFC 3339, or from now: 90s, 30m, 2h, 1d")
     .option("--idempotency-key <key>", "submitting again with the same key gives the same job")
     .option("--max-runtime <seconds>", "end the job after so many seconds", parseSeconds)
@@ -107,7 +105,7 @@ async function submit(agent: string, options: Options): Promise<ExitCode> {
 async function readRequest(agent: string, options: Options): Promise<SubmitOptions> {
   if (!AGENT_REFERENCE.test(agent)) throw new UsageError(`not an agent: "${agent}"; expected name or name@version`);
   const { idempotencyKey, maxRuntime, expiresAt } = options;
-  const lease = readLease(options.lease, options.budget);
+  const lease = readLease(options);
   return {
     agent,
     input: await readInput(options),
@@ -130,5 +128,3 @@ async function readInput({ input, inputFile }: Options): Promise<unknown> {
   });
   return parseJson(content, inputFile);
 }
-
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
