@@ -18,8 +18,10 @@ export interface Model extends AsyncDisposable {
  */
 export async function startModel(script: Script): Promise<Model> {
   const { env } = process;
-  const { OPENAI_MODEL: name, OPENAI_BASE_URL: url = "https://api.openai.com/v1" } = env;
-  if (name !== undefined) return { name, url, isStandIn: false, async [Symbol.asyncDispose]() {} };
+  const { OPENAI_MODEL: name, OPENAI_BASE_URL: base = "https://api.openai.com/v1" } = env;
+  if (name !== undefined) {
+    return { name, url: base.replace(/\/+$/, ""), isStandIn: false, async [Symbol.asyncDispose]() {} };
+  }
 
   const before = { ...env };
   const standIn = await startStandIn(script);

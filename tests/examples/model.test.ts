@@ -107,7 +107,7 @@ describe("the model of the examples", () => {
       await model[Symbol.asyncDispose]();
       expect(keys.map((key) => process.env[key])).toEqual([undefined, undefined, undefined]);
 
-      Object.assign(process.env, { OPENAI_MODEL: "gpt-x", OPENAI_BASE_URL: "https://models.example.com/v1" });
+      Object.assign(process.env, { OPENAI_MODEL: "gpt-x", OPENAI_BASE_URL: "https://models.example.com/v1/" });
       await using real = await startModel(() => "hello");
       expect(real).toMatchObject({ name: "gpt-x", url: "https://models.example.com/v1", isStandIn: false });
     } finally {
