@@ -127,7 +127,7 @@ export const AGENT_BUGS: Readonly<Record<string, SeededBug>> = {
     make: () => ({
       handler: withContext((context, { pages = "" }) =>
         overlaid(context, {
-          fetch: async (url) => (new URL(url).href.startsWith(`${pages}/open/`) ? fetch(url) : refuse()),
+          fetch: async (url) => (new URL(String(url)).href.startsWith(`${pages}/open/`) ? fetch(url) : refuse()),
         }),
       ),
     }),

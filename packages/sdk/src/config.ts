@@ -176,7 +176,7 @@ export interface ARCPConfig extends ServerSettings {
   /** `name` or `name@version`, each with its handler or the path of a module that has it as default export. */
   readonly agents?: Readonly<Record<string, AgentHandler | string>>;
   /** What agents call by name (§9.2): each tool, or the path of a module that has it as default export. */
-  readonly tools?: Readonly<Record<string, Tool | string>>;
+  readonly tools?: Readonly<Record<string, Tool<never> | string>>;
   /** A gateway beside the runtime: jobs whose lease has `model.use` get keys for it (§9.8). */
   readonly gateway?: GatewaySettings;
   /** Jobs whose lease has `model.use` get virtual keys of this proxy (§9.8). */

@@ -63,12 +63,12 @@ export interface AgentFetchInit {
  * address. The response is a standard one; reading more of it than is allowed throws.
  */
 export interface AgentFetch {
-  (url: string | URL, init?: AgentFetchInit): Promise<Response>;
   /**
    * As the platform's own is called, so that clients of APIs can be given it: `new OpenAI({ fetch: context.fetch })`. Throws
    * {@link InvalidRequestError} for what {@link AgentFetchInit} has not: `Request` objects, bodies that are neither text nor bytes.
    */
   (url: string | URL | Request, init?: RequestInit): Promise<Response>;
+  (url: string | URL, init?: AgentFetchInit): Promise<Response>;
 }
 
 /** Files that people granted to a job beside its lease (RFC §15.5). */

@@ -15,7 +15,8 @@ import type { Shutdown } from "./shutdown.ts";
 export async function loadTools({ config, directory }: LoadedConfig): Promise<readonly (readonly [string, Tool])[]> {
   const tools: (readonly [string, Tool])[] = [];
   for (const [name, source] of Object.entries(config.tools ?? {})) {
-    const tool = typeof source === "string" ? await importTool(name, source, directory) : source;
+    // What its input is, is checked by its schema when it is called.
+    const tool = typeof source === "string" ? await importTool(name, source, directory) : (source as Tool);
     if (typeof tool?.handler !== "function") throw new UsageError(`tool ${name}: it has no handler`);
     tools.push([name, tool]);
   }
