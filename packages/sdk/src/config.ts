@@ -170,6 +170,14 @@ export interface WebhookSettings extends Omit<WebhookOptions, "endpoints"> {
 }
 
 /** Everything is optional. What the command line says comes first; paths are relative to the file. */
+/** A proxy that speaks TLS with the clients. The way from it has to be private: what comes plainly counts as confidential. */
+export interface TlsProxySettings {
+  /** Addresses and networks that it connects from, such as `10.0.0.0/8`: nobody else's word is taken. Default: this machine. */
+  readonly from?: readonly string[];
+  /** The header in which it tells the client's address; of several addresses the last one counts. Default: `x-real-ip`. */
+  readonly addressHeader?: string;
+}
+
 export interface ARCPConfig extends ServerSettings {
   /** How the runtime names itself. Default: the name and version of this package. */
   readonly runtime?: { readonly name: string; readonly version: string };
@@ -218,6 +226,8 @@ export interface ARCPConfig extends ServerSettings {
   readonly tls?: { readonly cert: string; readonly key: string };
   /** Allows plain `ws://` beyond this machine. Default: false. */
   readonly allowInsecure?: boolean;
+  /** A proxy in front that speaks TLS with the clients. Default: none. */
+  readonly tlsProxy?: TlsProxySettings;
   /** Are HTTP with Server-Sent Events and the REST surface served on the port of the WebSockets? Default: true. */
   readonly http?: boolean;
   /** Is the dashboard served at `/`, where HTTP is? Default: true. */

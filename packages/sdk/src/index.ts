@@ -16,6 +16,7 @@ export {
   type PeerSettings,
   type PostgresSettings,
   type SecretSource,
+  type TlsProxySettings,
   type WebhookEndpointSettings,
   type WebhookSettings,
 } from "./config.ts";

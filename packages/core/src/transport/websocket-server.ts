@@ -36,6 +36,10 @@ export interface WebSocketServerOptions {
   readonly tls?: WebSocketTlsOptions;
   /** Allows plain `ws://` beyond this machine. Default: false. */
   readonly allowInsecure?: boolean;
+  /** Plain connections come from a proxy that speaks TLS with the clients: they count as confidential. Default: false. */
+  readonly isBehindTlsProxy?: boolean;
+  /** The client's address, where a proxy that is trusted tells it. Default: that of the connection; no header counts. */
+  readonly remoteAddressOf?: (request: IncomingMessage) => string | undefined;
   /** Names that the `Host` header may carry, with or without a port. Default on loopback: its own names; otherwise any. */
   readonly allowedHosts?: readonly string[] | "any";
   /** Origins that a browser may come from. Default: only pages served by this very host. */

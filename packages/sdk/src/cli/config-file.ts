@@ -84,6 +84,7 @@ const MEMBERS: Readonly<Record<keyof ARCPConfig, true>> = {
   otlp: true,
   tls: true,
   allowInsecure: true,
+  tlsProxy: true,
   allowedHosts: true,
   allowedOrigins: true,
   compression: true,

@@ -7,6 +7,7 @@ import { dashboard, SECURE_HEADERS, type SignIn } from "@arcp/dashboard";
 import { restApi } from "@arcp/runtime";
 import type { ARCPConfig } from "../config.ts";
 import type { WebSocketEndpoint } from "./endpoint.ts";
+import { proxyRules } from "./tls-proxy.ts";
 import { version } from "./version.ts";
 
 export interface HttpDoors {
@@ -19,7 +20,7 @@ export interface HttpDoors {
 export function openHttpDoors(
   accept: (transport: Transport) => Promise<unknown>,
   { host, path, allowInsecure }: WebSocketEndpoint,
-  { allowedHosts, allowedOrigins }: ARCPConfig,
+  { allowedHosts, allowedOrigins, tlsProxy }: ARCPConfig,
   {
     hasDashboard,
     signIn,
@@ -31,7 +32,7 @@ export function openHttpDoors(
   },
 ): HttpDoors {
   const rules = {
-    ...{ allowInsecure, usesClientCertificates },
+    ...{ allowInsecure, usesClientCertificates, ...proxyRules(tlsProxy) },
     ...(!isLoopbackHost(host) && { allowedHosts: "any" as const }),
     ...(allowedHosts !== undefined && { allowedHosts }),
     ...(allowedOrigins !== undefined && { allowedOrigins }),

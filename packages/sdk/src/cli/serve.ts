@@ -50,6 +50,7 @@ import { Shutdown } from "./shutdown.ts";
 import { takeStandardOutput } from "./standard-output.ts";
 import { stopSignal } from "./stop-signal.ts";
 import { openTelemetry } from "./telemetry.ts";
+import { proxyRules } from "./tls-proxy.ts";
 import { version } from "./version.ts";
 import { readWebhooks, type WebhookCommandOptions } from "./webhooks.ts";
 
@@ -248,7 +249,7 @@ async function readTls(
 function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
   const { runtime, agents, tools, gateway, litellm, host, port, path, unix, db, sync, postgres, ...more } = config;
   const { tokens, tokenFile, auth, peers, metrics, otlp, tls, drainSeconds, webhooks, ...rest } = more;
-  const { allowInsecure, allowedHosts, allowedOrigins, compression, ...others } = rest;
+  const { allowInsecure, allowedHosts, allowedOrigins, tlsProxy, compression, ...others } = rest;
   const { cancelAuthority, logLevel, http, dashboard, ...settings } = others;
   return settings;
 }
@@ -257,7 +258,7 @@ function settingsOf(config: ARCPConfig): Partial<ARCPServerOptions> {
 async function listen(
   accept: Accept,
   { isEncrypted: _, ...endpoint }: WebSocketEndpoint,
-  { allowedHosts, allowedOrigins }: ARCPConfig,
+  { allowedHosts, allowedOrigins, tlsProxy }: ARCPConfig,
   tls: WebSocketTlsOptions | undefined,
   shutdown: Shutdown,
   doors: HttpDoors | undefined,
@@ -266,6 +267,7 @@ async function listen(
     const listener = await startWebSocketServer({
       ...(doors === undefined ? {} : { onRequest: doors.handle }),
       ...endpoint,
+      ...proxyRules(tlsProxy),
       onTransport: (transport) => void accept(transport),
       ...(tls === undefined ? {} : { tls }),
       ...(allowedHosts === undefined ? {} : { allowedHosts }),
