@@ -1,4 +1,4 @@
-/** A broken runtime for each MUST of wire 1.0 that a case judges. */
+/** A broken runtime for each MUST and SHOULD of wire 1.0 that a case judges. */
 import {
   answer,
   type Change,
@@ -33,6 +33,21 @@ const capability = (name: string, value: unknown): Hand => ({
 const returning =
   (pattern: RegExp, text: string): Change =>
   (frame) => [JSON.stringify(frame).replace(pattern, text)];
+/** Heartbeats of one state tell of another. */
+const being =
+  (state: string, other: string): Change =>
+  ({ payload }) =>
+    void (payload.state === state && Object.assign(payload, { state: other }));
+/** Something else about one of several failures. */
+const coded =
+  (place: number, members: object): Change =>
+  ({ payload }, { count }) =>
+    void (count === place && Object.assign(payload, members));
+/** Something else about the metrics whose name ends like that. */
+const measured =
+  (name: string, members: object): Change =>
+  ({ payload }) =>
+    void (payload.name.endsWith(name) && Object.assign(payload, members));
 const called =
   (type: string): Change =>
   (frame) =>
@@ -56,6 +71,20 @@ export const mutants10: readonly Mutant[] = [
     hears: { "*": (frame) => (frame["x-odd"] === undefined ? undefined : null) },
   }),
   m("6.2-03", "envelope/unknown-members", { says: { pong: (frame) => void (frame.correlation_id = "msg_other") } }),
+  m("6.2-01", "envelope/types", { hears: { "checkpoint.create": refusing("INVALID_ARGUMENT") } }),
+  m("22-03", "envelope/body", { says: { "tool.result": returning(/\u00fc/g, "u") } }),
+  m("6.5-04", "priority/order", {
+    says: {
+      "stream.chunk": (frame, { held, count }) => {
+        if (count === 3) held.push(frame);
+        return count === 3 ? null : count === 4 ? [frame, ...held] : undefined;
+      },
+    },
+  }),
+  m("6.5-05", "priority/critical", { says: { log: (frame) => void (frame.priority = "critical") } }),
+  m("13.2-04", "subscriptions/priority", {
+    hears: { subscribe: (frame) => void (frame.payload.filter.min_priority = "low") },
+  }),
   m("6.3-08", "envelope/malformed", { says: { nack: nothing } }),
   m("4.4-01", "envelope/malformed", { says: { nack: having({ code: "NOT_FOUND" }) } }),
   m("21.3-01", "extensions/unknown", { hears: { "job.dance": nothing } }),
@@ -87,6 +116,21 @@ export const mutants10: readonly Mutant[] = [
   m("10.3-06", "session/accepted", capability("heartbeat_recovery", "perhaps")),
   m("11.3-06", "session/accepted", capability("binary_encoding", [])),
   m("16.3-01", "session/accepted", capability("artifact_retention", undefined)),
+  m("8.3-01", "session/accepted", { says: { "session.accepted": lacking("runtime") } }),
+  m("8.2-02", "session/mtls", { hears: { "session.open": answering("session.accepted", { session_id: "s" }) } }),
+  m("8.2-03", "session/mtls", {
+    hears: {
+      "session.open": (frame, memory) =>
+        frame.payload.client.fingerprint
+          ? answering("session.accepted", { session_id: "s" })(frame, memory)
+          : undefined,
+    },
+  }),
+  m("8.2-05", "session/signed-jwt", { hears: { "session.open": answering("session.accepted", { session_id: "s" }) } }),
+  m("8.4-03", "session/refresh", { says: { "session.evicted": nothing } }),
+  m("10.4-07", "session/cancelled", { says: { "session.evicted": nothing } }),
+  m("8.5-02", "session/cancelled", { says: { "session.evicted": having({ code: "BECAUSE", reason: "BECAUSE" }) } }),
+  m("8.5-03", "session/cancelled", { hears: { resume: refusing("DATA_LOSS") } }),
   m("7-03", "session/required", { says: { "session.rejected": having({ code: "NOT_FOUND" }) } }),
   m("8.2-01", "session/wrong-token", {
     hears: {
@@ -134,10 +178,20 @@ export const mutants10: readonly Mutant[] = [
   m("18.2-01", "jobs/refused", { says: { nack: having({ code: "NOT_HERE" }) } }),
   m("18.2-04", "jobs/refused", { says: { nack: having({ code: "OK" }) } }),
   m("18.2-06", "jobs/refused", { says: { nack: having({ code: "INVALID_ARGUMENT" }) } }),
-  ...same(["6.1.1-15", "6.4-02"], "jobs/same-id", {
+  ...same(["6.1.1-15", "6.1.1-14", "6.4-02"], "jobs/same-id", {
     hears: { "tool.invoke": (frame, { count }) => void (count === 2 && (frame.id = "msg_another")) },
   }),
-  m("6.4-07", "jobs/idempotency", { from: 2, hears: { "tool.invoke": refusing("ALREADY_EXISTS") } }),
+  m("6.4-07", "jobs/idempotency", {
+    hears: {
+      "tool.invoke": (frame, memory) =>
+        memory.connection === 1 ? refusing("ALREADY_EXISTS")(frame, memory) : undefined,
+    },
+  }),
+  ...same(["6.4-05", "6.4-06"], "jobs/idempotency", {
+    from: 2,
+    hears: { "tool.invoke": (frame) => void delete frame.idempotency_key },
+  }),
+  m("6.4-03", "jobs/idempotency", { from: 2, says: { "tool.result": called("tool.error") } }),
   ...same(["10.3-07", "10.1-02"], "jobs/progress", { says: { "job.progress": nothing } }),
   m("10.1-03", "jobs/progress", { says: { "job.progress": having({ percent: 200 }) } }),
   m("10.4-02", "jobs/cancel", { says: { "cancel.accepted": nothing } }),
@@ -159,8 +213,40 @@ export const mutants10: readonly Mutant[] = [
   }),
   m("10.6-02", "jobs/schedule", { hears: { "job.schedule": having({ when: { after: 3600 } }) } }),
   m("10.6-03", "jobs/schedule", { says: { "job.completed": nothing, "tool.result": nothing } }),
+  m("14-03", "jobs/delegate", { says: { "job.accepted": (frame) => void delete frame.trace_id } }),
   m("14-02", "jobs/delegate", { hears: { "agent.delegate": refusing("UNIMPLEMENTED") } }),
+  m("10.2-01", "jobs/states", { says: { "job.heartbeat": being("running", "resting") } }),
+  m("10.2-02", "jobs/states", { says: { "job.heartbeat": being("queued", "running") } }),
+  m("12.1-02", "jobs/states", { says: { "job.heartbeat": being("blocked", "running") } }),
+  m("15.4-03", "jobs/states", {
+    says: {
+      "permission.request": (frame, { shared }) => void (shared.asking = frame.job_id),
+      "job.heartbeat": (frame, { shared }) =>
+        void (frame.job_id === shared.asking && Object.assign(frame.payload, { state: "running" })),
+    },
+  }),
+  m("10.3-04", "jobs/silence", { says: { "job.failed": having({ code: "INTERNAL" }) } }),
+  m("10.3-05", "jobs/silence", { says: { "tool.result": called("job.failed") } }),
+  m("10.1-01", "jobs/retry", { says: { "tool.result": returning(/"attempts":3/g, '"attempts":1') } }),
+  m("10.5-01", "jobs/interrupt", { says: { "human.input.request": nothing } }),
+  m("10.5-02", "jobs/interrupt", {
+    says: { "human.input.request": (frame) => [frame, { ...frame, id: "msg_end", type: "tool.error" }] },
+  }),
+  m("10.5-03", "jobs/not-agreed", { hears: { interrupt: answering("ack", {}) } }),
+  m("10.6-04", "jobs/not-agreed", { hears: { "job.schedule": answering("ack", {}) } }),
+  m("10.4-03", "jobs/last-checkpoint", { says: { "job.checkpoint": nothing } }),
+  m("14-04", "jobs/handoff", { hears: { "agent.handoff": answering("job.accepted", { job_id: "job_x" }) } }),
+  m("18.2-02", "jobs/codes", { says: { "tool.error": coded(1, { code: "QUOTA_EXCEEDED" }) } }),
+  m("18.2-05", "jobs/codes", { says: { "tool.error": coded(2, { code: "UNKNOWN" }) } }),
+  m("18.3-02", "jobs/codes", { says: { "tool.error": coded(2, { retryable: false }) } }),
+  ...same(["18.3-01", "18.3-03"], "jobs/codes", { says: { nack: having({ retryable: true }) } }),
   // RFC §11
+  m("10.4-06", "streams/cancel", { says: { "stream.error": having({ code: "ABORTED" }) } }),
+  m("11-01", "streams/backpressure", { hears: { backpressure: refusing("UNIMPLEMENTED") } }),
+  m("11.2-02", "streams/backpressure", { hears: { backpressure: nothing } }),
+  m("22-04", "streams/sidecar", { kind: "websocket", ...capability("binary_encoding", ["base64"]) }),
+  m("22-05", "streams/stdio", { kind: "stdio", ...capability("binary_encoding", ["base64", "sidecar"]) }),
+  m("11.4-01", "streams/thought", { says: { "stream.chunk": having({ role: 7 }) } }),
   ...same(["11.1-01", "11.1-02"], "streams/text", { says: { "stream.open": lacking("kind") } }),
   m("11.1-05", "streams/text", { says: { "stream.close": nothing } }),
   m("6.1.1-06", "streams/text", { says: { "stream.chunk": (frame) => void (frame.stream_id = "str_other") } }),
@@ -188,7 +274,10 @@ export const mutants10: readonly Mutant[] = [
   m("12.2-01", "people/choice", { says: { "human.choice.request": having({ options: [] }) } }),
   m("12.2-03", "people/choice", { says: { nack: called("ack") } }),
   m("12.3-01", "people/first", { says: { "tool.result": returning(/first/g, "second") } }),
-  m("12.3-03", "people/first", { from: 1, says: { "human.input.cancelled": nothing, "event.emit": nothing } }),
+  ...same(["12.3-03", "12.3-04"], "people/first", {
+    from: 1,
+    says: { "human.input.cancelled": nothing, "event.emit": nothing },
+  }),
   m("12.4-02", "people/expiry", { says: { "human.input.cancelled": nothing } }),
   m("12.4-04", "people/expiry", { says: { "human.input.cancelled": having({ code: "CANCELLED" }) } }),
   m("12.4-05", "people/expiry", {
@@ -206,8 +295,23 @@ export const mutants10: readonly Mutant[] = [
     },
   }),
   m("15.5-01", "people/permission", { says: { "lease.granted": lacking("lease_id") } }),
+  m("15.4-01", "people/permission", { says: { "permission.request": nothing } }),
+  m("15.4-06", "people/permission", { says: { "lease.granted": having({ resource: "/**" }) } }),
+  m("15.5-02", "leases/refresh", { says: { "lease.extended": having({ expires_at: "2020-01-01T00:00:00Z" }) } }),
+  m("15.5-04", "leases/refresh", { says: { "tool.result": returning(/"code":"[A-Z_]+"/g, '"code":"UNKNOWN"') } }),
+  m("15.5-05", "leases/expiry", { hears: { "permission.grant": having({ lease_seconds: 30 }) } }),
+  m("15.4-07", "people/entitled", { from: 1, hears: { "permission.grant": answering("ack", { status: "applied" }) } }),
+  m("15.6-02", "people/elevation", {
+    says: { metric: (frame) => (frame.payload.name.includes("trust") ? null : undefined) },
+  }),
+  m("15.3-01", "people/kinds-of-trust", {
+    says: { "session.accepted": (frame) => void (frame.payload.runtime.trust_level = "almighty") },
+  }),
   // RFC §13, §19
   m("13.1-01", "subscriptions/live", { says: { "subscribe.accepted": lacking("subscription_id") } }),
+  m("6.1.1-11", "subscriptions/live", {
+    says: { "subscribe.event": (frame) => void (frame.payload.event.correlation_id = "msg_other") },
+  }),
   m("13.1-02", "subscriptions/live", {
     says: { "subscribe.event": (frame) => void (frame.payload.event.payload = {}) },
   }),
@@ -261,7 +365,7 @@ export const mutants10: readonly Mutant[] = [
       ack: (frame, { shared, connection }) => (connection === 1 ? [shared.first, frame] : undefined),
     },
   }),
-  m("19-07", "resume/replay", { from: 1, says: { "tool.result": nothing } }),
+  ...same(["19-07", "6.4-01"], "resume/replay", { from: 1, says: { "tool.result": nothing } }),
   m("9-04", "resume/other-principal", { from: 1, says: { nack: called("ack") } }),
   m("19-06", "resume/data-loss", { says: { nack: having({ code: "NOT_FOUND" }) } }),
   // RFC §16, §17
@@ -278,6 +382,16 @@ export const mutants10: readonly Mutant[] = [
   m("17.3.1-04", "metrics/standard", {
     says: { metric: (frame) => (frame.payload.name === "tool.invocations" ? null : undefined) },
   }),
+  m("16.3-02", "artifacts/retention", { says: { nack: called("artifact.put") } }),
+  m("17.3.1-01", "metrics/names", { says: { metric: measured("gpu.seconds", { unit: "s" }) } }),
+  m("17.3.1-02", "metrics/names", { says: { metric: measured("tokens.used", { dims: { kind: "in" } }) } }),
+  m("17.3.1-05", "metrics/names", { says: { metric: measured("cost.usd", { value: 0.1234567 }) } }),
+  m("17.3.1-06", "metrics/names", { says: { metric: measured("suite.own", { name: "own" }) } }),
+  ...same(["6.2-02", "21.1-01"], "names", { says: { log: (frame) => [frame, { ...frame, type: "acme.note" }] } }),
+  m("21.1-02", "names", { says: { log: (frame) => void (frame["x-note"] = 1) } }),
+  m("20-02", "names", { says: { log: (frame) => [frame, { ...frame, type: "resource.updated" }] } }),
+  ...same(["6.1.1-08", "17.1-01"], "trace/ids", { says: { log: (frame) => void delete frame.span_id } }),
+  m("17.1-03", "trace/spans", { says: { "trace.span": lacking("end_time") } }),
   m("10.3-01", "heartbeats", { says: { "job.heartbeat": nothing } }),
   m("10.3-02", "heartbeats", { says: { "job.heartbeat": lacking("sequence") } }),
 ];

@@ -1,4 +1,4 @@
-/** A broken runtime for each MUST of wire 1.1 that a case judges. */
+/** A broken runtime for each MUST and SHOULD of wire 1.1 that a case judges. */
 import {
   answer,
   type Change,
@@ -116,6 +116,7 @@ export const mutants11: readonly Mutant[] = [
   m("5.2-02", "envelope/text", { says: { "job.result": (frame) => void (frame.payload.result.astral = "??") } }),
   m("5.2-03", "envelope/integers", { hears: { "session.ack": nothing } }),
   m("8.4-11", "results/inline", { says: { "job.result": lacking("result") } }),
+  m("5.1-03", "envelope/ids", { says: { "job.event": (frame, { count }) => void (frame.id = `msg_${count}`) } }),
   // §6.1, §6.2
   m("6.1-02", "authentication/wrong-token", { says: { "session.error": nothing } }),
   m("6.1-03", "authentication/wrong-token", { hidesEnd: true }),
@@ -147,9 +148,11 @@ export const mutants11: readonly Mutant[] = [
       ],
     },
   }),
-  m("6.2-07", "handshake/features", {
-    says: { "session.welcome": (frame) => void frame.payload.capabilities.features.push("flying") },
-  }),
+  ...["6.2-07", "15-01"].map((requirement) =>
+    m(requirement, "handshake/features", {
+      says: { "session.welcome": (frame) => void frame.payload.capabilities.features.push("flying") },
+    }),
+  ),
   m("6.2-08", "handshake/features", {
     says: { "session.welcome": (frame) => void frame.payload.capabilities.features.push("zzz") },
   }),
@@ -229,6 +232,10 @@ export const mutants11: readonly Mutant[] = [
   }),
   m("6.3-16", "resume/cancel", { onlyResumed: true, hears: { "job.cancel": refusing("PERMISSION_DENIED") } }),
   // §6.4 to §6.7
+  m("6.4-01", "heartbeat/runtime-pings", { says: { "session.ping": nothing } }),
+  m("6.4-02", "heartbeat/runtime-pings", {
+    says: { "session.ping": (_frame, { count }) => (count > 1 ? null : undefined) },
+  }),
   m("6.4-03", "heartbeat/runtime-pings", { says: { "session.ping": lacking("nonce") } }),
   m("6.4-04", "heartbeat/pong", { says: { "session.pong": nothing } }),
   m("6.4-06", "heartbeat/pong", { says: { "session.pong": having({ ping_nonce: "another" }) } }),
@@ -349,6 +356,9 @@ export const mutants11: readonly Mutant[] = [
     },
   }),
   m("7.2-09", "idempotency/at-once", { hears: { "job.submit": lacking("idempotency_key") } }),
+  m("7.2-10", "idempotency/redelivered", {
+    hears: { "job.submit": (frame, { count }) => void (count === 2 && (frame.id = `${frame.id}x`)) },
+  }),
   // §7.3
   m("7.3-01", "lifecycle/running", {
     says: { "session.jobs": (frame) => frame.payload.jobs.forEach((job: Message) => void (job.status = "busy")) },
@@ -520,6 +530,17 @@ export const mutants11: readonly Mutant[] = [
   }),
   m("8.4-08", "results/chunks", { says: { "job.result": lacking("result_id") } }),
   m("8.4-09", "results/chunks", { says: { "job.result": having({ result: "as well" }) } }),
+  m("8.2.1-03", "events/progress-total", {
+    says: {
+      "job.result": (frame) => {
+        const payload = { kind: "progress", ts: new Date().toISOString(), body: { current: 11, total: 10 } };
+        return [{ ...frame, id: `${frame.id}x`, type: "job.event", payload }, frame];
+      },
+    },
+  }),
+  m("8.4-06", "results/encodings", {
+    says: { "job.event": event("result_chunk", (body) => void (body.encoding = "base64")) },
+  }),
   // §9.1 to §9.3
   m("9.1-01", "leases/covered", {
     hears: {
@@ -615,6 +636,9 @@ export const mutants11: readonly Mutant[] = [
   m("9.6-09", "budgets/exhausted", outcome(3, 0, DONE)),
   m("12-06", "budgets/exhausted", {
     says: { "job.event": event("tool_result", (body) => body.error && Object.assign(body.error, { retryable: true })) },
+  }),
+  m("9.6-10", "budgets/exhausted", {
+    says: { "job.result": (frame, { count }) => void (count === 3 && (frame.type = "job.error")) },
   }),
   m("9.6-11", "budgets/overshoot", outcome(1, 0, { performed: false, code: "BUDGET_EXHAUSTED" })),
   m("9.7-01", "models/globs", outcome(1, -1, DONE)),

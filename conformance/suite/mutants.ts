@@ -14,7 +14,7 @@ import { memoryTarget } from "./memory-target.ts";
 import type { Mutant } from "./mutant.ts";
 import { mutants10 } from "./mutants-10.ts";
 import { mutants11 } from "./mutants-11.ts";
-import { startRuntime, TOKEN, TOKEN_B } from "./runtime.ts";
+import { startRuntime, TOKEN, TOKEN_B, TOKEN_BRIEF } from "./runtime.ts";
 
 /** As long as a mutant that says nothing is waited for: ours answers within that, and what comes in between renews it. */
 const PATIENCE_MS = 2500;
@@ -49,13 +49,13 @@ export async function mutantProblems(wire: Wire, only?: readonly string[]): Prom
   return { mutants: mutants.length, problems };
 }
 
-/** The MUSTs that a case judges and no mutant breaks. */
+/** The MUSTs and SHOULDs that a case judges and no mutant breaks. */
 function tableProblems(wire: Wire): readonly string[] {
   const requirements = requirementsOf(wire);
   const judged = new Set(serverCases(wire).flatMap((aCase) => aCase.requirements));
   const broken = new Set(MUTANTS[wire].map(({ requirement }) => requirement));
-  const musts = [...judged].filter((id) => requirements.get(id)?.level.startsWith("MUST"));
-  return musts.filter((id) => !broken.has(id)).map((id) => `${id}: a case judges it, and no mutant breaks it`);
+  const binding = [...judged].filter((id) => requirements.get(id)?.level !== "MAY");
+  return binding.filter((id) => !broken.has(id)).map((id) => `${id}: a case judges it, and no mutant breaks it`);
 }
 
 async function survival(wire: Wire, mutant: Mutant, patienceMs: number): Promise<string | undefined> {
@@ -66,7 +66,7 @@ async function survival(wire: Wire, mutant: Mutant, patienceMs: number): Promise
   const target = memoryTarget(runtime, { tamper: mutant.start(), ...(kind === undefined ? {} : { kind }) });
   try {
     const report = await runServerSuite({
-      ...{ target, wire, token: TOKEN, tokenB: TOKEN_B, only: [mutant.case] },
+      ...{ target, wire, token: TOKEN, tokenB: TOKEN_B, tokenBrief: TOKEN_BRIEF, only: [mutant.case] },
       ...{ manifest: REFERENCE_MANIFEST, patienceMs, quietMs: patienceMs / 5 },
     });
     const verdict = report.verdicts.find(({ case: id }) => id === mutant.case);

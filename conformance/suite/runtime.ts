@@ -2,32 +2,47 @@
 import { join } from "node:path";
 import { fixtureProvisioner, registerFixtureAgents } from "@arcp/conformance/fixture";
 import { ARCPError, type JobId, StaticBearerVerifier, silentLogger } from "@arcp/core";
+import { CanonicalError } from "@arcp/core/v1.0";
 import { ARCPServer, sqliteStore } from "@arcp/runtime";
 
 export const TOKEN = "suite-token-a";
 export const TOKEN_B = "suite-token-b";
+/** Alice's too, for a moment. */
+export const TOKEN_BRIEF = "suite-token-brief";
+
+const BRIEF_MS = 3000;
 
 export interface RuntimeOptions {
   /** Where to keep what a runtime that issues credentials has to keep. Default: it issues none, and keeps nothing. */
   readonly directory?: string;
 }
 
+const tokens = new StaticBearerVerifier(
+  new Map([
+    [TOKEN, { principal: "alice" }],
+    [TOKEN_B, { principal: "bob" }],
+    [TOKEN_BRIEF, { principal: "alice" }],
+  ]),
+);
+
 /** A runtime whose times are short, so that whatever takes time can be waited for. Who gave it a directory removes that. */
 export function startRuntime({ directory }: RuntimeOptions = {}): ARCPServer {
   const server = new ARCPServer({
     runtime: { name: "arcp", version: "0.1.0" },
     capabilities: { encodings: ["json"], agents: [] },
-    bearer: new StaticBearerVerifier(
-      new Map([
-        [TOKEN, { principal: "alice" }],
-        [TOKEN_B, { principal: "bob" }],
-      ]),
-    ),
+    bearer: {
+      verify: async (token) => {
+        const identity = await tokens.verify(token);
+        return token === TOKEN_BRIEF ? { ...identity, expiresAt: Date.now() + BRIEF_MS } : identity;
+      },
+    },
     authAttempts: "unlimited",
     logger: silentLogger,
     heartbeatIntervalSeconds: 2,
     cancelGraceMs: 300,
     cancelAuthority: "session",
+    maxElevation: () => "privileged",
+    fingerprint: `sha256:${"a".repeat(64)}`,
     ...(directory !== undefined && {
       eventLog: sqliteStore({ path: join(directory, "suite.db") }),
       credentialProvisioners: [fixtureProvisioner()],
@@ -35,6 +50,7 @@ export function startRuntime({ directory }: RuntimeOptions = {}): ARCPServer {
   });
   registerFixtureAgents(server, {
     ownFailure: (code, message) => new ARCPError(code, message),
+    passingFailure: () => new CanonicalError("UNAVAILABLE", "busy"),
     ...(directory !== undefined && { rotate: (jobId, id) => server.rotateCredential(jobId as JobId, id) }),
   });
   return server;

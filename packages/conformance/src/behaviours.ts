@@ -28,6 +28,16 @@ export const BEHAVIOURS = {
     "`{permission, resource, operation, capability, target}`: asks for the permission (wire 1.0), then tries the operation as `operate` does. Returns `{code, outcome}`; `code` is that of the refusal, or null.",
   stream:
     "`{kind, pieces: string[], delay_ms?, redacted?}`: opens a stream of that kind (wire 1.0: text, binary or thought), writes each piece, and closes it. Returns `{pieces: n}`.",
+  use: "`{permission, resource, operation, capability, target, uses, every_ms}`: asks for the permission (wire 1.0), then tries the operation every `every_ms`, `uses` times at most, until it is refused; emits a log with the message `used` after the first. Returns `{performed, code}`: how often it was performed, and the code of the refusal or null.",
+  checkpoint:
+    'Does what `hold` does; whoever wants a checkpoint of it, and whoever cancels it, has one made (wire 1.0). A job that goes on from one returns `{restored: {place: "here"}}` at once.',
+  silent:
+    "`{deadline_ms, silent_ms}`: gives a sign of life, promises another within `deadline_ms` (wire 1.0), and gives none for `silent_ms`. Returns `{silent_ms}`.",
+  spans: "Does something in a span `outer`, and within that in a span `inner` (wire 1.0). Returns `{spans: 2}`.",
+  large: "`{n}`: returns a string of `n` times `x`.",
+  retried:
+    "`{failures}`: fails so many times with an error that may pass, is called again by the runtime each time without a long wait, and returns `{attempts}`, of which the last is one.",
+  alone: "Does what `hold` does, one job at a time: others wait until it is over.",
   credential:
     "`{rotate?: true}`: its jobs are issued a credential, by the operator; if asked to, has it rotated after its first event, and then does what `hold` does.",
   versioned:

@@ -24,6 +24,8 @@ export interface ServerBenchOptions extends Partial<PeerOptions> {
   readonly token: string;
   /** Somebody else, for what one must not see of another. */
   readonly tokenB?: string;
+  /** Somebody's whose credentials end within seconds after they were shown. */
+  readonly tokenBrief?: string;
   readonly manifest: Manifest;
 }
 
@@ -98,6 +100,12 @@ export class ServerContext implements AsyncDisposable {
   get tokenB(): string {
     if (this.#options.tokenB === undefined) throw new NotHere("no second token was given");
     return this.#options.tokenB;
+  }
+
+  /** @throws NotHere if nobody's credentials end soon. */
+  get tokenBrief(): string {
+    if (this.#options.tokenBrief === undefined) throw new NotHere("no token was given that ends soon");
+    return this.#options.tokenBrief;
   }
 
   /** The agent with that behaviour. */
@@ -302,7 +310,7 @@ export function serverBench(options: ServerBenchOptions): Bench<ServerContext> {
 }
 
 function lackOf({ needs = [], requirements }: Case<ServerContext>, options: ServerBenchOptions): string | undefined {
-  const { target, tokenB, manifest } = options;
+  const { target, tokenB, tokenBrief, manifest } = options;
   for (const name of [...needs, ...requirements]) {
     const reason = manifest.lacks?.[name];
     if (reason !== undefined) return reason;
@@ -312,6 +320,8 @@ function lackOf({ needs = [], requirements }: Case<ServerContext>, options: Serv
       if (!target.isShared) return "needs two connections to one runtime; each connection here starts one of its own";
     } else if (need === "principals") {
       if (tokenB === undefined) return "no second token was given (--token-b)";
+    } else if (need === "brief") {
+      if (tokenBrief === undefined) return "no token that ends soon was given (--token-brief)";
     } else if (need === "duplex") {
       if (target.kind === "http") return "over HTTP the first message opens the connection";
     } else if (["websocket", "stdio", "http"].includes(need)) {

@@ -1,4 +1,6 @@
 /** Artifacts. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { NotHere } from "../../judge.ts";
 import { anInteger, aString, aTimestamp, is, perhaps, shape, someText, text } from "../../matcher.ts";
 import { isNack, v10 } from "./case.ts";
 
@@ -79,4 +81,40 @@ export const artifactCases = [
       isNack(context, "V10-16.2-05", answer, ["NOT_FOUND", "PERMISSION_DENIED"], "the answer");
     },
   ),
+  v10(
+    "artifacts/retention",
+    "an artifact is kept as long as it was said, and no longer",
+    ["16.3-02"],
+    [],
+    async (context) => {
+      const { judge } = context;
+      const { peer, accepted } = await context.open10();
+      const put = async (ttl_seconds: number): Promise<{ readonly artifact_id: string; readonly endsInMs: number }> => {
+        const content = { media_type: "text/plain", data: "eA==", ttl_seconds };
+        const { payload } = await peer.ask("V10-16.3-02", "artifact.put", content);
+        return { artifact_id: payload?.artifact_id, endsInMs: Date.parse(payload?.expires_at) - Date.now() };
+      };
+      const { max_seconds } = accepted.payload.capabilities.artifact_retention ?? {};
+      if (max_seconds !== undefined) {
+        const { endsInMs } = await put(max_seconds * 10);
+        const isBounded = endsInMs <= max_seconds * 1000 + SLACK_MS;
+        judge.that(
+          "V10-16.3-02",
+          `expires_at within max_seconds (${max_seconds})`,
+          isBounded,
+          `${endsInMs} ms from now`,
+        );
+      }
+      const { artifact_id, endsInMs } = await put(1);
+      if (!(endsInMs < SHORT_MS)) throw new NotHere("artifacts are not kept for as short as they are asked to be");
+      await sleep(endsInMs + 500, undefined, { signal: context.signal });
+      const answer = await peer.ask("V10-16.3-02", "artifact.fetch", { artifact_id });
+      isNack(context, "V10-16.3-02", answer, ["NOT_FOUND"], "the answer for an artifact whose time is over");
+    },
+  ),
 ];
+
+/** What clocks may differ. */
+const SLACK_MS = 60_000;
+/** For as long as this a case waits. */
+const SHORT_MS = 5000;

@@ -1,7 +1,7 @@
 /** Envelopes and refusals. */
 import { aNumber, anObject, aString, aTimestamp, is, nothing, oneOf, perhaps, shape, someText } from "../../matcher.ts";
 import { jobOf } from "../context.ts";
-import { ending, isNack, ofJob, v10 } from "./case.ts";
+import { codeOf, ending, isNack, ofJob, returned, v10 } from "./case.ts";
 
 export const envelopeCases = [
   v10(
@@ -166,4 +166,78 @@ export const envelopeCases = [
         context.judge.expect("V10-6.1.1-13", `extensions of ${type}`, extensions, perhaps(anObject));
     },
   ),
+  v10(
+    "envelope/types",
+    "every command of the protocol is known, whether it is carried out or not",
+    ["6.2-01"],
+    [],
+    async (context) => {
+      const { peer } = await context.open10();
+      const named = { correlation_id: "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV" };
+      const job = { type: "tool.invoke", payload: { tool: "suite.no-such-tool", arguments: {} } };
+      const scope = { permission: "filesystem.read", resource: "/site/a", operation: "read" };
+      for (const [type, payload, members = {}] of [
+        ["ping", {}],
+        ["cancel", { target: "job", target_id: NO_JOB }],
+        ["interrupt", { target: "job", target_id: NO_JOB, prompt: "stop" }],
+        ["resume", { after_message_id: named.correlation_id }, { session_id: "sess_01ARZ3NDEKTSV4RRFFQ69G5FAV" }],
+        ["backpressure", { desired_rate_per_second: 1 }, { stream_id: "str_01ARZ3NDEKTSV4RRFFQ69G5FAV" }],
+        ["checkpoint.create", {}, { job_id: NO_JOB }],
+        ["checkpoint.restore", { checkpoint_id: "chk_01ARZ3NDEKTSV4RRFFQ69G5FAV" }],
+        ["tool.invoke", job.payload],
+        ["job.schedule", { job, when: { after: 1 } }],
+        ["workflow.start", { workflow: "suite.no-such-tool", inputs: {} }],
+        ["agent.delegate", { target: "suite.no-such-tool", task: "x", context: {} }],
+        ["agent.handoff", { to_runtime: { kind: "x", version: "1", fingerprint: "sha256:00" }, job }],
+        ["human.input.response", { value: 1, responded_by: "suite" }, named],
+        ["human.choice.response", { choice_id: "a", responded_by: "suite" }, named],
+        ["permission.grant", { ...scope, lease_seconds: 1 }, named],
+        ["permission.deny", { reason: "no" }, named],
+        ["lease.refresh", { lease_id: "lease_01ARZ3NDEKTSV4RRFFQ69G5FAV", requested_seconds: 1 }],
+        ["unsubscribe", { subscription_id: "sub_01ARZ3NDEKTSV4RRFFQ69G5FAV" }],
+        ["artifact.fetch", { artifact_id: "art_01ARZ3NDEKTSV4RRFFQ69G5FAV" }],
+        ["artifact.release", { artifact_id: "art_01ARZ3NDEKTSV4RRFFQ69G5FAV" }],
+        ["artifact.put", { media_type: "text/plain", data: "eA==" }],
+        ["subscribe", { filter: { types: ["log"] } }],
+      ] as const) {
+        const answer = await peer.ask("V10-6.2-01", type, payload, members);
+        const code = codeOf(answer);
+        context.judge.that(
+          "V10-6.2-01",
+          `${type} is served, or refused for what it names`,
+          code !== "INVALID_ARGUMENT",
+          answer,
+        );
+      }
+    },
+  ),
+  v10(
+    "envelope/body",
+    "what a message brings arrives as it was, whatever it is",
+    ["22-03"],
+    ["echo"],
+    async (context) => {
+      const { peer } = await context.open10();
+      const body = {
+        ...{
+          nothing: null,
+          yes: true,
+          no: false,
+          zero: 0,
+          less: -1.5,
+          much: 1e21,
+          little: 5e-324,
+          empty: "",
+          none: [],
+        },
+        text: '\u00e9 e\u0301 \ud83d\udc69\u200d\ud83d\ude80 \u05d0 \u2028 \u2029 \ufeff \u007f "\\"\\\\/\b\f\n\r\t',
+        deep: [[[{ a: [1, "2", { b: {} }] }]]],
+        long: "\u00fc".repeat(100_000),
+      };
+      const end = await ending(peer, jobOf(await context.invoke(peer, "echo", body)), "V10-22-03");
+      context.judge.expect("V10-22-03", "what the agent was given", returned(end), is(body));
+    },
+  ),
 ];
+
+const NO_JOB = "job_01ARZ3NDEKTSV4RRFFQ69G5FAV";

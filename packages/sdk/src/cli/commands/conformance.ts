@@ -20,6 +20,7 @@ interface ServerOptions extends ReportOptions {
   readonly shared?: boolean;
   readonly token?: string;
   readonly tokenB?: string;
+  readonly tokenBrief?: string;
   readonly wire: Wire;
   readonly manifest?: string;
   readonly only?: readonly string[];
@@ -50,6 +51,10 @@ export function addConformance(program: Command, run: (work: () => Promise<ExitC
     .option("--shared", "the command leads to one runtime, however often it is started: a relay")
     .option("--token <token>", "the token to show (default: ARCP_TOKEN)")
     .option("--token-b <token>", "the token of somebody else, for what one must not see of another")
+    .option(
+      "--token-brief <token>",
+      "a token that ends within seconds after it was shown, for what comes of that (wire 1.0)",
+    )
     .addOption(new Option("--wire <wire>", "the revision").choices(["1.1", "1.0"]).default("1.1"))
     .option("--manifest <file>", "which agents the runtime has, as JSON (default: those of the reference fixture)")
     .option("--only <id>", "a case, a requirement or the beginning of a case's name; may be repeated", collect)
@@ -66,12 +71,13 @@ function collect(value: string, before: readonly string[] = []): readonly string
 
 function askServer(command: readonly string[], options: ServerOptions): Promise<ExitCode> {
   return interruptible(async (signal) => {
-    const { tokenB, wire, only } = options;
+    const { tokenB, tokenBrief, wire, only } = options;
     const token = options.token ?? process.env["ARCP_TOKEN"]?.split(/[,=]/)[0];
     if (token === undefined) throw new UsageError("--token is missing: the token to show");
     const report = await runServerSuite({
       ...{ target: targetOf(command, options), token, wire, signal },
       ...(tokenB === undefined ? {} : { tokenB }),
+      ...(tokenBrief === undefined ? {} : { tokenBrief }),
       ...(only === undefined ? {} : { only }),
       ...(options.manifest === undefined ? {} : { manifest: await manifestIn(options.manifest) }),
     });
