@@ -29,6 +29,7 @@ const checks: readonly Check[] = [
   { name: "tsc packages", run: () => command("tsc", "-b", "--pretty", "false") },
   { name: "tsc tests", run: () => command("tsc", "-p", "tests/tsconfig.json", "--noEmit", "--pretty", "false") },
   { name: "tsc pages", run: () => command("tsc", "-p", "tsconfig.pages.json", "--pretty", "false") },
+  { name: "tsc site", run: () => command("tsc", "-p", "docs/site/tsconfig.json", "--pretty", "false") },
   { name: "imports", run: () => problems(allImportProblems(repositoryRoot, repositoryFiles())) },
   { name: "knip", run: () => command("knip", "--no-progress", "--no-config-hints") },
   ...packageDirectories().flatMap(packageChecks),

@@ -3,12 +3,19 @@ import { watch } from "node:fs";
 import { join } from "node:path";
 import { createServer } from "vitepress";
 import { repositoryRoot } from "../../scripts/repository-files.ts";
-import { siteContent } from "./pages.ts";
+import { documentPages } from "./pages.ts";
+import { referencePages } from "./reference.ts";
 import { stage } from "./stage.ts";
 
 const SETTLING_MS = 100;
 
-const renew = (): void => stage(siteContent(repositoryRoot), join(import.meta.dirname, "pages"));
+/** What is generated stays what it was at the start. */
+const { pages: reference } = await referencePages(repositoryRoot);
+
+const renew = (): void => {
+  const { pages, assets } = documentPages(repositoryRoot);
+  stage({ pages: new Map([...pages, ...reference]), assets }, join(import.meta.dirname, "pages"));
+};
 
 renew();
 const server = await createServer(import.meta.dirname);

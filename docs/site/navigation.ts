@@ -1,4 +1,5 @@
 /** In which order somebody new reads the site, and where each of its pages comes from. */
+import type { SiteContent } from "./pages.ts";
 
 export interface NavigationGroup {
   readonly title: string;
@@ -11,12 +12,13 @@ export interface NavigationEntry {
   readonly title: string;
   /** The page, without `.md`. */
   readonly page: string;
+  /** Pages whose addresses begin so stand below it. */
+  readonly below?: string;
 }
 
 const entries = (pages: Readonly<Record<string, string>>): NavigationEntry[] =>
   Object.entries(pages).map(([page, title]) => ({ page, title }));
 
-/** Pages written by people. What is generated is put behind the entries of `reference`. */
 export const NAVIGATION: readonly NavigationGroup[] = [
   { title: "Start", entries: entries({ start: "Start here", concepts: "Concepts" }) },
   {
@@ -43,7 +45,15 @@ export const NAVIGATION: readonly NavigationGroup[] = [
     }),
   },
   { title: "Transports", entries: entries({ transports: "Which one", http: "HTTP and REST" }) },
-  { title: "Reference", entries: entries({ cli: "The command line", leases: "Leases", errors: "Errors" }) },
+  {
+    title: "Reference",
+    entries: [
+      ...entries({ cli: "The command line" }),
+      { page: "reference/cli", title: "Commands", below: "reference/cli/" },
+      ...entries({ "reference/configuration": "Configuration", leases: "Leases", errors: "Errors" }),
+      { page: "api/index", title: "API", below: "api/" },
+    ],
+  },
   {
     title: "Protocol",
     entries: entries({ "project/protocol": "Decisions", "project/interop": "Other SDKs" }),
@@ -119,9 +129,9 @@ export function pageOf(document: string): string | undefined {
 }
 
 /** Guides that no group leads to. */
-export function navigationProblems(pages: readonly string[]): string[] {
+export function navigationProblems(pages: SiteContent["pages"]): string[] {
   const shown = new Set(NAVIGATION.flatMap(({ entries }) => entries.map(({ page }) => `${page}.md`)));
-  return pages
+  return [...pages.keys()]
     .filter((page) => !page.includes("/") && page !== "index.md" && !shown.has(page))
     .map((page) => `docs/${page}: docs/site/navigation.ts does not say where it stands`);
 }

@@ -26,7 +26,7 @@ const LANGUAGES: Readonly<Record<string, string>> = {
 };
 
 /** Every document of the checkout that is a page, and what they link to: the programs of examples, pictures, data. */
-export function siteContent(root: string): SiteContent {
+export function documentPages(root: string): SiteContent {
   const documents = repositoryFiles().filter((file) => file.endsWith(".md") && pageOf(file) !== undefined);
   const pages = new Map<string, string>();
   const assets = new Map<string, string>();
@@ -55,7 +55,6 @@ export function siteContent(root: string): SiteContent {
     });
     pages.set(`${pageOf(document)}.md`, text);
   }
-  if (!pages.has("index.md")) pages.set("index.md", pages.get("project/readme.md") ?? "");
   return { pages, assets };
 }
 

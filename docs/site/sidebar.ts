@@ -1,6 +1,6 @@
 /** The navigation beside every page, as VitePress has it. */
-import { existsSync } from "node:fs";
-import { NAVIGATION } from "./navigation.ts";
+import { existsSync, readdirSync } from "node:fs";
+import { NAVIGATION, type NavigationEntry } from "./navigation.ts";
 
 interface SidebarItem {
   text: string;
@@ -9,13 +9,26 @@ interface SidebarItem {
   items?: SidebarItem[];
 }
 
-/** Of the pages that are there. */
-export function sidebar(pages: URL): SidebarItem[] {
+/** Of the pages that are in the directory. */
+export function sidebar(directory: URL): SidebarItem[] {
+  const pages = readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .map((path) => path.replaceAll("\\", "/").replace(/\.md$/, ""))
+    .sort();
+  const itemOf = ({ title, page, below }: NavigationEntry): SidebarItem => {
+    const item = { text: title, link: `/${page}` };
+    if (below === undefined) return item;
+    const inner = pages.filter(
+      (each) => each.startsWith(below) && each !== page && existsSync(new URL(`${each}.md`, directory)),
+    );
+    return {
+      ...item,
+      collapsed: true,
+      items: inner.map((each) => ({ text: each.slice(below.length), link: `/${each}` })),
+    };
+  };
   return NAVIGATION.map(({ title, collapsed = false, entries }) => ({
     text: title,
     collapsed,
-    items: entries
-      .filter(({ page }) => existsSync(new URL(`${page}.md`, pages)))
-      .map(({ title: text, page }) => ({ text, link: `/${page}` })),
+    items: entries.filter(({ page }) => pages.includes(page)).map(itemOf),
   })).filter(({ items }) => items.length > 0);
 }

@@ -20,7 +20,7 @@ export default defineConfig({
     theme: { light: "github-light-high-contrast", dark: "github-dark" },
     anchor: { slugify: headingAnchor },
     toc: { slugify: headingAnchor },
-    languageAlias: { haproxy: "ini" },
+    languageAlias: { haproxy: "ini", caddyfile: "nginx" },
     config: (md) => {
       // Text is no template.
       const { text } = md.renderer.rules;
