@@ -125,6 +125,27 @@ describe("a client that has nothing else to do with the job", () => {
     expect([phone.questions, events]).toEqual([[], []]);
   });
 
+  test("is asked once, also when it is told the job's history afterwards", async () => {
+    await using job = await watching();
+    const { harness, client, run } = job;
+    const phone = await harness.client();
+    const { next, questions, ends, ended } = listening(phone);
+    const input = run.context.requestHumanInput({ prompt: "first" });
+    await client.respond((await next()).id, { value: 1 });
+    await input;
+    await ended(1);
+    const choice = run.context.requestHumanChoice({ prompt: "second", options: [{ id: "a", label: "A" }] });
+    const open = await next();
+    const subscription = await phone.subscribe(run.context.jobId, { history: true });
+    await run.context.log("info", "from here on it is new");
+    for await (const { kind } of subscription) if (kind === "log") break;
+    expect([questions.length, ends.length, phone.questions]).toEqual([2, 1, [open]]);
+    await phone.respond(open.id, { choiceId: "a" });
+    await choice;
+    await ended(2);
+    expect(phone.questions).toEqual([]);
+  });
+
   // Threats J10.
   test("grants what it was shown, and nothing else", async () => {
     await using job = await watching();

@@ -1,5 +1,6 @@
 /** What the jobs of a client's principal ask people (RFC §12, §15.4), and how it is answered. */
 import { ANSWER_EVENT, answerBody, type JobId, type JsonObject, QUESTION_EVENT, questionBody } from "@arcp/core";
+import { RecentIds } from "./recent-ids.ts";
 
 interface Asked {
   readonly id: string;
@@ -98,6 +99,9 @@ export interface QuestionsOwner {
 export class Questions {
   readonly #owner: QuestionsOwner;
   readonly #open = new Map<string, Question>();
+  /** The history of a job that is subscribed to tells again what the session was told as it happened. */
+  #asked = new RecentIds(MAX_OPEN);
+  #ended = new RecentIds(MAX_OPEN);
 
   constructor(owner: QuestionsOwner) {
     this.#owner = owner;
@@ -115,7 +119,7 @@ export class Questions {
       if (question !== undefined) this.#add(question);
     } else if (kind === ANSWER_EVENT) {
       const { data } = answerBody.safeParse(body);
-      if (data !== undefined) {
+      if (data !== undefined && this.#ended.add(data.id)) {
         const { id, outcome, responded_by: respondedBy } = data;
         this.#open.delete(id);
         this.#owner.onEnd({ id, jobId, outcome, respondedBy });
@@ -127,9 +131,12 @@ export class Questions {
   /** The session is another one, or over: what was open in it is not this client's any more. */
   clear(): void {
     this.#open.clear();
+    this.#asked = new RecentIds(MAX_OPEN);
+    this.#ended = new RecentIds(MAX_OPEN);
   }
 
   #add(question: Question): void {
+    if (!this.#asked.add(question.id)) return;
     this.#open.set(question.id, question);
     const oldest = this.#open.size > MAX_OPEN ? this.#open.keys().next().value : undefined;
     if (oldest !== undefined) this.#open.delete(oldest);
