@@ -24,8 +24,8 @@ export const NAVIGATION: readonly NavigationGroup[] = [
   {
     title: "Guides",
     entries: entries({
-      hosting: "Host an agent",
-      agents: "Say what input it takes",
+      agents: "Host an agent",
+      hosting: "Host it in your service",
       "submit-and-watch": "Submit and watch",
       disconnects: "Survive disconnects",
       "durable-agents": "Survive restarts",
