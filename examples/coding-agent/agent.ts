@@ -14,8 +14,9 @@ const Commission = z.object({
   directory: z.string().describe("The repository, as an absolute path"),
   tests: z.string().describe("A file of tests for node:test, within it"),
   task: z.string().describe("What to do"),
+  testTimeoutMs: z.int().positive().default(60_000).describe("How long the tests may run, in milliseconds"),
 });
-export type Commission = z.infer<typeof Commission>;
+export type Commission = z.input<typeof Commission>;
 
 export const options = { description: "Repairs a repository", inputSchema: Commission };
 
@@ -24,11 +25,13 @@ change. When they pass and the task is done, say in one sentence what you have c
 
 const MAX_TURNS = 20;
 const PERMISSION_SECONDS = 60;
+/** Characters of what a program complains of. */
+const MAX_ERRORS = 2_000;
 
 /** Input: a {@link Commission}. The result is what the model says at the end. */
 export default async function codingAgent(input: unknown, ctx: JobContext): Promise<string> {
   const commission = Commission.parse(input);
-  const { OPENAI_MODEL = "gpt-5-mini" } = process.env;
+  const { OPENAI_MODEL = "gpt-4.1-mini" } = process.env;
   const openai = new OpenAI({ fetch: ctx.fetch });
   const tools = toolsFor(commission, ctx);
   const messages: OpenAI.ChatCompletionMessageParam[] = [
@@ -61,7 +64,8 @@ function tool<Input>(description: string, input: z.ZodType<Input>, act: (input: 
 }
 
 /** Nothing here knows what the lease says: each act finds out. */
-function toolsFor({ directory, tests }: Commission, ctx: JobContext): Readonly<Record<string, Tool>> {
+function toolsFor(commission: z.output<typeof Commission>, ctx: JobContext): Readonly<Record<string, Tool>> {
+  const { directory } = commission;
   const Path = z.string().describe("Within the repository, such as src/main.js");
   return {
     read_file: tool("Reads a file", z.object({ path: Path }), ({ path }) => ctx.fs.read(join(directory, path), "utf8")),
@@ -73,7 +77,7 @@ function toolsFor({ directory, tests }: Commission, ctx: JobContext): Readonly<R
         return "written";
       },
     ),
-    run_tests: tool("Runs the tests", z.object({}), () => runTests(directory, tests, ctx)),
+    run_tests: tool("Runs the tests", z.object({}), () => runTests(commission, ctx)),
   };
 }
 
@@ -95,16 +99,18 @@ async function write(file: string, text: string, why: string, ctx: JobContext): 
  * Runs the tests in a process of their own, if the lease covers the tool `tests.run`. Node's permissions and an empty
  * environment keep accidents small; they are no sandbox for code that means harm.
  */
-function runTests(directory: string, tests: string, ctx: JobContext): Promise<string> {
+function runTests(commission: z.output<typeof Commission>, ctx: JobContext): Promise<string> {
+  const { directory, tests, testTimeoutMs: timeout } = commission;
   const args = ["--permission", `--allow-fs-read=${directory}`, "--test-reporter=tap", tests];
   return ctx.operation(
     "tool.call",
     "tests.run",
     ({ signal }) =>
       new Promise<string>((resolve, reject) => {
-        execFile(process.execPath, args, { cwd: directory, env: {}, signal }, (error, stdout) => {
-          // Tests that fail are an answer; a process that was stopped, or never began, is none.
-          if (error === null || typeof error.code === "number") resolve(verdictOf(stdout));
+        execFile(process.execPath, args, { cwd: directory, env: {}, signal, timeout }, (error, stdout, stderr) => {
+          // Tests that fail, or do not end, are an answer; a process that never began is none, nor is the end of the job.
+          if (error === null || typeof error.code === "number") resolve(verdictOf(stdout, stderr));
+          else if (error.killed === true && !signal.aborted) resolve(`stopped after ${timeout} ms`);
           else reject(error);
         });
       }),
@@ -112,12 +118,12 @@ function runTests(directory: string, tests: string, ctx: JobContext): Promise<st
   );
 }
 
-/** What a model needs of a report: each test, what was wrong with it, and in the last line how many there are. */
-function verdictOf(report: string): string {
+/** What a model needs of a report: each test, what was wrong with it or the program, and in the last line how many there are. */
+function verdictOf(report: string, errors: string): string {
   const lines = report.split("\n").filter((line) => /^(?:not )?ok |^ +(?:error|expected|actual):/.test(line));
   const [, passed = "0"] = /^# pass (\d+)$/m.exec(report) ?? [];
   const [, failed = "0"] = /^# fail (\d+)$/m.exec(report) ?? [];
-  return [...lines, `${passed} passed, ${failed} failed`].join("\n");
+  return [...lines, errors.slice(0, MAX_ERRORS), `${passed} passed, ${failed} failed`].join("\n");
 }
 
 function definitionsOf(tools: Readonly<Record<string, Tool>>): OpenAI.ChatCompletionTool[] {

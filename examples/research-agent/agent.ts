@@ -3,7 +3,7 @@
  * and a part of the money, and writes a report that says where it has what from. If the money does not last, it ends with
  * what it has.
  */
-import { ARCPError, BudgetExhaustedError, InvalidRequestError, type JobContext } from "@arcp/sdk";
+import { ARCPError, BudgetExhaustedError, InvalidRequestError, type JobContext, type ResultStream } from "@arcp/sdk";
 import type OpenAI from "openai";
 import { z } from "zod";
 import { PricedModel } from "./priced-model.ts";
@@ -48,27 +48,32 @@ export default async function research(input: unknown, ctx: JobContext): Promise
   for (const { title, reading } of sources) await ctx.log("info", `${title}: ${reading}`);
 
   await ctx.status("writing");
-  const result = ctx.streamResult();
   const useful = sources.filter(({ notes }) => notes.length > 0);
-  await result.write(`# ${question}\n\n`);
+  const report = ctx.streamResult();
+  await report.write(`# ${question}\n\n`);
+  if (useful.length > 0) await write(question, useful, model, report);
+  else await report.write("Nothing was found.\n");
+  await report.finalize(undefined, { summary: `${useful.length} of ${links.length} pages` });
+}
+
+/** What the model says, or the notes if it cannot be paid any more; and the sources. */
+async function write(question: string, sources: readonly Source[], model: PricedModel, report: ResultStream) {
+  // A line is a chunk: whoever watches reads it while the next one is being written.
   let line = "";
-  const write = async (text: string): Promise<void> => {
+  const add = async (text: string): Promise<void> => {
     line += text;
-    // A line is a chunk: whoever watches reads it while the next one is being written.
     const end = line.lastIndexOf("\n") + 1;
-    if (end > 0) await result.write(line.slice(0, end));
+    if (end > 0) await report.write(line.slice(0, end));
     line = line.slice(end);
   };
   try {
-    await model.tell({ messages: reportPrompt(question, useful), maxTokens: REPORT_TOKENS }, write);
-    await write("\n");
+    await model.tell({ messages: reportPrompt(question, sources), maxTokens: REPORT_TOKENS }, add);
   } catch (error) {
     if (!(error instanceof BudgetExhaustedError)) throw error;
-    await write(`The money was used up before the report was written. The notes:\n\n${noted(useful)}\n`);
+    await add(`The money was used up before the report was written. The notes:\n\n${noted(sources)}`);
   }
-  const cited = useful.map(({ title, url, reading }, index) => `[${index + 1}] ${title}, ${url} (${reading})\n`);
-  await write(`\n${cited.join("")}`);
-  await result.finalize(undefined, { summary: `${useful.length} of ${links.length} pages` });
+  const cited = sources.map(({ title, url, reading }, index) => `[${index + 1}] ${title}, ${url} (${reading})\n`);
+  await add(`\n\n${cited.join("")}`);
 }
 
 /** What the model calls it with is looked up: it can choose pages, and make none up. */
@@ -99,22 +104,23 @@ function urlIn(args: string): unknown {
   }
 }
 
-/** All at once, each with an equal share of the money. */
+/** All at once, each with an equal share of the money, if there is a budget. */
 async function readAll(
   question: string,
   links: readonly Link[],
   model: PricedModel,
   ctx: JobContext,
 ): Promise<readonly Source[]> {
-  const share = ((ctx.budget.get("USD") ?? 0) * READERS_SHARE) / links.length;
+  const left = ctx.budget.get("USD");
+  const share =
+    left === undefined ? {} : { "cost.budget": [`USD:${((left * READERS_SHARE) / links.length).toFixed(4)}`] };
   const readings = links.map(({ url }) =>
     ctx.delegate({
       agent: "reader",
       input: { url, question },
       lease_request: {
-        "model.use": model.lease["model.use"],
+        ...{ ...model.lease, ...share },
         "net.fetch": [url, ...model.lease["net.fetch"]],
-        "cost.budget": [`USD:${share.toFixed(4)}`],
       },
     }),
   );
@@ -124,9 +130,9 @@ async function readAll(
     if (outcome.status === "rejected") {
       return { ...link, notes: [], reading: `not read, ${ARCPError.from(outcome.reason).code}` };
     }
-    const { notes, paragraphs } = outcome.value.result as Notes;
-    const end = notes.length < paragraphs ? ", then BUDGET_EXHAUSTED" : "";
-    return { ...link, notes, reading: `${notes.length} of ${paragraphs} paragraphs${end}` };
+    const { notes, read, paragraphs } = outcome.value.result as Notes;
+    const end = read < paragraphs ? ", then BUDGET_EXHAUSTED" : "";
+    return { ...link, notes, reading: `${read} of ${paragraphs} paragraphs${end}` };
   });
 }
 

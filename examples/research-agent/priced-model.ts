@@ -26,7 +26,7 @@ export class PricedModel {
   readonly #ctx: JobContext;
 
   constructor(ctx: JobContext) {
-    const { OPENAI_MODEL = "gpt-5-mini" } = process.env;
+    const { OPENAI_MODEL = "gpt-4.1-mini" } = process.env;
     this.name = OPENAI_MODEL;
     this.#openai = new OpenAI({ fetch: ctx.fetch });
     this.#ctx = ctx;

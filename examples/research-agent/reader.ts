@@ -11,7 +11,8 @@ const Reading = z.object({ url: z.url(), question: z.string() });
 
 export interface Notes {
   readonly notes: readonly string[];
-  /** Of the page; fewer have been read if the money did not last. */
+  /** Of the page's paragraphs; fewer than there are if the money did not last. */
+  readonly read: number;
   readonly paragraphs: number;
 }
 
@@ -30,6 +31,7 @@ export default async function reader(input: unknown, ctx: JobContext): Promise<N
   const paragraphs = paragraphsOf(await response.text());
   const model = new PricedModel(ctx);
   const notes: string[] = [];
+  let read = 0;
   try {
     for (const paragraph of paragraphs) {
       const messages = [
@@ -37,12 +39,13 @@ export default async function reader(input: unknown, ctx: JobContext): Promise<N
         { role: "user" as const, content: `The question: ${question}\n\nThe paragraph: ${paragraph}` },
       ];
       const { content } = await model.ask({ messages, maxTokens: NOTE_TOKENS });
-      notes.push(content ?? "");
-      await ctx.progress(notes.length, { total: paragraphs.length, units: "paragraphs" });
+      if (content) notes.push(content);
+      read += 1;
+      await ctx.progress(read, { total: paragraphs.length, units: "paragraphs" });
     }
   } catch (error) {
     // Half a page is better than none.
     if (!(error instanceof BudgetExhaustedError)) throw error;
   }
-  return { notes, paragraphs: paragraphs.length };
+  return { notes, read, paragraphs: paragraphs.length };
 }

@@ -1,7 +1,7 @@
 /** The coding agent with models that try more than they may, or never end. */
 import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import { basename, join } from "node:path";
-import { ARCPClient } from "@arcp/sdk";
+import { ARCPClient, type Lease } from "@arcp/sdk";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import codingAgent from "../../examples/coding-agent/agent.ts";
 import { makeRepository, type Repository } from "../../examples/coding-agent/repository.ts";
@@ -25,7 +25,11 @@ afterAll(() => {
 });
 
 /** How the job ends, and what people were asked for; they grant nothing. */
-async function run(script: Script): Promise<{ result?: unknown; code?: string; asked: string[] }> {
+async function run(
+  script: Script,
+  lease: Lease = {},
+  limits: { testTimeoutMs?: number } = {},
+): Promise<{ result?: unknown; code?: string; asked: string[] }> {
   const asked: string[] = [];
   let end: { result?: unknown; code?: string } = {};
   const { directory } = repository;
@@ -38,12 +42,13 @@ async function run(script: Script): Promise<{ result?: unknown; code?: string; a
     });
     const job = await client.submit({
       agent: "coder",
-      input: { directory, tests: "test/slug.test.js", task: "repair it" },
+      input: { directory, tests: "test/slug.test.js", task: "repair it", ...limits },
       leaseRequest: {
         "fs.read": [`${directory}/**`],
         "fs.write": [`${directory}/src/**`],
         "model.use": [model.name],
         "net.fetch": [`${model.url}/**`],
+        ...lease,
       },
     });
     end = await job.done.then(
@@ -98,4 +103,17 @@ it("ends a model that does not", async () => {
     return call("read_file", { path: "README.md" });
   });
   expect({ code, turns }).toEqual({ code: "INTERNAL_ERROR", turns: 20 });
+});
+
+/** What a model is told of the tests when the program is `text`. */
+async function toldOf(text: string, limits: { testTimeoutMs?: number } = {}): Promise<unknown> {
+  const write = call("write_file", { path: "src/slug.js", text, why: "because" });
+  const script = turns(write, call("run_tests"), (last) => last);
+  return (await run(script, { "tool.call": ["tests.run"] }, limits)).result;
+}
+
+it("tells a model of a program that is none, and of tests that do not end", async () => {
+  expect(await toldOf("export const slug = ;")).toMatch(/SyntaxError: Unexpected token ';'.*\n0 passed, 0 failed$/s);
+  const endless = "for (;;);\nexport const slug = 1;";
+  expect(await toldOf(endless, { testTimeoutMs: 250 })).toBe("stopped after 250 ms");
 });
