@@ -186,6 +186,12 @@ A file with a secret is refused where it belongs to another user, and with the m
 what a link leads to. A file that a result is saved to takes the place of a link; no link and no file that lies where it is written
 first is followed, or written over.
 
+## A runtime that never stops sending
+
+To a client a message of more than 64 MiB, a line without an end as well, ends the session: \`FrameTooLargeError\`, for good, since the
+next connection would meet it again. Of events that come faster than they are taken, 1,024 wait in a client; then it reads no further,
+and acknowledges what was taken. \`arcp tail\` prints 80 MiB of them, each once and in order, in a process that has 48 MiB for objects.
+
 ## Text in the dashboard
 
 The same texts are shown in the same way on every page of the dashboard, in events, questions, results and envelopes, and no request

@@ -2,10 +2,12 @@
 import {
   ARCPError,
   buildEnvelope,
+  CLOSE_TOO_LARGE,
   type Clock,
   decodeFrame,
   decodeRuntimeMessage,
   ERROR_FACTS,
+  frameBytes,
   Heartbeat,
   HeartbeatLostError,
   InvalidRequestError,
@@ -62,6 +64,12 @@ export interface MessageFields {
   readonly sessionId?: string;
 }
 
+interface ConnectionBounds {
+  readonly clock: Clock;
+  /** The largest frame that the runtime reads. */
+  readonly maxFrameBytes: number;
+}
+
 interface Answer {
   readonly resolve: (welcome: MessageOf<"session.welcome">) => void;
   readonly reject: (error: unknown) => void;
@@ -73,16 +81,18 @@ export class Connection {
   readonly #transport: Transport;
   readonly #owner: ConnectionOwner;
   readonly #clock: Clock;
+  readonly #maxFrameBytes: number;
   readonly #state = new SessionState();
   #answer: Answer | undefined;
   #heartbeat: Heartbeat | undefined;
   #greetingId: MessageId | undefined;
   #isReading = true;
 
-  constructor(transport: Transport, owner: ConnectionOwner, clock: Clock) {
+  constructor(transport: Transport, owner: ConnectionOwner, { clock, maxFrameBytes }: ConnectionBounds) {
     this.#transport = transport;
     this.#owner = owner;
     this.#clock = clock;
+    this.#maxFrameBytes = maxFrameBytes;
   }
 
   /**
@@ -132,7 +142,10 @@ export class Connection {
     return this.#greetingId;
   }
 
-  /** Sends one message and returns its id. After the end nothing happens. */
+  /**
+   * Sends one message and returns its id. After the end nothing happens. Throws {@link InvalidRequestError} for what is
+   * larger than the runtime reads.
+   */
   send(type: string, payload: JsonObject, fields: MessageFields = {}): MessageId {
     const phase = this.#state.current;
     const message = buildEnvelope({
@@ -144,7 +157,9 @@ export class Connection {
       tracestate: fields.trace?.traceState,
       payload,
     });
-    this.#transport.send(JSON.stringify(message));
+    const text = JSON.stringify(message);
+    assertReadable(type, frameBytes(text, this.#maxFrameBytes), this.#maxFrameBytes);
+    this.#transport.send(text);
     this.#heartbeat?.sent();
     return message.id;
   }
@@ -282,9 +297,22 @@ export class Connection {
   }
 }
 
+/** Throws {@link InvalidRequestError} for a message of `size` bytes to a peer that reads `max`. */
+export function assertReadable(type: string, size: number, max: number): void {
+  if (size <= max) return;
+  throw new InvalidRequestError(`${type}: larger than the runtime reads`, { details: { size, max } });
+}
+
+/**
+ * The connection ended over a frame that is larger than its receiver reads, this side or the other one. It ends the client
+ * for good: the next connection would meet the same frame again.
+ */
+export class FrameTooLargeError extends InvalidRequestError {}
+
 /** A close code says why, where the runtime could not say it in a message. */
 export function lostTransport(code: number, reason: string): ARCPError {
   const message = `the connection ended (${code}${reason === "" ? "" : `: ${reason}`})`;
+  if (code === CLOSE_TOO_LARGE) return new FrameTooLargeError(message);
   if (code === ERROR_FACTS.UNAUTHENTICATED.closeCode) return new UnauthenticatedError(message);
   if (code === ERROR_FACTS.RESUME_WINDOW_EXPIRED.closeCode) return new ResumeWindowExpiredError(message);
   return new TransportError(message, { retryable: true });

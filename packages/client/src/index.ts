@@ -1,6 +1,7 @@
 /** `@arcp/client`: submits jobs to a runtime and follows them. Runs in Node, pages and workers. */
 export type { AgentDescription, CheckedSubmission, CheckOptions, JobDescription } from "./agent-description.ts";
 export { ARCPClient, type ClientSignals, type ConnectOptions } from "./client.ts";
+export { FrameTooLargeError } from "./connection.ts";
 export { ProvisionedCredential } from "./credentials.ts";
 export type { AcceptedJob, FinalStatus, JobResult } from "./job.ts";
 export type { JobEvent, JobEventOf, ReservedEvent, VendorEvent } from "./job-events.ts";

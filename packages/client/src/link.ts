@@ -15,7 +15,13 @@ import {
 } from "@arcp/core";
 import { Acknowledgement } from "./acknowledgement.ts";
 import { activeTrace } from "./caller-trace.ts";
-import { Connection, type ConnectionOwner, type MessageFields, type SessionMessage } from "./connection.ts";
+import {
+  Connection,
+  type ConnectionOwner,
+  FrameTooLargeError,
+  type MessageFields,
+  type SessionMessage,
+} from "./connection.ts";
 import { toAuth, toGreeting } from "./greeting.ts";
 import type { ResolvedOptions } from "./options.ts";
 import {
@@ -267,14 +273,14 @@ export class Link {
     signal: AbortSignal,
     caller: TraceContext | undefined,
   ): Promise<WelcomePayload> {
-    const { clock, handshakeTimeoutMs, token, allowInsecure } = this.#options;
+    const { clock, handshakeTimeoutMs, maxFrameBytes, token, allowInsecure } = this.#options;
     const owner: ConnectionOwner = {
       onWelcome: (welcome) => this.#onWelcome(connection, welcome, resume),
       onMessage: (message, frame) => this.#onMessage(message, frame),
       onUnreadable: (frame, error) => this.#owner.onUnreadable(frame, error),
       onEnd: (cause) => this.#onLost(cause),
     };
-    const connection = new Connection(transport, owner, clock);
+    const connection = new Connection(transport, owner, { clock, maxFrameBytes });
     try {
       if (token !== undefined && !transport.peer.isConfidential && !allowInsecure) {
         throw new InvalidRequestError("refused to send a token over a connection that others can read");
@@ -365,7 +371,8 @@ export class Link {
     if (state.phase !== "connected") return;
     const { session } = state;
     session.acknowledgement.stop();
-    if (this.#reconnection) {
+    if (cause instanceof FrameTooLargeError) this.end(cause);
+    else if (this.#reconnection) {
       const stop = new AbortController();
       this.#state = { phase: "reconnecting", session, stop };
       this.#owner.onLost(undefined);

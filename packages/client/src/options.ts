@@ -63,6 +63,8 @@ export interface ClientOptions {
   readonly maxUnreadEvents?: number;
   /** Bytes of a streamed result that is collected. Default: 256 MiB. */
   readonly maxResultBytes?: number;
+  /** The largest message that the runtime reads: a larger request is refused here. Default: 1 MiB. */
+  readonly maxFrameBytes?: number;
   readonly compat?: Compatibility;
   readonly clock?: Clock;
   readonly logger?: Logger;
@@ -85,6 +87,7 @@ export const resolveOptions = (options: ClientOptions): ResolvedOptions => ({
   maxKeptEvents: 1024,
   maxUnreadEvents: 1024,
   maxResultBytes: 256 * MIB,
+  maxFrameBytes: MIB,
   clock: systemClock,
   logger: rootLogger,
   ...options,

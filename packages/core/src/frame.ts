@@ -41,6 +41,15 @@ export function decodeFrame(text: string, limits: FrameLimits): JsonObject {
   return value as JsonObject;
 }
 
+const UTF8 = new TextEncoder();
+const MAX_BYTES_PER_UNIT = 3;
+
+/** Bytes of `text` in UTF-8; its length alone, where that says whether they are more than `max`. */
+export function frameBytes(text: string, max: number): number {
+  const isClear = text.length > max || text.length * MAX_BYTES_PER_UNIT <= max;
+  return isClear ? text.length : UTF8.encode(text).length;
+}
+
 /** One open object or array: the keys seen so far, or `undefined` for an array. */
 type Scope = Set<string> | undefined;
 

@@ -14,7 +14,7 @@ export { type Clock, systemClock } from "./clock.ts";
 export * from "./errors.ts";
 export type { EventLog, LoggedEntry, LoggedJob } from "./event-log.ts";
 export * from "./features.ts";
-export { decodeFrame, type JsonObject } from "./frame.ts";
+export { decodeFrame, frameBytes, type JsonObject } from "./frame.ts";
 export { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts";
 export * from "./ids.ts";
 export {
@@ -47,6 +47,7 @@ export {
 } from "./transport/memory.ts";
 export {
   type CertificateNames,
+  CLOSE_TOO_LARGE,
   isLoopbackHost,
   type Transport,
   type TransportClose,

@@ -3,6 +3,7 @@ import {
   ARCPError,
   type Clock,
   decodeFrame,
+  frameBytes,
   Heartbeat,
   HeartbeatLostError,
   InvalidRequestError,
@@ -31,7 +32,7 @@ import {
   type RuntimeMessage10,
   traceMembers10,
 } from "@arcp/core/v1.0";
-import { lostTransport } from "../connection.ts";
+import { assertReadable, lostTransport } from "../connection.ts";
 import { onAbort } from "../waiting.ts";
 import type { Challenge } from "./options.ts";
 
@@ -154,16 +155,11 @@ export class Connection10 {
     const session = phase.phase === "accepted" ? { session_id: phase.sessionId } : {};
     const timestamp = new Date(this.#clock.now()).toISOString();
     const text = JSON.stringify(buildEnvelope10({ ...session, timestamp, ...message }));
-    this.#assertFits(message.type, Math.max(frameBytes(text, this.#maxFrameBytes), bytes?.length ?? 0));
+    const size = Math.max(frameBytes(text, this.#maxFrameBytes), bytes?.length ?? 0);
+    assertReadable(message.type, size, this.#maxFrameBytes);
     this.#transport.send(text);
     if (bytes) this.#transport.sendBinary(bytes);
     this.#heartbeat?.sent();
-  }
-
-  #assertFits(type: string, size: number): void {
-    const max = this.#maxFrameBytes;
-    if (size <= max) return;
-    throw new InvalidRequestError(`${type}: larger than the runtime reads`, { details: { size, max } });
   }
 
   /** Stops or goes on reading, so that the peer feels that the consumers lag. */
@@ -380,13 +376,6 @@ export class Connection10 {
     return new Date(this.#clock.now()).toISOString();
   }
 }
-
-const UTF8 = new TextEncoder();
-const MAX_BYTES_PER_UNIT = 3;
-
-/** Bytes of `text`, counted only if they could be more than `max`. */
-const frameBytes = (text: string, max: number): number =>
-  text.length * MAX_BYTES_PER_UNIT <= max ? text.length : UTF8.encode(text).length;
 
 const MAX_ECHO = 128;
 const short = (text: string): string => text.slice(0, MAX_ECHO);

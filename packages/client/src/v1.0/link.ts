@@ -11,6 +11,7 @@ import {
 } from "@arcp/core";
 import { type AnyMessage10, errorFromV10, type MessageOf10, type RuntimeMessage10 } from "@arcp/core/v1.0";
 import { activeTrace } from "../caller-trace.ts";
+import { FrameTooLargeError } from "../connection.ts";
 import { keepProcessAlive, type ReconnectTask, reconnect, type TransportFactory } from "../reconnect.ts";
 import { linkedAbort, untilAbort } from "../waiting.ts";
 import { authOf, openingOf } from "./auth.ts";
@@ -296,7 +297,7 @@ export class Link10 {
   #onLost(cause: ARCPError): void {
     const state = this.#state;
     if (state.phase !== "connected") return;
-    if (this.#reconnection === undefined) {
+    if (this.#reconnection === undefined || cause instanceof FrameTooLargeError) {
       this.end(cause);
       return;
     }

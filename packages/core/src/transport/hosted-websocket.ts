@@ -1,6 +1,8 @@
+import { frameBytes } from "../frame.ts";
 import {
   CLOSE_ABNORMAL,
   CLOSE_NORMAL,
+  CLOSE_TOO_LARGE,
   closeReason,
   InboxTransport,
   type Transport,
@@ -22,7 +24,6 @@ const LOW_WATER_BYTES = 64 * 1024;
 const DRAIN_POLL_MS = 10;
 const CLOSE_TIMEOUT_MS = 5_000;
 const CLOSE_POLICY = 1008;
-const CLOSE_TOO_BIG = 1009;
 /** What may arrive while nobody reads: hosts of this kind cannot be told to stop reading. */
 const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 
@@ -50,9 +51,9 @@ export class HostedWebSocketTransport extends InboxTransport implements Transpor
   /** One whole message, as the host has read it: text, or bytes, which are the transport's own from now on. */
   received(data: string | Uint8Array): void {
     if (this.#isClosing || this.isClosed) return;
-    const bytes = typeof data === "string" ? utf8Length(data, this.#maxFrameBytes) : data.length;
+    const bytes = typeof data === "string" ? frameBytes(data, this.#maxFrameBytes) : data.length;
     if (bytes > this.#maxFrameBytes) {
-      this.close(CLOSE_TOO_BIG, "the frame is too big");
+      this.close(CLOSE_TOO_LARGE, "the frame is too big");
       return;
     }
     if (!this.#hasConsumer || this.inbox.isPaused) {
@@ -115,10 +116,4 @@ export class HostedWebSocketTransport extends InboxTransport implements Transpor
     if (this.#socket.terminate) this.#socket.terminate();
     else this.#socket.close(CLOSE_NORMAL, closeReason(reason));
   }
-}
-
-/** Bytes of `text` in UTF-8. It is counted only where the number of its characters leaves the question open. */
-function utf8Length(text: string, limit: number): number {
-  if (text.length > limit || text.length * 3 <= limit) return text.length;
-  return new TextEncoder().encode(text).length;
 }

@@ -5,6 +5,7 @@ import { EventStreamReader, EventTooLargeError, type StreamEvent } from "./event
 import {
   CLOSE_ABNORMAL,
   CLOSE_NORMAL,
+  CLOSE_TOO_LARGE,
   CloseSignal,
   Inbox,
   isLoopbackHost,
@@ -30,7 +31,6 @@ export interface HttpConnectOptions {
 
 /** What may be posted at once. */
 const BATCH_CHARS = 256 * 1024;
-const CLOSE_TOO_LARGE = 1009;
 const CLOSE_PROTOCOL = 1002;
 
 /**

@@ -3,6 +3,7 @@ import { InternalError } from "../errors.ts";
 import {
   CLOSE_ABNORMAL,
   CLOSE_NORMAL,
+  CLOSE_TOO_LARGE,
   CloseSignal,
   Inbox,
   type Transport,
@@ -20,7 +21,6 @@ export interface LineTransportOptions {
 
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
-const CLOSE_TOO_LARGE = 1009;
 const LOW_WATER_BYTES = 64 * 1024;
 /** How long the other side may take to read what is left. */
 const CLOSE_TIMEOUT_MS = 5_000;

@@ -38,6 +38,8 @@ const DEFAULT_MODE = 0o600;
 const ALL_PERMISSIONS = 0o777;
 /** How long the other side may take to read the end. */
 const LINGER_MS = 5_000;
+/** What it may send meanwhile. */
+const LINGER_BYTES = 64 * 1024 * 1024;
 const IS_WINDOWS = process.platform === "win32";
 
 /**
@@ -113,6 +115,10 @@ function letGo(socket: Socket): void {
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   timer.unref();
   socket.once("close", () => clearTimeout(timer));
+  const until = socket.bytesRead + LINGER_BYTES;
+  socket.on("data", () => {
+    if (socket.bytesRead > until) socket.destroy();
+  });
   socket.resume();
 }
 

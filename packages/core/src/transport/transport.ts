@@ -93,6 +93,8 @@ export class TransportError extends ARCPError {
 export const CLOSE_NORMAL = 1000;
 /** A frame of a kind that nobody here takes. */
 const CLOSE_UNSUPPORTED = 1003;
+/** A frame is larger than this side, or the other one, reads: the next attempt would meet it again. */
+export const CLOSE_TOO_LARGE = 1009;
 /** The connection vanished without a word. */
 export const CLOSE_ABNORMAL = 1006;
 

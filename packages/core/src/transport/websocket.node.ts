@@ -6,6 +6,7 @@ import { type Compression, compressionOf } from "./compression.ts";
 import {
   CLOSE_ABNORMAL,
   CLOSE_NORMAL,
+  CLOSE_TOO_LARGE,
   closeReason,
   InboxTransport,
   type Transport,
@@ -31,6 +32,11 @@ const LOW_WATER_BYTES = 64 * 1024;
 /** How long the other side may take to answer a close. */
 const CLOSE_TIMEOUT_MS = 5_000;
 const CLOSE_POLICY = 1008;
+/** What ws calls a frame that is too large, and a compressed one that would become so. */
+const TOO_LARGE: ReadonlySet<string> = new Set([
+  "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH",
+  "WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH",
+]);
 /** Answers to pings that may wait to be written before the peer is taken for hostile. */
 const MAX_BUFFERED_PONG_BYTES = 64 * 1024;
 /** What one answer takes beside what it repeats. */
@@ -51,6 +57,8 @@ export class WebSocketTransport extends InboxTransport implements Transport {
   #outgoingBytes = 0;
   /** What the answers to pings take that have not left yet. */
   #pongBytes = 0;
+  /** Has the peer sent one that is not read? */
+  #hasTooLargeFrame = false;
 
   /** @param compression What this side wants. It is of use if the other side wants it, too. */
   constructor(socket: WebSocket, peer: TransportPeer, compression?: Compression) {
@@ -68,9 +76,17 @@ export class WebSocketTransport extends InboxTransport implements Transport {
       else this.inbox.push(String(data));
     });
     socket.on("ping", (data) => this.#pong(data));
-    socket.on("close", (code, reason) => this.end.close(code, reason.toString()));
-    // ws closes the socket after an error with the code that fits; "close" follows.
-    socket.on("error", (error) => this.malformed(error.message));
+    socket.on("close", (code, reason) => {
+      if (this.#hasTooLargeFrame)
+        this.end.close(CLOSE_TOO_LARGE, "the other side sent a frame larger than this one reads");
+      else this.end.close(code, reason.toString());
+    });
+    // ws closes the socket after an error with the code that fits; "close" follows, if the peer answers.
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      this.#hasTooLargeFrame = TOO_LARGE.has(error.code ?? "");
+      this.malformed(error.message);
+      this.#terminateLater();
+    });
   }
 
   /**
@@ -160,14 +176,18 @@ export class WebSocketTransport extends InboxTransport implements Transport {
     this.#flush();
     this.#socket.resume();
     this.#socket.close(code, closeReason(reason));
-    const timer = setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT_MS);
-    timer.unref();
-    void this.closed.then(() => clearTimeout(timer));
+    this.#terminateLater();
   }
 
   abort(reason = "aborted"): void {
     this.end.close(CLOSE_ABNORMAL, reason);
     this.#socket.terminate();
+  }
+
+  #terminateLater(): void {
+    const timer = setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT_MS);
+    timer.unref();
+    void this.closed.then(() => clearTimeout(timer));
   }
 
   /** Frames that wait to be read say nothing of pings: only the answers themselves count. */
