@@ -50,3 +50,49 @@ it.each([1, 2, 3, 4])("every event arrives once and in order over a bad network 
   await Promise.all([200, 250, 300, 350, 400].map(follow));
   expect(losses).toBeGreaterThan(0);
 });
+
+it("a history whose reply was lost with the connection is told once, questions included", async () => {
+  covers("V11-7.6-08");
+  const isAsked = Promise.withResolvers<void>();
+  let cuts = 0;
+  const fate = (frame: string): FrameFate => {
+    if (!frame.includes('"job.subscribed"') || cuts === 2) return "deliver";
+    cuts += 1;
+    return "cut";
+  };
+  await using harness = startHarness({
+    agents: {
+      two: async (_input, context) => {
+        await context.log("info", "one");
+        const answer = context.requestHumanInput({ prompt: "Which?", responseSchema: { type: "string" } });
+        isAsked.resolve();
+        await context.log("info", `two: ${String((await answer).value)}`);
+      },
+    },
+    faults: () => ({ right: { onSend: fate } }),
+  });
+  const submitter = await harness.client();
+  const { jobId } = await submitter.submit({ agent: "two" });
+  await isAsked.promise;
+  const observer = await harness.persistentClient();
+  const subscription = await observer.subscribe(jobId, { history: true });
+  const told: string[] = [];
+  const reading = (async () => {
+    for await (const event of subscription) {
+      if (event.kind === "log") told.push(event.body.message);
+      else told.push(event.kind === "vendor" ? event.name : event.kind);
+      const [question] = observer.questions;
+      if (question) await observer.respond(question.id, { value: "this" });
+    }
+  })();
+  await reading;
+  expect(cuts).toBe(2);
+  expect(told).toEqual([
+    "one",
+    "x-vendor.arcp.question",
+    "x-vendor.arcp.state",
+    "x-vendor.arcp.answer",
+    "x-vendor.arcp.state",
+    "two: this",
+  ]);
+});

@@ -113,6 +113,32 @@ describe("a subscription", () => {
     await client.close();
   });
 
+  it("has a history once that is told again because its reply was lost with the connection", async () => {
+    covers("V11-7.6-08");
+    const { client, server, runtime } = await reconnecting();
+    const subscribing = client.subscribe("job_7", { history: true });
+    await runtime.next("job.subscribe");
+    runtime.log("job_7", 1, "a");
+    await settle();
+    runtime.drop();
+    const again = await server.accept();
+    await again.welcome();
+    const { payload } = await again.next("job.subscribe");
+    expect(payload).toEqual({ job_id: "job_7", history: true });
+    again.log("job_7", 2, "b");
+    again.send("job.subscribed", { ...SUBSCRIBED, replayed: true, subscribed_from: 4 });
+    again.log("job_7", 3, "a");
+    again.log("job_7", 4, "b");
+    again.log("job_7", 5, "c");
+    again.result("job_7", 6);
+    expect((await collect(await subscribing)).map(({ body }) => (body as { message: string }).message)).toEqual([
+      "a",
+      "b",
+      "c",
+    ]);
+    await client.close();
+  });
+
   it("ends with its signal", async () => {
     const { client, runtime } = await connected();
     const abort = new AbortController();

@@ -63,6 +63,8 @@ interface OpenRequest extends Request {
   /** Names the request among those that wait, whatever id its message has. */
   readonly key: string;
   wireId: string | undefined;
+  /** More than once after the connection was lost: an earlier one may have had its effect. */
+  timesSent: number;
   /** Nobody waits any more, but its reply may still come and must not be taken for another's. */
   isAbandoned: boolean;
   cancelTimer: () => void;
@@ -98,6 +100,7 @@ export class Lane<Reply> {
       ...request,
       key: String(this.#made),
       wireId: undefined,
+      timesSent: 0,
       isAbandoned: false,
       cancelTimer: () => {},
     };
@@ -170,6 +173,7 @@ export class Lane<Reply> {
   #send(request: OpenRequest): void {
     try {
       request.wireId = request.send();
+      request.timesSent += 1;
     } catch (thrown) {
       this.reject(request, thrown);
       return;

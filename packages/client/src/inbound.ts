@@ -3,7 +3,7 @@ import { type ARCPError, InvalidRequestError, type JobId, type JsonObject, type 
 import { readChecked, readDescription, readJobDescription } from "./agent-description.ts";
 import type { SessionMessage } from "./connection.ts";
 import { type Correlation, type Correlators, readCorrelators } from "./correlation.ts";
-import type { JobBook, KnownJob } from "./job-book.ts";
+import { type EarlyEvent, type JobBook, type KnownJob, takeEarly } from "./job-book.ts";
 import { type JobEvent, toJobEvent } from "./job-events.ts";
 import { readJobPage } from "./job-list.ts";
 import { type NumberedMessage, type Numbering, seqOf } from "./numbering.ts";
@@ -28,6 +28,9 @@ export interface InboundOwner {
 
 /** Codes with which one SDK's `job.error` refuses a request about a job that goes on. */
 const REFUSALS: ReadonlySet<string> = new Set(["JOB_NOT_FOUND", "PERMISSION_DENIED", "INVALID_REQUEST"]);
+
+/** Events of one job that wait for the reply to its subscription. */
+const MAX_EARLY = 1024;
 
 export class Inbound {
   readonly #owner: InboundOwner;
@@ -56,7 +59,11 @@ export class Inbound {
         if (this.#recentIds.add(message.id)) this.#onCancelled(frame);
         return;
       case "job.subscribed":
-        if (this.#recentIds.add(message.id)) this.#owner.subscriptions.onSubscribed(session, message, frame);
+        if (this.#recentIds.add(message.id)) {
+          this.#owner.subscriptions.onSubscribed(session, message, frame, (known, events) =>
+            this.#deliver(known, events),
+          );
+        }
         return;
       case "session.jobs":
         if (this.#recentIds.add(message.id)) this.#onJobs(message, frame);
@@ -96,9 +103,23 @@ export class Inbound {
     const isQuestion = this.#owner.questions.receive(jobId, kind, body);
     if (found === undefined && (isQuestion || jobs.isPast(jobId))) return;
     const known = found ?? jobs.ensure(jobId, "unknown");
-    const event = known.job.receive(toJobEvent(jobId, seqOf(message), message.payload));
-    if (event !== undefined) this.#owner.onEvent(event);
+    const event = toJobEvent(jobId, seqOf(message), message.payload);
+    if (this.#owner.subscriptions.isHistoryPending(known)) this.#keepEarly(known, { session, event });
+    else this.#deliver(known, [event]);
     if (known.endsAt) this.#owner.subscriptions.settleByStatus(session, known);
+  }
+
+  #deliver(known: KnownJob, events: readonly JobEvent[]): void {
+    for (const each of events) {
+      const event = known.job.receive(each);
+      if (event !== undefined) this.#owner.onEvent(event);
+    }
+  }
+
+  /** Until the reply says whether it comes again. Not for ever: there are runtimes that send all of the history first. */
+  #keepEarly(known: KnownJob, early: EarlyEvent): void {
+    known.early.push(early);
+    if (known.early.length > MAX_EARLY) this.#deliver(known, takeEarly(known));
   }
 
   /** A number tells most; this is for messages without one, and for runtimes that send the submitter's twice. */
@@ -115,6 +136,7 @@ export class Inbound {
     if (message.type === "job.error" && this.#isRefusal(message, jobId, found, readCorrelators(frame))) return;
     if (jobId === undefined || (found === undefined && jobs.isPast(jobId))) return;
     const known = found ?? jobs.ensure(jobId, "unknown");
+    this.#deliver(known, takeEarly(known));
     if (message.type === "job.result") known.job.finish(message.payload);
     else known.job.fail(readError(message.payload), message.payload.final_status);
     this.onOver(known);

@@ -2,8 +2,10 @@
 import type { JobId } from "@arcp/core";
 import type { Backlog } from "./backlog.ts";
 import { Job, type JobBounds } from "./job.ts";
+import type { JobEvent } from "./job-events.ts";
 import { type CancelOptions, JobHandle } from "./job-handle.ts";
 import { RecentIds } from "./recent-ids.ts";
+import type { Session } from "./session.ts";
 
 /**
  * What the session has to do with a job.
@@ -21,6 +23,11 @@ export interface SubscriptionPosition {
   readonly eventCount: number;
 }
 
+export interface EarlyEvent {
+  readonly session: Session;
+  readonly event: JobEvent;
+}
+
 export interface KnownJob {
   readonly job: Job;
   readonly handle: JobHandle;
@@ -28,12 +35,19 @@ export interface KnownJob {
   /** How many of the caller's subscriptions look at it. */
   subscriptions: number;
   position: SubscriptionPosition | undefined;
+  /** What came of the job while the reply that its history follows, or has followed, is still to come. */
+  early: EarlyEvent[];
   /** Settles the job if the history passes this position without an ending. */
   endsAt: { readonly seq: number; readonly status: string } | undefined;
   /** Ids of its messages, where a runtime may send each of them twice: to the submitter and to the subscriber. */
   readonly seenIds: RecentIds;
   /** The last number seen, where another session numbered the messages. */
   foreignSeq: number;
+}
+
+/** Takes what came early: it is delivered, or comes again. */
+export function takeEarly(known: KnownJob): JobEvent[] {
+  return known.early.splice(0).map(({ event }) => event);
 }
 
 /** Jobs of which nothing is known but their events. Beyond it the one heard of first is forgotten. */
@@ -111,6 +125,7 @@ export class JobBook {
       role: "unknown",
       subscriptions: 0,
       position: undefined,
+      early: [],
       endsAt: undefined,
       seenIds: new RecentIds(),
       foreignSeq: 0,

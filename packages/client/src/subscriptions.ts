@@ -6,11 +6,13 @@ import {
   type JsonObject,
   type MessageId,
   type MessageOf,
+  REPLAYED_AFTER_MEMBER,
   ResumeWindowExpiredError,
 } from "@arcp/core";
 import type { MessageFields } from "./connection.ts";
 import { type Lane, readCorrelators } from "./correlation.ts";
-import type { JobBook, KnownJob } from "./job-book.ts";
+import type { EarlyEvent, JobBook, KnownJob } from "./job-book.ts";
+import type { JobEvent } from "./job-events.ts";
 import { JobSubscription, readSubscribed, type SubscribedJob } from "./job-subscription.ts";
 import type { Session } from "./session.ts";
 import { onAbort } from "./waiting.ts";
@@ -63,6 +65,7 @@ export class Subscriptions {
       return subscription;
     } catch (thrown) {
       if (isFirst) known.position = undefined;
+      known.early = [];
       this.#leave(known, false);
       throw thrown;
     }
@@ -81,7 +84,13 @@ export class Subscriptions {
     }
   }
 
-  onSubscribed(session: Session, message: MessageOf<"job.subscribed">, frame: JsonObject): void {
+  /** `deliver` takes events that came before the reply, and do not come again. */
+  onSubscribed(
+    session: Session,
+    message: MessageOf<"job.subscribed">,
+    frame: JsonObject,
+    deliver: (known: KnownJob, events: readonly JobEvent[]) => void,
+  ): void {
     const { requests, jobs } = this.#owner;
     const request = requests.match(readCorrelators(frame));
     const jobId = request?.jobId as JobId | undefined;
@@ -95,8 +104,15 @@ export class Subscriptions {
       return;
     }
     known.job.hold(subscribed.credentials);
+    const isRepeated = request.timesSent > 1;
+    const kept = known.early.filter((early) => !comesAgain(early, { session, message, subscribed, isRepeated }));
+    known.early = [];
     // Without the whole history there is nothing that could come twice.
     if (!subscribed.replayed || subscribed.isHistoryTruncated) known.job.skipNext(0);
+    deliver(
+      known,
+      kept.map(({ event }) => event),
+    );
     this.#notePosition(known, subscribed);
     this.#noteEnd(session, known, subscribed);
   }
@@ -130,6 +146,11 @@ export class Subscriptions {
       },
       signal,
     );
+  }
+
+  /** Is the job's history asked for, and the reply still to come? */
+  isHistoryPending({ job, position }: KnownJob): boolean {
+    return position?.history === true && this.#owner.requests.matchJob(job.jobId) !== undefined;
   }
 
   /** A runtime that tells where the job stands makes a live subscription repeatable without loss. */
@@ -178,4 +199,23 @@ export class Subscriptions {
     known.job.lose(error);
     this.#owner.jobs.retire(known.job.jobId);
   }
+}
+
+/** Is an event that came before the reply part of the history that comes after it? */
+function comesAgain(
+  { session, event }: EarlyEvent,
+  reply: {
+    readonly session: Session;
+    readonly message: MessageOf<"job.subscribed">;
+    readonly subscribed: SubscribedJob;
+    /** The history may have come for an earlier request already. */
+    readonly isRepeated: boolean;
+  },
+): boolean {
+  const { replayed, subscribedFrom } = reply.subscribed;
+  if (!replayed) return false;
+  if (session !== reply.session) return true;
+  const after = reply.message.payload[REPLAYED_AFTER_MEMBER];
+  if (typeof after === "number") return event.seq !== undefined && event.seq <= after;
+  return reply.isRepeated && subscribedFrom !== undefined && subscribedFrom > session.sequence.last;
 }

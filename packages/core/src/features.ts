@@ -29,6 +29,9 @@ export const EXTENSION_FEATURE = "x-vendor.arcp.rfc0001";
  */
 export const DESCRIBE_FEATURE = "x-vendor.arcp.describe";
 
+/** In `job.subscribed`: the number of this session after which the history comes. Absent where it is 0. */
+export const REPLAYED_AFTER_MEMBER = "x-vendor.arcp.replayed_after";
+
 const KNOWN: ReadonlySet<string> = new Set(V1_1_FEATURES);
 
 export const isFeature = (name: string): name is Feature => KNOWN.has(name);

@@ -1,6 +1,5 @@
 /** What a job has written and writes, for one request: numbered from 1 in the order of its journal, the same for everybody. */
-import type { JsonObject, TransportPeer } from "@arcp/core";
-import { REPLAYED_AFTER_MEMBER } from "../wire/v1.1/requests.ts";
+import { type JsonObject, REPLAYED_AFTER_MEMBER, type TransportPeer } from "@arcp/core";
 import type { Caller, Frame } from "./caller.ts";
 import type { Callers } from "./callers.ts";
 

@@ -8,6 +8,7 @@ import {
   type LeaseConstraints,
   type MessageOf,
   parseTrace,
+  REPLAYED_AFTER_MEMBER,
 } from "@arcp/core";
 import type { Cancellation } from "../../engine/cancellation.ts";
 import { credentialPayload, type LiveCredential } from "../../engine/credentials/answer.ts";
@@ -301,9 +302,6 @@ const listedPayload = (job: ListedJob): object => ({
   trace_id: job.traceId,
   last_event_seq: job.lastEventSeq,
 });
-
-/** The number of this session after which the history of a subscription comes. */
-export const REPLAYED_AFTER_MEMBER = "x-vendor.arcp.replayed_after";
 
 /** Whose a job is, for those who may observe jobs of others. */
 const OWNER_MEMBER = "x-vendor.arcp.owner";
