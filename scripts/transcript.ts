@@ -1,4 +1,4 @@
-/** Pages whose commands are run: blocks of ```console, with `$ ` before each command and what it printed below it. */
+/** Pages whose commands are run: blocks of ```console, with `$ ` before each command and what it printed below it. A command goes on behind `\\`. */
 
 export interface Command {
   readonly text: string;
@@ -40,10 +40,15 @@ function commandsOf(block: readonly string[], at: number): Step[] {
   const starts = block.flatMap((line, index) => (line.startsWith("$ ") ? [index] : []));
   return starts.map((start, order) => {
     const end = starts[order + 1] ?? block.length;
-    const text = (block[start] ?? "").slice(2);
+    let text = (block[start] ?? "").slice(2);
+    let last = start;
+    while (text.endsWith("\\") && last + 1 < end) {
+      last += 1;
+      text = `${text.slice(0, -1)}${block[last]?.trimStart()}`;
+    }
     return {
       kind: "command",
-      command: { text, shown: block.slice(start + 1, end), from: at + start + 1, to: at + end },
+      command: { text, shown: block.slice(last + 1, end), from: at + last + 1, to: at + end },
     };
   });
 }
@@ -51,7 +56,11 @@ function commandsOf(block: readonly string[], at: number): Step[] {
 /** What is another one at every run. */
 const CHANGING: readonly (readonly [RegExp, string])[] = [
   [/\bjob_[0-9A-HJKMNP-TV-Z]{26}\b/g, "job_01M7XX9Z2YG10HKHMBJ5MC076N"],
+  [/\b(?!job_)([a-z]+)_[0-9A-HJKMNP-TV-Z]{26}\b/g, "$1_…"],
   [/\bdev_[\w-]{20,}/g, "dev_…"],
+  [/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, "2026-01-01T12:00:00.000Z"],
+  [/\b[0-9a-f]{32}\b/g, "4bf92f3577b34da6a3ce929d0e0e4736"],
+  [/\b\d+:\d\d left\b/g, "9:58 left"],
   [/\b\d\d:\d\d:\d\d\b/g, "12:00:00"],
   [/\b\d+(?:\.\d+)? (?:ms|s|min)\b/g, "1.2 s"],
   [/\b\d+(?:\.\d+)?m?s\b/g, "1.2s"],

@@ -2,16 +2,20 @@
  * `npm run docs:build`: the documentation site, in `docs/site/dist`, and everything that must hold of it. `DOCS_BASE` is the
  * path that it is served at (default: `/`).
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "vitepress";
+import { createProgram } from "../../packages/sdk/src/cli/program.ts";
 import { reportCounts } from "../../scripts/counts.ts";
-import { repositoryRoot } from "../../scripts/repository-files.ts";
+import { repositoryFiles, repositoryRoot } from "../../scripts/repository-files.ts";
 import { builtLinkProblems } from "./built-links.ts";
 import { navigationProblems } from "./navigation.ts";
+import { followPage } from "./page-session.ts";
 import { documentPages } from "./pages.ts";
 import { referencePages } from "./reference.ts";
+import { compileProblems, jsonProblems, snippetsOf } from "./snippets.ts";
 import { stage } from "./stage.ts";
+import { commandProblems } from "./typed-commands.ts";
 
 interface Step {
   readonly name: string;
@@ -27,9 +31,16 @@ const MAX_PROBLEMS = 50;
 const site = import.meta.dirname;
 const { pages: documents, assets } = documentPages(repositoryRoot);
 const reference = await referencePages(repositoryRoot);
+const snippets = repositoryFiles()
+  .filter((file) => file.endsWith(".md"))
+  .flatMap((file) => snippetsOf(file, readFileSync(join(repositoryRoot, file), "utf8")));
+const program = await createProgram("");
 const content = { pages: new Map([...documents, ...reference.pages]), assets };
 
 const steps: readonly Step[] = [
+  { name: "snippets", run: () => [...jsonProblems(snippets), ...commandProblems(program, snippets)] },
+  { name: "compiled snippets", run: () => compileProblems(repositoryRoot, snippets) },
+  { name: "snippets that run", run: runSnippets },
   { name: "docstrings", run: () => withinAllowance(reference.problems) },
   {
     name: "pages",
@@ -53,6 +64,24 @@ const steps: readonly Step[] = [
   { name: "links", run: () => builtLinkProblems(join(site, "dist"), process.env["DOCS_BASE"]) },
 ];
 
+/** Two pages at a time. */
+async function runSnippets(): Promise<readonly string[]> {
+  const pages = [...Map.groupBy(snippets, ({ page }) => page).values()].values();
+  const problems: string[] = [];
+  let count = 0;
+  const work = async (): Promise<void> => {
+    for (const page of pages) {
+      const report = await followPage(repositoryRoot, page);
+      count += report.count;
+      problems.push(...report.problems);
+      if (report.obstacle !== undefined)
+        console.log(`- ${page[0]?.page}: its commands were not typed: ${report.obstacle}`);
+    }
+  };
+  await Promise.all([work(), work()]);
+  return count === 0 ? ["no snippet was run"] : problems;
+}
+
 /** No more of them than there have been; when there are fewer, the number goes down. */
 const withinAllowance = (problems: readonly string[]): readonly string[] =>
   problems.length === WITHOUT_DOCSTRING
@@ -68,7 +97,7 @@ async function main(): Promise<void> {
     counts[problems.length === 0 ? "passed" : "failed"] += 1;
     const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);
     console.log(`${problems.length === 0 ? "✓" : "✗"} ${name} (${seconds} s)`);
-    for (const problem of problems.slice(0, MAX_PROBLEMS)) console.log(`    ${problem}`);
+    for (const problem of problems.slice(0, MAX_PROBLEMS)) console.log(problem.replace(/^/gm, "    "));
     if (problems.length > MAX_PROBLEMS) console.log(`    … and ${problems.length - MAX_PROBLEMS} more`);
   }
   reportCounts("docs", counts);
