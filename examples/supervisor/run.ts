@@ -76,14 +76,17 @@ try {
       clearInterval(minutes);
       await supervisor.close();
 
+      const ends: unknown[] = [];
       for (const [table, { jobId, done }] of Object.entries(jobs)) {
         const end = await done.then(
           ({ result }) => result,
           (error: unknown) => ARCPError.from(error).code,
         );
+        ends.push(end);
         console.log(`${table.padEnd(10)} ${end}`);
         for (const line of deeds.get(jobId) ?? []) console.log(`  ${line}`);
       }
+      assert.deepEqual(ends.slice(3), ["CANCELLED", "CANCELLED"]);
       assert.deepEqual(dropped, ["invoices_old"]);
     },
     { bearer },

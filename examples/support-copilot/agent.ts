@@ -27,8 +27,10 @@ const MAX_TURNS = 8;
 const RULES = `You answer a customer of a shop. Look the order up before you promise anything. Refund what is broken or lost, and
 never more than was paid. If a refund is refused, say that somebody will look into it, and do not try again.`;
 
-const LookUp = z.object({ order: z.string() });
-const Refund = z.object({ order: z.string(), amount: z.number().positive(), reason: z.string().min(1) });
+const Order = z.string().regex(/^A-\d{4}$/);
+const LookUp = z.object({ order: Order });
+// To the cent: what a person is shown is what is paid.
+const Refund = z.object({ order: Order, amount: z.number().positive().multipleOf(0.01), reason: z.string().min(1) });
 
 const tool = (name: string, description: string, schema: z.ZodType): OpenAI.ChatCompletionFunctionTool => ({
   type: "function",
@@ -84,10 +86,11 @@ function ask(ctx: JobContext, messages: OpenAI.ChatCompletionMessageParam[]): Pr
 /** What a tool returns, or why it does not: the model is told, and goes on. What it asks for is whatever it was talked into. */
 async function use(ctx: JobContext, ticket: Ticket, call: OpenAI.ChatCompletionMessageToolCall): Promise<unknown> {
   if (call.type !== "function") return { error: "there is no such tool" };
+  const { name, arguments: text } = call.function;
   try {
-    const args: unknown = JSON.parse(call.function.arguments);
-    if (call.function.name === "refund") return await refund(ctx, ticket, Refund.parse(args));
-    return await ctx.callTool("orders.look_up", LookUp.parse(args));
+    if (name === "refund") return await refund(ctx, ticket, Refund.parse(JSON.parse(text)));
+    if (name === "look_up_order") return await ctx.callTool("orders.look_up", LookUp.parse(JSON.parse(text)));
+    return { error: "there is no such tool" };
   } catch (error) {
     // Whoever has stopped the job has stopped the conversation.
     ctx.signal.throwIfAborted();
@@ -96,6 +99,7 @@ async function use(ctx: JobContext, ticket: Ticket, call: OpenAI.ChatCompletionM
 }
 
 async function refund(ctx: JobContext, ticket: Ticket, { order, amount, reason }: z.infer<typeof Refund>) {
+  // One refund for a ticket, however often the model wants it.
   const pay = () => ctx.callTool("payments.refund", { order, amount, key: ticket.id });
   const eur = amount.toFixed(2);
 

@@ -20,7 +20,7 @@ export interface Refund {
   readonly order: string;
   /** EUR. */
   readonly amount: number;
-  /** The same for the same refund: it is paid once. */
+  /** The same when the same is asked for again: it is paid once. */
   readonly key: string;
 }
 
@@ -52,7 +52,9 @@ export const refund: Tool<Refund, { readonly refunded: number }> = {
   },
   handler({ order, amount, key }) {
     if (amount > orderOf(order).paid) throw new InvalidRequestError(`${order} has cost less than EUR ${amount}`);
-    if (!paid.has(key)) paid.set(key, { order, amount, key });
+    const before = paid.get(key) ?? { order, amount, key };
+    if (before.order !== order || before.amount !== amount) throw new InvalidRequestError(`${key} was refunded already`);
+    paid.set(key, before);
     return { refunded: amount };
   },
 };
