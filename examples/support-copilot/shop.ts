@@ -53,7 +53,8 @@ export const refund: Tool<Refund, { readonly refunded: number }> = {
   handler({ order, amount, key }) {
     if (amount > orderOf(order).paid) throw new InvalidRequestError(`${order} has cost less than EUR ${amount}`);
     const before = paid.get(key) ?? { order, amount, key };
-    if (before.order !== order || before.amount !== amount) throw new InvalidRequestError(`${key} was refunded already`);
+    if (before.order !== order || before.amount !== amount)
+      throw new InvalidRequestError(`${key} was refunded already`);
     paid.set(key, before);
     return { refunded: amount };
   },
