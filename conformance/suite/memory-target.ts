@@ -27,14 +27,19 @@ export interface MemoryTargetOptions {
   /** The transport whose cases are asked, too. Default: none has any. */
   readonly kind?: TransportKind;
   readonly tamper?: () => Tampering;
+  /** Whether there are sessions at every path. Default: at `/arcp` alone. */
+  readonly isEverywhere?: boolean;
 }
 
 export function memoryTarget(server: Pick<ARCPServer, "accept">, options: MemoryTargetOptions = {}): Target {
-  const { kind = "memory", tamper = (): Tampering => ({}) } = options;
-  return {
+  const { kind = "memory", tamper = (): Tampering => ({}), isEverywhere = false } = options;
+  const nowhere = (): Promise<Connection> => Promise.reject(new Error("nothing is here"));
+  const target: Target = {
     kind,
     isShared: true,
     name: "our runtime",
+    path: "/arcp",
+    elsewhere: (path) => ({ ...target, path, ...(isEverywhere ? {} : { dial: nowhere }) }),
     dial: async (reader): Promise<Connection> => {
       const [ours, theirs] = pairMemoryTransports();
       const tampering = tamper();
@@ -69,4 +74,5 @@ export function memoryTarget(server: Pick<ARCPServer, "accept">, options: Memory
       };
     },
   };
+  return target;
 }

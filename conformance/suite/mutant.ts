@@ -28,6 +28,8 @@ export interface Mutant {
   /** The case that has to catch it. */
   readonly case: string;
   readonly kind?: TransportKind;
+  /** Whether it listens at every path. */
+  readonly isEverywhere?: boolean;
   /** Breaks one runtime: what comes of it is called for each connection. */
   start(): () => Tampering;
 }
@@ -45,6 +47,7 @@ export interface Hand {
   readonly broken?: (text: string, line: Line) => void;
   readonly bytes?: (bytes: Uint8Array, line: Line) => void;
   readonly kind?: TransportKind;
+  readonly isEverywhere?: boolean;
 }
 
 export function mutant(requirement: string, caseId: string, hand: Hand): Mutant {
@@ -52,6 +55,7 @@ export function mutant(requirement: string, caseId: string, hand: Hand): Mutant 
     requirement,
     case: caseId,
     ...(hand.kind === undefined ? {} : { kind: hand.kind }),
+    ...(hand.isEverywhere === undefined ? {} : { isEverywhere: hand.isEverywhere }),
     start: () => {
       let connections = 0;
       const shared = {};

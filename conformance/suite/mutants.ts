@@ -2,19 +2,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  REFERENCE_MANIFEST,
-  requirementsOf,
-  runServerSuite,
-  serverCases,
-  type Verdict,
-  type Wire,
-} from "@arcp/conformance";
+import { requirementsOf, runServerSuite, serverCases, type Verdict, type Wire } from "@arcp/conformance";
 import { memoryTarget } from "./memory-target.ts";
 import type { Mutant } from "./mutant.ts";
 import { mutants10 } from "./mutants-10.ts";
 import { mutants11 } from "./mutants-11.ts";
-import { startRuntime, TOKEN, TOKEN_B, TOKEN_BRIEF } from "./runtime.ts";
+import { MANIFEST, startRuntime, TOKEN, TOKEN_B, TOKEN_BRIEF, TOKEN_OBSERVER } from "./runtime.ts";
 
 /** As long as a mutant that says nothing is waited for: ours answers within that, and what comes in between renews it. */
 const PATIENCE_MS = 2500;
@@ -62,12 +55,21 @@ async function survival(wire: Wire, mutant: Mutant, patienceMs: number): Promise
   // One of its own: what a mutant does must not be seen by another.
   const directory = mutant.case.startsWith("credentials/") ? await mkdtemp(join(tmpdir(), "arcp-mutant-")) : undefined;
   const runtime = startRuntime(directory === undefined ? {} : { directory });
-  const { kind } = mutant;
-  const target = memoryTarget(runtime, { tamper: mutant.start(), ...(kind === undefined ? {} : { kind }) });
+  const { kind, isEverywhere = false } = mutant;
+  const options = { tamper: mutant.start(), isEverywhere, ...(kind === undefined ? {} : { kind }) };
+  const target = memoryTarget(runtime, options);
   try {
     const report = await runServerSuite({
-      ...{ target, wire, token: TOKEN, tokenB: TOKEN_B, tokenBrief: TOKEN_BRIEF, only: [mutant.case] },
-      ...{ manifest: REFERENCE_MANIFEST, patienceMs, quietMs: patienceMs / 5 },
+      ...{
+        target,
+        wire,
+        token: TOKEN,
+        tokenB: TOKEN_B,
+        tokenBrief: TOKEN_BRIEF,
+        tokenObserver: TOKEN_OBSERVER,
+        only: [mutant.case],
+      },
+      ...{ manifest: MANIFEST, patienceMs, quietMs: patienceMs / 5 },
     });
     const verdict = report.verdicts.find(({ case: id }) => id === mutant.case);
     return isCaught(verdict, mutant) ? undefined : describe(verdict, mutant);

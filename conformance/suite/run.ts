@@ -25,7 +25,7 @@ import { httpTransport, startSocketServer, startWebSocketServer } from "@arcp/co
 import { reportCounts } from "../../scripts/counts.ts";
 import { mutantProblems } from "./mutants.ts";
 import { PAGE, page } from "./page.ts";
-import { startRuntime, TOKEN, TOKEN_B, TOKEN_BRIEF } from "./runtime.ts";
+import { MANIFEST, startRuntime, TOKEN, TOKEN_B, TOKEN_BRIEF, TOKEN_OBSERVER } from "./runtime.ts";
 
 const RELAY = `
 const socket = require("node:net").connect(process.argv[1]);
@@ -74,8 +74,8 @@ async function against(
   concurrency: number,
 ): Promise<Report> {
   // The machine may be busy with other things.
-  const tokens = { token: TOKEN, tokenB: TOKEN_B, tokenBrief: TOKEN_BRIEF };
-  const terms = { target, wire, ...tokens, patienceMs: 30_000, deadlineMs: 90_000 };
+  const tokens = { token: TOKEN, tokenB: TOKEN_B, tokenBrief: TOKEN_BRIEF, tokenObserver: TOKEN_OBSERVER };
+  const terms = { target, wire, ...tokens, manifest: MANIFEST, patienceMs: 30_000, deadlineMs: 90_000 };
   const report = await runServerSuite({ ...terms, concurrency, ...(only && { only }) });
   process.stdout.write(textReport(report, { isVerbose: values.verbose }));
   return report.counts.failed === 0 ? report : onceMore(report, terms);

@@ -1,5 +1,6 @@
 /** Our own runtime, with the reference fixture: what the suite is tried on. */
 import { join } from "node:path";
+import { type Manifest, REFERENCE_MANIFEST } from "@arcp/conformance";
 import { fixtureProvisioner, registerFixtureAgents } from "@arcp/conformance/fixture";
 import { ARCPError, type JobId, StaticBearerVerifier, silentLogger } from "@arcp/core";
 import { CanonicalError } from "@arcp/core/v1.0";
@@ -9,6 +10,19 @@ export const TOKEN = "suite-token-a";
 export const TOKEN_B = "suite-token-b";
 /** Alice's too, for a moment. */
 export const TOKEN_BRIEF = "suite-token-brief";
+
+/** Somebody who may observe everybody's jobs. */
+export const TOKEN_OBSERVER = "suite-token-observer";
+
+const JOBS_PER_SESSION = 50;
+/** Of one chunk of a result. */
+const CHUNK_BYTES = 500_000;
+
+/** The fixture, and the bounds of this runtime. */
+export const MANIFEST: Manifest = {
+  ...REFERENCE_MANIFEST,
+  limits: { jobs_per_session: JOBS_PER_SESSION, chunk_bytes: CHUNK_BYTES },
+};
 
 const BRIEF_MS = 3000;
 
@@ -22,6 +36,7 @@ const tokens = new StaticBearerVerifier(
     [TOKEN, { principal: "alice" }],
     [TOKEN_B, { principal: "bob" }],
     [TOKEN_BRIEF, { principal: "alice" }],
+    [TOKEN_OBSERVER, { principal: "carol", permissions: ["observe:all"] }],
   ]),
 );
 
@@ -41,6 +56,8 @@ export function startRuntime({ directory }: RuntimeOptions = {}): ARCPServer {
     heartbeatIntervalSeconds: 2,
     cancelGraceMs: 300,
     cancelAuthority: "session",
+    caps: { maxConcurrentJobs: JOBS_PER_SESSION },
+    jobCaps: { maxChunkBytes: CHUNK_BYTES },
     maxElevation: () => "privileged",
     fingerprint: `sha256:${"a".repeat(64)}`,
     ...(directory !== undefined && {

@@ -23,6 +23,9 @@ import { describe, expect, test } from "vitest";
 import { memoryTarget } from "../../conformance/suite/memory-target.ts";
 import { PAGE, page } from "../../conformance/suite/page.ts";
 import { startRuntime, TOKEN } from "../../conformance/suite/runtime.ts";
+import { clientCases } from "../../packages/conformance/src/client/cases.ts";
+import { UNSEEN as CLIENT_UNSEEN } from "../../packages/conformance/src/client/unseen.ts";
+import { UNSEEN as SERVER_UNSEEN } from "../../packages/conformance/src/server/unseen.ts";
 import { Workspace } from "../cli/arcp.ts";
 
 const WIRES = ["1.1", "1.0"] as const;
@@ -34,6 +37,20 @@ describe.each(WIRES)("wire %s", (wire) => {
     const unseen = new Set(unseenByServerSuite(wire).map(({ id }) => id));
     const binding = [...requirementsOf(wire).values()].filter(({ actor }) => actor !== "client");
     expect(binding.filter(({ id }) => judged.has(id) === unseen.has(id)).map(({ id }) => id)).toEqual([]);
+  });
+
+  test("what is left to the other suite is judged there", () => {
+    const judgedBy = (cases: readonly { readonly requirements: readonly string[] }[]) =>
+      new Set(cases.flatMap(({ requirements }) => requirements));
+    const left = (list: Readonly<Record<string, string>>, suite: string) =>
+      Object.keys(list).filter(
+        (id) => requirementsOf(wire).has(id) && list[id]?.includes(`judged by the ${suite} suite`),
+      );
+    const byClients = left(SERVER_UNSEEN, "client");
+    const byServers = left(CLIENT_UNSEEN, "server");
+    expect(byClients.filter((id) => !judgedBy(clientCases(wire)).has(id))).toEqual([]);
+    expect(byServers.filter((id) => !judgedBy(serverCases(wire)).has(id))).toEqual([]);
+    if (wire === "1.0") expect([byClients.length > 0, byServers.length > 0]).toEqual([true, true]);
   });
 
   test("cases have names of their own and judge requirements that exist", () => {
@@ -69,6 +86,8 @@ describe("manifests", () => {
     ["[]", /"agents"/],
     ['{"agents":{"fly":"x"}}', /"fly" is none of echo, count/],
     ['{"agents":{"echo":7}}', /agents\.echo/],
+    ['{"agents":{},"limits":{"memory":1}}', /"memory" is none of jobs_per_session/],
+    ['{"agents":{},"limits":{"chunk_bytes":0}}', /limits\.chunk_bytes/],
     ['{"agents":{},"lacks":{"V11-4-01":""}}', /say why/],
   ])("%s is refused", (text, problem) => {
     expect(() => parseManifest(text)).toThrow(problem);

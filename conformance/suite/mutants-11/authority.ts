@@ -1,6 +1,9 @@
 /** Runtimes of wire 1.1 that are broken about leases, budgets and credentials (§9). */
-import { having, lacking, type Message, type Mutant } from "../mutant.ts";
+import { type Change, having, lacking, type Message, type Mutant } from "../mutant.ts";
 import { DONE, event, left, m, mended, outcome, refusing } from "./hands.ts";
+
+/** A refusal that is an acceptance. */
+const taken: Change = (frame) => void Object.assign(frame, { type: "job.accepted", payload: { job_id: "job_more" } });
 
 export const authorityMutants: readonly Mutant[] = [
   // §9.1 to §9.3
@@ -115,6 +118,37 @@ export const authorityMutants: readonly Mutant[] = [
   m("9.8.1-03", "credentials/issued", {
     says: { "job.accepted": (frame) => void (frame.payload.credentials[0].scheme = "basic") },
   }),
+  m("9.8.3-04", "credentials/bounded", outcome(1, 1, DONE)),
+  m("7.6-21", "credentials/observed", {
+    from: 1,
+    says: { "job.subscribed": having({ credentials: [{ id: "c" }] }) },
+  }),
+  m("14-20", "credentials/observed", {
+    from: 1,
+    says: { "session.jobs": (frame) => void frame.payload.jobs.forEach((job: Message) => void (job.credentials = [])) },
+  }),
+  m("14-19", "credentials/observed", {
+    says: {
+      "job.accepted": (frame, { shared }) => void (shared.value = frame.payload.credentials[0].value),
+      "job.event": (frame, { shared, connection }) =>
+        void (connection === 1 && (frame.payload.body.value = shared.value)),
+    },
+  }),
+  // §14
+  m("14-02", "bounds/tokens", {
+    says: {
+      "session.welcome": (frame, { connection }) => void (frame.payload.resume_token = `rt_${1000 + connection}`),
+    },
+  }),
+  m("14-09", "bounds/jobs", { says: { "job.error": taken, "session.error": taken } }),
+  m("14-10", "bounds/jobs", {
+    says: {
+      "job.error": having({ code: "RESOURCE_EXHAUSTED" }),
+      "session.error": having({ code: "RESOURCE_EXHAUSTED" }),
+    },
+  }),
+  m("14-24", "bounds/chunk", { says: { "job.error": (frame) => void (frame.type = "job.result") } }),
+  m("14-25", "bounds/chunk", { says: { "job.error": having({ code: "RESOURCE_EXHAUSTED" }) } }),
   m("9.8.2-01", "credentials/issued", { says: { "job.accepted": lacking("credentials") } }),
   m("9.8.2-03", "credentials/issued", {
     says: { "job.accepted": (frame) => void (frame.payload.credentials[0].value = "same") },

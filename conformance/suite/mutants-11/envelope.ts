@@ -5,6 +5,7 @@ import { m } from "./hands.ts";
 export const envelopeMutants: readonly Mutant[] = [
   // §4
   m("4-01", "transport/websocket", { kind: "websocket", says: { "session.welcome": nothing } }),
+  m("4.1-04", "transport/path", { kind: "websocket", isEverywhere: true }),
   m("4.1-02", "transport/binary", {
     kind: "websocket",
     bytes: (bytes, line) => line.toRuntime(Buffer.from(bytes).toString("utf8")),

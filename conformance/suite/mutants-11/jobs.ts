@@ -1,6 +1,6 @@
 /** Runtimes of wire 1.1 that are broken about jobs (§7.1 to §7.5, §12). */
 import { having, lacking, type Message, type Mutant, nothing } from "../mutant.ts";
-import { code, m, mended, refusing } from "./hands.ts";
+import { code, DONE, m, mended, outcome, refusing } from "./hands.ts";
 
 export const jobsMutants: readonly Mutant[] = [
   // §7.1
@@ -93,7 +93,14 @@ export const jobsMutants: readonly Mutant[] = [
       "session.error": (frame, { held }) => [frame, ...held.splice(0)],
     },
   }),
+  m("7.4-08", "cancel/lease", outcome(1, 0, DONE)),
   // §7.5
+  m("7.5-11", "versions/kept", {
+    says: {
+      "session.jobs": (frame) =>
+        void frame.payload.jobs.forEach((job: Message) => void (job.agent = "suite.upgraded@9")),
+    },
+  }),
   m("7.5-02", "versions/grammar", {
     hears: { "job.submit": mended(({ agent }) => agent === "Foo", { agent: "suite.echo" }) },
   }),

@@ -15,7 +15,7 @@ export const BEHAVIOURS = {
   progress:
     "`{reports: [{current, total?, units?, message?}]}`: reports each, refused or not, and returns `{reported: n}`.",
   chunks:
-    '`{pieces: string[], encoding?}`: streams its result in these pieces, as text, or as bytes (`encoding: "base64"`, the pieces\' UTF-8). Then returns `"not the result"`.',
+    '`{pieces: string[], encoding?}`, or `{piece_bytes}` for one piece of so many bytes, which is not cut: streams its result in these pieces, as text, or as bytes (`encoding: "base64"`, the pieces\' UTF-8). Then returns `"not the result"`.',
   operate:
     "`{operations: [{capability, target, wait_ms?, cost?: {value, unit}}]}`: tries each under its lease, in order, after `wait_ms`, reporting `cost` as metric `cost.suite` while it acts; a tool call is announced and its outcome told by `tool_call` and `tool_result`. Goes on after a refusal. Returns `{outcomes: [{performed, code}]}`; `code` is null where nothing was refused.",
   spend:
@@ -38,8 +38,12 @@ export const BEHAVIOURS = {
   retried:
     "`{failures}`: fails so many times with an error that may pass, is called again by the runtime each time without a long wait, and returns `{attempts}`, of which the last is one.",
   alone: "Does what `hold` does, one job at a time: others wait until it is over.",
+  remnant:
+    "`{operations}`: emits a log with the message `holding` every 50 ms; once that is refused because its job has ended, tries the operations as `operate` does, and keeps what came of them. `{of}`: waits for what came of the job of that id, and returns it: `{outcomes}`.",
+  upgraded:
+    'Has a further version of itself registered, which is its default from then on, emits a log with the message `holding`, and waits for a second. Returns `{agent: "name@version"}`, its own. `{still: true}`: returns that at once.',
   credential:
-    "`{rotate?: true}`: its jobs are issued a credential, by the operator; if asked to, has it rotated after its first event, and then does what `hold` does.",
+    "`{rotate?: true, operations?}`: its jobs are issued a credential, by the operator, at an upstream that knows nothing of models. Does what `operate` does if there are operations; otherwise, if asked to, has the credential rotated after its first event, and then does what `hold` does.",
   versioned:
     'Has the versions `1.0.0` (the default), `2.0.0` and `banana`. Returns `{agent: "name@version"}`, its own.',
 } as const;

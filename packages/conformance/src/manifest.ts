@@ -2,11 +2,17 @@
 import { readFileSync } from "node:fs";
 import { BEHAVIOURS, type Behaviour } from "./behaviours.ts";
 
+/** Bounds that differ from runtime to runtime: jobs of one session that have not ended, bytes of one chunk of a result. */
+export const LIMITS = ["jobs_per_session", "chunk_bytes"] as const;
+export type Limit = (typeof LIMITS)[number];
+
 export interface Manifest {
   /** What the reports call it. */
   readonly name?: string;
   /** Which agent does what: `{"echo": "my-echo"}`. */
   readonly agents: Partial<Readonly<Record<Behaviour, string>>>;
+  /** The runtime's own bounds, which cases go beyond. */
+  readonly limits?: Partial<Readonly<Record<Limit, number>>>;
   /** What it is known not to have, with the reason: cases that need it are skipped. By ability or by requirement. */
   readonly lacks?: Readonly<Record<string, string>>;
 }
@@ -34,6 +40,10 @@ export function parseManifest(text: string): Manifest {
     }
     if (typeof agent !== "string" || agent === "")
       throw new TypeError(`agents.${behaviour} is not the name of an agent`);
+  }
+  for (const [limit, most] of Object.entries(value.limits ?? {})) {
+    if (!LIMITS.includes(limit as Limit)) throw new TypeError(`limits: "${limit}" is none of ${LIMITS.join(", ")}`);
+    if (!Number.isSafeInteger(most) || most < 1) throw new TypeError(`limits.${limit} is no whole number above 0`);
   }
   for (const [what, reason] of Object.entries(value.lacks ?? {})) {
     if (typeof reason !== "string" || reason === "") throw new TypeError(`lacks.${what}: say why`);

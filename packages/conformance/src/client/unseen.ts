@@ -2,7 +2,7 @@
 
 const OTHER_CARRIERS = "The suite has WebSockets and standard streams alone.";
 const BY_RUNNING_TWICE = "Shown by the whole suite over one carrier and then the other, not by a case.";
-const RUNTIME_SAYS_IT = "It is said by the runtime; the suite is the runtime.";
+const RUNTIME_SAYS_IT = "Is said by the runtime, which the suite is here: judged by the server suite.";
 const NO_STREAMS_OF_CLIENTS = "No step has a client open a stream, or read one more slowly than it comes.";
 
 export const UNSEEN: Readonly<Record<string, string>> = {

@@ -3,6 +3,7 @@ import type { Case } from "../case.ts";
 import type { Wire } from "../requirements.ts";
 import type { ServerContext } from "./context.ts";
 import { cases10 } from "./v1.0/cases.ts";
+import { boundCases } from "./v1.1/bounds.ts";
 import { budgetCases, modelCases } from "./v1.1/budgets.ts";
 import { cancellationCases } from "./v1.1/cancellation.ts";
 import { credentialCases } from "./v1.1/credentials.ts";
@@ -33,6 +34,7 @@ const CASES: readonly Case<ServerContext>[] = [
   ...modelCases,
   ...credentialCases,
   ...delegationCases,
+  ...boundCases,
   ...cases10,
 ];
 

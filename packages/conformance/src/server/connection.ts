@@ -31,6 +31,10 @@ export interface Target {
   readonly isShared: boolean;
   /** Where it is, for people. */
   readonly name: string;
+  /** The path of its address, if that is one with a path. */
+  readonly path?: string;
+  /** Another path of the same listener, where nothing should be. */
+  elsewhere?(path: string): Target;
   dial(reader: ConnectionReader, signal: AbortSignal): Promise<Connection>;
 }
 
@@ -42,6 +46,8 @@ export function webSocketTarget(url: string): Target {
     kind: "websocket",
     isShared: true,
     name: url,
+    path: new URL(url).pathname,
+    elsewhere: (path) => webSocketTarget(new URL(path, url).href),
     dial: async (reader, signal) => {
       const socket = new WebSocket(url, { maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false });
       const opened = Promise.withResolvers<void>();

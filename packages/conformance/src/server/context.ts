@@ -3,7 +3,7 @@ import type { Behaviour } from "../behaviours.ts";
 import type { Case, CaseRun } from "../case.ts";
 import type { Frame } from "../frame.ts";
 import { type Claim, type Judge, NotHere, Violation } from "../judge.ts";
-import type { Manifest } from "../manifest.ts";
+import type { Limit, Manifest } from "../manifest.ts";
 import { shown } from "../matcher.ts";
 import type { Bench } from "../run.ts";
 import type { Target } from "./connection.ts";
@@ -26,6 +26,8 @@ export interface ServerBenchOptions extends Partial<PeerOptions> {
   readonly tokenB?: string;
   /** Somebody's whose credentials end within seconds after they were shown. */
   readonly tokenBrief?: string;
+  /** Somebody whom the operator lets observe the jobs of `token`. */
+  readonly tokenObserver?: string;
   readonly manifest: Manifest;
 }
 
@@ -106,6 +108,19 @@ export class ServerContext implements AsyncDisposable {
   get tokenBrief(): string {
     if (this.#options.tokenBrief === undefined) throw new NotHere("no token was given that ends soon");
     return this.#options.tokenBrief;
+  }
+
+  /** @throws NotHere if nobody may observe somebody else's jobs. */
+  get tokenObserver(): string {
+    if (this.#options.tokenObserver === undefined) throw new NotHere("no token of an observer was given");
+    return this.#options.tokenObserver;
+  }
+
+  /** One of the runtime's own bounds. */
+  limit(name: Limit): number {
+    const most = this.#options.manifest.limits?.[name];
+    if (most === undefined) throw new NotHere(`the manifest does not say limits.${name}`);
+    return most;
   }
 
   /** The agent with that behaviour. */
@@ -310,7 +325,7 @@ export function serverBench(options: ServerBenchOptions): Bench<ServerContext> {
 }
 
 function lackOf({ needs = [], requirements }: Case<ServerContext>, options: ServerBenchOptions): string | undefined {
-  const { target, tokenB, tokenBrief, manifest } = options;
+  const { target, tokenB, tokenBrief, tokenObserver, manifest } = options;
   for (const name of [...needs, ...requirements]) {
     const reason = manifest.lacks?.[name];
     if (reason !== undefined) return reason;
@@ -322,6 +337,11 @@ function lackOf({ needs = [], requirements }: Case<ServerContext>, options: Serv
       if (tokenB === undefined) return "no second token was given (--token-b)";
     } else if (need === "brief") {
       if (tokenBrief === undefined) return "no token that ends soon was given (--token-brief)";
+    } else if (need === "observer") {
+      if (tokenObserver === undefined) return "no token of an observer was given (--token-observer)";
+    } else if (need.startsWith("limits.")) {
+      if (manifest.limits?.[need.slice("limits.".length) as Limit] === undefined)
+        return `the manifest does not say ${need}`;
     } else if (need === "duplex") {
       if (target.kind === "http") return "over HTTP the first message opens the connection";
     } else if (["websocket", "stdio", "http"].includes(need)) {

@@ -21,6 +21,8 @@ export interface ServerSuiteOptions extends RunOptions, Partial<PeerOptions> {
   readonly tokenB?: string;
   /** A token whose credentials end within seconds after it was shown (wire 1.0). */
   readonly tokenBrief?: string;
+  /** A token of somebody whom the operator lets observe the jobs of `token`. */
+  readonly tokenObserver?: string;
   /** Default: 1.1. */
   readonly wire?: Wire;
   /** Default: those agents of the reference fixture that the runtime says it has. */

@@ -17,8 +17,6 @@ const RECEIVER = "Binds who receives such a message, which a runtime does not: j
 const CONGESTED =
   "Shows only while more waits than can be sent or done at once, which no client can bring about in every runtime.";
 
-const FOREIGN = "Takes an operator who lets somebody else observe a job that has credentials.";
-
 export const UNSEEN: Readonly<Record<string, string>> = {
   "V11-4-03": "Permits further transports; one that there is is asked by running the whole suite over it.",
   "V11-4.1-03":
@@ -70,21 +68,8 @@ export const UNSEEN: Readonly<Record<string, string>> = {
   "V11-14-23": "What a runtime can guarantee is not to be seen; that what is offered is issued and rotated is.",
   "V11-14-27": "What is long enough is minutes, and the runtime's own number.",
   "V11-14-28": AUDIT,
-  "V11-6.6-11": SETTING,
-  "V11-7.4-08":
-    "What an agent may still do after its job was cancelled is told by nobody: nothing is said of an ended job.",
-  "V11-7.5-11": "Takes an agent that is registered anew while its job runs.",
-  "V11-7.6-21": FOREIGN,
-  "V11-9.8.3-04": UPSTREAM,
-  "V11-14-02": "A few tokens do not show what they were made from.",
-  "V11-14-09": "The caps are the runtime's own numbers, and may be high.",
-  "V11-14-10": "The caps are the runtime's own numbers, and may be high.",
-  "V11-14-19": FOREIGN,
-  "V11-14-20": FOREIGN,
-  "V11-14-24": "The caps are the runtime's own numbers, and may be high.",
-  "V11-14-25": "The caps are the runtime's own numbers, and may be high.",
-  "V11-14-26": "The caps are the runtime's own numbers, and may be high.",
-  "V11-4.1-04": "Whether another path was configured is not to be seen from outside.",
+  "V11-14-26":
+    "To reach the cap would keep the principal's other sessions out; it is the runtime's own number, and may be high.",
   "V10-4.1-01": EACH_TRANSPORT,
   "V10-4.3-01": RESTART,
   "V10-6.3-01": PERMITTED,
@@ -94,7 +79,7 @@ export const UNSEEN: Readonly<Record<string, string>> = {
   "V10-9-01": PERMITTED,
   "V10-10.2-04": RESTART,
   "V10-11.1-03": RECEIVER,
-  "V10-11.1-04": RECEIVER,
+  "V10-11.1-04": "Permits receivers to show, keep or drop streams by their kind.",
   "V10-11.2-03": CONGESTED,
   "V10-11.3-04": RECEIVER,
   "V10-12.3-02": AUDIT,

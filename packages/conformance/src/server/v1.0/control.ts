@@ -134,16 +134,11 @@ export const controlCases = [
         ({ type, job_id, payload }) => type === "human.input.request" && (job_id ?? payload?.job_id) === jobId,
       );
       judge.expect("V10-6.1.1-10", "causation_id of the question", question["causation_id"], perhaps(is(id)));
+      for (let quiet = 0; quiet < 3; quiet += 1) await peer.quiet();
+      const since = peer.frames.indexOf(question);
+      const later = logsOf(peer, jobId).filter((frame) => peer.frames.indexOf(frame) > since);
       // What it was at when it was interrupted it may still tell of.
-      await peer.quiet();
-      const before = logsOf(peer, jobId).length;
-      await peer.quiet();
-      judge.expect(
-        "V10-10.5-01",
-        "how many logs came while it was to wait",
-        logsOf(peer, jobId).length - before,
-        is(0),
-      );
+      judge.that("V10-10.5-01", "a job that waits", later.length <= 1, later);
       judge.expect("V10-10.5-02", "the end of the job", peer.frames.find(isEnd(jobId)), nothing);
       const answer = { value: { guidance: "go on" }, responded_by: "suite" };
       await peer.ask("V10-10.5-01", "human.input.response", answer, { correlation_id: question.id });

@@ -103,4 +103,26 @@ export const cancellationCases = [
     const listed = (await context.jobs(peer)).find(({ job_id }) => job_id === jobId);
     context.judge.expect("V11-7.4-11", "its status", listed?.["status"], is("success"));
   }),
+  v11(
+    "cancel/lease",
+    "with the job its lease ends, whatever its agent still tries",
+    ["7.4-08"],
+    ["remnant"],
+    async (context) => {
+      const peer = await context.session();
+      const operations = [
+        { capability: "fs.read", target: "/site/a" },
+        { capability: "tool.call", target: "suite.tool" },
+      ];
+      const lease_request = { "fs.read": ["/site/a"], "tool.call": ["suite.tool"] };
+      const accepted = await context.submit(peer, "remnant", { operations }, { lease_request });
+      await begun(peer, jobOf(accepted));
+      await cancel(peer, jobOf(accepted));
+      await peer.end(undefined, jobOf(accepted));
+      const { result } = await context.perform(peer, "remnant", { of: jobOf(accepted) });
+      const done = operations.map(() => false);
+      const performed = (result?.outcomes ?? []).map((outcome: { performed: unknown }) => outcome.performed);
+      context.judge.expect("V11-7.4-08", "which of the operations after the end were performed", performed, is(done));
+    },
+  ),
 ];

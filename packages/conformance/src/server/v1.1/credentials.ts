@@ -1,6 +1,6 @@
 /** §9.8: credentials that the runtime has issued. */
 import { NotHere } from "../../judge.ts";
-import { is, listOf, perhaps, shape, someText, such, text } from "../../matcher.ts";
+import { is, listOf, nothing, perhaps, shape, someText, such, text } from "../../matcher.ts";
 import { jobOf, type ServerContext } from "../context.ts";
 import type { Peer } from "../peer.ts";
 import { v11 } from "./case.ts";
@@ -55,6 +55,59 @@ export const credentialCases = [
       judge.expect("V11-9.8.2-08", "its value", body.value, another);
       judge.looksAt("V11-9.8.2-07");
       peer.send("job.cancel", { job_id: jobOf(accepted) }, { job_id: jobOf(accepted) });
+    },
+  ),
+  v11(
+    "credentials/bounded",
+    "what an upstream knows nothing of, the runtime goes on to refuse",
+    ["9.8.3-04"],
+    ["credential"],
+    async (context) => {
+      const peer = await credentialled(context);
+      const operations = ["suite/allowed", "suite/forbidden"].map((target) => ({ capability: "model.use", target }));
+      const lease_request = { "model.use": ["suite/allowed"] };
+      const { accepted, result } = await context.perform(peer, "credential", { operations }, { lease_request });
+      const { credentials = [] } = accepted.payload;
+      if (credentials.length === 0) throw new NotHere("no credential was issued for a lease with model.use");
+      context.judge.expect(
+        "V11-9.8.3-04",
+        "the use of a model that is covered, and of one that is not",
+        result?.outcomes,
+        is([
+          { performed: true, code: null },
+          { performed: false, code: "PERMISSION_DENIED" },
+        ]),
+      );
+    },
+  ),
+  v11(
+    "credentials/observed",
+    "whoever may observe a job sees nothing of its credentials",
+    ["7.6-21", "14-19", "14-20", "6.6-11"],
+    ["credential", "observer", "connections"],
+    async (context) => {
+      const { judge } = context;
+      const peer = await credentialled(context);
+      const accepted = await context.submit(peer, "credential", { rotate: true });
+      const jobId = jobOf(accepted);
+      const [credential] = accepted.payload?.credentials ?? [];
+      const { payload } = await peer.sees(undefined, "a status of phase credential_rotated", (frame) => {
+        return frame.payload?.kind === "status" && frame.payload.body?.phase === "credential_rotated";
+      });
+      const observer = await context.session({ token: context.tokenObserver });
+      const listed = (await context.jobs(observer)).find(({ job_id }) => job_id === jobId);
+      if (listed === undefined) throw new NotHere("the observer is not shown the jobs of others");
+      judge.looksAt("V11-6.6-11");
+      judge.expect(["V11-14-20", "V11-7.6-21"], "credentials in session.jobs", listed["credentials"], nothing);
+      const subscribed = await observer.ask("V11-7.6-21", "job.subscribe", { job_id: jobId, history: true });
+      judge.expect("V11-7.6-21", "the answer", subscribed.type, is("job.subscribed"));
+      const shown = subscribed.payload?.credentials;
+      judge.expect(["V11-7.6-21", "V11-14-20"], "credentials in job.subscribed", shown, nothing);
+      await observer.quiet();
+      const values = [credential?.value, payload.body.value].filter((value) => typeof value === "string");
+      const leaks = observer.frames.filter((frame) => values.some((value) => JSON.stringify(frame).includes(value)));
+      judge.expect("V11-14-19", "messages with the value of a credential", leaks, is([]));
+      peer.send("job.cancel", { job_id: jobId }, { job_id: jobId });
     },
   ),
 ];

@@ -1,5 +1,6 @@
 /** §4 and §5: frames, envelopes, encodings. */
 import { newId } from "../../frame.ts";
+import { NotHere } from "../../judge.ts";
 import { anInteger, anObject, aTraceId, is, nothing, shown, someText, such, text } from "../../matcher.ts";
 import { jobOf } from "../context.ts";
 import type { Peer } from "../peer.ts";
@@ -190,6 +191,17 @@ export const envelopeCases = [
   v11("transport/websocket", "a session over a WebSocket", ["4-01"], ["websocket"], async (context) => {
     const peer = await context.connect();
     await context.greet(peer, {}, "V11-4-01");
+  }),
+  v11("transport/path", "sessions are at /arcp, and nowhere else", ["4.1-04"], ["websocket"], async (context) => {
+    const { path, elsewhere } = context.target;
+    if (path !== "/arcp" || elsewhere === undefined) throw new NotHere(`the endpoint was configured to be at ${path}`);
+    await context.greet(await context.connect(), {}, "V11-4.1-04");
+    const ignored = { onText: () => undefined, onBinary: () => undefined, onEnd: () => undefined };
+    const other = await elsewhere("/arcp-conformance-nowhere")
+      .dial(ignored, context.signal)
+      .catch(() => undefined);
+    other?.cut();
+    context.judge.that("V11-4.1-04", "no connection at another path", other === undefined, "it was upgraded");
   }),
   v11("transport/binary", "a binary frame is no message", ["4.1-02"], ["websocket"], async (context) => {
     const peer = await context.connect();

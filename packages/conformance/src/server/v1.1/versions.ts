@@ -1,7 +1,8 @@
 /** §7.5: versions of agents. */
+import { NotHere } from "../../judge.ts";
 import { is, oneOf, text } from "../../matcher.ts";
 import { jobOf } from "../context.ts";
-import { v11 } from "./case.ts";
+import { begun, v11 } from "./case.ts";
 
 export const versionCases = [
   v11("versions/grammar", "names that are none are refused", ["7.5-02"], [], async (context) => {
@@ -48,6 +49,26 @@ export const versionCases = [
         end.payload?.result?.agent,
         is(accepted.payload?.agent),
       );
+    },
+  ),
+  v11(
+    "versions/kept",
+    "a job that runs keeps its version, whatever is registered meanwhile",
+    ["7.5-11"],
+    ["upgraded"],
+    async (context) => {
+      const { judge } = context;
+      const peer = await context.session();
+      const accepted = await context.submit(peer, "upgraded", {});
+      const { agent } = accepted.payload;
+      const jobId = jobOf(accepted);
+      await begun(peer, jobId);
+      const next = await context.perform(peer, "upgraded", { still: true });
+      if (next.result?.agent === agent) throw new NotHere("no further version was registered");
+      const listed = (await context.jobs(peer)).find(({ job_id }) => job_id === jobId);
+      judge.expect("V11-7.5-11", "the agent of the job in session.jobs", listed?.["agent"], is(agent));
+      const end = await peer.end("V11-7.5-11", jobId);
+      judge.expect("V11-7.5-11", "the version that ran", end.payload?.result?.agent, is(agent));
     },
   ),
   v11(

@@ -21,6 +21,7 @@ interface ServerOptions extends ReportOptions {
   readonly token?: string;
   readonly tokenB?: string;
   readonly tokenBrief?: string;
+  readonly tokenObserver?: string;
   readonly wire: Wire;
   readonly manifest?: string;
   readonly only?: readonly string[];
@@ -55,6 +56,7 @@ export function addConformance(program: Command, run: (work: () => Promise<ExitC
       "--token-brief <token>",
       "a token that ends within seconds after it was shown, for what comes of that (wire 1.0)",
     )
+    .option("--token-observer <token>", "a token of somebody whom the operator lets observe the jobs of --token")
     .addOption(new Option("--wire <wire>", "the revision").choices(["1.1", "1.0"]).default("1.1"))
     .option("--manifest <file>", "which agents the runtime has, as JSON (default: those of the reference fixture)")
     .option("--only <id>", "a case, a requirement or the beginning of a case's name; may be repeated", collect)
@@ -71,13 +73,14 @@ function collect(value: string, before: readonly string[] = []): readonly string
 
 function askServer(command: readonly string[], options: ServerOptions): Promise<ExitCode> {
   return interruptible(async (signal) => {
-    const { tokenB, tokenBrief, wire, only } = options;
+    const { tokenB, tokenBrief, tokenObserver, wire, only } = options;
     const token = options.token ?? process.env["ARCP_TOKEN"]?.split(/[,=]/)[0];
     if (token === undefined) throw new UsageError("--token is missing: the token to show");
     const report = await runServerSuite({
       ...{ target: targetOf(command, options), token, wire, signal },
       ...(tokenB === undefined ? {} : { tokenB }),
       ...(tokenBrief === undefined ? {} : { tokenBrief }),
+      ...(tokenObserver === undefined ? {} : { tokenObserver }),
       ...(only === undefined ? {} : { only }),
       ...(options.manifest === undefined ? {} : { manifest: await manifestIn(options.manifest) }),
     });
