@@ -1,6 +1,6 @@
 /** Five jobs, and nobody who watches them but a supervisor: `node examples/supervisor/run.ts`. */
 import assert from "node:assert/strict";
-import { ARCPClient, ARCPError, type Question, StaticBearerVerifier } from "@arcp/sdk";
+import { ARCPClient, ARCPError, type Question, type QuestionAnswer, StaticBearerVerifier } from "@arcp/sdk";
 import { HandClock } from "../clock.ts";
 import { startModel } from "../model/model.ts";
 import { withRuntime } from "../runtime.ts";
@@ -60,10 +60,12 @@ try {
 
       await using client = await ARCPClient.connect(connect, { token: "supervisor-token" });
       // What is escalated comes to a telephone, which can answer that and do nothing else.
-      const escalate = async ({ id, jobId }: Question, token: string): Promise<void> => {
+      const escalate = async (question: Question, token: string): Promise<void> => {
         await using phone = await ARCPClient.connect(connect, { token });
-        await phone.respond(id, { granted: true, respondedBy: "phone:mia" });
-        note(jobId, "granted by phone:mia");
+        const answer: QuestionAnswer =
+          question.kind === "choice" ? { choiceId: question.options[0]?.id ?? "" } : { granted: true };
+        await phone.respond(question.id, { ...answer, respondedBy: "phone:mia" });
+        note(question.jobId, `${"granted" in answer ? "granted" : "answered"} by phone:mia`);
       };
       await using supervisor = new Supervisor(client, { ...policy, escalate }, tell, clock);
       await supervisor.look();

@@ -105,27 +105,35 @@ try {
     },
     { clock, eventLog: store, heartbeatIntervalSeconds: 3600 },
   );
+
+  // What was decided is on record, and by whom.
+  const arcp = join(import.meta.dirname, "../../packages/sdk/bin/arcp.js");
+  const decided = ["permission.*", "operation.*", "question.*", "job.ended"].flatMap((action) => ["--action", action]);
+  const args = [arcp, "audit", "--db", db, "--no-json", ...decided];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  console.log(`\n$ arcp audit\n${stdout}`);
+  check(stdout);
 } finally {
   await model[Symbol.asyncDispose]();
   await store.close();
+  await rm(directory, { recursive: true });
 }
 
-// Money has moved three times, and what has not is on record, with who decided it.
-const arcp = join(import.meta.dirname, "../../packages/sdk/bin/arcp.js");
-const decided = ["permission.*", "operation.*", "question.*", "job.ended"].flatMap((action) => ["--action", action]);
-const args = [arcp, "audit", "--db", db, "--no-json", ...decided];
-const { stdout } = await promisify(execFile)(process.execPath, args);
-console.log(`\n$ arcp audit\n${stdout}`);
-await rm(directory, { recursive: true });
-
-assert.deepEqual(
-  [...paid.values()].map(({ order, amount }) => [order, amount]),
-  [
-    ["A-1001", 12.5],
-    ["A-1002", 19.9],
-    ["A-1003", 189],
-  ],
-);
-assert.match(stdout, /permission\.granted .*granted_by=desk:mia .*resource=large\/A-1003\/189\.00/);
-assert.match(stdout, /operation\.refused .*BUDGET_EXHAUSTED target=small\/A-1004\/24\.00/);
-assert.match(stdout, /question\.expired/);
+/** Whatever a model is talked into: small refunds stay within the budget, and larger ones are those that were granted. */
+function check(audit: string): void {
+  const refunds = [...paid.values()];
+  const small = refunds.filter(({ amount }) => amount <= 25);
+  assert.ok(small.reduce((sum, { amount }) => sum + amount, 0) <= 50);
+  const larger = refunds
+    .filter(({ amount }) => amount > 25)
+    .map(({ order, amount }) => `${order}/${amount.toFixed(2)}`);
+  const granted = [...audit.matchAll(/permission\.granted .*granted_by=desk:mia .*resource=large\/(\S+)/g)];
+  assert.deepEqual(
+    larger,
+    granted.map(([, resource]) => resource),
+  );
+  if (!model.isStandIn) return;
+  assert.deepEqual([small.map(({ order }) => order), larger], [["A-1001", "A-1002"], ["A-1003/189.00"]]);
+  assert.match(audit, /operation\.refused .*BUDGET_EXHAUSTED target=small\/A-1004\/24\.00/);
+  assert.match(audit, /question\.expired/);
+}
