@@ -1,12 +1,13 @@
-/** What carries frames between the client under test and the script: a WebSocket, or the lines of a child process. */
+/** What carries frames between the client under test and the script: a WebSocket, HTTP, or the lines of a child process. */
 import { randomBytes } from "node:crypto";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { type AddressInfo, createServer as createLineServer, type Server as LineServer, type Socket } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
+import { HttpCarriers, httpPathOf } from "./http-carrier.ts";
 import { readLines } from "./lines.ts";
 
 /** How the client connects. */
-export type CarrierKind = "websocket" | "stdio";
+export type CarrierKind = "websocket" | "http" | "stdio";
 
 /** One connection. Whoever takes it sets the three listeners at once. */
 export interface Carrier {
@@ -27,7 +28,7 @@ export interface Carrier {
 
 /** Where a client is told to connect. */
 export type Address =
-  | { readonly kind: "websocket"; readonly url: string }
+  | { readonly kind: "websocket" | "http"; readonly url: string }
   /** What the client starts as its child: a program that passes its standard streams on to the suite. */
   | { readonly kind: "stdio"; readonly command: readonly string[] };
 
@@ -124,7 +125,7 @@ const RELAY = [
   "socket.write(key + '\\n'); process.stdin.pipe(socket); socket.pipe(process.stdout);",
 ].join("");
 
-/** Where clients connect: one listener for WebSockets and one for the lines of children, both on loopback. */
+/** Where clients connect: one listener for WebSockets and HTTP, and one for the lines of children, both on loopback. */
 export class Harbour {
   readonly #http: HttpServer;
   readonly #lines: LineServer;
@@ -133,7 +134,10 @@ export class Harbour {
   readonly #sockets = new Set<Socket>();
 
   private constructor() {
-    this.#http = createHttpServer((_request, response) => response.writeHead(404).end());
+    const overHttp = new HttpCarriers((key) => this.#berths.get(key));
+    this.#http = createHttpServer((request, response) => {
+      overHttp.answer(request, response).catch(() => response.destroy());
+    });
     this.#http.on("upgrade", (request, socket, head) => {
       const path = request.url ?? "";
       const take = this.#berths.get(/^\/([0-9a-f]+)\/arcp(?:$|\?)/.exec(path)?.[1] ?? "");
@@ -174,6 +178,7 @@ export class Harbour {
     };
     const { address, port } = this.#http.address() as AddressInfo;
     if (kind === "websocket") return { address: { kind, url: `ws://${address}:${port}/${key}/arcp` }, leave };
+    if (kind === "http") return { address: { kind, url: `http://${address}:${port}${httpPathOf(key)}` }, leave };
     const linePort = (this.#lines.address() as AddressInfo).port;
     return { address: { kind, command: [process.execPath, "-e", RELAY, String(linePort), key] }, leave };
   }

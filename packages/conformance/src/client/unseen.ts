@@ -1,7 +1,7 @@
 /** The requirements of a client that no case can decide from outside, each with the reason. */
 
-const OTHER_CARRIERS = "The suite has WebSockets and standard streams alone.";
-const BY_RUNNING_TWICE = "Shown by the whole suite over one carrier and then the other, not by a case.";
+const OTHER_CARRIERS = "The suite has WebSockets, HTTP with Server-Sent Events and standard streams alone.";
+const BY_RUNNING_TWICE = "Is shown by running the whole suite over each carrier, not by a case.";
 const RUNTIME_SAYS_IT = "Is said by the runtime, which the suite is here: judged by the server suite.";
 const NO_STREAMS_OF_CLIENTS = "No step has a client open a stream, or read one more slowly than it comes.";
 
