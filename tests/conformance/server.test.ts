@@ -168,12 +168,13 @@ describe("reports", () => {
     { at: "2026-01-01T00:00:00.000Z", direction: "received", connection: 1, text: '{"a":"<&\u0007>"}' },
   ] as const;
   const base = { wire: "1.1", title: "a title", requirements: ["V11-6.2-02"], judged: [], ms: 5, frames: [] } as const;
+  const more = { alsoViolated: ["V11-6.2-03"], expected: "x", seen: "y", frames };
   const report = (level: "MUST" | "SHOULD"): Report => ({
     ...{ role: "server", wire: "1.1", target: "ws://x", startedAt: "2026-01-01T00:00:00.000Z", ms: 1234, unseen: [] },
     counts: { passed: 1, failed: 1, skipped: 1, failedBy: { MUST: 0, SHOULD: 0, MAY: 0, [level]: 1 } },
     verdicts: [
       { ...base, case: "a/passed", level: "MUST", outcome: "passed" },
-      { ...base, case: "a/failed", level, outcome: "failed", violated: "V11-6.2-02", expected: "x", seen: "y", frames },
+      { ...base, case: "a/failed", level, outcome: "failed", violated: "V11-6.2-02", ...more },
       { ...base, case: "a/skipped", level: "MUST", outcome: "skipped", reason: "no such agent" },
     ],
   });
@@ -181,6 +182,7 @@ describe("reports", () => {
   test("for people name the requirement, what was expected and seen, and the frames", () => {
     const text = textReport(report("MUST"));
     expect(text).toContain("FAILED   a/failed: a title\n  MUST     V11-6.2-02: A successful session.hello");
+    expect(text).toContain("\n  and      V11-6.2-03: ");
     expect(text).toContain('expected x\n  seen     y\n    1 ← {"a"');
     expect(text).toContain("no such agent: a/skipped");
     expect(text).toContain("1 passed, 1 failed (1 MUST, 0 SHOULD, 0 MAY), 1 skipped");
@@ -191,6 +193,7 @@ describe("reports", () => {
     expect(xml).toContain('tests="3" failures="1" skipped="1"');
     expect(xml).toContain("{&quot;a&quot;:&quot;&lt;&amp;\ufffd&gt;&quot;}");
     expect(xml).toContain('<skipped message="no such agent"/>');
+    expect(xml).toContain('<failure type="MUST V11-6.2-02 V11-6.2-03" message="expected x">expected x\nseen y\n');
   });
 
   test("as badges say how it went", () => {

@@ -35,7 +35,7 @@ function testCase(verdict: Verdict): string {
     return `    <testcase${named}><skipped${attributes({ message: verdict.reason ?? "" })}/></testcase>`;
   }
   const failure = attributes({
-    type: `${verdict.level} ${verdict.violated ?? ""}`.trim(),
+    type: [verdict.level, verdict.violated ?? [], verdict.alsoViolated ?? []].flat(2).join(" "),
     message: `expected ${verdict.expected}`,
   });
   const frames = verdict.frames.map(

@@ -48,6 +48,7 @@ function failureLines(verdict: Verdict): readonly string[] {
   if (violated === undefined)
     lines.push(`  ${verdict.level}     of ${verdict.requirements.join(", ")}: not carried through`);
   else lines.push(`  ${verdict.level}     ${violated}: ${requirement(violated).text}`);
+  for (const id of verdict.alsoViolated ?? []) lines.push(`  and      ${id}: ${requirement(id).text}`);
   lines.push(`  expected ${verdict.expected ?? ""}`, `  seen     ${verdict.seen ?? ""}`);
   const frames = verdict.frames.slice(-MAX_FRAMES_SHOWN);
   if (frames.length < verdict.frames.length) {
