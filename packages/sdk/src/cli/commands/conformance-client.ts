@@ -35,7 +35,9 @@ export function addConformanceClient(
     .argument("<command...>", "the driver of the client, after --")
     .addOption(new Option("--wire <wire>", "the revision").choices(["1.1", "1.0"]).default("1.1"))
     .addOption(
-      new Option("--carrier <kind>", "how the client connects").choices(["websocket", "http", "stdio"]).default("websocket"),
+      new Option("--carrier <kind>", "how the client connects")
+        .choices(["websocket", "http", "stdio"])
+        .default("websocket"),
     )
     .option("--parallel <count>", "how many cases at a time", "8")
     .option("--patience <ms>", "how long to wait for what has to come", "10000")
