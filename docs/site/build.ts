@@ -23,8 +23,6 @@ interface Step {
   run(): readonly string[] | Promise<readonly string[]>;
 }
 
-/** How many exports and settings have no docstring. */
-const WITHOUT_DOCSTRING = 318;
 /** One mistake may make thousands. */
 const MAX_PROBLEMS = 50;
 
@@ -41,7 +39,7 @@ const steps: readonly Step[] = [
   { name: "snippets", run: () => [...jsonProblems(snippets), ...commandProblems(program, snippets)] },
   { name: "compiled snippets", run: () => compileProblems(repositoryRoot, snippets) },
   { name: "snippets that run", run: runSnippets },
-  { name: "docstrings", run: () => withinAllowance(reference.problems) },
+  { name: "docstrings", run: () => reference.problems },
   {
     name: "pages",
     run: () => {
@@ -81,12 +79,6 @@ async function runSnippets(): Promise<readonly string[]> {
   await Promise.all([work(), work()]);
   return count === 0 ? ["no snippet was run"] : problems;
 }
-
-/** No more of them than there have been; when there are fewer, the number goes down. */
-const withinAllowance = (problems: readonly string[]): readonly string[] =>
-  problems.length === WITHOUT_DOCSTRING
-    ? []
-    : [`there are ${problems.length}, and WITHOUT_DOCSTRING says ${WITHOUT_DOCSTRING}`, ...problems];
 
 /** A step that cannot be carried out has failed; those after it would have nothing to look at. */
 async function main(): Promise<void> {

@@ -8,6 +8,7 @@ import {
 } from "@arcp/core";
 import type { BunServer, BunSocket, BunWebSocketHandler } from "./bun-types.ts";
 
+/** Where the handlers of {@link arcpHandlers} answer, to whom, and how much they take. */
 export interface ArcpHandlersOptions extends FetchUpgradeOptions {
   /** Default: /arcp (§4.1). */
   readonly path?: string;

@@ -2,6 +2,7 @@ import type { FetchOrigin } from "@arcp/core";
 import { runningBun } from "./bun-types.ts";
 import { type ArcpHandlersOptions, createArcpHandlers } from "./handlers.ts";
 
+/** Where {@link serveArcp} listens, and what the handlers of {@link ArcpHandlersOptions} take. */
 export interface ServeArcpOptions extends ArcpHandlersOptions {
   /** Default: 0, any free port. */
   readonly port?: number;
@@ -13,6 +14,7 @@ export interface ServeArcpOptions extends ArcpHandlersOptions {
   readonly fallback?: (request: Request, from: FetchOrigin) => Response | Promise<Response>;
 }
 
+/** A server that listens, until {@link ArcpServeHandle.close}. */
 export interface ArcpServeHandle extends AsyncDisposable {
   readonly port: number;
   /** Where clients connect, e.g. `ws://127.0.0.1:7777/arcp`. */

@@ -59,6 +59,7 @@ export interface ClientSignals {
   readonly questionEnd: QuestionEnd;
 }
 
+/** {@link ClientOptions}, and how {@link ARCPClient.connect} connects again. */
 export interface ConnectOptions extends ClientOptions {
   readonly reconnect?: ReconnectOptions;
   /** Takes this session up instead of opening one, as {@link ARCPClient.resume} does. */

@@ -10,6 +10,7 @@ export interface WaitOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How {@link JobHandle.cancel} asks for the end of a job (§7.4). */
 export interface CancelOptions extends WaitOptions {
   /** Why; the runtime passes it on in `job.cancelled`. */
   readonly reason?: string;

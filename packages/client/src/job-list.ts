@@ -12,6 +12,7 @@ export interface JobFilter {
   readonly createdBefore?: Date | string;
 }
 
+/** Which jobs {@link ARCPClient.listJobs} asks for, and how many at once (§6.6). */
 export interface ListOptions extends WaitOptions {
   /** Jobs per page. The runtime may return fewer. */
   readonly limit?: number;
@@ -19,6 +20,7 @@ export interface ListOptions extends WaitOptions {
   readonly cursor?: string;
 }
 
+/** A job as a list shows it (§6.6). */
 export interface JobSummary {
   readonly jobId: JobId;
   readonly agent: string;
@@ -38,11 +40,13 @@ export interface JobSummary {
   readonly owner: JobOwner | undefined;
 }
 
+/** Whose a job is. Only those who may observe jobs of others are told. */
 export interface JobOwner {
   readonly principal: string;
   readonly tenant: string | undefined;
 }
 
+/** Where a job stands while it waits to begin. */
 export interface JobPlace {
   /** 1 for the next one. */
   readonly position: number;
@@ -50,6 +54,7 @@ export interface JobPlace {
   readonly length: number;
 }
 
+/** One page of a list of jobs, oldest first (§6.6). */
 export interface JobPage {
   readonly jobs: readonly JobSummary[];
   /** Where the next page begins; `undefined` on the last one. */

@@ -40,6 +40,7 @@ export interface JobResult {
   readonly summary?: string;
 }
 
+/** How a job ended (§7.3). */
 export type FinalStatus = Exclude<JobStatus, "pending" | "running">;
 
 /** Bounds on what one job may keep in memory. */

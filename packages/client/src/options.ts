@@ -27,6 +27,7 @@ export interface Compatibility {
   readonly onGap?: "resume" | "report";
 }
 
+/** Who an {@link ARCPClient} is, what it offers, how long it waits, and how much it keeps in memory. */
 export interface ClientOptions {
   /** How the client names itself. */
   readonly client?: { readonly name: string; readonly version: string };

@@ -5,6 +5,7 @@ import { onNetworkBack, sleep } from "./waiting.ts";
 /** Opens one connection. `signal` aborts when it is no longer wanted. */
 export type TransportFactory = (signal: AbortSignal) => Promise<Transport>;
 
+/** How often and how soon a lost connection is made again, and what follows when the session is gone (§6.3). */
 export interface ReconnectOptions {
   /** The longest first wait. Each further one may be twice as long. Default: 250 ms. */
   readonly initialDelayMs?: number;

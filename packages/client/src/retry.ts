@@ -3,6 +3,7 @@ import { ARCPError, type Clock } from "@arcp/core";
 import { backOffMs } from "./reconnect.ts";
 import { sleep } from "./waiting.ts";
 
+/** How often a refused submission is tried again. Only what the runtime calls retryable is (§12). */
 export interface RetryOptions {
   /** How often to try in all. */
   readonly attempts: number;

@@ -6,6 +6,7 @@ import type { WaitOptions } from "./job-handle.ts";
 import { toInstant } from "./job-list.ts";
 import type { RetryOptions } from "./retry.ts";
 
+/** What {@link ARCPClient.submit} asks for (§7.1). */
 export interface SubmitOptions extends WaitOptions {
   /** `name`, or `name@version` to be sure of the version (§7.5). */
   readonly agent: string;

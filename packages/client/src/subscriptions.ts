@@ -18,6 +18,7 @@ import type { Session } from "./session.ts";
 import { onAbort } from "./waiting.ts";
 import { errorOfStatus } from "./wire-error.ts";
 
+/** From where on {@link ARCPClient.subscribe} shows a job (§7.6). */
 export interface SubscribeOptions {
   /** Replay what is buffered after this position in the submitter's stream. Implies `history`. 0 is its beginning. */
   readonly fromEventSeq?: number;

@@ -48,4 +48,5 @@ export const BEHAVIOURS = {
     'Has the versions `1.0.0` (the default), `2.0.0` and `banana`. Returns `{agent: "name@version"}`, its own.',
 } as const;
 
+/** What an agent of a manifest does; each is described in {@link BEHAVIOURS}. */
 export type Behaviour = keyof typeof BEHAVIOURS;

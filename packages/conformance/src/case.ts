@@ -26,8 +26,10 @@ export interface CaseRun {
   readonly signal: AbortSignal;
 }
 
+/** How a case ended. `skipped` comes with the reason. */
 export type Outcome = "passed" | "failed" | "skipped";
 
+/** What one case has found out, with the frames that show it. */
 export interface Verdict {
   readonly case: string;
   readonly wire: Wire;

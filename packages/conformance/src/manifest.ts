@@ -6,6 +6,7 @@ import { BEHAVIOURS, type Behaviour } from "./behaviours.ts";
 export const LIMITS = ["jobs_per_session", "chunk_bytes"] as const;
 export type Limit = (typeof LIMITS)[number];
 
+/** What a runtime has of what the cases need. Its schema is `data/manifest.schema.json`. */
 export interface Manifest {
   /** What the reports call it. */
   readonly name?: string;

@@ -1,11 +1,13 @@
 /** The requirements of both wires, as data: what each says, whom it binds, how strictly. */
 import { readFileSync } from "node:fs";
 
+/** A revision of the protocol: 1.1, or RFC-0001, which is 1.0. */
 export type Wire = "1.1" | "1.0";
 
 /** How much a requirement weighs; what must not be done weighs as much as what must be. */
 export type Level = "MUST" | "SHOULD" | "MAY";
 
+/** One thing that the specification asks for. */
 export interface Requirement {
   /** `V11-6.2-02`: the wire, the section, a number. */
   readonly id: string;

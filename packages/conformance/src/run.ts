@@ -12,6 +12,7 @@ export interface Bench<Context> {
   open(run: CaseRun, aCase: Case<Context>): Promise<Context & AsyncDisposable>;
 }
 
+/** How much is asked at once, for how long, and which part of it. */
 export interface RunOptions {
   /** How many cases at a time. Default: 16. */
   readonly concurrency?: number;

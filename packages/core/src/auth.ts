@@ -2,6 +2,7 @@ import { UnauthenticatedError } from "./errors.ts";
 
 /** How far somebody is trusted (RFC §15.3), from the least to the most. */
 export const TRUST_LEVELS = ["untrusted", "constrained", "trusted", "privileged"] as const;
+/** How far a principal is trusted (RFC §15.6), lowest first in {@link TRUST_LEVELS}. */
 export type TrustLevel = (typeof TRUST_LEVELS)[number];
 
 /**
@@ -9,6 +10,7 @@ export type TrustLevel = (typeof TRUST_LEVELS)[number];
  * everybody in its tenant; to answer questions; and everything, others' jobs of its tenant included.
  */
 export const PERMISSIONS = ["submit", "observe:own", "observe:all", "answer", "admin"] as const;
+/** What a credential may permit its holder: one of {@link PERMISSIONS}. */
 export type Permission = (typeof PERMISSIONS)[number];
 
 /** The one question that a link is about, as it was when the link was made. */

@@ -42,11 +42,13 @@ export const ERROR_FACTS = {
   INTERNAL_ERROR: facts(true, 4500, 500, true),
 } as const satisfies Record<string, CodeFacts>;
 
+/** A canonical error code (§12). */
 export type ErrorCode = keyof typeof ERROR_FACTS;
 
 /** The canonical codes, in the order of the specification's table. */
 export const ERROR_CODES = Object.keys(ERROR_FACTS) as readonly ErrorCode[];
 
+/** Is it a canonical code (§12)? */
 export const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERROR_FACTS, code);
 
 /** The body of `session.error`, of `job.error` (with `final_status`) and of a `tool_result`'s `error`. */
@@ -57,6 +59,7 @@ export interface ErrorPayload {
   readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** What an error has beside its code and its message. */
 export interface ARCPErrorOptions {
   readonly retryable?: boolean;
   /** Facts for the caller. Sent to the peer: no secrets, no stack. */

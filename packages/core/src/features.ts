@@ -15,6 +15,7 @@ export const V1_1_FEATURES = [
   "agent_versions",
 ] as const;
 
+/** A feature that sessions negotiate (§6.2). */
 export type Feature = (typeof V1_1_FEATURES)[number];
 
 /**
@@ -34,6 +35,7 @@ export const REPLAYED_AFTER_MEMBER = "x-vendor.arcp.replayed_after";
 
 const KNOWN: ReadonlySet<string> = new Set(V1_1_FEATURES);
 
+/** Is it a feature of the specification (§6.2)? */
 export const isFeature = (name: string): name is Feature => KNOWN.has(name);
 
 /** An agent as `session.welcome` lists it. */

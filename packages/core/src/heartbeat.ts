@@ -1,6 +1,7 @@
 /** Liveness of one connection (§6.4), the same at both ends: pings when due, and notices when the other end is gone. */
 import type { Clock } from "./clock.ts";
 
+/** How often a peer is asked for a sign of life, and what follows when none comes (§6.4). */
 export interface HeartbeatOptions {
   readonly clock: Clock;
   /** `heartbeat_interval_sec` in milliseconds. */

@@ -11,9 +11,13 @@ export interface Branded<Name extends string> {
 }
 type Brand<Name extends string> = string & Branded<Name>;
 
+/** The id of a message: `msg_` and a ULID where this library made it (§5.1). */
 export type MessageId = Brand<"MessageId">;
+/** The id of a session: `sess_` and a ULID where this library made it (§6). */
 export type SessionId = Brand<"SessionId">;
+/** The id of a job: `job_` and a ULID where this library made it. */
 export type JobId = Brand<"JobId">;
+/** The id of a streamed result: `res_` and a ULID where this library made it (§8.4). */
 export type ResultId = Brand<"ResultId">;
 /** 32 lowercase hexadecimal characters, not all zero (W3C trace-id). */
 export type TraceId = Brand<"TraceId">;
@@ -97,12 +101,17 @@ export function ulid(now: number = Date.now()): string {
   return lastTimeText + highText + crockford(low, 8);
 }
 
+/** A new id: `msg_` and a ULID. */
 export const newMessageId = (): MessageId => `msg_${ulid()}` as MessageId;
+/** A new id: `sess_` and a ULID. */
 export const newSessionId = (): SessionId => `sess_${ulid()}` as SessionId;
+/** A new id: `job_` and a ULID. */
 export const newJobId = (): JobId => `job_${ulid()}` as JobId;
+/** A new id: `res_` and a ULID. */
 export const newResultId = (): ResultId => `res_${ulid()}` as ResultId;
 /** Shared by a `tool_call` and its `tool_result`. */
 export const newCallId = (): string => `call_${ulid()}`;
+/** A new id: `del_` and a ULID. */
 export const newDelegateId = (): string => `del_${ulid()}`;
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

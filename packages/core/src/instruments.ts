@@ -16,15 +16,18 @@ export interface MetricFacts {
 /** A value for each label of the metric. */
 export type MetricLabels = Readonly<Record<string, string>>;
 
+/** A number that only grows. */
 export interface Counter {
   /** `value` is not below zero. */
   add(value: number, labels?: MetricLabels): void;
 }
 
+/** How often values of which size were seen. */
 export interface Histogram {
   record(value: number, labels?: MetricLabels): void;
 }
 
+/** What an instrument that is looked at says when it is. */
 export interface Observation {
   readonly value: number;
   readonly labels?: MetricLabels;

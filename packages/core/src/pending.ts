@@ -7,6 +7,7 @@ interface Waiting<Reply> {
   readonly release: () => void;
 }
 
+/** Callers that wait for a reply, by a key. Each is settled once: by the reply, an error, or its signal. */
 export class PendingRegistry<Reply> {
   readonly #waiting = new Map<string, Waiting<Reply>>();
 

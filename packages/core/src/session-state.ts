@@ -1,6 +1,7 @@
 /** The life of one end of a session: a tagged union whose data exists only where it is valid. */
 import type { SessionId } from "./ids.ts";
 
+/** Where a session stands, seen from one connection (§6.1). */
 export type SessionPhase =
   | { readonly phase: "pre-handshake" }
   | { readonly phase: "awaiting-welcome" }
@@ -20,6 +21,7 @@ const EDGES: { readonly [From in SessionPhase["phase"]]: readonly SessionPhase["
   closed: [],
 };
 
+/** The phases of a session on one connection. Throws at a step that there is not. */
 export class SessionState {
   #current: SessionPhase = { phase: "pre-handshake" };
 

@@ -13,6 +13,7 @@ import { pageHeaders, STRICT_TRANSPORT } from "./headers.ts";
 import { type AuthAnswer, type AuthRequest, AuthRoutes } from "./sign-in/routes.ts";
 import type { SignIn } from "./sign-in/sign-in.ts";
 
+/** Where the dashboard is served, for whom, and how people sign in. */
 export interface DashboardOptions {
   /** Where the page is. Default: `/`. */
   readonly path?: string;

@@ -5,6 +5,7 @@ import { isAllowedHost } from "@arcp/core";
 import { type ArcpUpgradeHandle, type AttachArcpUpgradeOptions, attachArcpUpgrade } from "@arcp/node";
 import express, { type Express, type RequestHandler } from "express";
 
+/** How {@link createArcpExpressApp} makes its application. */
 export interface CreateArcpExpressAppOptions {
   /** Leaves out the header that names Express. Default: true. */
   readonly disablePoweredBy?: boolean;

@@ -25,6 +25,7 @@ import { KeyAdmin } from "./standalone/key-admin.ts";
 import { type KeyStore, noKeyStore, openKeyFile } from "./standalone/key-file.ts";
 import { type UpstreamOptions, Upstreams, type UpstreamTimeouts } from "./upstream.ts";
 
+/** How much a request for a model may be, and how long it may take. */
 export interface GatewayLimits {
   /** Bytes of a request's body. Default: 32 MiB. */
   readonly maxBodyBytes: number;
@@ -40,6 +41,7 @@ export interface GatewayLimits {
   readonly stallTimeoutMs: number;
 }
 
+/** The limits where none are given. */
 export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
   maxBodyBytes: 32 * 1024 * 1024,
   bodyTimeoutMs: 60_000,
@@ -57,7 +59,9 @@ export interface KeyAdminOptions {
   readonly keyFile?: string;
 }
 
+/** Where the models are, what they cost, and how much may be asked at once. */
 export interface ModelGatewayOptions {
+  /** The providers, each with its key. */
   readonly upstreams: readonly UpstreamOptions[];
   /** By the names, or patterns of names, under which jobs know the models. */
   readonly prices?: Readonly<Record<string, ModelPrice>>;
@@ -71,6 +75,7 @@ export interface ModelGatewayOptions {
   readonly publicUrl?: string;
   /** What keys begin with. Default: `sk-arcp-`. */
   readonly keyPrefix?: string;
+  /** How much a request may be, and how long it may take. Default: {@link DEFAULT_GATEWAY_LIMITS}. */
   readonly limits?: Partial<GatewayLimits>;
   readonly timeouts?: UpstreamTimeouts;
   /** Default: the machine's. */
@@ -79,6 +84,10 @@ export interface ModelGatewayOptions {
   readonly logger?: Logger;
 }
 
+/**
+ * Stands between jobs and model providers: each job has a key of its own, which opens the models of its lease while its
+ * lease and its budget last (§9.6 to §9.8).
+ */
 export class ModelGateway implements AsyncDisposable {
   /** Issues keys to the jobs of a runtime in this process: every request passes the job's guard. */
   readonly provisioner: CredentialProvisioner;

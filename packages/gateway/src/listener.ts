@@ -4,6 +4,7 @@ import { createServer as createTlsServer, type ServerOptions as TlsOptions } fro
 import type { AddressInfo } from "node:net";
 import { isLoopbackHost } from "@arcp/core";
 
+/** Where the gateway listens, and with which certificate. */
 export interface ListenOptions {
   /** Default: 127.0.0.1. Any other address needs `tls`, or `allowInsecure`. */
   readonly host?: string;

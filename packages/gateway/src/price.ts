@@ -5,6 +5,7 @@ import type { TokenUsage } from "./usage.ts";
 
 /** Of one model. Amounts are decimals per million tokens, as text: `"2.50"`. */
 export interface ModelPrice {
+  /** Of what the model reads, where nothing else is said. */
   readonly input: string;
   /** Reasoning counts as output. */
   readonly output: string;

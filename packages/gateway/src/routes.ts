@@ -1,6 +1,7 @@
 /** The doors of the gateway. What is not listed here does not exist. */
 import type { UsageDialect } from "./usage.ts";
 
+/** A model API that is spoken, to jobs and to providers alike. */
 export type Api = "openai" | "anthropic";
 
 /** One endpoint of a model API. */

@@ -5,6 +5,7 @@ import { Agent, type Dispatcher } from "undici";
 import { refusedRequest, upstreamFault } from "./refusal.ts";
 import type { Api, Route } from "./routes.ts";
 
+/** One provider: where it is, what it speaks, and the key that jobs never see. */
 export interface UpstreamOptions {
   /** The API that it speaks. Nothing is translated. */
   readonly api: Api;
@@ -24,6 +25,7 @@ export interface UpstreamOptions {
   readonly allowInsecure?: boolean;
 }
 
+/** How long a provider may take for what. */
 export interface UpstreamTimeouts {
   /** Milliseconds to connect. Default: 10,000. */
   readonly connectMs?: number;

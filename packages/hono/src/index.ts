@@ -7,6 +7,7 @@ import { requireHost } from "./require-host.ts";
 
 export { requireHost } from "./require-host.ts";
 
+/** How {@link createArcpHonoApp} makes its application. */
 export interface CreateArcpHonoAppOptions {
   /** Names that the `Host` header of every request may carry; see {@link requireHost}. Default: any. */
   readonly allowedHosts?: readonly string[];

@@ -14,6 +14,7 @@ import { carriedIn, injected, saidIn, type Wire } from "./carried-context.ts";
 import { attributesOf, isWorthTracing, readFrame, statusOf, type TracedFrame } from "./frame.ts";
 import { Places } from "./places.ts";
 
+/** How {@link withTracing} makes its spans. */
 export interface WithTracingOptions {
   /** Default: that of the registered provider, by the name of this package. */
   readonly tracer?: Tracer;

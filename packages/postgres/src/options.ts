@@ -1,5 +1,6 @@
 import type { ConnectionOptions as TlsOptions } from "node:tls";
 
+/** Which database it is, and how many connections to it there are. */
 export interface PostgresOptions {
   /** `postgresql://user:password@host:port/database`. A directory as `?host=` is that of a Unix socket. */
   readonly url: string;
@@ -26,7 +27,7 @@ export interface PostgresOptions {
   readonly migrate?: boolean;
   /** How long it is gathered what other nodes are told of, in milliseconds. Default: 5. */
   readonly wakeMs?: number;
-  /** Default: 10 seconds. */
+  /** How long connecting may take, in milliseconds. Default: 10,000. */
   readonly connectTimeoutMs?: number;
   /** After how long a statement that is not answered counts as lost with its connection. Default: 30 seconds. */
   readonly queryTimeoutMs?: number;

@@ -70,11 +70,15 @@ import type { ConnectionSettings10 } from "./wire/v1.0/connection.ts";
 import type { ConnectionSettings } from "./wire/v1.1/connection.ts";
 import { CREDENTIALS_FEATURE } from "./wire/v1.1/handshake.ts";
 
+/** How a runtime names itself (§6.2). */
 export interface RuntimeIdentity {
+  /** As clients are told. */
   readonly name: string;
+  /** Of the runtime, not of the protocol. */
   readonly version: string;
 }
 
+/** Who the runtime is, who may use it, what it keeps, and how much of everything it takes. */
 export interface ARCPServerOptions {
   /** Advertised in `session.welcome`. */
   readonly runtime: RuntimeIdentity;
@@ -113,7 +117,7 @@ export interface ARCPServerOptions {
   readonly metricsByPrincipal?: boolean;
   /** Default: {@link rootLogger}. */
   readonly logger?: Logger;
-  /** Default: 30. */
+  /** How often both sides show signs of life (§6.4). Default: 30. */
   readonly heartbeatIntervalSeconds?: number;
   /** How long a session can be resumed after its connection was lost. Default: 600. */
   readonly resumeWindowSeconds?: number;
@@ -361,6 +365,7 @@ const UNREADY_FOR = {
   storage_unreachable: "store_unreachable",
 } as const satisfies Record<StorageReason, string>;
 
+/** How {@link ARCPServer.close} ends what goes on. */
 export interface CloseOptions {
   /** How long jobs may take to end, and durable ones to come to where they can be put aside, in milliseconds. Default: 0. */
   readonly drainMs?: number;

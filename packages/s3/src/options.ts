@@ -1,3 +1,4 @@
+/** The keys that requests to the service are signed with. */
 export interface S3Credentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
@@ -5,6 +6,7 @@ export interface S3Credentials {
   readonly sessionToken?: string | undefined;
 }
 
+/** Where the bucket is, and with which keys its contents are encrypted. */
 export interface S3BlobsOptions {
   /** Of the service, without the bucket: `https://s3.eu-central-1.amazonaws.com`. */
   readonly endpoint: string;

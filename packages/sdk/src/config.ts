@@ -11,6 +11,7 @@ import type {
   JwtOptions,
   LiteLLMOptions,
   OAuth2Options,
+  RuntimeIdentity,
   SchemeVerifier,
   Tool,
   WebhookEndpoint,
@@ -66,10 +67,19 @@ type ServerSettings = Pick<
 /** A secret: itself, the variable of the environment that has it, or a file that holds it and nobody else can read. */
 export type SecretSource = string | { readonly env: string } | { readonly file: string };
 
+/** A certificate, in PEM. */
+export interface TlsFiles {
+  /** The path of the file with the certificate, and those between it and its authority. */
+  readonly cert: string;
+  /** The path of the file with its key. */
+  readonly key: string;
+}
+
 /** A model gateway (`@arcp/gateway`), and where it listens. */
 export interface GatewaySettings
   extends Omit<ModelGatewayOptions, "upstreams" | "admin" | "clock" | "logger">,
     Pick<ListenOptions, "allowInsecure"> {
+  /** The providers, each with its key. */
   readonly upstreams: readonly (Omit<UpstreamOptions, "apiKey"> & { readonly apiKey: SecretSource })[];
   /** Turns on `/key/*`. Default: off; `arcp gateway` needs it. */
   readonly admin?: {
@@ -80,10 +90,10 @@ export interface GatewaySettings
   };
   /** Default: 127.0.0.1. Another address needs `tls` or `allowInsecure`. */
   readonly host?: string;
-  /** Default: any free port; of `arcp gateway`, 4000. */
+  /** Where it listens. Default: any free port; of `arcp gateway`, 4000. */
   readonly port?: number;
-  /** Paths of PEM files. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  /** Speaks TLS, with a certificate from PEM files. Default: plain HTTP. */
+  readonly tls?: TlsFiles;
 }
 
 /** A LiteLLM proxy whose virtual keys are the credentials of jobs. */
@@ -95,6 +105,7 @@ export interface LiteLLMSettings extends Omit<LiteLLMOptions, "masterKey" | "now
 export interface AuthSettings {
   /** Signed JWTs. `jwks` is the URL of the issuer's keys, a file with them, the keys, or a secret for HMAC. */
   readonly jwt?: Omit<JwtOptions, "jwks" | "clock" | "logger"> & {
+    /** The URL of the issuer's keys, a file with them, the keys, or a secret of at least 32 bytes for HMAC. */
     readonly jwks: string | Extract<JwtOptions["jwks"], { readonly keys: unknown }> | { readonly secret: SecretSource };
   };
   /** OAuth 2.0 access tokens, which the issuer is asked about. */
@@ -107,7 +118,12 @@ export interface AuthSettings {
     OidcOptions,
     "publicUrls" | "clientSecret" | "identityOf" | "acceptsTokens" | "clock" | "logger"
   > &
-    IdentityClaims & { readonly publicUrls?: readonly string[]; readonly clientSecret?: SecretSource };
+    IdentityClaims & {
+      /** Where people see the dashboard, and come back to. Default: the addresses of this machine. */
+      readonly publicUrls?: readonly string[];
+      /** What proves to the provider that it is the dashboard that asks. Default: none, PKCE alone. */
+      readonly clientSecret?: SecretSource;
+    };
   /** Certificates of clients. Needs `tls`. */
   readonly mtls?: {
     /** The path of a PEM file: who vouches for clients. */
@@ -131,6 +147,7 @@ export type PostgresSettings = Omit<PostgresOptions, "url" | "synchronousCommit"
 
 /** Another runtime that jobs may be handed over to (RFC §14). */
 export interface PeerSettings {
+  /** Where it listens: `wss://…`, or `ws://…` on this machine. */
   readonly url: string;
   /** By which that runtime knows this one. */
   readonly token: SecretSource;
@@ -142,7 +159,7 @@ export interface PeerSettings {
 
 /** What watches over the runtime (docs/observability.md). */
 export interface MetricsSettings {
-  /** Default: 127.0.0.1. */
+  /** The address to listen on. Default: 127.0.0.1. */
   readonly host?: string;
   /** Default: 9464. 0: any free port. */
   readonly port?: number;
@@ -166,10 +183,10 @@ export interface WebhookEndpointSettings extends Omit<WebhookEndpoint, "secret">
 
 /** Whom to tell over HTTP (docs/webhooks.md). */
 export interface WebhookSettings extends Omit<WebhookOptions, "endpoints"> {
+  /** Who is told, each of what it asks for. Default: nobody. */
   readonly endpoints?: readonly WebhookEndpointSettings[];
 }
 
-/** Everything is optional. What the command line says comes first; paths are relative to the file. */
 /** A proxy that speaks TLS with the clients. The way from it has to be private: what comes plainly counts as confidential. */
 export interface TlsProxySettings {
   /** Addresses and networks that it connects from, such as `10.0.0.0/8`: nobody else's word is taken. Default: this machine. */
@@ -178,9 +195,13 @@ export interface TlsProxySettings {
   readonly addressHeader?: string;
 }
 
+/**
+ * The configuration of `arcp serve`, as `arcp.config.ts` exports it. Everything is optional. What the command line says comes
+ * first; paths are relative to the file.
+ */
 export interface ARCPConfig extends ServerSettings {
   /** How the runtime names itself. Default: the name and version of this package. */
-  readonly runtime?: { readonly name: string; readonly version: string };
+  readonly runtime?: RuntimeIdentity;
   /** `name` or `name@version`, each with its handler or the path of a module that has it as default export. */
   readonly agents?: Readonly<Record<string, AgentHandler | string>>;
   /** What agents call by name (§9.2): each tool, or the path of a module that has it as default export. */
@@ -193,7 +214,7 @@ export interface ARCPConfig extends ServerSettings {
   readonly host?: string;
   /** Default: 7777. 0: any free port. */
   readonly port?: number;
-  /** Default: /arcp, and `/` and `/ws` besides, which clients of other SDKs ask for. */
+  /** The path of connections. Default: /arcp, and `/` and `/ws` besides, which clients of other SDKs ask for. */
   readonly path?: string;
   /** The path of a Unix socket to listen on, for this user alone. Without `host` and `port`: on nothing else. */
   readonly unix?: string;
@@ -212,9 +233,9 @@ export interface ARCPConfig extends ServerSettings {
   readonly auth?: AuthSettings;
   /** A listener for `/metrics`, `/healthz` and `/readyz`. Default: none. */
   readonly metrics?: MetricsSettings;
-  /** Default: nowhere. */
+  /** A collector of OpenTelemetry that is sent spans, metrics and logs. Default: nowhere. */
   readonly otlp?: OtlpSettings;
-  /** Default: nobody is told. */
+  /** Programs that are told over HTTP of what happens. Default: nobody is told. */
   readonly webhooks?: WebhookSettings;
   /** Runtimes that jobs may be handed over to, by the names that agents call them by. */
   readonly peers?: Readonly<Record<string, PeerSettings>>;
@@ -222,8 +243,8 @@ export interface ARCPConfig extends ServerSettings {
    * How long jobs may go on after SIGTERM or SIGINT, in seconds, before those that are not durable are ended. Default: 5.
    */
   readonly drainSeconds?: number;
-  /** Paths of PEM files. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  /** Speaks TLS, with a certificate from PEM files. Default: plain. */
+  readonly tls?: TlsFiles;
   /** Allows plain `ws://` beyond this machine. Default: false. */
   readonly allowInsecure?: boolean;
   /** A proxy in front that speaks TLS with the clients. Default: none. */
@@ -246,7 +267,7 @@ export interface ARCPConfig extends ServerSettings {
    * own default is `session` (§7.6).
    */
   readonly cancelAuthority?: NonNullable<ARCPServerOptions["cancelAuthority"]>;
-  /** Default: `info`. */
+  /** How much the runtime logs. Default: `info`. */
   readonly logLevel?: "debug" | "info" | "warn" | "error" | "silent";
 }
 

@@ -16,6 +16,7 @@ export interface HandoffPeer {
   readonly allowInsecure?: boolean;
 }
 
+/** How jobs are handed to other runtimes (RFC §14). */
 export interface HandoffPeersOptions {
   /** How this runtime introduces itself. Default: `arcp-runtime`, without a version. */
   readonly client?: { readonly kind: string; readonly version: string };

@@ -12,6 +12,7 @@ import { checkDigest, sha256Of } from "./digest.ts";
 import type { Answer, AskOptions, Unsent } from "./requests.ts";
 import { joined, type ReadOptions } from "./streams.ts";
 
+/** What an artifact is called, and how long it is kept (RFC §16). */
 export interface PutOptions extends ReadOptions {
   /** Default: `text/plain` for a string, otherwise `application/octet-stream`. */
   readonly mediaType?: string;
@@ -21,6 +22,7 @@ export interface PutOptions extends ReadOptions {
   readonly artifactId?: string;
 }
 
+/** How an artifact is fetched (RFC §16.2). */
 export interface FetchOptions extends ReadOptions {
   /**
    * Fetches what the runtime does not send but points to (RFC §16.2). Without it such an artifact is refused: the client

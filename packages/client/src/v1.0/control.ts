@@ -3,6 +3,7 @@ import type { JsonObject } from "@arcp/core";
 import { type CancelTarget, CanonicalError, type RuntimeMessage10 } from "@arcp/core/v1.0";
 import type { AskOptions, Requests, Unsent } from "./requests.ts";
 
+/** How the end of work is asked for on wire 1.0 (RFC §10.4). */
 export interface CancelOptions10 {
   /** Why; the runtime passes it on. */
   readonly reason?: string;
@@ -12,6 +13,7 @@ export interface CancelOptions10 {
   readonly signal?: AbortSignal;
 }
 
+/** How work is interrupted for a person (RFC §10.5). */
 export interface InterruptOptions {
   /** What the person is to be asked. */
   readonly prompt?: string;

@@ -50,6 +50,7 @@ interface Bodies {
   readonly event: { readonly name: string; readonly value: unknown; readonly attributes: JsonObject };
 }
 
+/** What an event of an invocation tells of. */
 export type ToolEventKind = keyof Bodies;
 
 /** One event of an invocation. */

@@ -5,6 +5,7 @@ import { callerTrace } from "../caller-trace.ts";
 import { toInstant } from "../job-list.ts";
 import type { RetryOptions } from "../retry.ts";
 
+/** What {@link ARCPToolClient.invoke} asks for beside the tool and its arguments (RFC §10.1). */
 export interface InvokeOptions {
   /**
    * Asking twice with the same key gives the same work once (RFC §6.4). One is made up where none is given, so that a

@@ -4,6 +4,7 @@ import type { RuntimeMessage10 } from "@arcp/core/v1.0";
 import type { AskOptions, Unsent } from "./requests.ts";
 import type { ReadOptions } from "./streams.ts";
 
+/** A lease that the session holds, as the runtime told of it last (RFC §15.5). */
 export interface ToolLease {
   readonly leaseId: string;
   readonly permission: string | undefined;
@@ -33,6 +34,7 @@ export interface LeasesOwner {
 /** Leases that are remembered. Beyond it the oldest is forgotten. */
 const MAX_LEASES = 1024;
 
+/** The leases of a session as the runtime tells of them: granted, extended, revoked (RFC §15.5). */
 export class Leases {
   readonly #owner: LeasesOwner;
   readonly #leases = new Map<string, ToolLease>();

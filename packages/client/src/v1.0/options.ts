@@ -59,6 +59,7 @@ export interface ToolCompatibility {
   readonly silentResume?: "resumed" | "lost";
 }
 
+/** Who an {@link ARCPToolClient} is, what it can do, how long it waits, and how much it keeps in memory. */
 export interface ToolClientOptions {
   /** Default: kind `arcp-client`. */
   readonly client?: ClientIdentity;

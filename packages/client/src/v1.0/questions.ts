@@ -26,11 +26,13 @@ interface SaidBy {
   readonly respondedBy?: string;
 }
 
+/** The answer to a question for a value (RFC §12.1). */
 export interface InputAnswer extends SaidBy {
   /** Any JSON value that the question's schema takes. `null` is one. */
   readonly value: unknown;
 }
 
+/** The answer to a question that offers options (RFC §12.2). */
 export interface ChoiceAnswer extends SaidBy {
   /** The id of one of the options. */
   readonly choiceId: string;

@@ -25,6 +25,7 @@ export interface StreamEnd {
   readonly chunks: number;
 }
 
+/** How long reading goes on. */
 export interface ReadOptions {
   /** Ends the reading. */
   readonly signal?: AbortSignal;

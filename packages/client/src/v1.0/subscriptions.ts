@@ -44,6 +44,7 @@ export interface ObserverFilter {
   readonly minPriority?: Priority;
 }
 
+/** Which messages an observer is sent, and from where on (RFC §13). */
 export interface ObserveOptions {
   /** Replays what came after that message, and goes on live. */
   readonly since?: string;

@@ -81,12 +81,14 @@ export interface ToolClientSignals {
   readonly extension: ExtensionMessage;
 }
 
+/** {@link ToolClientOptions}, and how {@link ARCPToolClient.open} connects again. */
 export interface ToolOpenOptions extends ToolClientOptions {
   readonly reconnect?: ToolReconnectOptions;
   /** Gives up the first connection. */
   readonly signal?: AbortSignal;
 }
 
+/** How {@link ARCPToolClient.close} takes its leave (RFC §9). */
 export interface ToolCloseOptions {
   /** What becomes of open work (RFC §9). Default: the runtime's policy. */
   readonly disposeJobs?: "cancel" | "detach";
@@ -100,6 +102,7 @@ export interface Pong {
   readonly roundTripMs: number;
 }
 
+/** What a message of a vendor's own type is about (RFC §21). */
 export interface ExtensionOptions {
   /** A runtime that does not know the type drops it without a word (RFC §21.3). Default: false. */
   readonly optional?: boolean;

@@ -9,6 +9,7 @@ import { Driver } from "./driver.ts";
 import { stageBench } from "./stage.ts";
 import { UNSEEN } from "./unseen.ts";
 
+/** Which client {@link runClientSuite} judges, and on which wire. */
 export interface ClientSuiteOptions extends RunOptions {
   /** Starts the driver of the client: a program and its arguments. No shell reads it. */
   readonly command: readonly string[];

@@ -2,6 +2,7 @@
 import type { Verdict } from "../case.ts";
 import type { Report } from "./report.ts";
 
+/** The report as JUnit's XML: one test case per case, with what was expected and seen as the failure. */
 export function junitReport(report: Report): string {
   const { failed, skipped } = report.counts;
   const suite = {

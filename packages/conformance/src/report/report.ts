@@ -2,6 +2,7 @@
 import type { Verdict } from "../case.ts";
 import { type Level, type Requirement, requirementsOf, type Wire } from "../requirements.ts";
 
+/** Everything that a run has found out. */
 export interface Report {
   readonly role: "server" | "client";
   readonly wire: Wire;
@@ -16,12 +17,14 @@ export interface Report {
   readonly unseen: readonly Unseen[];
 }
 
+/** A requirement that no case judges, and why. */
 export interface Unseen {
   readonly id: string;
   readonly level: Requirement["level"];
   readonly reason: string;
 }
 
+/** How many cases came to which end, and how many requirements were not kept. */
 export interface Counts {
   readonly passed: number;
   readonly failed: number;

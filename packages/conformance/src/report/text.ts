@@ -6,6 +6,7 @@ import type { Report } from "./report.ts";
 const MAX_FRAMES_SHOWN = 12;
 const MAX_LINE = 300;
 
+/** How much {@link textReport} tells. */
 export interface TextOptions {
   /** Shows what passed, too. Default: false. */
   readonly isVerbose?: boolean;

@@ -22,6 +22,7 @@ export interface Connection {
   cut(): void;
 }
 
+/** How the suite reaches a runtime (§4). */
 export type TransportKind = "websocket" | "stdio" | "http" | "memory";
 
 /** The runtime that is asked, as something to connect to. */
@@ -78,6 +79,7 @@ export function webSocketTarget(url: string): Target {
   };
 }
 
+/** What is known of a runtime that is started by a command. */
 export interface CommandOptions {
   /** Whether the command leads to one runtime, however often it is started. Default: false, it is one. */
   readonly isShared?: boolean;

@@ -15,6 +15,7 @@ import { UNSEEN } from "./unseen.ts";
 /** How long there is to say which agents there are. */
 const PROBE_MS = 60_000;
 
+/** Which runtime {@link runServerSuite} judges, and as whom. */
 export interface ServerSuiteOptions extends RunOptions, Partial<PeerOptions> {
   readonly target: Target;
   readonly token: string;

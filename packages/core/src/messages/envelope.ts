@@ -10,8 +10,11 @@ export const isDraftVersion = (arcp: string): boolean => /^1(\.\d{1,4})?$/.test(
 
 const id = z.string().refine(isId, "expected 1 to 128 printable ASCII characters");
 
+/** The schema of a {@link MessageId}. */
 export const messageId = id.transform((value) => value as MessageId);
+/** The schema of a {@link SessionId}. */
 export const sessionId = id.transform((value) => value as SessionId);
+/** The schema of a {@link JobId}. */
 export const jobId = id.transform((value) => value as JobId);
 
 /** An integer that a double holds exactly, zero or more, and not the negative zero that JSON allows. */
@@ -27,6 +30,7 @@ export const absentOr = <T extends z.ZodType>(schema: T) =>
     .optional()
     .transform((value) => (value === null ? undefined : value));
 
+/** The schema of any JSON object. */
 export const jsonObject = z.record(z.string(), z.unknown());
 
 /**

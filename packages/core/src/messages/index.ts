@@ -83,19 +83,26 @@ export const runtimeMessage = z.discriminatedUnion("type", [
   jobDescription,
 ]);
 
+/** Any message that a client sends, discriminated on `type`. */
 export type ClientMessage = z.infer<typeof clientMessage>;
+/** Any message that a runtime sends, discriminated on `type`. */
 export type RuntimeMessage = z.infer<typeof runtimeMessage>;
 /** Any message of wire 1.1, discriminated on `type`. */
 export type Envelope = ClientMessage | RuntimeMessage;
 
+/** The types of messages that a client sends. */
 export type ClientMessageType = ClientMessage["type"];
+/** The types of messages that a runtime sends. */
 export type RuntimeMessageType = RuntimeMessage["type"];
+/** The message of a type. */
 export type MessageOf<Type extends Envelope["type"]> = Extract<Envelope, { type: Type }>;
 
 const types = (union: { options: readonly { shape: { type: { value: string } } }[] }): ReadonlySet<string> =>
   new Set(union.options.map((option) => option.shape.type.value));
 
+/** The types of messages that a client sends. */
 export const CLIENT_MESSAGE_TYPES = types(clientMessage);
+/** The types of messages that a runtime sends. */
 export const RUNTIME_MESSAGE_TYPES = types(runtimeMessage);
 
 /** Messages that may come before the session exists. */

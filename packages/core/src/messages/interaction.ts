@@ -66,6 +66,7 @@ export const answerAck = messageEnvelope(
 
 /** The kinds of the events by which questions and their ends are told. */
 export const QUESTION_EVENT = "x-vendor.arcp.question";
+/** The kind of the event that tells how a question ended, for sessions that negotiated {@link EXTENSION_FEATURE}. */
 export const ANSWER_EVENT = "x-vendor.arcp.answer";
 
 const openText = absentOr(z.string());

@@ -6,6 +6,7 @@ import { errorPayload } from "./event.ts";
 /** `name` or `name@version` (§7.5). */
 export const AGENT_REFERENCE = /^([a-z0-9][a-z0-9._-]*)(?:@([a-zA-Z0-9.+_-]+))?$/;
 
+/** The schema of `name` and `name@version` (§7.5). */
 export const agentReference = z.string().max(512).regex(AGENT_REFERENCE, "expected name or name@version (§7.5)");
 
 const pattern = z.string().min(1).max(1024);
@@ -14,6 +15,7 @@ const MAX_PATTERNS = 64;
 /** A lease on the wire: capability names, each with its patterns (§9.1). What a name or pattern means is checked later. */
 export const leaseMap = z.record(z.string().min(1).max(128), z.array(pattern).max(MAX_PATTERNS));
 
+/** What a job may do: patterns by capability (§9.2). What is not in it is forbidden. */
 export type Lease = Readonly<Record<string, readonly string[]>>;
 
 /** Bounds of a lease other than what it covers (§9.5). */

@@ -59,11 +59,13 @@ export const sessionAck = messageEnvelope("session.ack", z.object({ last_process
 
 /** The statuses of a job (§7.3): two that it lives in, four that it ends in. */
 export const JOB_STATUSES = ["pending", "running", "success", "error", "cancelled", "timed_out"] as const;
+/** Where a job stands (§7.3). */
 export type JobStatus = (typeof JOB_STATUSES)[number];
 
 /** RFC 3339 with a zone. */
 const instant = z.iso.datetime({ offset: true });
 
+/** The schema of the filter of `session.list_jobs` (§6.6). */
 export const jobFilter = z.strictObject({
   status: absentOr(z.array(z.enum(JOB_STATUSES)).max(16)),
   agent: absentOr(z.string().max(512)),

@@ -41,6 +41,7 @@ export interface HttpResponse extends Writable {
   setHeader(name: string, value: string): unknown;
 }
 
+/** Whose requests {@link HttpDoor} lets in: by their `Host`, their `Origin`, their size. */
 export interface HttpDoorOptions {
   /**
    * Names that the `Host` header may carry, with or without a port; against DNS rebinding. Default: for connections to the
@@ -81,6 +82,10 @@ const PREFLIGHT_SECONDS = "600";
 const REQUEST_HEADERS = "authorization, content-type, last-event-id, arcp-connection-key, idempotency-key, traceparent";
 const RESPONSE_HEADERS = "location, arcp-connection-key, retry-after, etag";
 
+/**
+ * What every request over HTTP passes first: who may ask from where, and how much may be said. Refusals are answered
+ * here.
+ */
 export class HttpDoor {
   readonly #options: HttpDoorOptions;
 
@@ -214,6 +219,7 @@ export function writeHead(response: HttpResponse, status: number, headers: Reado
   }
 }
 
+/** Answers with JSON, which nobody is to keep. */
 export function sendJson(
   response: HttpResponse,
   status: number,

@@ -33,6 +33,7 @@ import { HttpStream } from "./http-stream.ts";
 import { CLOSE_NORMAL, type Transport, type TransportPeer } from "./transport.ts";
 import { urlOfRequest } from "./upgrade-rules.ts";
 
+/** What {@link httpTransport} does with connections, and how many it takes. */
 export interface HttpTransportOptions extends HttpDoorOptions {
   /** Called for each connection, and again when its session is taken up by a new stream. */
   readonly onTransport: (transport: Transport, request: HttpRequest) => unknown;

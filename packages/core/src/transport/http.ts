@@ -14,6 +14,7 @@ import {
   type TransportPeer,
 } from "./transport.ts";
 
+/** How {@link HttpTransport.connect} makes its requests. */
 export interface HttpConnectOptions {
   /** Gives up, if it aborts before the runtime has answered for the first time. */
   readonly signal?: AbortSignal;

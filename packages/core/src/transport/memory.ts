@@ -3,6 +3,7 @@ import { CLOSE_ABNORMAL, CLOSE_NORMAL, InboxTransport, type Transport, type Tran
 /** What becomes of one frame on its way. `cut` loses it and everything after it, like a cable that is pulled. */
 export type FrameFate = "deliver" | "drop" | "duplicate" | "cut";
 
+/** What one end of a connection within a process knows of the other, and which faults it has. */
 export interface MemoryTransportOptions {
   /** What this end knows of the other: who stands behind it, if that is not this process. */
   readonly peer?: TransportPeer;

@@ -6,6 +6,7 @@ import { CLIENT_FRAME_LIMITS, RUNTIME_FRAME_LIMITS } from "../limits.ts";
 import { LineTransport } from "./lines.ts";
 import { type Transport, TransportError, type TransportPeer } from "./transport.ts";
 
+/** Where {@link startSocketServer} listens, and who may connect. */
 export interface SocketServerOptions {
   /** Where to listen: a path in the file system, or on Windows the name of a pipe, e.g. `\\.\pipe\arcp`. */
   readonly path: string;
@@ -19,12 +20,14 @@ export interface SocketServerOptions {
   readonly maxConnections?: number;
 }
 
+/** A socket that is listened on. */
 export interface RunningSocketServer extends AsyncDisposable {
   readonly path: string;
   /** Stops listening, ends the connections that are left and removes the socket file. Idempotent. */
   close(): Promise<void>;
 }
 
+/** How {@link connectSocket} connects. */
 export interface SocketConnectOptions {
   /** Gives up connecting when it aborts. */
   readonly signal?: AbortSignal;

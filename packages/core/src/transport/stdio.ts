@@ -6,6 +6,7 @@ import { CLIENT_FRAME_LIMITS, RUNTIME_FRAME_LIMITS } from "../limits.ts";
 import { LineTransport } from "./lines.ts";
 import { CLOSE_ABNORMAL, CLOSE_NORMAL, TransportError } from "./transport.ts";
 
+/** Which streams carry the frames (§4.2). */
 export interface StdioTransportOptions {
   /** Where frames come from. Default: the process's standard input. */
   readonly input?: Readable;
@@ -15,6 +16,7 @@ export interface StdioTransportOptions {
   readonly maxFrameBytes?: number;
 }
 
+/** How {@link StdioTransport.spawn} starts its process, and how it ends it. */
 export interface StdioSpawnOptions {
   /** Default: this process's. */
   readonly cwd?: string;

@@ -88,6 +88,7 @@ export function isInsideMachine(
   return isLoopbackAddress(remoteAddress) && isLoopbackHost(hostnameOf(host ?? "")) && !isForwarded;
 }
 
+/** Is it an address of this machine, as a socket names it? */
 export const isLoopbackAddress = (address: string | undefined): boolean =>
   address !== undefined && isLoopbackHost(address.replace(/^::ffff:/, ""));
 

@@ -20,6 +20,7 @@ export interface ClientCertificateOptions {
   readonly required: boolean;
 }
 
+/** Where {@link startWebSocketServer} listens, to whom, and how much it takes. */
 export interface WebSocketServerOptions {
   /** Called for each connection that was upgraded. */
   readonly onTransport: (transport: Transport, request: IncomingMessage) => void;
@@ -57,6 +58,7 @@ export interface WebSocketServerOptions {
   readonly compression?: boolean | CompressionOptions;
 }
 
+/** A WebSocket server that listens. */
 export interface RunningWebSocketServer {
   /** Where clients connect, e.g. `ws://127.0.0.1:7777/arcp`. */
   readonly url: string;

@@ -19,6 +19,7 @@ import {
 import { WebSocketTransport } from "./websocket.node.ts";
 import { deflateTerms } from "./websocket-deflate.ts";
 
+/** What {@link WebSocketUpgrades} does with connections: whose, how many, of which size. */
 export interface WebSocketUpgradeOptions {
   /** Called for each connection that was upgraded. If it throws or rejects, the connection is closed with 1011. */
   readonly onTransport: (transport: Transport, request: IncomingMessage) => unknown;

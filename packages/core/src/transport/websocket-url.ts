@@ -2,6 +2,7 @@ import { InvalidRequestError } from "../errors.ts";
 import type { CompressionOptions } from "./compression.ts";
 import { isLoopbackHost } from "./transport.ts";
 
+/** How a WebSocket is connected. */
 export interface WebSocketConnectOptions {
   /** Gives up connecting when it aborts. */
   readonly signal?: AbortSignal;

@@ -16,6 +16,7 @@ import {
 import { DeflatedFrames, deflateTerms } from "./websocket-deflate.ts";
 import { assertMayConnect, type WebSocketConnectOptions } from "./websocket-url.ts";
 
+/** How {@link WebSocketTransport.connect} connects under Node: with certificates, compression, bounds. */
 export interface NodeWebSocketConnectOptions extends WebSocketConnectOptions {
   /** For `wss:` alone. The runtime's certificate is verified in any case. */
   readonly tls?: {

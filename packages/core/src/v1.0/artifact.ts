@@ -15,6 +15,7 @@ export const artifactRef = z.object({
   expires_at: openText,
 });
 
+/** What stands for an artifact in other messages (RFC §16.1). */
 export type ArtifactRef10 = z.infer<typeof artifactRef>;
 
 /** The address of an artifact (RFC §16.1). */

@@ -19,7 +19,9 @@ export const CAPABILITY_FLAGS = [
   "anonymous",
 ] as const;
 
+/** A capability that is there or not (RFC §7). */
 export type CapabilityFlag = (typeof CAPABILITY_FLAGS)[number];
+/** How bytes travel: as text, or in a frame of their own that follows (RFC §11.3). */
 export type BinaryEncoding = "base64" | "sidecar";
 /** What becomes of a job whose heartbeats stop (RFC §10.3). */
 export type HeartbeatRecovery = "fail" | "block";

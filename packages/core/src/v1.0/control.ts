@@ -48,6 +48,7 @@ export const nack = message10(
 
 /** What can be cancelled (RFC §10.4). */
 export const CANCEL_TARGETS = ["job", "stream", "session"] as const;
+/** What can be cancelled or interrupted (RFC §10.4). */
 export type CancelTarget = (typeof CANCEL_TARGETS)[number];
 
 /** What is aimed at: a target and its id, or, as another SDK writes it, a job id alone. */

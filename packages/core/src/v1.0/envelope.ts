@@ -7,6 +7,7 @@ import { isNamespaced } from "./names.ts";
 /** The version that this implementation writes, unless the peer's first frame had another `1.x`. */
 export const WIRE_VERSION_10 = "1.0";
 
+/** The priorities, lowest first (RFC §6.5). */
 export const PRIORITIES = ["low", "normal", "high", "critical"] as const;
 /** How much a message may wait (RFC §6.5). A message that does not say is `normal`. */
 export type Priority = (typeof PRIORITIES)[number];
@@ -80,6 +81,7 @@ const envelopeBase10 = {
 
 /** Any message of wire 1.0, whatever its type: what is known of it before its type is. */
 export const anyMessage10 = z.object({ ...envelopeBase10, type: z.string().min(1).max(256), payload: jsonObject });
+/** The members that every message of wire 1.0 has (RFC §6.1), its payload unread. */
 export type AnyMessage10 = z.infer<typeof anyMessage10>;
 
 /** The schema of one message type: its name, and the schema of its payload in the envelope. */
@@ -93,10 +95,15 @@ export function needed<Value>(value: Value | undefined, path: readonly string[],
   return z.NEVER;
 }
 
+/** A new id: `str_` and a ULID. */
 export const newStreamId = (): string => `str_${ulid()}`;
+/** A new id: `sub_` and a ULID. */
 export const newSubscriptionId = (): string => `sub_${ulid()}`;
+/** A new id: `lease_` and a ULID. */
 export const newLeaseId = (): string => `lease_${ulid()}`;
+/** A new id: `art_` and a ULID. */
 export const newArtifactId = (): string => `art_${ulid()}`;
+/** A new id: `chk_` and a ULID. */
 export const newCheckpointId = (): string => `chk_${ulid()}`;
 
 /** A message as it is handed to {@link buildEnvelope10}: what it says, and what it is about. */

@@ -48,11 +48,13 @@ const FACTS = {
   BACKPRESSURE_OVERFLOW: facts("INTERNAL_ERROR"),
 } as const satisfies Record<string, CodeFacts10>;
 
+/** A canonical error code of wire 1.0 (RFC §18.2). */
 export type ErrorCode10 = keyof typeof FACTS;
 
 /** The twenty canonical codes that can be sent, in the order of RFC §18.2. */
 export const ERROR_CODES_10 = Object.keys(FACTS) as readonly ErrorCode10[];
 
+/** Is it one of {@link ERROR_CODES_10}? */
 export const isErrorCode10 = (code: string): code is ErrorCode10 => Object.hasOwn(FACTS, code);
 
 /** What wire 1.0 calls each code of wire 1.1. */

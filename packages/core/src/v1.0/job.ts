@@ -19,6 +19,7 @@ export const JOB_STATES = [
   "failed",
   "cancelled",
 ] as const;
+/** Where a job of wire 1.0 stands (RFC §10.2). */
 export type JobState10 = (typeof JOB_STATES)[number];
 
 const openText = absentOr(z.string());

@@ -120,15 +120,20 @@ const RUNTIME_SCHEMAS = {
 type ClientSchemas = typeof CLIENT_SCHEMAS;
 type RuntimeSchemas = typeof RUNTIME_SCHEMAS;
 
+/** The types of messages that a client sends. */
 export type ClientMessageType10 = keyof ClientSchemas;
+/** The types of messages that a runtime sends. */
 export type RuntimeMessageType10 = keyof RuntimeSchemas;
 
 /** Any message that a client sends, discriminated on `type`. */
 export type ClientMessage10 = { [Type in ClientMessageType10]: z.output<ClientSchemas[Type]> }[ClientMessageType10];
 /** Any message that a runtime sends, discriminated on `type`. */
 export type RuntimeMessage10 = { [Type in RuntimeMessageType10]: z.output<RuntimeSchemas[Type]> }[RuntimeMessageType10];
+/** Any message of wire 1.0, discriminated on `type`. */
 export type Message10 = ClientMessage10 | RuntimeMessage10;
+/** The message of a type. */
 export type MessageOf10<Type extends Message10["type"]> = Extract<Message10, { type: Type }>;
+/** The payload of a type. */
 export type PayloadOf10<Type extends Message10["type"]> = MessageOf10<Type>["payload"];
 
 /** The types that a runtime reads. */
@@ -136,6 +141,7 @@ export const CLIENT_TYPES: ReadonlySet<string> = new Set(Object.keys(CLIENT_SCHE
 /** The types that a client reads. */
 export const RUNTIME_TYPES: ReadonlySet<string> = new Set(Object.keys(RUNTIME_SCHEMAS));
 
+/** How strictly messages of wire 1.0 are read. */
 export interface DecodeOptions10 {
   /** Reads messages without the timestamp that RFC §6.1.1 asks for. Default: refuses them. */
   readonly allowMissingTimestamp?: boolean;

@@ -34,8 +34,10 @@ export const METRICS_10 = {
   },
 } as const satisfies Record<string, MetricFacts>;
 
+/** A metric with a meaning that everybody shares (RFC §17.3.1). */
 export type MetricName10 = keyof typeof METRICS_10;
 
+/** Is it a metric with a meaning that everybody shares (RFC §17.3.1)? */
 export const isMetricName10 = (name: string): name is MetricName10 => Object.hasOwn(METRICS_10, name);
 
 /** A metric as wire 1.0 carries it (RFC §17.3). */

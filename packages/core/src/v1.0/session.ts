@@ -9,6 +9,7 @@ import { errorPayload10, isErrorCode10 } from "./errors.ts";
 
 /** How a client proves who it is (RFC §8.2). Which schemes are supported is the runtime's matter. */
 export const AUTH_SCHEMES = ["bearer", "mtls", "oauth2", "signed_jwt", "none"] as const;
+/** How a client of wire 1.0 proves who it is (RFC §8.2). */
 export type AuthScheme = (typeof AUTH_SCHEMES)[number];
 
 const auth = z.object({ scheme: openWord, token: text(16_384), fingerprint: text(512) });

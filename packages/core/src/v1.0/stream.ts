@@ -6,6 +6,7 @@ import { errorPayload10 } from "./errors.ts";
 
 /** RFC §11.1. */
 export const STREAM_KINDS = ["text", "binary", "event", "log", "metric", "thought"] as const;
+/** What a stream carries (RFC §11.1). */
 export type StreamKind = (typeof STREAM_KINDS)[number];
 
 /** A kind that is not known is `event` (RFC §11.1). */

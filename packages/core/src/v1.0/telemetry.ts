@@ -20,6 +20,7 @@ export const eventEmit = message10(
 
 /** RFC §17.2. */
 export const LOG_LEVELS_10 = ["trace", "debug", "info", "warn", "error", "critical"] as const;
+/** How much a log entry matters (RFC §17.2). */
 export type LogLevel10 = (typeof LOG_LEVELS_10)[number];
 
 const level = z.preprocess((given) => (typeof given === "string" ? given.toLowerCase() : given), word(LOG_LEVELS_10));

@@ -4,6 +4,7 @@ import { z } from "zod";
 /** Everything that there are webhooks for. */
 export const WEBHOOK_EVENT_TYPES = ["job.ended", "question.asked", "budget.threshold"] as const;
 
+/** What webhooks tell of. */
 export type WebhookEventType = (typeof WEBHOOK_EVENT_TYPES)[number];
 
 const time = z.iso.datetime().describe("RFC 3339, UTC");
@@ -72,6 +73,7 @@ const budgetThreshold = z.looseObject({
 /** The body of a webhook, by its `type`. */
 export const webhookEventSchema = z.discriminatedUnion("type", [jobEnded, questionAsked, budgetThreshold]);
 
+/** What a webhook tells of, discriminated on `type`. Times are RFC 3339 in UTC. */
 export type WebhookEvent = z.infer<typeof webhookEventSchema>;
 /** A job has ended, whichever way. */
 export type JobEndedEvent = z.infer<typeof jobEnded>;

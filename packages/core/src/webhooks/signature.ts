@@ -41,6 +41,7 @@ export function webhookKey(secret: string): Uint8Array<ArrayBuffer> {
   );
 }
 
+/** A webhook as it is posted: its body, and the headers that vouch for it. */
 export interface SignedWebhook {
   /** The same whenever the same thing is told again. */
   readonly id: string;
@@ -63,6 +64,7 @@ export async function signWebhook(webhook: SignedWebhook, secrets: readonly stri
   return (await Promise.all(signatures)).join(" ");
 }
 
+/** By which secrets, and how old at most, a webhook is believed. */
 export interface VerifyWebhookOptions {
   /** The endpoint's secret; while it is changed, the old one and the new one. */
   readonly secret: string | readonly string[];
@@ -79,6 +81,7 @@ export interface WebhookRequest {
   readonly body: string | Uint8Array;
 }
 
+/** A webhook that comes from who has the secret, and in time. */
 export interface VerifiedWebhook {
   /** The same for everything that was delivered twice: what has been dealt with can be left out by it. */
   readonly id: string;
@@ -88,6 +91,7 @@ export interface VerifiedWebhook {
 /** Why a webhook is not to be believed. */
 export type WebhookRefusal = "headers" | "timestamp" | "signature" | "body";
 
+/** A webhook is not to be believed; `reason` says why. What it says must not be acted on. */
 export class WebhookVerificationError extends Error {
   override readonly name = "WebhookVerificationError";
   readonly reason: WebhookRefusal;

@@ -15,9 +15,11 @@ import { PageSessions } from "./page-sessions.ts";
 import { SealedAttempts } from "./sealed-attempt.ts";
 import { type Attempt, type IdentityProvider, type Member, type SignIn, SignInProblem } from "./sign-in.ts";
 
+/** The provider that people sign in with (OpenID Connect), and what this page is to it. */
 export interface OidcOptions {
   /** The provider, as its tokens name it: an `https:` URL, or on this machine `http:`. Its endpoints are found there. */
   readonly issuer: string;
+  /** What the provider knows the dashboard as. */
   readonly clientId: string;
   /** Default: none, the client is a public one. */
   readonly clientSecret?: string;

@@ -4,6 +4,7 @@ import { RateExceededError } from "../engine/rates.ts";
 import { parseAddress } from "../operations/network/address.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
+/** How often an address may show credentials that are not valid. */
 export interface AttemptLimits {
   /** Failed attempts that are forgiven per minute. */
   readonly perMinute: number;
@@ -11,8 +12,10 @@ export interface AttemptLimits {
   readonly burst: number;
 }
 
+/** The limits of failed attempts where none are given. */
 export const DEFAULT_ATTEMPT_LIMITS: AttemptLimits = { perMinute: 60, burst: 20 };
 
+/** How often an address may be wrong, and how many addresses are remembered. */
 export interface AttemptLimiterOptions extends AttemptLimits {
   readonly clock: Pick<Clock, "monotonic">;
   /** Addresses that are remembered; beyond it, what failed longest ago is forgotten. Default: 10,000. */

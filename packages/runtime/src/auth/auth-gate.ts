@@ -17,6 +17,7 @@ import {
 } from "./attempt-limiter.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
+/** How much the gate lets through. */
 export interface AuthGateOptions {
   readonly clock: Clock;
   /** Hears of verifiers that fail, and why credentials are not valid. */
@@ -35,6 +36,10 @@ const VERIFY_TIMEOUT_MS = 5_000;
 const MAX_CONCURRENT = 64;
 const MAX_WAITING = 20_000;
 
+/**
+ * Lets only so many verify credentials at once, each only for so long, and addresses that were wrong too often not at
+ * all.
+ */
 export class AuthGate {
   readonly #options: AuthGateOptions;
   readonly #limiter: AttemptLimiter | undefined;

@@ -27,6 +27,7 @@ export interface PendingChallenge extends Pick<Challenge, "type" | "params" | "e
   answer(response: unknown, signal?: AbortSignal): Promise<VerifiedIdentity>;
 }
 
+/** What the verifiers of {@link AuthSchemes} have in common. */
 export interface AuthSchemesOptions {
   /** Default: the machine's. */
   readonly clock?: Clock;
@@ -39,6 +40,7 @@ export interface AuthSchemesOptions {
   readonly bindsTokens?: boolean;
 }
 
+/** Verifies the credentials of both wires, by one verifier for each scheme (RFC §8.2). */
 export class AuthSchemes {
   readonly #verifiers: ReadonlyMap<string, SchemeVerifier>;
   readonly #clock: Clock;

@@ -1,6 +1,7 @@
 /** What a client has to answer before it is believed (RFC §8.1). */
 import { type Clock, type Identity, type JsonObject, UnauthenticatedError } from "@arcp/core";
 
+/** What a client is asked, and who checks the answer (RFC §8.1). */
 export interface ChallengeOptions {
   /** What the client has to know how to answer. */
   readonly type: string;

@@ -2,6 +2,7 @@
 import { type Clock, type Identity, type Logger, UnauthenticatedError } from "@arcp/core";
 import { callUpstream } from "../engine/credentials/upstream-call.ts";
 
+/** Whose credential is watched, and who is told. */
 export interface CredentialWatchOptions {
   readonly identity: Identity;
   readonly clock: Clock;
@@ -14,6 +15,7 @@ export interface CredentialWatchOptions {
 
 const ASK_TIMEOUT_MS = 5_000;
 
+/** Watches over the credential of one connection: tells when it has expired, was withdrawn, or has to be shown anew. */
 export class CredentialWatch {
   readonly #options: CredentialWatchOptions;
   readonly #stop = new AbortController();

@@ -11,6 +11,7 @@ export interface HeldSecret {
   readonly identity: Identity;
 }
 
+/** Whose secrets sign the answers to challenges (RFC §8.1). */
 export interface HmacOptions {
   /** By the token, which names the secret and may be known to anybody. */
   readonly secrets:

@@ -22,6 +22,7 @@ import { ISSUER_TIMEOUT_MS, IssuerError } from "./issuer.ts";
 import { RemoteKeySet } from "./key-set.ts";
 import { assertTokenForm, expired, notValid, TokenScheme, type TrustOption, trustOf } from "./scheme.ts";
 
+/** Which JSON Web Tokens are believed (RFC 7519): whose, for whom, signed with what. */
 export interface JwtOptions extends IdentityClaims {
   /** The identity of this runtime: a token is for it alone, or names it among others. */
   readonly audience: string | readonly string[];
@@ -32,11 +33,11 @@ export interface JwtOptions extends IdentityClaims {
   readonly issuer?: string | readonly string[];
   /** Where the issuer publishes its public keys (`https:`), those keys, or a secret of at least 32 bytes for HMAC. */
   readonly jwks: URL | JSONWebKeySet | { readonly secret: string | Uint8Array };
-  /** Default: RS, PS and ES with 256, 384 and 512 bits, EdDSA and Ed25519; with a secret, HS256. */
+  /** How tokens may be signed. Default: RS, PS and ES with 256, 384 and 512 bits, EdDSA and Ed25519; with a secret, HS256. */
   readonly algorithms?: readonly string[];
   /** How far the issuer's clock may be ahead of this one's. When a token ends is exact. Default: 5. */
   readonly clockToleranceSeconds?: number;
-  /** Default: `trusted`. */
+  /** How far who shows one is trusted (RFC §15.6). Default: `trusted`. */
   readonly trustLevel?: TrustOption;
   /** How long published keys are used before they are asked for again. Default: 10 minutes. */
   readonly keysMaxAgeMs?: number;

@@ -10,19 +10,21 @@ import {
 import { isPrincipal } from "./claims.ts";
 import type { AuthRequest, SchemeVerifier } from "./scheme.ts";
 
+/** Which client certificates are believed (RFC §8.2). */
 export interface MtlsOptions {
   /**
    * Who has which certificate: by its SHA-256 fingerprint, `sha256:` and 64 hexadecimal digits for the function; or whom the
    * certificate names itself, by a rule. A rule trusts whatever the authorities that the listener accepts have signed.
    */
   readonly principals: ReadonlyMap<string, string> | FindCertified | CertificateName;
-  /** Default: `trusted`. */
+  /** How far who shows one is trusted (RFC §15.6). Default: `trusted`. */
   readonly trustLevel?: TrustLevel;
 }
 
 /** A principal, or all that there is to know of it. */
 type Certified = string | Identity | undefined;
 
+/** Who has the certificate; `undefined` where nobody has it. */
 export type FindCertified = (
   fingerprint: string,
   signal: AbortSignal,

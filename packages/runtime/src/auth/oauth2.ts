@@ -7,6 +7,7 @@ import { claimOf, hasOneOf, type IdentityClaims, identityIn, validityIn } from "
 import { ISSUER_TIMEOUT_MS, Issuer } from "./issuer.ts";
 import { assertTokenForm, expired, notValid, TokenScheme, type TrustOption, trustOf } from "./scheme.ts";
 
+/** Who says whether an access token is active (RFC 7662), and whom it stands for. */
 export interface OAuth2Options extends IdentityClaims {
   /** `https:`, or `http:` within this machine. */
   readonly introspectionEndpoint: URL | string;
@@ -28,7 +29,7 @@ export interface OAuth2Options extends IdentityClaims {
   readonly maxCached?: number;
   /** How often the issuer is asked whether a token in use was withdrawn. Default: 60. */
   readonly revalidateSeconds?: number;
-  /** Default: `trusted`. */
+  /** How far who shows one is trusted (RFC §15.6). Default: `trusted`. */
   readonly trustLevel?: TrustOption;
   /** How long the issuer may take. Default: 4000. */
   readonly timeoutMs?: number;

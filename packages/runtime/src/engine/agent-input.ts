@@ -18,6 +18,7 @@ export interface StandardJsonSchema {
   };
 }
 
+/** What input an agent takes: JSON Schema (2020-12), or what can say itself as that, such as a schema of zod. */
 export type AgentInputSchema = StandardJsonSchema | Readonly<Record<string, unknown>>;
 
 /** Bytes of an input: what a frame may have. */

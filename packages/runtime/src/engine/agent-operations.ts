@@ -2,12 +2,14 @@
 import type { Logger } from "@arcp/core";
 import type { Guard, OperationCost } from "./operation.ts";
 
+/** What a directory holds under one name. */
 export interface FileEntry {
   readonly name: string;
   /** A link is listed as what it is; nothing follows it. */
   readonly kind: "file" | "directory" | "link" | "other";
 }
 
+/** What is known of a file. */
 export interface FileFacts {
   readonly kind: FileEntry["kind"];
   /** Bytes. */
@@ -16,6 +18,7 @@ export interface FileFacts {
   readonly modifiedAt: string;
 }
 
+/** How a file is written. */
 export interface FileWriteOptions {
   /** `replace` writes a new file in the place of one that may be there, `create` only a new one. Default: `replace`. */
   readonly mode?: "replace" | "create" | "append";
@@ -45,6 +48,7 @@ export interface AgentFileSystem {
   remove(path: string, options?: { readonly recursive?: boolean }): Promise<void>;
 }
 
+/** A request that an agent makes: as for the platform's `fetch`, and what it may cost. */
 export interface AgentFetchInit {
   /** Default: `GET`. */
   readonly method?: string;

@@ -15,6 +15,7 @@ import { assertHeartbeatTerms, type HeartbeatTerms } from "./watchdog.ts";
 /** Does the work of a job. What it returns is the job's result; what it throws is the job's error. */
 export type AgentHandler = (input: unknown, context: JobContext) => unknown | Promise<unknown>;
 
+/** What is known of an agent beside its name: which version it is, what it takes, whether it is durable. */
 export interface AgentOptions {
   /** Makes this version the one that a bare name means. Otherwise that is the version registered last. */
   readonly isDefault?: boolean;
@@ -44,6 +45,7 @@ export interface AgentOptions {
   readonly concurrency?: number;
 }
 
+/** How often a durable job is begun again without getting on. */
 export interface DurableTerms {
   /** Restarts without a new step or checkpoint between them, after which a job fails with `crash_loop`. Default: 10. */
   readonly maxRestarts?: number;

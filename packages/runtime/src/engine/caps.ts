@@ -11,6 +11,7 @@ export interface SessionCaps {
   readonly maxConcurrentJobs: number;
 }
 
+/** The caps of one session where none are given. */
 export const DEFAULT_SESSION_CAPS: SessionCaps = {
   maxBufferedEvents: 10_000,
   maxBufferedBytes: 16 * 1024 * 1024,
@@ -25,6 +26,7 @@ export interface PrincipalCaps {
   readonly maxConcurrentJobs: number;
 }
 
+/** The caps of one principal where none are given. */
 export const DEFAULT_PRINCIPAL_CAPS: PrincipalCaps = { maxSessions: 10_000, maxConcurrentJobs: 10_000 };
 
 /** Per job. */
@@ -52,6 +54,7 @@ export interface JobCaps {
   readonly maxUnawaitedBytes: number;
 }
 
+/** The caps of one job where none are given. */
 export const DEFAULT_JOB_CAPS: JobCaps = {
   maxEventBytes: 1_000_000,
   maxChunkBytes: 1_000_000,

@@ -29,6 +29,7 @@ export interface Checkpoint {
   readonly checkpointId: string;
 }
 
+/** What a checkpoint is called. */
 export interface CheckpointOptions {
   /** A few words for whoever chooses between checkpoints. */
   readonly label?: string;

@@ -52,6 +52,7 @@ import type { LeasePolicy } from "./submission.ts";
 import type { WorkSpan } from "./telemetry.ts";
 import { startDelegationSpan } from "./work-spans.ts";
 
+/** How deep and how wide jobs may delegate (§10). */
 export interface DelegationCaps {
   /** Jobs above a job that delegates. */
   readonly maxDepth: number;
@@ -59,6 +60,7 @@ export interface DelegationCaps {
   readonly maxLiveChildren: number;
 }
 
+/** The caps of delegation where none are given. */
 export const DEFAULT_DELEGATION_CAPS: DelegationCaps = { maxDepth: 8, maxLiveChildren: 32 };
 
 export interface DelegationsOptions {

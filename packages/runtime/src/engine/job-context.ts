@@ -31,12 +31,14 @@ import type { ResultStream } from "./result-stream.ts";
 import type { AgentSpan } from "./spans.ts";
 import type { JobStream, OpenStreamOptions } from "./streams/job-stream.ts";
 
+/** What the progress of a job is measured against (§8.2.1). */
 export interface ProgressOptions {
   readonly total?: number;
   readonly units?: string;
   readonly message?: string;
 }
 
+/** How much of a thought is shown. */
 export interface ThoughtOptions {
   /**
    * Keeps the reasoning back (RFC §11.4): what is written says that there was some, with this summary, or with none at all
@@ -45,6 +47,7 @@ export interface ThoughtOptions {
   readonly redacted?: boolean | string;
 }
 
+/** What an agent promises with a sign of life (RFC §10.3). */
 export interface AgentHeartbeatOptions {
   /** When the next sign of life is due, in milliseconds from now. Default: as promised last, 60,000 at first. */
   readonly deadlineMs?: number;
@@ -60,6 +63,7 @@ export interface ModelUse extends Operation {
   readonly model: string;
 }
 
+/** What the use of a model may cost, and what watchers are shown of it (§9.7). */
 export interface ModelUseOptions<Result> {
   /** What the call may cost. Default: `"unknown"`. */
   readonly cost?: OperationCost;
@@ -80,6 +84,7 @@ export interface HandoffOptions {
 /** Text is kept as UTF-8. */
 export type ArtifactContent = string | Uint8Array | AsyncIterable<Uint8Array>;
 
+/** What an artifact is called, and how long it is kept (RFC §16). */
 export interface PutArtifactOptions {
   /** Default: `text/plain` for text, otherwise `application/octet-stream`. */
   readonly mediaType?: string;

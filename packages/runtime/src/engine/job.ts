@@ -153,6 +153,7 @@ export interface JobFacts {
   readonly continues?: { readonly lastN: number; readonly lastEventSeq: number };
 }
 
+/** One piece of work: its journal, its lease and its budget, from its acceptance to its end (§7). */
 export class Job {
   readonly #facts: JobFacts;
   readonly #tools: JobTools;

@@ -10,6 +10,7 @@ export type Amounts = Readonly<Record<string, number>>;
  */
 export type OperationCost = Amounts | "unknown";
 
+/** What an operation may cost, and what watchers are shown of it. */
 export interface OperationOptions<Result> {
   /** The operation's name in `tool_call`. Default: the capability. */
   readonly tool?: string;

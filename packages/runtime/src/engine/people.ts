@@ -35,11 +35,13 @@ export interface Provenance {
   readonly isDefault: boolean;
 }
 
+/** What a person has answered, and who it was (RFC §12.1). */
 export interface HumanInput<Value> extends Provenance {
   /** It keeps the schema that was asked with. */
   readonly value: Value;
 }
 
+/** Which of the options a person has chosen, and who it was (RFC §12.2). */
 export interface HumanChoice extends Provenance {
   readonly choiceId: string;
 }

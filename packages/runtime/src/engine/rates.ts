@@ -16,6 +16,7 @@ export interface PrincipalRates {
   readonly sessionsPerMinute: number;
 }
 
+/** The rates of one principal where none are given. */
 export const DEFAULT_PRINCIPAL_RATES: PrincipalRates = {
   submitsPerMinute: Number.POSITIVE_INFINITY,
   commandsPerSecond: Number.POSITIVE_INFINITY,

@@ -12,11 +12,13 @@ const PIECE_BYTES = 256 * 1024;
 
 export type ChunkEncoding = "utf8" | "base64";
 
+/** How a piece of a result is encoded (§8.4). */
 export interface WriteOptions {
   /** Default: `utf8` for a string, `base64` for bytes. A string written as `base64` must be base64 text. */
   readonly encoding?: ChunkEncoding;
 }
 
+/** What is said of a streamed result when it is complete (§8.4). */
 export interface FinalizeOptions {
   /** One line about the result. */
   readonly summary?: string;
@@ -166,6 +168,7 @@ export class ChunkSequence {
   }
 }
 
+/** A result that is sent in pieces while it is made (§8.4). */
 export class ResultStream {
   readonly #chunks: ChunkSequence;
   readonly #job: Job;

@@ -16,6 +16,7 @@ export interface ToolContext {
   report(metric: MetricPayload): Promise<void>;
 }
 
+/** A tool that agents call by its name, within their leases. */
 export interface Tool<Input = unknown, Result = unknown> {
   readonly description?: string;
   /** JSON Schema (2020-12) of its input. Default: any input. */

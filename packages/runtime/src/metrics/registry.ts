@@ -1,6 +1,7 @@
 /** Metrics in memory, and as Prometheus reads them: the text format, version 0.0.4. */
 import type { Counter, Histogram, Instruments, MetricFacts, MetricLabels, Observation } from "@arcp/core";
 
+/** How many series a registry takes. */
 export interface MetricsRegistryOptions {
   /** Combinations of labels per metric; what comes beyond is counted as `other`. Default: 500. */
   readonly maxSeries?: number;

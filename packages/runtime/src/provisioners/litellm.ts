@@ -17,6 +17,7 @@ import { Secret } from "../engine/credentials/secret.ts";
 import { matchesPattern, patternOf } from "../engine/lease/pattern.ts";
 import { explainUpstreamRefusal } from "./upstream-refusal.ts";
 
+/** Where the LiteLLM proxy is, and what its keys are good for. */
 export interface LiteLLMOptions {
   /** Where the proxy is, e.g. `https://litellm.internal:4000`. */
   readonly baseUrl: string;
@@ -26,7 +27,7 @@ export interface LiteLLMOptions {
   readonly endpoint?: string;
   /** Stands in the ledger, and finds the provisioner after a restart: keep it. Default: `litellm`. */
   readonly name?: string;
-  /** Default: `openai`. */
+  /** What jobs are told of the API that is spoken there. Default: `openai`. */
   readonly profile?: string;
   /**
    * The names of the proxy's models. A key gets those that `model.use` covers, by name. Without this, `model.use` may

@@ -30,6 +30,7 @@ import { pageOfEvents, streamEvents } from "./event-answers.ts";
 import { readJob } from "./job-events.ts";
 import { openApiDocument } from "./openapi.ts";
 
+/** What the REST interface serves, and what it says of itself. */
 export interface RestOptions extends HttpDoorOptions {
   /** Serves a client on a transport: {@link ARCPServer.accept}. */
   readonly accept: Accept;

@@ -9,12 +9,14 @@ import { assertKeys, keyIdOf } from "./row-cipher.ts";
 /** All of a blob that is in memory at a time, in each direction, and that is encrypted as one. */
 export const PIECE_BYTES = 64 * 1024;
 const TAG_BYTES = 16;
+/** Bytes of one piece of an encrypted blob, with what proves that nobody has changed it. */
 export const SEALED_PIECE_BYTES = PIECE_BYTES + TAG_BYTES;
 const MARK = Buffer.from("ARCPBLB1");
 const ID_BYTES = 8;
 const SALT_BYTES = 32;
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
+/** Bytes before the first piece of an encrypted blob: what it is, which key, and its salt. */
 export const HEADER_BYTES = MARK.length + ID_BYTES + SALT_BYTES;
 
 /** Bytes of the file of an encrypted blob that has `size`; never as many as it has itself. */

@@ -141,6 +141,8 @@ export async function* checkedPieces(
   }
 }
 
+/** The error of a store, or of a writer, that was closed. */
 export const closedBlobs = (): BlobError => new BlobError("closed", "the blob store, or the writer, is closed");
+/** The error of a blob that is not what was written. */
 export const corruptBlob = (cause?: unknown): BlobError =>
   new BlobError("corrupt", "the blob is not what it should be", { cause });

@@ -31,6 +31,7 @@ const FILE_MODE = 0o600;
 /** What has the suffix is not whole. */
 const PARTIAL = ".partial";
 
+/** Where {@link fileBlobs} keeps the contents of artifacts, and with which keys they are encrypted. */
 export interface FileBlobsOptions {
   /**
    * Where the files are. It is made if there is none, and belongs to one database alone, of which one process writes:

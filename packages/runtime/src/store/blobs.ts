@@ -54,6 +54,7 @@ export class BlobError extends Error {
   }
 }
 
+/** Where the contents of artifacts are: named by a key, written once, read in ranges. */
 export interface BlobStore extends AsyncDisposable {
   /** Are blobs still there for the next process? */
   readonly isDurable: boolean;

@@ -45,6 +45,7 @@ export interface DatabaseSummary {
   readonly blobs: number;
 }
 
+/** Which database is looked through, and how closely. */
 export interface DatabaseCheckOptions extends DatabaseAccess {
   /** Where the contents of artifacts are. Default: they are not looked at. */
   readonly blobs?: BlobStore;

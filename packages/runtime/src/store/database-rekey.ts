@@ -19,6 +19,7 @@ import {
 } from "./sqlite-rows.ts";
 import { guarded, StoreError } from "./store-error.ts";
 
+/** Which database is encrypted anew, and with which keys. */
 export interface RekeyOptions {
   readonly path: string;
   /** The new key first, and behind it every one that is in use. */

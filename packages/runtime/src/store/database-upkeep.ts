@@ -5,6 +5,7 @@ import Database from "better-sqlite3";
 import { copyTo, openForReading, openForWriting, syncPath } from "./sqlite-file.ts";
 import { guarded, StoreError } from "./store-error.ts";
 
+/** What compacting a database has brought. */
 export interface Compacted {
   /** Bytes on the disk, with the log. */
   readonly before: number;
@@ -32,6 +33,7 @@ export function compact(db: Database.Database): void {
   db.pragma("wal_checkpoint(TRUNCATE)");
 }
 
+/** Which database is copied, and where to. */
 export interface BackupOptions {
   readonly path: string;
   /** Where the contents of artifacts are. Default: they are not copied. */

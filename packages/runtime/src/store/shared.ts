@@ -90,6 +90,7 @@ export interface Followed {
   readonly isOwn: boolean;
 }
 
+/** A session that another node had, as it was when this one took it. */
 export interface TakenSession {
   readonly record: SessionRecord;
   readonly lastRun: FeedRun | null;

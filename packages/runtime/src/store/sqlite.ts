@@ -62,6 +62,7 @@ import {
 } from "./store.ts";
 import { guarded, isFull, StoreError, storeErrorOf } from "./store-error.ts";
 
+/** Where the database is, and with which keys it is encrypted. */
 export interface SqliteStoreOptions {
   /** The database file. Default: `:memory:`, which forgets everything with the process. */
   readonly path?: string;

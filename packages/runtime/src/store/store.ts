@@ -51,6 +51,7 @@ export const ENTRY = {
   handoff: 25,
 } as const;
 
+/** What an entry of a job's journal tells of, as it is stored. */
 export type EntryCode = (typeof ENTRY)[keyof typeof ENTRY];
 
 /** Is this the last entry of its job? */
@@ -128,6 +129,7 @@ export interface JobChange {
   readonly lastEventSeq: number;
 }
 
+/** A session as it is stored. */
 export interface SessionRecord {
   readonly id: SessionId;
   readonly principal: string;
@@ -160,6 +162,7 @@ export interface FeedRun {
   readonly count: number;
 }
 
+/** Which job an idempotency key stands for, and with which parameters (§7.2). */
 export interface IdempotencyRecord {
   readonly principal: string;
   readonly key: string;
@@ -215,6 +218,7 @@ export interface StoredRecord {
   readonly mustExist?: boolean;
 }
 
+/** Which records of one kind are asked for. */
 export interface RecordQuery {
   readonly kind: string;
   readonly principal?: string;
@@ -264,6 +268,7 @@ export interface CredentialRecord {
   readonly revokedAt: number | null;
 }
 
+/** Which credentials of the ledger are asked for. */
 export interface CredentialQuery {
   readonly jobId?: JobId;
   readonly credentialId?: string;
@@ -310,6 +315,7 @@ export interface FeedItem {
   readonly entry: Entry;
 }
 
+/** Which jobs are asked for. */
 export interface JobQuery {
   /** `null` asks for every principal's jobs. */
   readonly principal: string | null;
@@ -368,6 +374,10 @@ export class StaleWriterError extends Error {
   }
 }
 
+/**
+ * Where a runtime keeps what must not be lost: sessions, jobs, their journals, keys, questions, credentials, the audit
+ * log.
+ */
 export interface Store extends EventLog {
   /** Does a commit survive the end of the process and a power cut? What is not durable guarantees nothing (§14). */
   readonly isDurable: boolean;

@@ -25,6 +25,7 @@ export interface WatchedChild {
   readonly expiresAt: string | undefined;
 }
 
+/** How a job ended, as a view shows it. */
 export type Outcome =
   | { readonly status: "success"; readonly result: JobResult; readonly savedTo: string | undefined }
   | { readonly status: Exclude<FinalStatus, "success">; readonly error: ARCPError };

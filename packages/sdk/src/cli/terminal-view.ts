@@ -8,6 +8,7 @@ import { bar, duration, spinner } from "./gauge.ts";
 import type { JobView, Outcome, WatchedChild, WatchedJob } from "./job-view.ts";
 import type { Terminal } from "./terminal.ts";
 
+/** How a job is shown in a terminal. */
 export interface TerminalViewOptions {
   /** Milliseconds that never go backwards. Default: this machine's. */
   readonly now?: () => number;

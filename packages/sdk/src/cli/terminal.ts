@@ -32,6 +32,7 @@ export interface KeyListener {
   stop(): void;
 }
 
+/** Where text for people goes: lines that stay, and below them one that is painted over. */
 export class Terminal {
   readonly #stream: TerminalStream;
   /** Can lines be painted over? Not in a pipe, a file, or on a terminal that says it is dumb. */

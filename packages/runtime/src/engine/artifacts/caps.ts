@@ -1,6 +1,7 @@
 /** The bounds of artifacts (RFC §16.3), and how what exceeds one is refused. */
 import { InternalError } from "@arcp/core";
 
+/** How large artifacts may be, and how many a principal may keep. */
 export interface ArtifactCaps {
   /** Bytes of one artifact. A larger one is refused. */
   readonly maxArtifactBytes: number;
@@ -14,6 +15,7 @@ export interface ArtifactCaps {
 
 const MIB = 1024 * 1024;
 
+/** The caps of artifacts where none are given. */
 export const DEFAULT_ARTIFACT_CAPS: ArtifactCaps = {
   maxArtifactBytes: 256 * MIB,
   maxPrincipalArtifacts: 10_000,
@@ -33,4 +35,5 @@ export interface ArtifactRetention {
   readonly max_seconds: number;
 }
 
+/** How long artifacts are kept where nothing else is said, in seconds (RFC §16.3). */
 export const DEFAULT_ARTIFACT_RETENTION: ArtifactRetention = { default_seconds: 3600, max_seconds: 86_400 };

@@ -29,6 +29,7 @@ export interface AuditPolicy {
 
 const DAY_MS = 86_400_000;
 
+/** What the audit log keeps, and for how long, where nothing else is said. */
 export const DEFAULT_AUDIT_POLICY: AuditPolicy = { answers: "digest", retentionMs: 90 * DAY_MS };
 
 /** Who is concerned. */

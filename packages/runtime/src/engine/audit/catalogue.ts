@@ -42,6 +42,7 @@ interface ArtifactFacts {
   readonly owner: string;
 }
 
+/** What is told with each action of the audit log. */
 export interface AuditFacts {
   // Sessions (§6, RFC §8, §9).
   "session.opened": { readonly wire: string };
@@ -194,6 +195,7 @@ export interface AnswerFacts {
   readonly answer?: unknown;
 }
 
+/** What the audit log tells of. */
 export type AuditAction = keyof AuditFacts;
 
 /** What clients can have recorded as often as they like, by doing what is refused: so many rows and no more. */

@@ -19,6 +19,7 @@ import { EXCHANGE_MS } from "./shared-use.ts";
 export interface NodeOptions {
   /** By which people know it. Default: the name of the machine. */
   readonly name: string;
+  /** What people tell nodes apart by, such as the zone; `arcp nodes` shows it. */
   readonly labels: Readonly<Record<string, string>>;
   /** After how long without a sign of life the others take its jobs, in milliseconds. */
   readonly ttlMs: number;

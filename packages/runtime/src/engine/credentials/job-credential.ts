@@ -1,6 +1,7 @@
 /** A credential as the agent of its job sees it (§9.8). */
 import type { JsonObject } from "@arcp/core";
 
+/** A credential that was issued to a job, with its secret (§9.8). */
 export interface JobCredential {
   /** Stable within the job, also when the credential is rotated. */
   readonly id: string;

@@ -49,6 +49,7 @@ export interface CredentialReference {
   readonly jobId: JobId;
 }
 
+/** Issues credentials to jobs at some upstream, and takes them back (§9.8). */
 export interface CredentialProvisioner {
   /** Stands in the ledger, and finds the provisioner again after a restart: keep it. */
   readonly name: string;

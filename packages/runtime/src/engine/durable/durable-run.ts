@@ -48,6 +48,7 @@ export interface RecordedDelegation extends DelegationRecord {
   readonly keep: (done: Promise<DelegationResult>) => void;
 }
 
+/** How a step is tried (again), and for how long. */
 export interface StepOptions {
   /** Tries it again after failures that may pass. Default: it is tried once. */
   readonly retry?: RetryTerms;

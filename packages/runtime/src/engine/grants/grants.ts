@@ -27,6 +27,7 @@ import { type GrantFacts, PermissionLease } from "./grant.ts";
 import type { GrantPolicy, MaxElevation } from "./policy.ts";
 import { isTrustedAs, type PermissionScope, scopeOf } from "./scope.ts";
 
+/** What an agent asks to be allowed (RFC §15.4). */
 export interface PermissionOptions extends QuestionOptions {
   /** Of RFC §15.1, of a lease (§9.2), or one of one's own, e.g. `email.send`; `trust.elevate.<level>` for more trust. */
   readonly permission: string;

@@ -21,6 +21,7 @@ export interface QuestionOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A question for a value (RFC §12.1). */
 export interface HumanInputOptions extends QuestionOptions {
   readonly prompt: string;
   /** JSON Schema 2020-12 that the answer must keep; references stay within it. Default: any value will do. */
@@ -29,6 +30,7 @@ export interface HumanInputOptions extends QuestionOptions {
   readonly default?: unknown;
 }
 
+/** A question that offers options (RFC §12.2). */
 export interface HumanChoiceOptions extends QuestionOptions {
   readonly prompt: string;
   /** 1 to 100, each with an id of its own. */
@@ -37,6 +39,7 @@ export interface HumanChoiceOptions extends QuestionOptions {
   readonly default?: string;
 }
 
+/** One of the answers that a question offers (RFC §12.2). */
 export interface ChoiceOption {
   readonly id: string;
   readonly label: string;

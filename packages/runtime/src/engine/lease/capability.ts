@@ -18,6 +18,7 @@ const RESERVED = {
 const VENDOR_CAPABILITY = /^x-vendor\.[a-z0-9_-]+(\.[a-z0-9_-]+)+$/;
 const MAX_NAME_LENGTH = 128;
 
+/** Is it a capability that the specification names (§9.2)? */
 export const isReservedCapabilityName = (name: string): boolean => Object.hasOwn(RESERVED, name);
 
 /** Reserved names, and vendor names in lower case. */

@@ -11,6 +11,7 @@ import { parseInstant } from "./constraints.ts";
 import { matchesPattern, type Pattern, patternOf } from "./pattern.ts";
 import { canonicalizeTarget } from "./target.ts";
 
+/** When an operation is asked about, and what is left to spend. */
 export interface LeaseOperationContext {
   /** Milliseconds since the epoch. */
   readonly now: number;

@@ -9,6 +9,7 @@ const MAX_PATTERN_LENGTH = 1024;
 /** The currencies of the specification (§9.6). Others are the runtime's own, but not these in other letters. */
 const CURRENCIES = ["USD", "EUR", "credits"];
 
+/** How much a lease may be asked to cover. */
 export interface LeaseShapeOptions {
   /** Accepts patterns that cover everything (`**`, `/**`). A submitter's request is not given that; a policy may be. */
   readonly mayBeUnlimited?: boolean;

@@ -5,6 +5,7 @@ import { grantedBy, kindOf } from "./capability.ts";
 import { proofEffort } from "./glob.ts";
 import { patternCovers, patternOf } from "./pattern.ts";
 
+/** What of a parent's lease is still there to be handed on. */
 export interface LeaseSubsetOptions {
   /** What the parent has left, per currency. Without it, what its lease started with. */
   readonly remaining?: ReadonlyMap<string, number> | undefined;

@@ -8,6 +8,7 @@ const LATENCY_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 const DURATION_SECONDS = [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 30, 60, 300, 900, 3600, 14_400];
 const COUNTS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500];
 
+/** Every metric of a runtime: its name, its unit, its labels, and what it says. */
 export const METRICS = {
   jobs: {
     ...{ name: "arcp.jobs", unit: "{job}", labels: ["state"] },

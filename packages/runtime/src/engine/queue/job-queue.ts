@@ -18,6 +18,7 @@ import type { Agent } from "../agents.ts";
 import type { Job } from "../job.ts";
 import { FairOrder } from "./fair-order.ts";
 
+/** How many jobs work at once, and how many wait. */
 export interface ConcurrencyCaps {
   /** Jobs that work at once, here. One more waits. */
   readonly jobs: number;
@@ -29,6 +30,7 @@ export interface ConcurrencyCaps {
   readonly maxWaitingPerPrincipal: number;
 }
 
+/** The caps of jobs that work and wait where none are given. */
 export const DEFAULT_CONCURRENCY: ConcurrencyCaps = {
   jobs: Number.POSITIVE_INFINITY,
   perPrincipal: Number.POSITIVE_INFINITY,

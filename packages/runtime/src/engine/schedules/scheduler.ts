@@ -23,8 +23,11 @@ export interface ScheduleRecords {
   find(id: string): Promise<StoredRecord | undefined>;
 }
 
+/** How many schedules there may be, and how large. */
 export interface ScheduleLimits {
+  /** Schedules that one principal may have. */
   readonly maxSchedulesPerPrincipal: number;
+  /** Schedules of all principals together. */
   readonly maxSchedules: number;
   /** Bytes of what one schedule runs, as JSON. With {@link maxSchedules} it bounds the memory that schedules take. */
   readonly maxScheduledJobBytes: number;
@@ -32,6 +35,7 @@ export interface ScheduleLimits {
   readonly minIntervalSec: number;
 }
 
+/** The limits of schedules where none are given. */
 export const DEFAULT_SCHEDULE_LIMITS: ScheduleLimits = {
   maxSchedulesPerPrincipal: 100,
   maxSchedules: 1000,

@@ -25,6 +25,7 @@ import {
   thoughtContentOf,
 } from "./stream-content.ts";
 
+/** What a stream carries, and how it is told of (RFC §11). */
 export interface OpenStreamOptions<Kind extends StreamKind = StreamKind> {
   /** An unknown kind is `event` (RFC §11.1). */
   readonly kind: Kind;

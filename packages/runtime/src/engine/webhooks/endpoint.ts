@@ -17,7 +17,7 @@ export interface WebhookEndpoint {
    * when the URL changes. Default: made of the URL.
    */
   readonly name?: string;
-  /** Default: all. */
+  /** What it is told of. Default: everything. */
   readonly events?: readonly WebhookEventType[];
   /** Only what concerns these tenants' jobs; `""` stands for principals without a tenant. Default: everybody's. */
   readonly tenants?: readonly string[];
@@ -32,7 +32,9 @@ export interface WebhookEndpoint {
   readonly allowInsecure?: boolean;
 }
 
+/** Who is told of what, and for how long that is tried. */
 export interface WebhookOptions {
+  /** Who is told, each of what it asks for. */
   readonly endpoints: readonly WebhookEndpoint[];
   /** Shares of a budget, above 0 and up to 1, whose use is told. Default: 0.8 and 1. */
   readonly budgetThresholds?: readonly number[];
@@ -53,6 +55,7 @@ export interface WebhookOptions {
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
+/** The settings of webhooks where none are given; times in milliseconds. */
 export const DEFAULT_WEBHOOK_SETTINGS = {
   budgetThresholds: [0.8, 1],
   giveUpAfterMs: 3 * DAY_MS,

@@ -26,6 +26,7 @@ import { type FileCapability, LeaseRoots } from "./lease-roots.ts";
 import { REASONS, Refusal, refusalOf } from "./refusal.ts";
 import { type Pin, type Place, segmentsOf } from "./walk.ts";
 
+/** How much an agent reads at once. */
 export interface AgentFileSystemOptions {
   /** Of a file that is read whole. Default: 16 MiB. */
   readonly maxReadBytes?: number;

@@ -12,13 +12,15 @@ import { DEFAULT_FETCH_LIMITS, type FetchLimits, MAX_REDIRECTS, tooSlow } from "
 import { type FetchCall, type HttpRequest, readInit, readUrl, redirectedRequest } from "./request.ts";
 import { discard, type Head, readHead, responseOf } from "./response.ts";
 
+/** Where agents' requests may go beside what their leases say, and how much they may be. */
 export interface NetworkOptions {
   /** Networks such as `10.1.0.0/16` that may be reached beside the public addresses. Default: none. */
   readonly allowedNetworks?: readonly string[];
-  /** Default: what the machine's resolver says, its hosts file included. */
+  /** Finds the addresses of a name. Default: what the machine's resolver says, its hosts file included. */
   readonly resolve?: Resolve;
   /** PEM. Who may vouch for hosts beside those that Node.js trusts. */
   readonly certificateAuthorities?: readonly string[];
+  /** How much requests and answers may be. Default: {@link DEFAULT_FETCH_LIMITS}. */
   readonly limits?: Partial<FetchLimits>;
   readonly clock?: Clock;
 }

@@ -1,6 +1,7 @@
 /** The bounds of one `fetch` (§14), and what exceeding them throws. */
 import { InvalidRequestError, TimeoutError } from "@arcp/core";
 
+/** How much an agent's request, and its answer, may be, and how long they may take. */
 export interface FetchLimits {
   /** Bytes of a request's header names and values. */
   readonly maxRequestHeaderBytes: number;
@@ -20,6 +21,7 @@ export interface FetchLimits {
   readonly totalTimeoutMs: number;
 }
 
+/** The limits of agents' requests where none are given. */
 export const DEFAULT_FETCH_LIMITS: FetchLimits = {
   maxRequestHeaderBytes: 32 * 1024,
   maxRequestBytes: 32 * 1024 * 1024,
