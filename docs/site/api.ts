@@ -7,6 +7,8 @@ import { listingOf } from "./listing.ts";
 /** Of a value or a type: what is longer is a table of data. */
 const MAX_LINES = 80;
 
+const COMMENT_COLUMNS = 82;
+
 const GROUPS = ["Functions", "Classes", "Types", "Values"] as const;
 
 /** The pages, by their paths on the site. */
@@ -134,15 +136,29 @@ function declarationText(declaration: ts.Declaration, checker: ts.TypeChecker): 
   const lines = text
     .replace(/^export (?:default )?(?:declare )?/, "")
     .replace(/^declare /, "")
-    .replaceAll(
-      /\{@link ([^}\s]+)(?: ([^}]*))?\}/g,
-      (_, target: string, label?: string) => `\`${label?.trim() || target}\``,
-    )
+    .replaceAll(/^(?: {4})+/gm, (indent) => " ".repeat(indent.length / 2))
+    .replaceAll(/^( *)\/\*\*([\s\S]*?)\*\//gm, (_, indent: string, comment: string) => commentText(comment, indent))
     .split("\n")
-    .filter((line) => !/^\s*(?:#private;|private .*;)$/.test(line))
-    .map((line) => line.replace(/^(?: {4})+/, (indent) => " ".repeat(indent.length / 2)));
+    .filter((line) => !/^\s*(?:#private;|private .*;)$/.test(line));
   const isData = ts.isVariableDeclaration(declaration) || ts.isTypeAliasDeclaration(declaration);
   return isData && lines.length > MAX_LINES ? [...lines.slice(0, MAX_LINES), "// …"].join("\n") : lines.join("\n");
+}
+
+/** A comment in lines that a page has room for, and in words for people. */
+function commentText(comment: string, indent: string): string {
+  const words = comment
+    .replaceAll(/^ *\* ?/gm, "")
+    .replaceAll(/\{@link ([^}\s]+)(?: ([^}]*))?\}/g, (_, target: string, label?: string) => label?.trim() || target)
+    .trim()
+    .split(/(\n(?=\n|[-*@] ))|\s+/)
+    .filter((word) => word !== undefined && word !== "");
+  const lines = [""];
+  for (const word of words) {
+    const line = lines.at(-1) ?? "";
+    if (word === "\n" || indent.length + line.length + word.length > COMMENT_COLUMNS) lines.push("");
+    if (word !== "\n") lines[lines.length - 1] = `${lines.at(-1)}${lines.at(-1) === "" ? "" : " "}${word}`;
+  }
+  return lines.map((line) => `${indent}// ${line}`).join("\n");
 }
 
 /** Of a schema only which kind it is: the type that is inferred from it says the rest. */

@@ -59,9 +59,9 @@ export function configurationReference(
       const value = (defaults as Readonly<Record<string, unknown>> | undefined)?.[setting.name];
       if (told === "" && value !== undefined) told = `\`${valueText(value)}\``;
       const needed = setting.isOptional ? "" : "**Needed.** ";
-      return `| ${name} | ${typeCell(setting.type)} | ${told} | ${needed}${cellOf(markdownOf(what, linkTo))} |`;
+      return `| ${name}<br><small>${typeCell(setting.type)}</small> | ${told} | ${needed}${cellOf(markdownOf(what, linkTo))} |`;
     });
-    const table = ["| Setting | Type | Default | What it is |", "| --- | --- | --- | --- |", ...rows].join("\n");
+    const table = ["| Setting | Default | What it is |", "| --- | --- | --- |", ...rows].join("\n");
     return [table, ...nested].filter((part) => part !== "").join("\n\n");
   };
 

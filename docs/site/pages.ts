@@ -53,8 +53,12 @@ export function documentPages(root: string): SiteContent {
       const linked = posix.normalize(posix.join(posix.dirname(document), decodeURIComponent(path)));
       return placeOf(linked.replace(/\/$/, ""), anchor === undefined ? "" : `#${anchor}`);
     });
-    pages.set(`${pageOf(document)}.md`, text);
+    pages.set(`${pageOf(document)}.md`, document === "docs/index.md" ? landingPage(text) : text);
   }
+  // It says what is said elsewhere, in the words of the specification.
+  const conformance = "project/conformance.md";
+  pages.set(conformance, `---\nsearch: false\n---\n\n${pages.get(conformance)}`);
+  assets.set("icon.svg", "packages/dashboard/src/app/icon.svg");
   return { pages, assets };
 }
 
@@ -70,4 +74,20 @@ function programPage(root: string, path: string): string {
     `A file of [${posix.dirname(path)}](/${page}.md).`,
     `${fence}${LANGUAGES[extname(path)]}\n${text}\n${fence}\n`,
   ].join("\n\n");
+}
+
+/** The first page, with its title and its first paragraph in large, and the ways on. */
+function landingPage(markdown: string): string {
+  const [opening = "", title = "", about = ""] = /^# (.*)\n\n([\s\S]*?)\n\n/.exec(markdown) ?? [];
+  const hero = {
+    name: title,
+    tagline: about.replaceAll("**", "").replaceAll("\n", " "),
+    actions: [
+      { theme: "brand", text: "Start here", link: "/start" },
+      { theme: "alt", text: "Concepts", link: "/concepts" },
+      { theme: "alt", text: "Examples", link: "/examples/" },
+    ],
+  };
+  // YAML is a superset of JSON.
+  return `---\nlayout: home\nhero: ${JSON.stringify(hero)}\n---\n\n${markdown.slice(opening.length)}`;
 }
