@@ -17,8 +17,8 @@ export const options: AgentOptions = {
 export default async function nightlyReport(input: unknown, ctx: JobContext) {
   const { sales, reports } = input as { readonly sales: string; readonly reports: string };
 
-  // A schedule that was missed runs once, however often it was missed. So no run believes that it is about last night:
-  // what is to be done is what is not done. That is another answer tomorrow, so it belongs into a step, as all that follows.
+  // A schedule that was missed runs once, however often it was missed. So what is to be done is what is not done, and no
+  // run believes that it is about one night. That is another answer tomorrow: it belongs into a step, as all that follows.
   const days = await ctx.step("which days", async () => {
     const written = new Set(await namesIn(ctx, reports));
     return (await namesIn(ctx, sales)).filter((day) => !written.has(day));
@@ -36,7 +36,11 @@ export default async function nightlyReport(input: unknown, ctx: JobContext) {
     pages.push(page);
     await ctx.progress(pages.length, { total: days.length, units: "days" });
   }
-  return { days, report: await ctx.putArtifact(pages.join("\n"), { mediaType: "text/markdown" }) };
+  return {
+    scheduledFor: ctx.scheduledFor,
+    days,
+    report: await ctx.putArtifact(pages.join("\n"), { mediaType: "text/markdown" }),
+  };
 }
 
 /** The days that a directory has files of, oldest first. */

@@ -73,14 +73,20 @@ function startRuntime() {
   };
 }
 
+interface Result {
+  readonly scheduledFor: string;
+  readonly days: readonly string[];
+  readonly report: { readonly uri: string };
+}
+
 /** Waits until the mailbox is told of a run, and reads its report. */
 async function readMail({ connect }: ReturnType<typeof startRuntime>): Promise<readonly string[]> {
   const { jobId, status } = await onMail.promise;
   onMail = Promise.withResolvers();
-  say(`mail: ${jobId}, ${status}`);
   await using client = await ARCPClient.connect(connect, { token: "demo-token" });
   const { result } = await (await client.subscribe(jobId, { history: true })).done;
-  const { days, report } = result as { readonly days: readonly string[]; readonly report: { readonly uri: string } };
+  const { scheduledFor, days, report } = result as Result;
+  say(`mail: ${jobId}, ${status}, the run of ${timeOf(Date.parse(scheduledFor))}`);
 
   await using tools = await ARCPToolClient.open(connect, { token: "demo-token" });
   const text = new TextDecoder().decode(await tools.fetchArtifact(report.uri));

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { sqliteStore } from "@arcp/runtime";
+import { type JobContext, sqliteStore } from "@arcp/runtime";
 import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { startHarness } from "../support/harness.ts";
@@ -10,6 +10,7 @@ import { ManualClock } from "../support/manual-clock.ts";
 import { settle } from "../support/puppet.ts";
 import { ALL_CAPABILITIES, type RawClient10 } from "../support/raw-client-10.ts";
 
+const HOUR_MS = 3_600_000;
 const quiet = { capabilities: { ...ALL_CAPABILITIES, heartbeat_interval_seconds: 86_400 } };
 const echo = { type: "tool.invoke", payload: { tool: "echo", arguments: { n: 1 } } };
 
@@ -153,6 +154,44 @@ describe("job.schedule", () => {
         await eventLog.close();
       }
       expect(runs).toBe(1);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
+  test("an agent knows which time it runs for, also when that is past, and when it is called again", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "arcp-scheduled-for-"));
+    const clock = new ManualClock(Date.UTC(2026, 0, 1));
+    let called = Promise.withResolvers<string | undefined>();
+    const nextCall = async (): Promise<string | undefined> => {
+      const time = await called.promise;
+      called = Promise.withResolvers();
+      return time;
+    };
+    let isFirst = true;
+    const live = async (act: (client: RawClient10) => Promise<unknown>): Promise<void> => {
+      const eventLog = sqliteStore({ path: join(directory, "runtime.db") });
+      const harness = startHarness({ server: { clock, eventLog } });
+      const agent = async (_input: unknown, { scheduledFor }: JobContext) => {
+        called.resolve(scheduledFor);
+        const isInterrupted = isFirst;
+        isFirst = false;
+        if (isInterrupted) await new Promise<never>(() => {});
+      };
+      harness.server.registerAgent("echo", agent, { durable: true });
+      await act(await harness.rawSession10("alice", quiet));
+      await harness[Symbol.asyncDispose]();
+      await eventLog.close();
+    };
+    try {
+      await live((client) => schedule(client, { every: "FREQ=DAILY;BYHOUR=2;BYMINUTE=0" }));
+      clock.advance(34 * HOUR_MS);
+      await live(async () => expect(await nextCall()).toBe("2026-01-01T02:00:00.000Z"));
+      await live(async (client) => {
+        expect(await nextCall()).toBe("2026-01-01T02:00:00.000Z");
+        await client.invoke("echo");
+        expect(await nextCall()).toBeUndefined();
+      });
     } finally {
       await rm(directory, { recursive: true });
     }

@@ -43,7 +43,7 @@ import type { DelegationRecord, KnownChild } from "./delegation.ts";
 import type { DurableRun, StepContext, StepOptions } from "./durable/durable-run.ts";
 import { doStep } from "./durable/plain-steps.ts";
 import { sleepUntil } from "./durable/timing.ts";
-import { jsonOf } from "./entry-text.ts";
+import { jsonOf, timestamp } from "./entry-text.ts";
 import { type Grant, HeldGrant, type PermissionLease } from "./grants/grant.ts";
 import type { PermissionOptions } from "./grants/grants.ts";
 import { type HandoffConnector, handoffBody } from "./handoff.ts";
@@ -164,6 +164,11 @@ export class AgentContext implements JobContext {
 
   get sessionId(): SessionId {
     return this.#job.sessionId;
+  }
+
+  get scheduledFor(): string | undefined {
+    const { occurrenceAt } = this.#job.origin ?? {};
+    return occurrenceAt === undefined ? undefined : timestamp(occurrenceAt);
   }
 
   get agent(): string {

@@ -108,6 +108,12 @@ export interface JobContext extends Guard {
   readonly agentVersion: string | null;
   /** `name@version`. */
   readonly agentRef: string;
+  /**
+   * Of a run of a schedule (RFC §10.6): the time that it is for, RFC 3339; `undefined` for every other job. It may be long past:
+   * of the occurrences that were missed while nothing ran the first is run, and the others are not. The same when the agent is
+   * called again.
+   */
+  readonly scheduledFor: string | undefined;
   /** The effective lease; frozen (§9.1). */
   readonly lease: Lease;
   readonly leaseConstraints?: LeaseConstraints;

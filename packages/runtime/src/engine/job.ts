@@ -110,6 +110,8 @@ export interface JobOrigin {
   readonly mode: "tool" | "durable";
   /** What was asked for: `tool.invoke`, `workflow.start`, … */
   readonly command: string;
+  /** Of a run of a schedule: the occurrence that it is for, in milliseconds since the epoch. */
+  readonly occurrenceAt?: number;
 }
 
 /** Of a job whose agent is called again: what it has told. */

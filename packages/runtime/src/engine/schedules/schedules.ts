@@ -87,8 +87,8 @@ export class Schedules {
         },
       },
       ...{ clock, logger, limits },
-      fire: (schedule, _occurrenceAt, advance, claim) =>
-        this.#run(schedule, (jobId) => journal.putRecord(advance(jobId)), claim as JobId | undefined),
+      fire: (schedule, occurrenceAt, advance, claim) =>
+        this.#run(schedule, occurrenceAt, (jobId) => journal.putRecord(advance(jobId)), claim as JobId | undefined),
       isRunning: (jobId) => this.#isRunning(jobId as JobId),
       claim: shared && ((schedule, occurrenceAt) => this.#claim(shared, schedule, occurrenceAt)),
     });
@@ -244,6 +244,7 @@ export class Schedules {
 
   async #run(
     { id, principal, job }: Schedule,
+    occurrenceAt: number,
     onMade: (jobId: string) => void,
     jobId: JobId | undefined,
   ): Promise<void> {
@@ -254,7 +255,7 @@ export class Schedules {
     const request = {
       ...{ agent, input, leaseRequest, leaseConstraints, maxRuntimeSec, onMade },
       trace: traceId === undefined ? undefined : { traceId },
-      origin: { commandId: id, mode: "durable" as const, command: "job.schedule" as const },
+      origin: { commandId: id, mode: "durable" as const, command: "job.schedule" as const, occurrenceAt },
     };
     await submission.run(submitter, request, jobId);
   }
