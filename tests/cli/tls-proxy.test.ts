@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { get, type IncomingMessage } from "node:http";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../packages/sdk/src/cli/exit-code.ts";
 import { proxyRules } from "../../packages/sdk/src/cli/tls-proxy.ts";
@@ -14,13 +16,27 @@ const requestFrom = (remoteAddress: string | undefined, headers: Request["header
 
 describe("a proxy in front of the runtime", () => {
   it("tells clients' addresses, over WebSocket and over HTTP", async () => {
-    const config = "export default { tlsProxy: {}, agents: { echo: (input) => input } };";
+    const config = `export default {
+      tlsProxy: {},
+      allowedHosts: ["agents.example.com"],
+      agents: { echo: (input) => input },
+    };`;
     await using workspace = await Workspace.create({ "arcp.config.mjs": config });
     const { url, port, command } = await workspace.serve([], { ARCP_TOKEN: "s3cret" });
-    using socket = await RawSocket.open(url, { headers: [["X-Real-IP", "203.0.113.9"]] });
+    const past = await workspace.run(["jobs"], { env: { ARCP_URL: url, ARCP_TOKEN: "s3cret" } });
+    expect(past.stderr).toContain("421 (the runtime has another name: its `allowedHosts`)");
+    using socket = await RawSocket.open(url, {
+      headers: [
+        ["Host", "agents.example.com"],
+        ["X-Real-IP", "203.0.113.9"],
+      ],
+    });
     await socket.hello("s3cret");
-    const headers = { authorization: "Bearer s3cret", "x-real-ip": "203.0.113.10" };
-    expect((await fetch(`http://127.0.0.1:${port}/v1/jobs`, { headers })).status).toBe(200);
+    const headers = { host: "agents.example.com", authorization: "Bearer s3cret", "x-real-ip": "203.0.113.10" };
+    const asked = get({ host: "127.0.0.1", port, path: "/v1/jobs", headers });
+    const [answer] = (await once(asked, "response")) as [IncomingMessage];
+    answer.resume();
+    expect(answer.statusCode).toBe(200);
     await command.kill("SIGTERM");
     const { lines } = await workspace.run(["audit", "--action", "session.opened", "--json"]);
     expect(lines.map((row) => row["remote_address"])).toEqual(["203.0.113.9", "203.0.113.10"]);

@@ -53,6 +53,8 @@ function describe(thrown: unknown): string {
 function hintFor(error: Error): string | undefined {
   if (isOfStore(error) || isOfStore(error.cause)) return undefined;
   if (error.message.includes("ECONNREFUSED")) return "is `arcp serve` running there? --url or ARCP_URL says where";
+  if (error.message.includes("Unexpected server response: 421"))
+    return "the runtime has another name: its `allowedHosts`";
   if (error instanceof ARCPError && error.code === "UNAUTHENTICATED") {
     return "set ARCP_TOKEN or --token-file, or run this where `arcp serve` was started";
   }
