@@ -14,7 +14,7 @@ export const TOKEN_BRIEF = "suite-token-brief";
 /** Somebody who may observe everybody's jobs. */
 export const TOKEN_OBSERVER = "suite-token-observer";
 
-const JOBS_PER_SESSION = 50;
+const JOBS_PER_SESSION = 20;
 /** Of one chunk of a result. */
 const CHUNK_BYTES = 500_000;
 

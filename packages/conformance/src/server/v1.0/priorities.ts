@@ -6,7 +6,7 @@ import { ENDS, ending, isEnd, ofJob, v10 } from "./case.ts";
 
 const PRIORITIES = ["low", "normal", "high", "critical"] as const;
 /** How many critical commands come at once. */
-const FLOOD = 100;
+const FLOOD = 70;
 
 const rankOf = ({ priority }: Frame): number =>
   PRIORITIES.indexOf((priority ?? "normal") as (typeof PRIORITIES)[number]);

@@ -3,16 +3,26 @@ import { is, such } from "../../matcher.ts";
 import { jobOf } from "../context.ts";
 import { v11 } from "./case.ts";
 
-const SESSIONS = 24;
+const SESSIONS = 6;
 const MIN_BITS = 128;
+
+/** Sets of characters that tokens are written in, and how many characters there are in each. */
+const ALPHABETS: readonly (readonly [RegExp, number])[] = [
+  [/^\d*$/, 10],
+  [/^[\da-f]*$/i, 16],
+  [/^[\da-z]*$|^[\dA-Z]*$/, 32],
+  [/^[\w+/=-]*$/, 64],
+];
+const MOST_CHARACTERS = 94;
 
 /** How many bits at most the part of these texts holds that is not the same in all of them. */
 function bitsOf(texts: readonly string[]): number {
   const length = Math.min(...texts.map((text) => text.length));
-  const places = Array.from({ length }, (_, place) => new Set(texts.map((text) => text[place])));
-  const varying = places.filter((characters) => characters.size > 1);
-  const alphabet = new Set(varying.flatMap((characters) => [...characters]));
-  return alphabet.size < 2 ? 0 : varying.length * Math.log2(alphabet.size);
+  const places = Array.from({ length }, (_, place) => texts.map((text) => text[place] ?? ""));
+  const varying = places.filter((characters) => new Set(characters).size > 1);
+  const all = varying.flat().join("");
+  const [, size = MOST_CHARACTERS] = ALPHABETS.find(([alphabet]) => alphabet.test(all)) ?? [];
+  return varying.length * Math.log2(size);
 }
 
 export const boundCases = [
