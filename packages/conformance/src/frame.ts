@@ -21,3 +21,9 @@ export function newId(): string {
   made += 1;
   return `msg_c${process.pid.toString(36)}${made.toString(36)}${Math.random().toString(36).slice(2, 8)}`;
 }
+
+/** A name of something else that nothing else of this process has: `job_…`. */
+export function newName(prefix: string): string {
+  made += 1;
+  return `${prefix}_${made.toString(36).padStart(4, "0")}${Math.random().toString(36).slice(2, 12)}`;
+}

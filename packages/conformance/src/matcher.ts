@@ -42,6 +42,13 @@ export const aTraceId: Matcher = simple(
   (value) => typeof value === "string" && /^[0-9a-f]{32}$/.test(value) && !/^0+$/.test(value),
 );
 
+const ULID = /^(?:[a-z]+[_-])?[0-7][0-9A-HJKMNP-TV-Z]{25}$/i;
+const UUID_7 = /^(?:[a-z]+[_-])?[0-9a-f]{8}-?[0-9a-f]{4}-?7[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$/i;
+export const aSortableId: Matcher = simple(
+  "a ULID or a UUID of version 7, perhaps after a prefix",
+  (value) => ULID.test(String(value)) || UUID_7.test(String(value)),
+);
+
 export function is(expected: unknown): Matcher {
   return simple(shown(expected), (value) => isSame(value, expected));
 }

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { type AddressInfo, createServer as createLineServer, type Server as LineServer, type Socket } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
-import { HttpCarriers, httpPathOf } from "./http-carrier.ts";
+import { CLOSED_ABNORMALLY, HttpCarriers, httpPathOf } from "./http-carrier.ts";
 import { readLines } from "./lines.ts";
 
 /** How the client connects. */
@@ -38,7 +38,6 @@ export interface Berth {
   leave(): void;
 }
 
-const CLOSED_ABNORMALLY = 1006;
 const MAX_PAYLOAD = 256 * 1024 * 1024;
 
 class WebSocketCarrier implements Carrier {

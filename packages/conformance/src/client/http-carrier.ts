@@ -1,10 +1,12 @@
 /** Connections over HTTP: what the client says is posted, what it is told comes as Server-Sent Events. */
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { textOf } from "../incoming-text.ts";
 import type { Carrier } from "./carrier.ts";
 
+/** What a connection that broke was closed with. */
+export const CLOSED_ABNORMALLY = 1006;
 const CLOSED_NORMALLY = 1000;
-const CLOSED_ABNORMALLY = 1006;
 const PATH = /^\/([0-9a-f]+)\/arcp\/http(?:\/([0-9a-f]+)(\/events)?)?(?:$|\?)/;
 
 /** The address of a client's connections over HTTP, below that of the listener. */
@@ -134,11 +136,4 @@ export class HttpCarriers {
     take(carrier);
     carrier.onText(body);
   }
-}
-
-async function textOf(request: IncomingMessage): Promise<string> {
-  let text = "";
-  request.setEncoding("utf8");
-  for await (const part of request) text += part;
-  return text;
 }

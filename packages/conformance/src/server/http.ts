@@ -1,6 +1,7 @@
 /** A runtime that is reached by plain HTTP: envelopes are posted, and come as Server-Sent Events. */
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
+import { textOf } from "../incoming-text.ts";
 import type { Connection, ConnectionReader, Target } from "./connection.ts";
 
 /** A runtime whose endpoint for connections over HTTP is `url`. */
@@ -107,11 +108,4 @@ class HttpConnection implements Connection {
   cut(): void {
     this.#over.abort();
   }
-}
-
-async function textOf(response: IncomingMessage): Promise<string> {
-  let text = "";
-  response.setEncoding("utf8");
-  for await (const part of response) text += part;
-  return text;
 }

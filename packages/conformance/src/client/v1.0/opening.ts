@@ -14,35 +14,15 @@ import {
   someText,
   text,
 } from "../../matcher.ts";
+import { CODES_10, isCoreType, isNamespaced } from "../../names-10.ts";
+import { type Conversation, casesOf, type Rule } from "../rule.ts";
 import type { ClientCase, Stage } from "../stage.ts";
 import { CAPABILITIES, openSession10, Session10 } from "./session.ts";
 
-/** What a client of this wire may say. */
-const CORE =
-  /^(?:session|tool|job|stream|human|permission|lease|artifact|subscribe|workflow|agent|checkpoint|event|trace)\.|^(?:ping|pong|ack|nack|cancel|interrupt|resume|backpressure|unsubscribe|subscribe|log|metric)$/;
-const NAMESPACED = /^(?:arcpx\.[\w-]+\..+|[a-z][\w-]*(?:\.[\w-]+){2,})$/;
-const CODES: ReadonlySet<string> = new Set([
-  ...["OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"],
-  ...["PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"],
-  ...["INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED", "HEARTBEAT_LOST", "LEASE_EXPIRED", "LEASE_REVOKED"],
-  "BACKPRESSURE_OVERFLOW",
-]);
 const SPAN = text(/^[0-9a-f]{16}$/, "a span id of 16 hexadecimal characters");
 
-interface Rule {
-  readonly id: string;
-  readonly requirement: string;
-  readonly title: string;
-  judge(stage: Stage, frames: readonly Frame[], said: Said): void;
-}
-
-interface Said {
-  readonly garbage: readonly string[];
-  readonly later: readonly Frame[];
-}
-
 /** A bit of everything that a client says. */
-async function converse(stage: Stage): Promise<Said & { readonly frames: readonly Frame[] }> {
+async function converse(stage: Stage): Promise<Conversation> {
   const session = await openSession10(stage, { terms: { answers: { input: { branch: "main" } } } });
   const { caller, client } = session;
   const job = await session.job({ input: { text: "one\ntwo 😀" }, idempotency_key: "key-1" });
@@ -68,12 +48,16 @@ async function converse(stage: Stage): Promise<Said & { readonly frames: readonl
 }
 
 const every =
-  (requirement: string, path: keyof Frame & string, matcher: Parameters<Stage["judge"]["expect"]>[3]): Rule["judge"] =>
+  (
+    requirement: string,
+    path: keyof Frame & string,
+    matcher: Parameters<Stage["judge"]["expect"]>[3],
+  ): Rule<Conversation>["judge"] =>
   ({ judge }, frames) => {
     for (const frame of frames) judge.expect(requirement, `${frame.type}.${path}`, frame[path], matcher);
   };
 
-const rules: readonly Rule[] = [
+const rules: readonly Rule<Conversation>[] = [
   {
     id: "objects",
     requirement: "V10-6.1-01",
@@ -170,7 +154,7 @@ const rules: readonly Rule[] = [
       for (const { type, extensions } of frames) {
         if (extensions === undefined) continue;
         judge.expect("V10-6.1.1-13", `${type}.extensions`, extensions, anObject);
-        const odd = Object.keys(extensions as object).filter((name) => name !== "optional" && !NAMESPACED.test(name));
+        const odd = Object.keys(extensions as object).filter((name) => name !== "optional" && !isNamespaced(name));
         judge.that("V10-6.1.1-13", "namespaced members", odd.length === 0, odd);
       }
     },
@@ -180,7 +164,7 @@ const rules: readonly Rule[] = [
     requirement: "V10-6.2-02",
     title: "types are of the core, or namespaced",
     judge: ({ judge }, frames) => {
-      const odd = frames.map(({ type }) => type).filter((type) => !CORE.test(type) && !NAMESPACED.test(type));
+      const odd = frames.map(({ type }) => type).filter((type) => !isCoreType(type) && !isNamespaced(type));
       judge.that("V10-6.2-02", "types of the core, or namespaced", odd.length === 0, odd);
     },
   },
@@ -211,7 +195,7 @@ const rules: readonly Rule[] = [
     title: "codes are those that there are",
     judge: ({ judge }, frames) => {
       const codes = frames.filter(({ type }) => type === "nack").map(({ payload }) => String(payload?.code));
-      const odd = codes.filter((code) => !CODES.has(code) && !NAMESPACED.test(code));
+      const odd = codes.filter((code) => ![...CODES_10, "OK"].includes(code) && !isNamespaced(code));
       judge.that("V10-18.2-01", "canonical or namespaced codes", odd.length === 0, odd);
     },
   },
@@ -227,19 +211,7 @@ const rules: readonly Rule[] = [
 ];
 
 export const opening10: readonly ClientCase[] = [
-  ...rules.map(
-    ({ id, requirement, title, judge }): ClientCase => ({
-      id: `envelopes/${id}`,
-      wire: "1.0",
-      requirements: [requirement],
-      title,
-      async run(stage) {
-        const said = await converse(stage);
-        stage.judge.looksAt(requirement);
-        judge(stage, said.frames, said);
-      },
-    }),
-  ),
+  ...casesOf("1.0", rules, converse),
   {
     id: "opening/open",
     wire: "1.0",
@@ -407,7 +379,7 @@ export const opening10: readonly ClientCase[] = [
         extensions,
         is(["arcpx.acme.note.v1"]),
       );
-      const odd = (extensions as readonly string[]).filter((name) => !NAMESPACED.test(name));
+      const odd = (extensions as readonly string[]).filter((name) => !isNamespaced(name));
       stage.judge.that("V10-21.1-01", "namespaced names", odd.length === 0, odd);
     },
   },

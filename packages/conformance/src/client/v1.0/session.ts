@@ -1,8 +1,8 @@
 /** A session of wire 1.0 as the scripted runtime has it. */
-import type { Frame } from "../../frame.ts";
+import { type Frame, newName } from "../../frame.ts";
 import type { Caller } from "../caller.ts";
+import { type Ended, toEnded } from "../ended.ts";
 import type { Client, JsonObject, Stage } from "../stage.ts";
-import { type Ended, toEnded } from "../v1.1/session.ts";
 
 /** Everything that a runtime can do. */
 export const CAPABILITIES = {
@@ -13,12 +13,6 @@ export const CAPABILITIES = {
 };
 
 const FINGERPRINT = "sha256:5f1e0c";
-
-let made = 0;
-const next = (prefix: string): string => {
-  made += 1;
-  return `${prefix}_${made.toString(36).padStart(4, "0")}${Math.random().toString(36).slice(2, 12)}`;
-};
 
 export interface Session10Options {
   /** Members of the payload of `session.accepted` that replace the usual ones. */
@@ -33,7 +27,7 @@ export class Session10 {
   readonly stage: Stage;
   readonly client: Client;
   /** The session of the newest connection. */
-  id = next("sess");
+  id = newName("sess");
   caller: Caller;
   /** The `session.open` of the newest connection. */
   open: Frame;
@@ -60,7 +54,7 @@ export class Session10 {
     const before = this.id;
     this.caller = await this.client.caller(requirement, "the client to connect again");
     this.open = await this.caller.next(requirement, "session.open");
-    this.id = next("sess");
+    this.id = newName("sess");
     this.accept();
     const resume = await this.caller.next(requirement, "resume");
     return { resume, before };
@@ -101,7 +95,7 @@ export class Session10 {
 export class Job10 {
   readonly session: Session10;
   readonly invoke: Frame;
-  readonly id = next("job");
+  readonly id = newName("job");
 
   constructor(session: Session10, invoke: Frame) {
     this.session = session;

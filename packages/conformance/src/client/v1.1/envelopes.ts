@@ -1,21 +1,11 @@
 /** What every message of a client looks like (§4, §5), and what it takes. */
 import type { Frame } from "../../frame.ts";
-import { anObject, aTraceId, perhaps, someText, such } from "../../matcher.ts";
+import { anObject, aSortableId, aTraceId, perhaps, someText } from "../../matcher.ts";
+import { type Conversation, casesOf, type Rule } from "../rule.ts";
 import type { ClientCase, JsonObject, Stage } from "../stage.ts";
 import { Job, newJobId, openSession, type Session } from "./session.ts";
 
-interface Rule {
-  readonly id: string;
-  readonly requirement: string;
-  readonly title: string;
-  readonly needs?: readonly string[];
-  judge(stage: Stage, frames: readonly Frame[], conversation: Conversation): void;
-}
-
-interface Conversation {
-  readonly garbage: readonly string[];
-  /** Frames that came after the welcome. */
-  readonly later: readonly Frame[];
+interface TwoConnections extends Conversation {
   /** On its second connection. */
   readonly again: readonly Frame[];
 }
@@ -23,15 +13,12 @@ interface Conversation {
 /** Job-scoped messages of clients. */
 const OF_JOBS: ReadonlySet<unknown> = new Set(["job.cancel", "job.subscribe", "job.unsubscribe"]);
 
-const ULID = /^(?:[a-z]+_)?[0-7][0-9A-HJKMNP-TV-Z]{25}$/i;
-const UUID_7 = /^(?:[a-z]+_)?[0-9a-f]{8}-?[0-9a-f]{4}-?7[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$/i;
-
 function* numbersIn(value: unknown): Generator<number> {
   if (typeof value === "number") yield value;
   else if (typeof value === "object" && value !== null) for (const part of Object.values(value)) yield* numbersIn(part);
 }
 
-const rules: readonly Rule[] = [
+const rules: readonly Rule<TwoConnections>[] = [
   {
     id: "one-object",
     requirement: "V11-4.1-01",
@@ -85,8 +72,7 @@ const rules: readonly Rule[] = [
     requirement: "V11-5.1-03",
     title: "ids are ULIDs or UUIDs of version 7",
     judge: ({ judge }, frames) => {
-      const form = such("a ULID or a UUID of version 7", (id) => ULID.test(String(id)) || UUID_7.test(String(id)));
-      for (const { id } of frames) judge.expect("V11-5.1-03", "id", id, form);
+      for (const { id } of frames) judge.expect("V11-5.1-03", "id", id, aSortableId);
     },
   },
   {
@@ -170,7 +156,7 @@ const TEXT = "one\ntwo\r\nthree\u2028four 😀 e\u0301";
 const SECRETS = ["credential-value-5f1e0c"];
 
 /** A bit of everything that a client says, over two connections. */
-async function converse(stage: Stage): Promise<Conversation & { readonly frames: readonly Frame[] }> {
+async function converse(stage: Stage): Promise<TwoConnections> {
   const session = await openSession(stage);
   const { client } = session;
   const first = session.caller;
@@ -215,20 +201,7 @@ async function converse(stage: Stage): Promise<Conversation & { readonly frames:
 }
 
 export const envelopes: readonly ClientCase[] = [
-  ...rules.map(
-    ({ id, requirement, title, needs, judge }): ClientCase => ({
-      id: `envelopes/${id}`,
-      wire: "1.1",
-      requirements: [requirement],
-      title,
-      ...(needs && { needs }),
-      async run(stage) {
-        const conversation = await converse(stage);
-        stage.judge.looksAt(requirement);
-        judge(stage, conversation.frames, conversation);
-      },
-    }),
-  ),
+  ...casesOf("1.1", rules, converse),
   {
     id: "envelopes/unknown-members",
     wire: "1.1",

@@ -1,7 +1,8 @@
 /** How a client follows jobs: its own and observed ones, their events, results, errors and credentials (§7.6, §8, §9.8, §12). */
 import { is, isSame, shape } from "../../matcher.ts";
+import { toEnded } from "../ended.ts";
 import type { ClientCase, JsonObject } from "../stage.ts";
-import { Job, newJobId, openSession, type Session, toEnded } from "./session.ts";
+import { Job, newJobId, openSession, type Session } from "./session.ts";
 
 /** The client observes a job of somebody else's; answers `job.subscribe`. */
 async function observed(session: Session, terms: JsonObject, requirement?: string) {

@@ -1,6 +1,7 @@
 /** A session of wire 1.1 as the scripted runtime has it. */
-import type { Frame } from "../../frame.ts";
+import { type Frame, newName } from "../../frame.ts";
 import type { Caller } from "../caller.ts";
+import { type Ended, toEnded } from "../ended.ts";
 import type { Client, JsonObject, Stage } from "../stage.ts";
 
 export const ALL_FEATURES = [
@@ -20,18 +21,12 @@ export interface SessionOptions {
   readonly client?: Client;
 }
 
-let made = 0;
-const next = (prefix: string): string => {
-  made += 1;
-  return `${prefix}_${made.toString(36).padStart(4, "0")}${Math.random().toString(36).slice(2, 12)}`;
-};
-
-export const newJobId = (): string => next("job");
+export const newJobId = (): string => newName("job");
 
 export class Session {
   readonly stage: Stage;
   readonly client: Client;
-  readonly id = next("sess");
+  readonly id = newName("sess");
   /** The connection that carries it. */
   caller: Caller;
   /** The first message on it. */
@@ -51,7 +46,7 @@ export class Session {
   }
 
   welcome(payload: JsonObject = {}, members: JsonObject = {}): void {
-    this.resumeToken = next("resume");
+    this.resumeToken = newName("resume");
     this.caller.sessionId = this.id;
     const usual = {
       runtime: { name: "conformance", version: "1.0.0" },
@@ -147,27 +142,6 @@ export class Job {
   async wait(requirement?: string): Promise<Ended> {
     return toEnded(await this.session.client.does("wait", { job_id: this.id }, requirement));
   }
-}
-
-/** What the step `wait` reports. */
-export interface Ended {
-  readonly status: unknown;
-  readonly result: unknown;
-  readonly error: { readonly code?: unknown; readonly message?: unknown };
-  readonly events: readonly { readonly kind: unknown; readonly body: JsonObject }[];
-  /** The messages of its logs. */
-  readonly logs: readonly unknown[];
-}
-
-export function toEnded(report: JsonObject): Ended {
-  const events = (Array.isArray(report["events"]) ? report["events"] : []) as Ended["events"];
-  return {
-    status: report["status"],
-    result: report["result"],
-    error: (report["error"] ?? {}) as Ended["error"],
-    events,
-    logs: events.filter(({ kind }) => kind === "log").map(({ body }) => body["message"]),
-  };
 }
 
 /** Where a client says that it was: in the member `resume` of a hello, or in `session.resume`. */

@@ -3,8 +3,9 @@ import { createHmac } from "node:crypto";
 import type { Frame } from "../../frame.ts";
 import { NotHere } from "../../judge.ts";
 import { is, nothing, oneOf } from "../../matcher.ts";
+import { CODES_10 } from "../../names-10.ts";
 import { jobOf } from "../context.ts";
-import { CODES, ending, ofJob, v10, working } from "./case.ts";
+import { ending, ofJob, v10, working } from "./case.ts";
 
 const REFUSALS = oneOf("session.rejected", "session.unauthenticated", "nack");
 const encoded = (value: object | string): string =>
@@ -74,7 +75,7 @@ export const authenticationCases = [
       if (answer.type !== "cancel.accepted") throw new NotHere(`a session cannot be cancelled: ${answer.type}`);
       const evicted = await peer.sees("V10-10.4-07", "session.evicted", ({ type }) => type === "session.evicted");
       judge.expect("V10-8.5-01", "the end of a session by the runtime", evicted.type, is("session.evicted"));
-      judge.expect("V10-8.5-02", "its reason", reasonOf(evicted), oneOf(...CODES));
+      judge.expect("V10-8.5-02", "its reason", reasonOf(evicted), oneOf(...CODES_10));
       judge.expect("V10-10.4-07", "its reason", reasonOf(evicted), is("CANCELLED"));
       if (peer.ended === undefined) peer.send("tool.invoke", { tool: context.agent("count"), arguments: { n: 1 } });
       await peer.quiet();

@@ -18,28 +18,6 @@ export function v10(
 
 export const ENDS = ["tool.result", "tool.error", "job.completed", "job.failed", "job.cancelled"];
 export const DURABLE_ENDS = ENDS.slice(2);
-export const CODES = [
-  ...[
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-  ],
-  ...[
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-  ],
-  ...["DATA_LOSS", "UNAUTHENTICATED", "HEARTBEAT_LOST", "LEASE_EXPIRED", "LEASE_REVOKED", "BACKPRESSURE_OVERFLOW"],
-];
-
 export const isEnd =
   (jobId: string) =>
   (frame: Frame): boolean =>

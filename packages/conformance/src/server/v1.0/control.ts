@@ -2,11 +2,11 @@
 import type { Frame } from "../../frame.ts";
 import { NotHere } from "../../judge.ts";
 import { is, nothing, oneOf, perhaps, someText } from "../../matcher.ts";
+import { CODES_10, isNamespaced } from "../../names-10.ts";
 import { CAPABILITIES, jobOf, type ServerContext } from "../context.ts";
 import type { Peer } from "../peer.ts";
 import {
   asked,
-  CODES,
   codeOf,
   ENDS,
   ending,
@@ -247,9 +247,8 @@ export const controlCases = [
         peer,
         jobOf(await context.invoke(peer, "fail_with", { code: "QUOTA_EXCEEDED", message: "no" })),
       );
-      const isNamespaced = (value: unknown): boolean =>
-        CODES.includes(String(value)) || /^[a-z][\w-]*(\.[\w-]+){2,}$/.test(String(value));
-      judge.that("V10-18.2-02", "a code of the protocol, or one with a namespace", isNamespaced(codeOf(own)), own);
+      const isAllowed = (value: unknown): boolean => CODES_10.includes(String(value)) || isNamespaced(String(value));
+      judge.that("V10-18.2-02", "a code of the protocol, or one with a namespace", isAllowed(codeOf(own)), own);
       const thrown = await ending(peer, jobOf(await context.invoke(peer, "fail", {})));
       judge.expect("V10-18.2-05", "the code of an exception that nobody expected", codeOf(thrown), is("INTERNAL"));
       const failures: Frame[] = [own, thrown];

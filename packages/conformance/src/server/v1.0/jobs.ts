@@ -1,9 +1,10 @@
 /** Commands, jobs and their ends. */
 import { type Frame, newId } from "../../frame.ts";
 import { aString, is, nothing, oneOf, perhaps, shape, someText, such } from "../../matcher.ts";
+import { CODES_10 } from "../../names-10.ts";
 import { jobOf } from "../context.ts";
 import type { Peer } from "../peer.ts";
-import { CODES, DURABLE_ENDS, ENDS, ending, isEnd, isNack, ofJob, v10 } from "./case.ts";
+import { DURABLE_ENDS, ENDS, ending, isEnd, isNack, ofJob, v10 } from "./case.ts";
 
 export const jobCases = [
   v10(
@@ -74,7 +75,7 @@ export const jobCases = [
       const error = answer.payload?.error ?? answer.payload;
       judge.expect("V10-18.1-01", "the error", error, shape({ code: someText, message: aString }));
       judge.that("V10-18.2-04", "another code than OK", error.code !== "OK", error.code);
-      judge.expect("V10-18.2-01", "its code", error.code, oneOf(...CODES));
+      judge.expect("V10-18.2-01", "its code", error.code, oneOf(...CODES_10));
       isNack(context, "V10-18.2-06", answer, ["NOT_FOUND"], "the answer for a tool that does not exist");
       await peer.quiet();
       const later = peer.frames.filter((frame) => frame.correlation_id === id && frame !== answer);

@@ -1,6 +1,7 @@
 /** Logs, metrics and traces. */
 import { NotHere } from "../../judge.ts";
 import { aNumber, anInteger, aTimestamp, is, shape, someText, such } from "../../matcher.ts";
+import { isCoreType, isNamespaced } from "../../names-10.ts";
 import { CAPABILITIES, jobOf, type Listed } from "../context.ts";
 import { ending, ofJob, v10 } from "./case.ts";
 
@@ -127,7 +128,7 @@ export const observabilityCases = [
         is([]),
       );
       const extensions = [
-        ...types.filter((type) => !CORE.test(type)),
+        ...types.filter((type) => !isCoreType(type)),
         ...(accepted.payload.capabilities.extensions ?? []),
         ...peer.frames.flatMap(({ extensions = {} }) =>
           Object.keys(extensions as object).filter((name) => name !== "optional"),
@@ -209,7 +210,3 @@ export const observabilityCases = [
 const UNITS = { "gpu.seconds": "seconds", "bytes.in": "bytes", "bytes.out": "bytes" };
 const STANDARD = ["tokens.used", "cost.usd", "tool.invocations", "latency.ms", "errors.total", ...Object.keys(UNITS)];
 const isStandard = (name: string): boolean => STANDARD.includes(name);
-const isNamespaced = (name: string): boolean =>
-  /^[a-z][a-z0-9-]*(\.[A-Za-z0-9][\w-]*){2,}$/.test(name) && !name.startsWith("x-");
-const CORE =
-  /^(session|cancel|checkpoint|tool|job|workflow|agent|stream|human|permission|lease|subscribe|artifact|event|trace)\.|^(ping|pong|ack|nack|cancel|interrupt|resume|backpressure|subscribe|unsubscribe|log|metric)$/;
