@@ -33,34 +33,37 @@ const snippets = repositoryFiles()
   .filter((file) => file.endsWith(".md"))
   .flatMap((file) => snippetsOf(file, readFileSync(join(repositoryRoot, file), "utf8")));
 const program = await createProgram("");
+const counts = { passed: 0, failed: 0, skipped: 0 };
 const content = { pages: new Map([...documents, ...reference.pages]), assets };
 
-const steps: readonly Step[] = [
-  { name: "snippets", run: () => [...jsonProblems(snippets), ...commandProblems(program, snippets)] },
-  { name: "compiled snippets", run: () => compileProblems(repositoryRoot, snippets) },
-  { name: "snippets that run", run: runSnippets },
-  { name: "docstrings", run: () => reference.problems },
-  {
-    name: "pages",
-    run: () => {
-      stage(content, join(site, "pages"));
-      return navigationProblems(content.pages);
+/** Those of a group are carried out at the same time: what is built keeps one processor busy, and what is run another. */
+const groups: readonly (readonly Step[])[] = [
+  [
+    { name: "snippets", run: () => [...jsonProblems(snippets), ...commandProblems(program, snippets)] },
+    { name: "docstrings", run: () => reference.problems },
+    {
+      name: "pages",
+      run: () => {
+        stage(content, join(site, "pages"));
+        return navigationProblems(content.pages);
+      },
     },
-  },
-  {
-    name: "site",
-    run: async () => {
-      await build(site);
-      // VitePress reports a page that cannot be rendered, and goes on.
-      return content.pages
-        .keys()
-        .filter((page) => !existsSync(join(site, "dist", page.replace(/\.md$/, ".html"))))
-        .map((page) => `${page} was not built`)
-        .toArray();
-    },
-  },
-  { name: "links", run: () => builtLinkProblems(join(site, "dist"), process.env["DOCS_BASE"]) },
+  ],
+  [
+    { name: "compiled snippets", run: () => compileProblems(repositoryRoot, snippets) },
+    { name: "snippets that run", run: runSnippets },
+    { name: "site", run: buildSite },
+  ],
+  [{ name: "links", run: () => builtLinkProblems(join(site, "dist"), process.env["DOCS_BASE"]) }],
 ];
+
+/** Pages that are not there afterwards: VitePress reports one that cannot be rendered, and goes on. */
+async function buildSite(): Promise<readonly string[]> {
+  await build(site);
+  return [...content.pages.keys()]
+    .filter((page) => !existsSync(join(site, "dist", page.replace(/\.md$/, ".html"))))
+    .map((page) => `${page} was not built`);
+}
 
 /** Two pages at a time. */
 async function runSnippets(): Promise<readonly string[]> {
@@ -72,29 +75,28 @@ async function runSnippets(): Promise<readonly string[]> {
       const report = await followPage(repositoryRoot, page);
       count += report.count;
       problems.push(...report.problems);
-      if (report.obstacle !== undefined)
+      if (report.obstacle !== undefined) {
+        counts.skipped += 1;
         console.log(`- ${page[0]?.page}: its commands were not typed: ${report.obstacle}`);
+      }
     }
   };
   await Promise.all([work(), work()]);
   return count === 0 ? ["no snippet was run"] : problems;
 }
 
-/** A step that cannot be carried out has failed; those after it would have nothing to look at. */
-async function main(): Promise<void> {
-  const counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const { name, run } of steps) {
-    const startedAt = Date.now();
-    const problems = await run();
-    counts[problems.length === 0 ? "passed" : "failed"] += 1;
-    const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);
-    console.log(`${problems.length === 0 ? "✓" : "✗"} ${name} (${seconds} s)`);
-    for (const problem of problems.slice(0, MAX_PROBLEMS)) console.log(problem.replace(/^/gm, "    "));
-    if (problems.length > MAX_PROBLEMS) console.log(`    … and ${problems.length - MAX_PROBLEMS} more`);
-  }
-  reportCounts("docs", counts);
-  console.log(`docs: ${counts.passed} passed, ${counts.failed} failed`);
-  process.exitCode = counts.failed === 0 ? 0 : 1;
+async function carryOut({ name, run }: Step): Promise<void> {
+  const startedAt = Date.now();
+  const problems = await run();
+  counts[problems.length === 0 ? "passed" : "failed"] += 1;
+  const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);
+  console.log(`${problems.length === 0 ? "✓" : "✗"} ${name} (${seconds} s)`);
+  for (const problem of problems.slice(0, MAX_PROBLEMS)) console.log(problem.replace(/^/gm, "    "));
+  if (problems.length > MAX_PROBLEMS) console.log(`    … and ${problems.length - MAX_PROBLEMS} more`);
 }
 
-await main();
+// A step that cannot be carried out ends this: those after it would have nothing to look at.
+for (const group of groups) await Promise.all(group.map(carryOut));
+reportCounts("docs", counts);
+console.log(`docs: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+process.exitCode = counts.failed === 0 ? 0 : 1;

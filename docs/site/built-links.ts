@@ -2,11 +2,12 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, posix } from "node:path";
 
+const FETCHED_BY_STYLES = /(?:url\(|@import )\s*["']?((?:https?:)?\/\/[^"')\s]+)/g;
+
 /** Every broken link of the pages in the directory, each as `page: what is wrong`, and everything fetched from elsewhere. */
 export function builtLinkProblems(directory: string, base = "/"): string[] {
-  const pages = readdirSync(directory, { recursive: true, encoding: "utf8" })
-    .map((path) => path.replaceAll("\\", "/"))
-    .filter((path) => path.endsWith(".html"));
+  const files = readdirSync(directory, { recursive: true, encoding: "utf8" }).map((path) => path.replaceAll("\\", "/"));
+  const pages = files.filter((path) => path.endsWith(".html"));
   const ids = new Map<string, ReadonlySet<string>>();
   const texts = new Map(pages.map((page) => [page, readFileSync(join(directory, page), "utf8")]));
   for (const [page, html] of texts) ids.set(page, idsOf(html));
@@ -15,6 +16,11 @@ export function builtLinkProblems(directory: string, base = "/"): string[] {
     for (const { element, target } of targetsOf(html)) {
       const problem = problemOf(page, element, target);
       if (problem !== undefined) problems.add(`${page}: ${problem}`);
+    }
+  }
+  for (const sheet of files.filter((path) => path.endsWith(".css"))) {
+    for (const [, target] of readFileSync(join(directory, sheet), "utf8").matchAll(FETCHED_BY_STYLES)) {
+      problems.add(`${sheet}: ${target} would be fetched from elsewhere`);
     }
   }
   return [...problems];

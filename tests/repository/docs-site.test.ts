@@ -34,9 +34,11 @@ test("the built site loads nothing from elsewhere, and stays below its path", ()
     "index.html":
       '<a href="https://example.com/">out</a><script src="https://example.com/x.js"></script><a href="/other/"></a>',
   });
+  writeFileSync(join(directory, "x.css"), '@import url("https://fonts.example.com/x"); a { background: url(y.png); }');
   expect(builtLinkProblems(directory, "/docs/")).toEqual([
     "index.html: https://example.com/x.js would be fetched from elsewhere",
     "index.html: /other/ is not below /docs/",
+    "x.css: https://fonts.example.com/x would be fetched from elsewhere",
   ]);
 });
 
