@@ -13,7 +13,8 @@ import type { JobRecord } from "../store/store.ts";
 import type { Access } from "./access.ts";
 import { type Audit, bySession } from "./audit/audit.ts";
 import { type ActorFacts, actorFacts, actorOf, type Elsewhere } from "./cluster/elsewhere.ts";
-import type { Job, Outcome } from "./job.ts";
+import type { Job } from "./job.ts";
+import type { Outcome } from "./job-facts.ts";
 import type { Actor } from "./session.ts";
 
 /**

@@ -12,7 +12,8 @@ import { type Entry, isTerminal, type JobRecord, type Store } from "../store/sto
 import type { AuditFacts } from "./audit/catalogue.ts";
 import { outcomeOf } from "./cluster/remote-child.ts";
 import { jsonOf } from "./entry-text.ts";
-import type { Job, Outcome } from "./job.ts";
+import type { Job } from "./job.ts";
+import type { Outcome } from "./job-facts.ts";
 import type { Journal } from "./journal.ts";
 
 /** What a delegated job was granted. */

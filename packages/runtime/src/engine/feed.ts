@@ -4,7 +4,7 @@
  */
 import type { JobId, SessionId } from "@arcp/core";
 import type { Entry, EntryCode, FeedRun } from "../store/store.ts";
-import type { JobOrigin } from "./job.ts";
+import type { JobOrigin } from "./job-facts.ts";
 import type { CommitListener, Journal } from "./journal.ts";
 
 /** What a feed needs to know of a job to show its entries. */

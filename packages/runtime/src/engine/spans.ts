@@ -7,7 +7,8 @@ import { type Clock, InvalidRequestError } from "@arcp/core";
 import { ENTRY } from "../store/store.ts";
 import { tooLarge } from "./caps.ts";
 import { isLonger, jsonOf, timestamp } from "./entry-text.ts";
-import type { Job, Outcome } from "./job.ts";
+import type { Job } from "./job.ts";
+import type { Outcome } from "./job-facts.ts";
 import { jobSpanIdOf, newSpanId, startAgentSpan } from "./telemetry.ts";
 
 /** A span that is under way, for what runs in it. */

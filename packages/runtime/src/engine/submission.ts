@@ -26,7 +26,7 @@ import type { RemoteJobs } from "./cluster/remote-jobs.ts";
 import type { Issuance } from "./credentials/credentials.ts";
 import type { Feed, OptionalEntry } from "./feed.ts";
 import type { SchemaCompiler } from "./interactions/request.ts";
-import type { JobOrigin } from "./job.ts";
+import type { JobOrigin } from "./job-facts.ts";
 import type { JobMax, JobRegistry, OthersJobs } from "./job-registry.ts";
 import type { Journal } from "./journal.ts";
 import { acceptedPayload, type Launch, type LaunchRequest } from "./launch.ts";

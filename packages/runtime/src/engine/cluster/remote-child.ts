@@ -6,7 +6,7 @@ import { type Clock, errorFromWire, type JobId, type JsonObject, type Lease, typ
 import type { JobHead, SharedStore } from "../../store/shared.ts";
 import { type Entry, isTerminal } from "../../store/store.ts";
 import type { AuditFacts } from "../audit/catalogue.ts";
-import type { Outcome } from "../job.ts";
+import type { Outcome } from "../job-facts.ts";
 import type { Budget } from "../lease/budget.ts";
 import type { Elsewhere } from "./elsewhere.ts";
 import type { RemoteJobs } from "./remote-jobs.ts";

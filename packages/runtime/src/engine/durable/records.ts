@@ -3,7 +3,7 @@ import type { ErrorPayload, JobId, JsonObject, ResultId, TraceContext } from "@a
 import type { ErrorCode10 } from "@arcp/core/v1.0";
 import type { Store, StoredRecord } from "../../store/store.ts";
 import type { DelegationEnd } from "../delegated-job.ts";
-import type { JobOrigin } from "../job.ts";
+import type { JobOrigin } from "../job-facts.ts";
 import { readAskedFor } from "../kept-request.ts";
 import type { WakeUp } from "./timing.ts";
 import type { Positions, StepPieces } from "./told.ts";

@@ -10,7 +10,8 @@ import {
 } from "@arcp/core";
 import { ENTRY, type EntryCode } from "../../store/store.ts";
 import type { AuditAction } from "../audit/catalogue.ts";
-import type { Job, Outcome } from "../job.ts";
+import type { Job } from "../job.ts";
+import type { Outcome } from "../job-facts.ts";
 import { isReservedCapabilityName } from "../lease/capability.ts";
 import { METRICS } from "./catalogue.ts";
 

@@ -10,7 +10,8 @@ import { ENTRY, type EntryCode } from "../../store/store.ts";
 import { agentError, errorMembers } from "../agent-failure.ts";
 import { tooLarge } from "../caps.ts";
 import { jsonOf } from "../entry-text.ts";
-import { type Job, type Outcome, quiet } from "../job.ts";
+import { type Job, quiet } from "../job.ts";
+import type { Outcome } from "../job-facts.ts";
 import { Flow } from "./flow.ts";
 import type { Lane } from "./lanes.ts";
 import {
