@@ -2,13 +2,9 @@
 import {
   ARCPError,
   buildEnvelope,
-  CLOSE_TOO_LARGE,
   type Clock,
   decodeFrame,
   decodeRuntimeMessage,
-  ERROR_FACTS,
-  frameBytes,
-  Heartbeat,
   HeartbeatLostError,
   InvalidRequestError,
   isDraftVersion,
@@ -16,22 +12,17 @@ import {
   type MessageId,
   type MessageOf,
   newMessageId,
-  ResumeWindowExpiredError,
   RUNTIME_FRAME_LIMITS,
   RUNTIME_MESSAGE_TYPES,
   type RuntimeMessage,
   type SessionId,
-  SessionState,
-  TimeoutError,
   type TraceContext,
   type Transport,
-  TransportError,
   traceparentOf,
-  UnauthenticatedError,
 } from "@arcp/core";
 import type { Greeting } from "./greeting.ts";
+import { Line, type LineBounds, type LineOwner, type OpeningTerms } from "./line.ts";
 import { respell, withAmounts } from "./respelling.ts";
-import { onAbort } from "./waiting.ts";
 import { readError } from "./wire-error.ts";
 
 /** Messages that the connection does not answer by itself. */
@@ -64,77 +55,39 @@ export interface MessageFields {
   readonly sessionId?: string;
 }
 
-interface ConnectionBounds {
-  readonly clock: Clock;
-  /** The largest frame that the runtime reads. */
-  readonly maxFrameBytes: number;
-}
-
-interface Answer {
-  readonly resolve: (welcome: MessageOf<"session.welcome">) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-const CLOSE_GOING_AWAY = 1001;
-
 export class Connection {
-  readonly #transport: Transport;
+  readonly #line: Line<MessageOf<"session.welcome">>;
   readonly #owner: ConnectionOwner;
   readonly #clock: Clock;
-  readonly #maxFrameBytes: number;
-  readonly #state = new SessionState();
-  #answer: Answer | undefined;
-  #heartbeat: Heartbeat | undefined;
   #greetingId: MessageId | undefined;
-  #isReading = true;
 
-  constructor(transport: Transport, owner: ConnectionOwner, { clock, maxFrameBytes }: ConnectionBounds) {
-    this.#transport = transport;
+  constructor(transport: Transport, owner: ConnectionOwner, bounds: LineBounds) {
     this.#owner = owner;
-    this.#clock = clock;
-    this.#maxFrameBytes = maxFrameBytes;
+    this.#clock = bounds.clock;
+    const lineOwner: LineOwner = {
+      onFrame: (text) => this.#onFrame(text),
+      onMalformed: (error) => owner.onUnreadable(undefined, error),
+      onLeave: () => {},
+      onEnd: owner.onEnd,
+    };
+    this.#line = new Line(transport, lineOwner, bounds);
   }
 
   /**
-   * Opens the session. Rejects with the error that the runtime answered, {@link TimeoutError} after `timeoutMs`,
-   * {@link TransportError} when the connection ends first, or the signal's reason. The transport is then closed.
-   *
-   * @param caller The span that the session belongs below.
+   * Opens the session, in the span of `caller`. Rejects as {@link Line.open} does, with the error that the runtime answered
+   * among others.
    */
-  async greet(
-    greeting: Greeting,
-    timeoutMs: number,
-    signal: AbortSignal | undefined,
+  greet(
+    { type, payload, sessionId }: Greeting,
+    terms: OpeningTerms,
     caller: TraceContext | undefined,
   ): Promise<MessageOf<"session.welcome">> {
-    const { promise, resolve, reject } = Promise.withResolvers<MessageOf<"session.welcome">>();
-    const { type, payload, sessionId } = greeting;
-    this.#answer = { resolve, reject };
-    this.#state.enter({ phase: "awaiting-welcome" });
-    const release = onAbort(signal, (reason) => this.#refuse(reason));
-    const cancelTimer = this.#clock.setTimer(
-      () => this.#refuse(new TimeoutError("the runtime did not welcome the session in time")),
-      timeoutMs,
-    );
-    try {
-      this.#transport.onFrame((text) => this.#onFrame(text));
-      this.#transport.onMalformed((problem) => this.#owner.onUnreadable(undefined, new InvalidRequestError(problem)));
-      void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
-      if (signal?.aborted !== true) {
-        this.#greetingId = this.send(type, payload, {
-          ...(sessionId && { sessionId }),
-          ...(caller && { trace: caller }),
-        });
-      }
-      return await promise;
-    } catch (thrown) {
-      this.close(CLOSE_GOING_AWAY, "the session was not opened");
-      throw thrown;
-    } finally {
-      cancelTimer();
-      release();
-      this.#answer = undefined;
-    }
+    return this.#line.open(() => {
+      this.#greetingId = this.send(type, payload, {
+        ...(sessionId && { sessionId }),
+        ...(caller && { trace: caller }),
+      });
+    }, terms);
   }
 
   /** The id of the first message; `undefined` before it was sent. */
@@ -147,48 +100,35 @@ export class Connection {
    * larger than the runtime reads.
    */
   send(type: string, payload: JsonObject, fields: MessageFields = {}): MessageId {
-    const phase = this.#state.current;
     const message = buildEnvelope({
       type,
-      session_id: phase.phase === "accepted" ? phase.sessionId : fields.sessionId,
+      session_id: this.#line.sessionId ?? fields.sessionId,
       job_id: fields.jobId,
       trace_id: fields.trace?.traceId,
       traceparent: fields.trace && traceparentOf(fields.trace),
       tracestate: fields.trace?.traceState,
       payload,
     });
-    const text = JSON.stringify(message);
-    assertReadable(type, frameBytes(text, this.#maxFrameBytes), this.#maxFrameBytes);
-    this.#transport.send(text);
-    this.#heartbeat?.sent();
+    this.#line.send(type, JSON.stringify(message));
     return message.id;
   }
 
   /** Stops or goes on reading, so that the peer feels that the consumers lag. */
   setReading(isReading: boolean): void {
-    if (isReading === this.#isReading) return;
-    this.#isReading = isReading;
-    this.#heartbeat?.setListening(isReading);
-    if (isReading) this.#transport.resume();
-    else this.#transport.pause();
+    this.#line.setReading(isReading);
   }
 
   /** Gives the connection up: the owner is told `cause` at once. */
   abort(cause: ARCPError): void {
-    this.#transport.abort(cause.code);
-    this.#end(cause);
+    this.#line.abort(cause);
   }
 
   /** Ends the connection after what is queued, without a word to the owner. */
   close(code?: number, reason?: string): void {
-    this.#leave();
-    this.#transport.resume();
-    this.#transport.close(code, reason);
+    this.#line.close(code, reason);
   }
 
   #onFrame(text: string): void {
-    if (this.#state.phase === "closed") return;
-    this.#heartbeat?.heard();
     let frame: JsonObject | undefined;
     try {
       frame = decodeFrame(text, RUNTIME_FRAME_LIMITS);
@@ -202,7 +142,7 @@ export class Connection {
   #onUnreadable(frame: JsonObject | undefined, error: ARCPError): void {
     const type = frame?.["type"];
     // There will be no other answer.
-    if (type === "session.welcome" || type === "session.error") this.#refuse(error);
+    if (type === "session.welcome" || type === "session.error") this.#line.refuse(error);
     this.#owner.onUnreadable(frame, error);
   }
 
@@ -231,23 +171,23 @@ export class Connection {
       case "session.ping":
         this.send("session.pong", {
           ping_nonce: message.payload.nonce,
-          received_at: new Date(this.#clock.now()).toISOString(),
+          received_at: this.#now(),
         });
         return;
       case "session.pong":
         return;
       case "session.error":
-        if (this.#state.phase === "awaiting-welcome") {
-          this.#refuse(readError(message.payload));
+        if (this.#line.isOpening) {
+          this.#line.refuse(readError(message.payload));
           return;
         }
         break;
     }
-    if (this.#state.phase === "accepted") this.#owner.onMessage(message, frame);
+    if (this.#line.sessionId !== undefined) this.#owner.onMessage(message, frame);
   }
 
   #onWelcome(message: MessageOf<"session.welcome">): void {
-    if (this.#state.phase !== "awaiting-welcome") {
+    if (!this.#line.isOpening) {
       this.#owner.onUnreadable(undefined, new InvalidRequestError("a second session.welcome"));
       return;
     }
@@ -255,65 +195,24 @@ export class Connection {
     try {
       opened = this.#owner.onWelcome(message);
     } catch (thrown) {
-      this.#refuse(thrown);
+      this.#line.refuse(thrown);
       return;
     }
     const { sessionId, heartbeatMs, onOpen } = opened;
-    this.#state.enter({ phase: "accepted", sessionId, features: new Set() });
+    this.#line.accept(sessionId, message);
     if (heartbeatMs !== undefined) this.#startHeartbeat(heartbeatMs);
-    this.#answer?.resolve(message);
     onOpen();
   }
 
-  /** No session comes of this connection. */
-  #refuse(error: unknown): void {
-    if (this.#state.phase !== "awaiting-welcome") return;
-    this.#leave();
-    this.#answer?.reject(error);
-  }
-
   #startHeartbeat(intervalMs: number): void {
-    this.#heartbeat = new Heartbeat({
-      clock: this.#clock,
+    this.#line.keepAlive(
       intervalMs,
-      ping: () =>
-        void this.send("session.ping", { nonce: newMessageId(), sent_at: new Date(this.#clock.now()).toISOString() }),
-      onLost: () =>
-        this.abort(new HeartbeatLostError("nothing was heard from the runtime for two heartbeat intervals")),
-    });
+      () => void this.send("session.ping", { nonce: newMessageId(), sent_at: this.#now() }),
+      () => new HeartbeatLostError("nothing was heard from the runtime for two heartbeat intervals"),
+    );
   }
 
-  #end(cause: ARCPError): void {
-    const { phase } = this.#state;
-    if (phase === "closed") return;
-    this.#leave();
-    this.#answer?.reject(cause);
-    if (phase === "accepted") this.#owner.onEnd(cause);
+  #now(): string {
+    return new Date(this.#clock.now()).toISOString();
   }
-
-  #leave(): void {
-    if (this.#state.phase !== "closed") this.#state.enter({ phase: "closed", reason: "" });
-    this.#heartbeat?.stop();
-  }
-}
-
-/** Throws {@link InvalidRequestError} for a message of `size` bytes to a peer that reads `max`. */
-export function assertReadable(type: string, size: number, max: number): void {
-  if (size <= max) return;
-  throw new InvalidRequestError(`${type}: larger than the runtime reads`, { details: { size, max } });
-}
-
-/**
- * The connection ended over a frame that is larger than its receiver reads, this side or the other one. It ends the client
- * for good: the next connection would meet the same frame again.
- */
-export class FrameTooLargeError extends InvalidRequestError {}
-
-/** A close code says why, where the runtime could not say it in a message. */
-export function lostTransport(code: number, reason: string): ARCPError {
-  const message = `the connection ended (${code}${reason === "" ? "" : `: ${reason}`})`;
-  if (code === CLOSE_TOO_LARGE) return new FrameTooLargeError(message);
-  if (code === ERROR_FACTS.UNAUTHENTICATED.closeCode) return new UnauthenticatedError(message);
-  if (code === ERROR_FACTS.RESUME_WINDOW_EXPIRED.closeCode) return new ResumeWindowExpiredError(message);
-  return new TransportError(message, { retryable: true });
 }

@@ -1,13 +1,13 @@
 /** `@arcp/client`: submits jobs to a runtime and follows them. Runs in Node, pages and workers. */
 export type { AgentDescription, CheckedSubmission, CheckOptions, JobDescription } from "./agent-description.ts";
 export { ARCPClient, type ClientSignals, type ConnectOptions } from "./client.ts";
-export { FrameTooLargeError } from "./connection.ts";
 export { ProvisionedCredential } from "./credentials.ts";
 export type { AcceptedJob, FinalStatus, JobResult } from "./job.ts";
 export type { JobEvent, JobEventOf, ReservedEvent, VendorEvent } from "./job-events.ts";
 export { type CancelOptions, JobHandle, type WaitOptions } from "./job-handle.ts";
 export type { JobFilter, JobOwner, JobPage, JobPlace, JobSummary, ListOptions } from "./job-list.ts";
 export { JobSubscription, type SubscribedJob } from "./job-subscription.ts";
+export { FrameTooLargeError } from "./line.ts";
 export type { ConnectionState } from "./link.ts";
 export type { ClientOptions, Compatibility, TokenSource } from "./options.ts";
 export type { AnswerLink, AnswerStatus, Question, QuestionAnswer, QuestionEnd } from "./questions.ts";

@@ -15,14 +15,9 @@ import {
 } from "@arcp/core";
 import { Acknowledgement } from "./acknowledgement.ts";
 import { activeTrace } from "./caller-trace.ts";
-import {
-  Connection,
-  type ConnectionOwner,
-  FrameTooLargeError,
-  type MessageFields,
-  type SessionMessage,
-} from "./connection.ts";
+import { Connection, type ConnectionOwner, type MessageFields, type SessionMessage } from "./connection.ts";
 import { toAuth, toGreeting } from "./greeting.ts";
+import { FrameTooLargeError } from "./line.ts";
 import type { ResolvedOptions } from "./options.ts";
 import {
   keepProcessAlive,
@@ -289,7 +284,7 @@ export class Link {
       const knownForm = this.session?.repeatsIds ? "resume" : "hello";
       const resumeForm = this.#reconnection?.options.resumeForm ?? knownForm;
       const greeting = toGreeting(this.#options, auth, resume, resumeForm);
-      const welcome = await connection.greet(greeting, handshakeTimeoutMs, signal, caller);
+      const welcome = await connection.greet(greeting, { timeoutMs: handshakeTimeoutMs, signal }, caller);
       return welcome.payload;
     } catch (thrown) {
       transport.close();

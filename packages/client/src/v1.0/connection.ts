@@ -3,15 +3,11 @@ import {
   ARCPError,
   type Clock,
   decodeFrame,
-  frameBytes,
-  Heartbeat,
   HeartbeatLostError,
   InvalidRequestError,
   type JsonObject,
   newMessageId,
   RUNTIME_FRAME_LIMITS,
-  SessionState,
-  TimeoutError,
   type TraceContext,
   type Transport,
   toSessionId,
@@ -32,8 +28,7 @@ import {
   type RuntimeMessage10,
   traceMembers10,
 } from "@arcp/core/v1.0";
-import { assertReadable, lostTransport } from "../connection.ts";
-import { onAbort } from "../waiting.ts";
+import { Line, type LineBounds, type LineOwner, type OpeningTerms } from "../line.ts";
 import type { Challenge } from "./options.ts";
 
 /** A message to send; when it is sent, and in which session, is filled in. */
@@ -59,91 +54,55 @@ export interface ConnectionOwner10 {
   readonly onEnd: (cause: ARCPError) => void;
 }
 
-export interface ConnectionBounds {
-  readonly clock: Clock;
-  readonly maxFrameBytes: number;
+export interface ConnectionBounds extends LineBounds {
   /** How long a runtime may be silent before that is taken for an answer. */
   readonly silenceMs: number;
 }
 
-interface Answer {
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-const CLOSE_GOING_AWAY = 1001;
-
-interface OpeningTerms {
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
-  readonly caller: TraceContext | undefined;
-}
-
 export class Connection10 {
-  readonly #transport: Transport;
+  readonly #line: Line<void>;
   readonly #owner: ConnectionOwner10;
   readonly #clock: Clock;
-  readonly #maxFrameBytes: number;
   readonly #silenceMs: number;
-  readonly #state = new SessionState();
-  #answer: Answer | undefined;
   #openId: string | undefined;
   #challenge: MessageOf10<"session.challenge"> | undefined;
   /** Why the last answer to a challenge was wrong. */
   #refusal: string | undefined;
   #stopWaiting = (): void => {};
-  #heartbeat: Heartbeat | undefined;
   /** A message whose bytes are on their way. */
   #waiting: RuntimeMessage10 | undefined;
-  #isReading = true;
 
-  constructor(transport: Transport, owner: ConnectionOwner10, { clock, maxFrameBytes, silenceMs }: ConnectionBounds) {
-    this.#transport = transport;
+  constructor(transport: Transport, owner: ConnectionOwner10, { silenceMs, ...bounds }: ConnectionBounds) {
     this.#owner = owner;
-    this.#clock = clock;
-    this.#maxFrameBytes = maxFrameBytes;
+    this.#clock = bounds.clock;
     this.#silenceMs = silenceMs;
+    const lineOwner: LineOwner = {
+      onFrame: (text) => this.#onFrame(text),
+      onMalformed: (error) => owner.onUnreadable(undefined, error),
+      onLeave: () => this.#stopWaiting(),
+      onEnd: owner.onEnd,
+    };
+    this.#line = new Line(transport, lineOwner, bounds);
   }
 
   get carriesBinary(): boolean {
-    return this.#transport.carriesBinary;
+    return this.#line.carriesBinary;
   }
 
   /** Resolves when the connection is over. */
   get closed(): Promise<unknown> {
-    return this.#transport.closed;
+    return this.#line.closed;
   }
 
   /**
-   * Opens the session, in the span of `caller`. Rejects with the error that the runtime answered, {@link TimeoutError}
-   * after `timeoutMs`, TransportError when the connection ends first, or the signal's reason. The transport is then closed.
+   * Opens the session, in the span of `caller`. Rejects as {@link Line.open} does, with the error that the runtime answered
+   * among others.
    */
-  async open(payload: JsonObject, { timeoutMs, signal, caller }: OpeningTerms): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#answer = { resolve, reject };
-    this.#state.enter({ phase: "awaiting-welcome" });
-    const release = onAbort(signal, (reason) => this.#refuse(reason));
-    const cancelTimer = this.#clock.setTimer(
-      () => this.#refuse(new TimeoutError("the runtime did not accept the session in time")),
-      timeoutMs,
-    );
-    try {
-      this.#transport.onFrame((text) => this.#onFrame(text));
-      this.#transport.onMalformed((problem) => this.#owner.onUnreadable(undefined, new InvalidRequestError(problem)));
-      void this.#transport.closed.then(({ code, reason }) => this.#end(lostTransport(code, reason)));
-      if (signal?.aborted !== true) {
-        this.#openId = newMessageId();
-        this.send({ type: "session.open", id: this.#openId, payload, ...(caller && traceMembers10(caller)) });
-      }
-      await promise;
-    } catch (thrown) {
-      this.close(CLOSE_GOING_AWAY, "the session was not opened");
-      throw thrown;
-    } finally {
-      cancelTimer();
-      release();
-      this.#answer = undefined;
-    }
+  open(payload: JsonObject, terms: OpeningTerms, caller: TraceContext | undefined): Promise<void> {
+    return this.#line.open(() => {
+      this.#openId = newMessageId();
+      this.send({ type: "session.open", id: this.#openId, payload, ...(caller && traceMembers10(caller)) });
+    }, terms);
   }
 
   /**
@@ -151,56 +110,40 @@ export class Connection10 {
    * for what is larger than the peer reads.
    */
   send(message: Outgoing, bytes?: Uint8Array): void {
-    const phase = this.#state.current;
-    const session = phase.phase === "accepted" ? { session_id: phase.sessionId } : {};
-    const timestamp = new Date(this.#clock.now()).toISOString();
-    const text = JSON.stringify(buildEnvelope10({ ...session, timestamp, ...message }));
-    const size = Math.max(frameBytes(text, this.#maxFrameBytes), bytes?.length ?? 0);
-    assertReadable(message.type, size, this.#maxFrameBytes);
-    this.#transport.send(text);
-    if (bytes) this.#transport.sendBinary(bytes);
-    this.#heartbeat?.sent();
+    const { sessionId } = this.#line;
+    const session = sessionId === undefined ? {} : { session_id: sessionId };
+    const text = JSON.stringify(buildEnvelope10({ ...session, timestamp: this.#now(), ...message }));
+    this.#line.send(message.type, text, bytes);
   }
 
   /** Stops or goes on reading, so that the peer feels that the consumers lag. */
   setReading(isReading: boolean): void {
-    if (isReading === this.#isReading) return;
-    this.#isReading = isReading;
-    this.#heartbeat?.setListening(isReading);
-    if (isReading) this.#transport.resume();
-    else this.#transport.pause();
+    this.#line.setReading(isReading);
   }
 
   /** Asks for a sign of life whenever nothing was sent, or heard, for `intervalMs`; gives up after two of them. */
   keepAlive(intervalMs: number): void {
     if (intervalMs <= 0) return;
-    this.#heartbeat = new Heartbeat({
-      clock: this.#clock,
+    this.#line.keepAlive(
       intervalMs,
-      ping: () => this.send({ type: "ping", payload: { sent_at: this.#now() } }),
-      onLost: () =>
-        this.abort(new HeartbeatLostError("nothing was heard from the runtime for two intervals", { retryable: true })),
-    });
+      () => this.send({ type: "ping", payload: { sent_at: this.#now() } }),
+      () => new HeartbeatLostError("nothing was heard from the runtime for two intervals", { retryable: true }),
+    );
   }
 
   /** Gives the connection up: the owner is told `cause` at once. */
   abort(cause: ARCPError): void {
-    this.#transport.abort(cause.code);
-    this.#end(cause);
+    this.#line.abort(cause);
   }
 
   /** Ends the connection after what is queued, without a word to the owner. */
   close(code?: number, reason?: string): void {
-    this.#leave();
-    this.#transport.resume();
-    this.#transport.close(code, reason);
+    this.#line.close(code, reason);
   }
 
   // -------------------------------------------------------------------------------------------- inbound
 
   #onFrame(text: string): void {
-    if (this.#state.phase === "closed") return;
-    this.#heartbeat?.heard();
     this.#dropWaiting("its bytes did not follow");
     let frame: JsonObject | undefined;
     try {
@@ -219,7 +162,7 @@ export class Connection10 {
       return;
     }
     const message = decodeRuntimeMessage10(frame, { allowMissingTimestamp: true });
-    if (this.#state.phase === "awaiting-welcome") {
+    if (this.#line.isOpening) {
       this.#onOpening(message);
       return;
     }
@@ -230,8 +173,6 @@ export class Connection10 {
   }
 
   #onBinary(bytes: Uint8Array): void {
-    if (this.#state.phase === "closed") return;
-    this.#heartbeat?.heard();
     const message = this.#waiting;
     this.#waiting = undefined;
     if (message) this.#dispatch(message, bytes);
@@ -258,7 +199,7 @@ export class Connection10 {
 
   /** RFC §21.3. */
   #onUnknown(frame: JsonObject, type: string): void {
-    if (this.#state.phase !== "accepted") return;
+    if (this.#line.sessionId === undefined) return;
     if (isExtensionType(type)) {
       const message = decodeAnyMessage10(frame, { allowMissingTimestamp: true });
       if (this.#owner.onExtension(message) || message.extensions?.["optional"] === true) return;
@@ -276,7 +217,7 @@ export class Connection10 {
   #onUnreadable(frame: JsonObject | undefined, error: ARCPError): void {
     const type = frame?.["type"];
     // There will be no other answer.
-    if (typeof type === "string" && type.startsWith("session.")) this.#refuse(error);
+    if (typeof type === "string" && type.startsWith("session.")) this.#line.refuse(error);
     this.#owner.onUnreadable(frame, error);
   }
 
@@ -288,7 +229,7 @@ export class Connection10 {
         this.#onAccepted(message);
         return;
       case "session.rejected":
-        this.#refuse(errorFromV10(message.payload));
+        this.#line.refuse(errorFromV10(message.payload));
         return;
       case "session.challenge":
         this.#challenge = message;
@@ -299,10 +240,10 @@ export class Connection10 {
         this.#onWrongAnswer(message);
         return;
       case "session.evicted":
-        this.#refuse(errorFromV10(message.payload));
+        this.#line.refuse(errorFromV10(message.payload));
         return;
       case "nack":
-        if (message.correlation_id === this.#openId) this.#refuse(errorFromV10(message.payload));
+        if (message.correlation_id === this.#openId) this.#line.refuse(errorFromV10(message.payload));
     }
   }
 
@@ -310,7 +251,7 @@ export class Connection10 {
   #onWrongAnswer({ payload }: MessageOf10<"session.unauthenticated">): void {
     const challenge = this.#challenge;
     if (challenge === undefined) {
-      this.#refuse(errorFromV10(payload));
+      this.#line.refuse(errorFromV10(payload));
       return;
     }
     this.#refusal = payload.message;
@@ -326,11 +267,11 @@ export class Connection10 {
         throw new UnauthenticatedError(`the runtime asks for more proof: ${short(type)}`, { details: { type } });
       }
       const response = await onChallenge({ type, params, challenge, expiresAt: expires_at, refusal: this.#refusal });
-      if (this.#state.phase !== "awaiting-welcome" || this.#challenge !== message) return;
+      if (!this.#line.isOpening || this.#challenge !== message) return;
       const named = challenge_id === undefined ? {} : { challenge_id };
       this.send({ type: "session.authenticate", correlation_id: message.id, payload: { ...named, response } });
     } catch (thrown) {
-      this.#refuse(thrown);
+      this.#line.refuse(thrown);
     }
   }
 
@@ -339,37 +280,13 @@ export class Connection10 {
     try {
       opened = this.#owner.onAccepted(message);
     } catch (thrown) {
-      this.#refuse(thrown);
+      this.#line.refuse(thrown);
       return;
     }
     const { sessionId, carriesSidecar, onOpen } = opened;
-    this.#state.enter({ phase: "accepted", sessionId: toSessionId(sessionId), features: new Set() });
-    if (carriesSidecar) this.#transport.onBinary((bytes) => this.#onBinary(bytes));
-    this.#answer?.resolve();
+    if (carriesSidecar) this.#line.onBinary((bytes) => this.#onBinary(bytes));
+    this.#line.accept(toSessionId(sessionId));
     onOpen();
-  }
-
-  /** No session comes of this connection. */
-  #refuse(error: unknown): void {
-    if (this.#state.phase !== "awaiting-welcome") return;
-    this.#leave();
-    this.#answer?.reject(error);
-  }
-
-  // -------------------------------------------------------------------------------------------- ending
-
-  #end(cause: ARCPError): void {
-    const { phase } = this.#state;
-    if (phase === "closed") return;
-    this.#leave();
-    this.#answer?.reject(cause);
-    if (phase === "accepted") this.#owner.onEnd(cause);
-  }
-
-  #leave(): void {
-    if (this.#state.phase !== "closed") this.#state.enter({ phase: "closed", reason: "" });
-    this.#stopWaiting();
-    this.#heartbeat?.stop();
   }
 
   #now(): string {

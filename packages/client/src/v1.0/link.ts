@@ -11,7 +11,7 @@ import {
 } from "@arcp/core";
 import { type AnyMessage10, errorFromV10, type MessageOf10, type RuntimeMessage10 } from "@arcp/core/v1.0";
 import { activeTrace } from "../caller-trace.ts";
-import { FrameTooLargeError } from "../connection.ts";
+import { FrameTooLargeError } from "../line.ts";
 import { keepProcessAlive, type ReconnectTask, reconnect, type TransportFactory } from "../reconnect.ts";
 import { linkedAbort, untilAbort } from "../waiting.ts";
 import { authOf, openingOf } from "./auth.ts";
@@ -212,7 +212,7 @@ export class Link10 {
     const connection = new Connection10(transport, owner, { clock, maxFrameBytes, silenceMs });
     try {
       const payload = await untilAbort(openingOf(this.#options, transport), signal);
-      await connection.open(payload, { timeoutMs: handshakeTimeoutMs, signal, caller });
+      await connection.open(payload, { timeoutMs: handshakeTimeoutMs, signal }, caller);
     } catch (thrown) {
       transport.close();
       throw thrown;
