@@ -202,7 +202,7 @@ export class Line<Welcome> {
 export class FrameTooLargeError extends InvalidRequestError {}
 
 /** A close code says why, where the runtime could not say it in a message. */
-export function lostTransport(code: number, reason: string): ARCPError {
+function lostTransport(code: number, reason: string): ARCPError {
   const message = `the connection ended (${code}${reason === "" ? "" : `: ${reason}`})`;
   if (code === CLOSE_TOO_LARGE) return new FrameTooLargeError(message);
   if (code === ERROR_FACTS.UNAUTHENTICATED.closeCode) return new UnauthenticatedError(message);
