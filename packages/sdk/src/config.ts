@@ -195,10 +195,7 @@ export interface TlsProxySettings {
   readonly addressHeader?: string;
 }
 
-/**
- * The configuration of `arcp serve`, as `arcp.config.ts` exports it. Everything is optional. What the command line says comes
- * first; paths are relative to the file.
- */
+/** Everything is optional. What the command line says comes first; paths are relative to the file. */
 export interface ARCPConfig extends ServerSettings {
   /** How the runtime names itself. Default: the name and version of this package. */
   readonly runtime?: RuntimeIdentity;
