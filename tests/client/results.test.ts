@@ -58,6 +58,23 @@ describe("a result inline", () => {
 });
 
 describe("a streamed result", () => {
+  it("goes by where a subscription says so, however large it is", async () => {
+    const { client, runtime } = await connected({ maxResultBytes: 2 });
+    const subscribing = client.subscribe("job_1", { collectResult: false });
+    await runtime.next("job.subscribe");
+    runtime.send("job.subscribed", { job_id: "job_1", current_status: "running", agent: "echo@1.0.0", lease: {} });
+    const subscription = await subscribing;
+    const chunks = ["a", "b", "c"].map((data) => ({ data, encoding: "utf8" as const }));
+    stream(runtime, chunks, { result_size: 3, summary: "abc" });
+    expect(await subscription.done).toEqual({
+      finalStatus: "success",
+      resultId: "res_1",
+      resultSize: 3,
+      summary: "abc",
+    });
+    await client.close();
+  });
+
   it("of text is joined to a string", async () => {
     covers("V11-8.4-10");
     const { runtime, handle, close } = await running();

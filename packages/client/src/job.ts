@@ -213,6 +213,12 @@ export class Job {
     return piecesOf(this.#openPieces(signal));
   }
 
+  /** A streamed result is not collected for `done`, whether anybody reads its pieces or not. */
+  letResultGoBy(): void {
+    this.#isResultStreamed = true;
+    for (const assembly of this.#assemblies.values()) assembly.stopKeeping();
+  }
+
   #openPieces(signal: AbortSignal | undefined): EventQueue<NumberedPiece> {
     this.#isResultStreamed = true;
     const reader = this.#backlog.open<NumberedPiece>(

@@ -27,6 +27,11 @@ export interface SubscribeOptions {
    * received, and, unless `fromEventSeq` says from where, for one that it submitted.
    */
   readonly history?: boolean;
+  /**
+   * Collects a streamed result for `done`. `false` is for those who look at the job and not at its result; it holds for every
+   * subscription of this client to the job. Default: true.
+   */
+  readonly collectResult?: boolean;
   /** Ends the wait for the reply, or the subscription. */
   readonly signal?: AbortSignal;
 }
@@ -57,6 +62,7 @@ export class Subscriptions {
     const history = isFirst && isAsked && options.history !== false;
     const fromEventSeq = history ? options.fromEventSeq : undefined;
     known.subscriptions += 1;
+    if (options.collectResult === false) known.job.letResultGoBy();
     known.position ??= { fromEventSeq, history, eventCount: known.job.eventCount };
     try {
       const subscribed = await this.#ask(known.job.jobId, fromEventSeq, history, options.signal);

@@ -228,7 +228,7 @@ export class Board {
     this.#followed.set(jobId, undefined);
     try {
       const fromEventSeq = Math.max(0, lastEventSeq - LOOK_BACK);
-      const subscription = await this.#client.subscribe(jobId, { fromEventSeq });
+      const subscription = await this.#client.subscribe(jobId, { fromEventSeq, collectResult: false });
       if (this.#stop.signal.aborted) {
         subscription.unsubscribe();
         return;
@@ -237,7 +237,6 @@ export class Board {
       for (const [currency, remaining] of Object.entries(subscription.subscribed.budget ?? {})) {
         this.#setBudget(jobId, currency, remaining);
       }
-      void letGoBy(subscription.resultStream());
       await subscription.done.catch(() => {
         // How it ended is looked at below.
       });
@@ -262,14 +261,5 @@ export class Board {
     if (job === undefined) return;
     const total = job.budget.get(currency)?.total ?? job.totals.get(currency) ?? remaining;
     this.#change(jobId, { budget: new Map(job.budget).set(currency, { total, remaining }) });
-  }
-}
-
-/** Nobody looks at results here: what is streamed of one is not collected. */
-async function letGoBy(pieces: AsyncIterable<unknown>): Promise<void> {
-  try {
-    for await (const _ of pieces);
-  } catch {
-    // How the job ended is told elsewhere.
   }
 }

@@ -173,7 +173,7 @@ export class Trace {
   #read(jobId: string): void {
     if (this.#parts.has(jobId) || this.#isClosed) return;
     this.#partsOf(jobId);
-    this.#client.subscribe(jobId, { history: true, fromEventSeq: 0 }).then(
+    this.#client.subscribe(jobId, { history: true, fromEventSeq: 0, collectResult: false }).then(
       () => this.#changed(),
       () => {
         // It may not be seen, or is there no more: it stays a bar without parts.

@@ -227,6 +227,7 @@ export class Board {
     try {
       const subscription = await this.#options.client.subscribe(jobId, {
         fromEventSeq: Math.max(0, lastEventSeq - LOOK_BACK),
+        collectResult: false,
       });
       if (this.#stop.signal.aborted || !this.#followed.has(jobId)) {
         subscription.unsubscribe();
@@ -245,12 +246,9 @@ export class Board {
 
   async #untilEnd(subscription: JobSubscription): Promise<void> {
     const { jobId } = subscription;
-    // Nobody here asks for a streamed result: it is not collected.
-    const drained = drain(subscription);
     await subscription.done.catch(() => {
       // How it ended is looked at below.
     });
-    await drained;
     if (this.#followed.get(jobId) === subscription) this.#followed.delete(jobId);
     if (subscription.finalStatus !== undefined) this.#change(jobId, { status: subscription.finalStatus });
   }
@@ -269,13 +267,5 @@ export class Board {
     const budget = this.#jobs.get(jobId)?.budget;
     if (budget === undefined) return;
     this.#change(jobId, { budget: new Map(budget).set(currency, { cap: budget.get(currency)?.cap ?? left, left }) });
-  }
-}
-
-async function drain(subscription: JobSubscription): Promise<void> {
-  try {
-    for await (const _ of subscription.resultStream());
-  } catch {
-    // How the job ended is told by `done`.
   }
 }
