@@ -20,7 +20,7 @@ const renew = (): void => {
 renew();
 const server = await createServer(import.meta.dirname);
 await server.listen();
-server.printUrls();
+for (const url of server.resolvedUrls?.local ?? []) console.log(`docs: ${url}`);
 
 let waiting: NodeJS.Timeout | undefined;
 for (const directory of [".", "docs", "examples", "packages", "bench", "conformance", "interop"]) {

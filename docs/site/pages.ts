@@ -55,6 +55,7 @@ export function documentPages(root: string): SiteContent {
     });
     pages.set(`${pageOf(document)}.md`, document === "docs/index.md" ? landingPage(text) : text);
   }
+  pages.set("project/changelog.md", `${pages.get("project/changelog.md")?.trimEnd()}\n${unreleasedChanges(root)}`);
   // It says what is said elsewhere, in the words of the specification.
   const conformance = "project/conformance.md";
   pages.set(conformance, `---\nsearch: false\n---\n\n${pages.get(conformance)}`);
@@ -90,4 +91,17 @@ function landingPage(markdown: string): string {
   };
   // YAML is a superset of JSON.
   return `---\nlayout: home\nhero: ${JSON.stringify(hero)}\n---\n\n${markdown.slice(opening.length)}`;
+}
+
+/** What the next release brings, as its changesets say it. */
+function unreleasedChanges(root: string): string {
+  const changes = repositoryFiles()
+    .filter((file) => /^\.changeset\/(?!README).*\.md$/.test(file))
+    .map((file) =>
+      readFileSync(join(root, file), "utf8")
+        .replace(/^---\n[\s\S]*?\n---\n/, "")
+        .trim(),
+    );
+  const items = changes.map((change) => `- ${change.replaceAll("\n", "\n  ")}`);
+  return items.length === 0 ? "" : `\n## Not released yet\n\n${items.join("\n")}\n`;
 }

@@ -47,7 +47,16 @@ export default defineConfig({
   },
   themeConfig: {
     siteTitle: "arcp",
-    search: { provider: "local" },
+    search: {
+      provider: "local",
+      options: {
+        // What is found has no colours: highlighting everything for it, too, would take as long as the rest.
+        _render: async (text, env, md) => {
+          if (/^---\nsearch: false\n/.test(text)) return "";
+          return md.renderAsync(text.replaceAll(/^( *`{3,})(?!mermaid)\w.*$/gm, "$1"), env);
+        },
+      },
+    },
     outline: { level: [2, 3], label: "On this page" },
     nav: [
       { text: "Start", link: "/start" },
