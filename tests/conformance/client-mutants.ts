@@ -10,6 +10,8 @@ export interface Mutant {
   readonly what: string;
   readonly tamper: Tamper;
   readonly carrier?: "stdio";
+  /** How late it may be with what it does in time. Default: so late that nobody is. */
+  readonly slackMs?: number;
   /** What the client has logged. */
   readonly written?: string;
 }
@@ -65,7 +67,42 @@ const succeeds = (step: string): Tamper => reports(step, (answer) => ("error" in
 const extra = (frame: Any, type: string, payload: object = {}): Any => ({ ...frame, id: "msg_extra", type, payload });
 const TOKEN = "token-0123456789abcdef";
 
+/** The client is told of an interval that is so many times as long. */
+const slower = (times: number): Tamper => ({
+  tells: (frame) => {
+    const { type, payload } = frame;
+    if (type !== "session.welcome") return frame;
+    return { ...frame, payload: { ...payload, heartbeat_interval_sec: payload.heartbeat_interval_sec * times } };
+  },
+});
+
 export const MUTANTS_11: readonly Mutant[] = [
+  {
+    requirement: "V11-6.4-01",
+    case: "heartbeat/ping",
+    what: "pings too seldom",
+    tamper: slower(1.6),
+    slackMs: 100,
+  },
+  {
+    requirement: "V11-6.4-02",
+    case: "heartbeat/own-silence",
+    what: "does not ping while it hears something",
+    tamper: slower(10),
+    slackMs: 100,
+  },
+  {
+    requirement: "V11-9.8.2-13",
+    case: "credentials/forgotten",
+    what: "has no credentials for its application",
+    tamper: reports("credentials", () => ({ ok: { credentials: [] } })),
+  },
+  {
+    requirement: "V11-15-01",
+    case: "opening/feature-names",
+    what: "offers a feature of its own without a vendor's name",
+    tamper: with_("session.hello", "payload.capabilities.features", ["heartbeat", "flying"]),
+  },
   {
     requirement: "V11-4-04",
     case: "hostile/no-json",
@@ -420,6 +457,26 @@ function firstToken(): Tamper {
 const streams = (change: (streams: Any[]) => Any[]): Tamper => waits((ok) => ({ streams: change(ok.streams) }));
 
 export const MUTANTS_10: readonly Mutant[] = [
+  {
+    requirement: "V10-6.1.1-14",
+    case: "control/twice",
+    what: "passes on twice what came twice",
+    tamper: waits(({ events }) => ({ events: [...events, ...events] })),
+  },
+  {
+    requirement: "V10-18.3-02",
+    case: "work/retry",
+    what: "does not try again what may be tried again",
+    tamper: { asks: (step, terms) => (step === "submit" ? { ...terms, retry: false } : terms) },
+  },
+  {
+    requirement: "V10-18.3-04",
+    case: "work/retry",
+    what: "tries again at once",
+    tamper: {
+      tells: (frame) => (frame.type === "nack" ? { ...frame, payload: { ...frame.payload, details: {} } } : frame),
+    },
+  },
   {
     requirement: "V10-4.1-01",
     case: "work/endings",

@@ -30,7 +30,8 @@ export const work10: readonly ClientCase[] = [
     async run(stage) {
       const session = await openSession10(stage, { terms: { on_data_loss: "continue" } });
       const { client } = session;
-      const submitting = client.starts("submit", { agent: "echo", input: {}, idempotency_key: "key-10", retry: true });
+      const terms = { agent: "echo", input: {}, idempotency_key: "key-10", retry: true };
+      const submitting = client.starts("submit", terms, "V10-18.3-02");
       const first = await session.caller.next("V10-6.4-04", "tool.invoke");
       const refusal = { code: "UNAVAILABLE", message: "later", retryable: true, details: { retry_after_seconds: 1 } };
       const refusedAt = performance.now();
