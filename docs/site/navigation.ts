@@ -23,26 +23,28 @@ export const NAVIGATION: readonly NavigationGroup[] = [
   { title: "Start", entries: entries({ start: "Start here", concepts: "Concepts" }) },
   {
     title: "Guides",
-    entries: entries({
-      agents: "Host an agent",
-      hosting: "Host it in your service",
-      "submit-and-watch": "Submit and watch",
-      disconnects: "Survive disconnects",
-      "durable-agents": "Survive restarts",
-      "bounding-an-agent": "Bound an agent",
-      "ask-a-human": "Ask a human",
-      delegation: "Delegate",
-      "large-results": "Stream large results",
-      observability: "Observe",
-      webhooks: "Be told by webhooks",
-      authentication: "Authenticate",
-      browser: "Use it in a browser",
-      dashboard: "The dashboard",
-      terminal: "In the terminal",
-      migrate: "Come from another SDK",
-      "wire-1.0": "Come from wire 1.0",
-      "examples/index": "Examples",
-    }),
+    entries: [
+      ...entries({
+        agents: "Host an agent",
+        hosting: "Host it in your service",
+        "submit-and-watch": "Submit and watch",
+        disconnects: "Survive disconnects",
+        "durable-agents": "Survive restarts",
+        "bounding-an-agent": "Bound an agent",
+        "ask-a-human": "Ask a human",
+        delegation: "Delegate",
+        "large-results": "Stream large results",
+        observability: "Observe",
+        webhooks: "Be told by webhooks",
+        authentication: "Authenticate",
+        browser: "Use it in a browser",
+        dashboard: "The dashboard",
+        terminal: "In the terminal",
+        migrate: "Come from another SDK",
+        "wire-1.0": "Come from wire 1.0",
+      }),
+      { page: "examples/index", title: "Examples", below: "examples/" },
+    ],
   },
   { title: "Transports", entries: entries({ transports: "Which one", http: "HTTP and REST" }) },
   {
@@ -51,6 +53,7 @@ export const NAVIGATION: readonly NavigationGroup[] = [
       ...entries({ cli: "The command line" }),
       { page: "reference/cli", title: "Commands", below: "reference/cli/" },
       ...entries({ "reference/configuration": "Configuration", leases: "Leases", errors: "Errors" }),
+      { page: "packages/client", title: "Packages", below: "packages/" },
       { page: "api/index", title: "API", below: "api/" },
     ],
   },
@@ -128,10 +131,14 @@ export function pageOf(document: string): string | undefined {
   return name === undefined ? undefined : `packages/${name}`;
 }
 
-/** Guides that no group leads to. */
+/** Guides that no group leads to, and entries that lead nowhere. */
 export function navigationProblems(pages: SiteContent["pages"]): string[] {
-  const shown = new Set(NAVIGATION.flatMap(({ entries }) => entries.map(({ page }) => `${page}.md`)));
-  return [...pages.keys()]
-    .filter((page) => !page.includes("/") && page !== "index.md" && !shown.has(page))
-    .map((page) => `docs/${page}: docs/site/navigation.ts does not say where it stands`);
+  const entries = NAVIGATION.flatMap((group) => group.entries.map(({ page }) => `${page}.md`));
+  const lost = [...pages.keys()].filter(
+    (page) => !page.includes("/") && page !== "index.md" && !entries.includes(page),
+  );
+  return [
+    ...lost.map((page) => `docs/${page}: docs/site/navigation.ts does not say where it stands`),
+    ...entries.filter((page) => !pages.has(page)).map((page) => `docs/site/navigation.ts: there is no ${page}`),
+  ];
 }

@@ -41,7 +41,7 @@ export function documentPages(root: string): SiteContent {
     }
     const isProgram = path.startsWith("examples/") && extname(path) in LANGUAGES && existsSync(join(root, path));
     if (!isProgram) return undefined;
-    const place = path.replace(/\.(\w+)$/, "-$1.md");
+    const place = `source/${path.replace(/\.(\w+)$/, "-$1.md")}`;
     pages.set(place, programPage(root, path));
     return `/${place}`;
   };

@@ -18,7 +18,7 @@ export function sidebar(directory: URL): SidebarItem[] {
     const item = { text: title, link: `/${page}` };
     if (below === undefined) return item;
     const inner = pages.filter(
-      (each) => each.startsWith(below) && each !== page && existsSync(new URL(`${each}.md`, directory)),
+      (each) => each.startsWith(below) && each !== `${below}index` && existsSync(new URL(`${each}.md`, directory)),
     );
     return {
       ...item,

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { builtLinkProblems } from "../../docs/site/built-links.ts";
-import { navigationProblems, pageOf } from "../../docs/site/navigation.ts";
+import { NAVIGATION, navigationProblems, pageOf } from "../../docs/site/navigation.ts";
 
 function built(files: Readonly<Record<string, string>>): string {
   const directory = mkdtempSync(join(tmpdir(), "arcp-docs-site-"));
@@ -49,8 +49,13 @@ test("a document is a page, or it is none", () => {
   expect(pageOf(".changeset/README.md")).toBeUndefined();
 });
 
-test("a guide that nothing leads to is found", () => {
-  expect(
-    navigationProblems(new Map(["index.md", "start.md", "lost.md", "examples/echo.md"].map((page) => [page, ""]))),
-  ).toEqual(["docs/lost.md: docs/site/navigation.ts does not say where it stands"]);
+test("a guide that nothing leads to is found, and an entry that leads nowhere", () => {
+  const pages = NAVIGATION.flatMap(({ entries }) => entries.map(({ page }) => `${page}.md`));
+  const found = (names: readonly string[]): string[] =>
+    navigationProblems(new Map([...names, "index.md", "examples/echo.md"].map((page) => [page, ""])));
+  expect(found(pages)).toEqual([]);
+  expect(found([...pages.filter((page) => page !== "start.md"), "lost.md"])).toEqual([
+    "docs/lost.md: docs/site/navigation.ts does not say where it stands",
+    "docs/site/navigation.ts: there is no start.md",
+  ]);
 });
