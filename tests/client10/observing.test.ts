@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { cutAt } from "../support/faulty.ts";
 import { CARRIERS, startHarness } from "../support/harness.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { emitLogs, Puppet, settle } from "../support/puppet.ts";
 import { scripted } from "./scripted-runtime.ts";
 import { collect, toolClient } from "./support.ts";
@@ -54,6 +55,45 @@ describe.each(CARRIERS)("over %s", (carrier) => {
     await rest.close();
     expect(logsOf(await collect(rest))).toEqual(["3", "4"]);
   });
+});
+
+test("a job is shown from its beginning where its session is forgotten, and where it is somebody else's", async () => {
+  covers("V10-13.3-01");
+  const clock = new ManualClock();
+  const puppet = new Puppet();
+  await using harness = startHarness({
+    agents: { puppet: puppet.handler },
+    server: {
+      clock,
+      resumeWindowSeconds: 60,
+      heartbeatIntervalSeconds: 86_400,
+      bearer: {
+        verify: async (token) => ({ principal: token, ...(token === "oscar" && { permissions: ["admin"] }) }),
+      },
+    },
+  });
+  const client = await toolClient(harness);
+  const { accepted } = client.invoke("puppet", {}, { durable: true });
+  const run = await puppet.next();
+  await emitLogs(run, 2);
+  const { jobId = "" } = await accepted;
+  const seenBy = async (token: string): Promise<unknown[]> => {
+    await using observer = await toolClient(harness, { token });
+    await using subscription = await observer.openSubscription({ jobId, types: ["log"] }, { backfill: true });
+    await subscription.backfillComplete;
+    await subscription.close();
+    return logsOf(await collect(subscription));
+  };
+  expect(await seenBy("oscar")).toEqual(["1", "2"]);
+  await emitLogs(run, 1, 3);
+  run.finish();
+  await client.close();
+  for (let minutes = 0; minutes < 4; minutes += 1) {
+    clock.advance(60_000);
+    await settle();
+  }
+  expect(await seenBy("alice")).toEqual(["1", "2", "3"]);
+  expect(await seenBy("oscar")).toEqual(["1", "2", "3"]);
 });
 
 test("nobody observes what is not theirs", async () => {

@@ -5,7 +5,7 @@
 import type { JobId, TraceId } from "@arcp/core";
 import type { JobRegistry } from "../../engine/job-registry.ts";
 import type { Session } from "../../engine/session.ts";
-import { ENTRY, type FeedItem, type Store } from "../../store/store.ts";
+import { ENTRY, type FeedItem, type JobRecord, type Store } from "../../store/store.ts";
 
 export interface SessionHistoryOptions {
   readonly session: Session;
@@ -30,6 +30,21 @@ interface Place {
 
 const PAGE_ITEMS = 256;
 const PAGE_BYTES = 1024 * 1024;
+
+/** What a job has written whose session is not known any more, and no feed with it. */
+export async function* jobHistory(
+  { id: jobId, traceId }: JobRecord,
+  { store, fromTs, onHidden }: Pick<SessionHistoryOptions, "store" | "fromTs" | "onHidden">,
+): AsyncGenerator<FeedItem> {
+  for (let n = 1; ; n += PAGE_ITEMS) {
+    const entries = await store.readJournal(jobId, n, n + PAGE_ITEMS - 1);
+    for (const entry of entries) {
+      onHidden(jobId, entry.n);
+      if (entry.ts >= fromTs) yield { seq: 0, jobId, traceId, entry };
+    }
+    if (entries.length < PAGE_ITEMS) return;
+  }
+}
 
 export class SessionHistory {
   readonly #options: SessionHistoryOptions;

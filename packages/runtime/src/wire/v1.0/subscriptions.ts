@@ -23,7 +23,7 @@ import type { Entry, FeedItem, JobRecord } from "../../store/store.ts";
 import type { Voice } from "./entry-parts.ts";
 import { FIRST_REPLY, MessageIds, type Position } from "./message-ids.ts";
 import { type Outbox10, voiceOf } from "./outbox.ts";
-import { SessionHistory } from "./session-history.ts";
+import { jobHistory, SessionHistory } from "./session-history.ts";
 import { type Since, saltOf, sinceOf } from "./since.ts";
 import { type Frame10, Spelling10 } from "./spelling.ts";
 
@@ -289,50 +289,59 @@ export class Subscriptions {
 
   // --- History ----------------------------------------------------------------------------------------------------
 
-  /** The sessions to read, each from where on, and up to where they are durable now. */
+  /** What to read, each from where on, and up to where it is durable now. */
   async #history(
     { session_id, job_id }: SubscriptionFilter10,
     afterMessageId: string | undefined,
     subscription: Subscription,
   ): Promise<readonly Reading[]> {
     const { engine, principal } = this.#options;
-    const sessions =
-      session_id === undefined
-        ? engine.sessions.of(principal)
-        : (await Promise.all(session_id.map((id) => engine.sessions.load(id as SessionId)))).flatMap(
-            (session) => session ?? [],
-          );
+    const sessions = new Set(session_id === undefined ? engine.sessions.of(principal) : await this.#loaded(session_id));
+    const orphans: JobRecord[] = [];
+    for (const id of session_id === undefined ? (job_id ?? []) : []) {
+      const record = await engine.store.findJob(id as JobId);
+      const [session] = await this.#loaded(record === undefined ? [] : [record.sessionId]);
+      if (session !== undefined) sessions.add(session);
+      else if (record !== undefined) orphans.push(record);
+    }
     for (const session of sessions) subscription.covered.set(session.id, session.feed.committedHead);
     if (afterMessageId === undefined) {
-      return sessions.map((session) => ({ session, after: BEGINNING, afterTs: 0, since: undefined }));
+      const whole = { after: BEGINNING, afterTs: 0, since: undefined };
+      return [...sessions, ...orphans].map((source) => ({ source, ...whole }));
     }
     const viewer = this.#options.session;
     const live = [...engine.jobs.all()].filter((job) => engine.observation.mayWatch(job, viewer));
     const jobIds = [...(job_id ?? []).map((id) => id as JobId), ...live.map(({ id }) => id)];
-    const since = await sinceOf(afterMessageId, { engine, sessions, jobIds });
+    const since = await sinceOf(afterMessageId, { engine, sessions: [...sessions], jobIds });
     if (since === undefined) {
       throw new ResumeWindowExpiredError("what came after that message is not known any more");
     }
     // Elsewhere: what was written later.
     const afterTs = MessageIds.timeOf(afterMessageId);
-    return sessions.map((session) =>
-      since.kind === "feed" && since.session === session
-        ? { session, after: since.position, afterTs: 0, since }
-        : { session, after: BEGINNING, afterTs, since },
+    return [...sessions, ...orphans].map((source) =>
+      since.kind === "feed" && since.session === source
+        ? { source, after: since.position, afterTs: 0, since }
+        : { source, after: BEGINNING, afterTs, since },
     );
+  }
+
+  async #loaded(ids: readonly string[]): Promise<readonly Session[]> {
+    const { sessions } = this.#options.engine;
+    const found = await Promise.all(ids.map((id) => sessions.load(id as SessionId)));
+    return found.flatMap((session) => session ?? []);
   }
 
   async #backfill(subscription: Subscription, history: readonly Reading[]): Promise<void> {
     const { outbox, logger } = this.#options;
     try {
       const readers = history.map((reading) => ({ ...reading, items: this.#items(reading, subscription) }));
-      for await (const { session, since, item } of inOrderOfTime(readers)) {
+      for await (const { source, since, item } of inOrderOfTime(readers)) {
         if (outbox.isCongested) await outbox.drained();
         if (this.#isClosed(subscription)) return;
         const { jobId, traceId, entry, seq } = item;
         const voice = await outbox.voiceOfJob(jobId);
-        const job = { id: jobId, sessionId: session.id, traceId };
-        this.#show(subscription, job, seq, voice, entry, (index) => isSeen(since, item, session, index));
+        const job = { id: jobId, sessionId: "sessionId" in source ? source.sessionId : source.id, traceId };
+        this.#show(subscription, job, seq, voice, entry, (index) => isSeen(since, item, source, index));
       }
       if (this.#isClosed(subscription)) return;
       const name = "subscription.backfill_complete";
@@ -363,13 +372,16 @@ export class Subscriptions {
     return phase === "closed";
   }
 
-  #items({ session, after, afterTs }: Reading, { covered, coveredHidden }: Subscription): AsyncGenerator<FeedItem> {
+  #items({ source, after, afterTs }: Reading, { covered, coveredHidden }: Subscription): AsyncGenerator<FeedItem> {
     const { engine } = this.#options;
+    const onHidden = (jobId: JobId, n: number): void => void coveredHidden.set(jobId, n);
+    if ("sessionId" in source) return jobHistory(source, { store: engine.store, fromTs: afterTs, onHidden });
+    const session = source;
     const history = new SessionHistory({
       ...{ session, store: engine.store, jobs: engine.jobs, fromSeq: after.seq, fromTs: afterTs },
       toSeq: covered.get(session.id) ?? 0,
       isOwn: (jobId) => this.#isVisible(jobId, session.id),
-      onHidden: (jobId, n) => void coveredHidden.set(jobId, n),
+      onHidden,
     });
     return history.items();
   }
@@ -388,9 +400,10 @@ export class Subscriptions {
 const tooMany = (limit: string, max: number): CanonicalError =>
   new CanonicalError("RESOURCE_EXHAUSTED", `${limit} (${max}) is exceeded`, { details: { limit, max } });
 
-/** One session's part of the history. */
+/** A part of the history. */
 interface Reading {
-  readonly session: Session;
+  /** A session, or a job whose session is not known any more. */
+  readonly source: Session | JobRecord;
   readonly after: Position;
   readonly afterTs: number;
   /** What the observer has seen. */
@@ -398,11 +411,16 @@ interface Reading {
 }
 
 /** Was message `index` of an entry shown, as far as the observer says? */
-function isSeen(since: Since | undefined, { jobId, entry, seq }: FeedItem, session: Session, index: number): boolean {
+function isSeen(
+  since: Since | undefined,
+  { jobId, entry, seq }: FeedItem,
+  source: Reading["source"],
+  index: number,
+): boolean {
   if (since?.kind === "feed") {
     const { position } = since;
     return (
-      since.session === session && seq === position.seq && (index <= position.index || position.index >= FIRST_REPLY)
+      since.session === source && seq === position.seq && (index <= position.index || position.index >= FIRST_REPLY)
     );
   }
   if (since?.jobId !== jobId) return false;
