@@ -96,7 +96,7 @@ export function docstringOf(checker: ts.TypeChecker, symbol: ts.Symbol): string 
 }
 
 function tagLine(tag: string, text: string): string {
-  if (tag === "throws") return `Throws ${text}`;
+  if (tag === "throws") return `Throws ${text.replace(/^[A-Z]\w+/, "{@link $&}")}`;
   if (tag === "returns") return `Returns ${text}`;
   return tag === "param" ? text.replace(/^(\S+)(?: -)? ?/, "`$1`: ") : "";
 }

@@ -70,7 +70,7 @@ function programPage(root: string, path: string): string {
   const example = `${posix.dirname(path)}/README.md`;
   const page = pageOf(existsSync(join(root, example)) ? example : "examples/README.md");
   return [
-    "---\nsearch: false\noutline: false\n---",
+    "---\nsearch: false\naside: false\nprev: false\nnext: false\n---",
     `# ${basename(path)}`,
     `A file of [${posix.dirname(path)}](/${page}.md).`,
     `${fence}${LANGUAGES[extname(path)]}\n${text}\n${fence}\n`,

@@ -1,5 +1,5 @@
 /** The navigation beside every page, as VitePress has it. */
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { NAVIGATION, type NavigationEntry } from "./navigation.ts";
 
 interface SidebarItem {
@@ -12,14 +12,13 @@ interface SidebarItem {
 /** Of the pages that are in the directory. */
 export function sidebar(directory: URL): SidebarItem[] {
   const pages = readdirSync(directory, { recursive: true, encoding: "utf8" })
-    .map((path) => path.replaceAll("\\", "/").replace(/\.md$/, ""))
+    .filter((path) => path.endsWith(".md"))
+    .map((path) => path.replaceAll("\\", "/").slice(0, -".md".length))
     .sort();
   const itemOf = ({ title, page, below }: NavigationEntry): SidebarItem => {
     const item = { text: title, link: `/${page}` };
     if (below === undefined) return item;
-    const inner = pages.filter(
-      (each) => each.startsWith(below) && each !== `${below}index` && existsSync(new URL(`${each}.md`, directory)),
-    );
+    const inner = pages.filter((each) => each.startsWith(below) && each !== `${below}index`);
     return {
       ...item,
       collapsed: true,
