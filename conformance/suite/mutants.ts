@@ -7,7 +7,7 @@ import { memoryTarget } from "./memory-target.ts";
 import type { Mutant } from "./mutant.ts";
 import { mutants10 } from "./mutants-10.ts";
 import { mutants11 } from "./mutants-11.ts";
-import { MANIFEST, startRuntime, TOKEN, TOKEN_B, TOKEN_BRIEF, TOKEN_OBSERVER } from "./runtime.ts";
+import { MANIFEST, startRuntime, TOKEN, TOKEN_B, TOKEN_BRIEF, TOKEN_OBSERVER, WINDOW_SECONDS } from "./runtime.ts";
 
 /** As long as a mutant that says nothing is waited for: ours answers within that, and what comes in between renews it. */
 const PATIENCE_MS = 2500;
@@ -54,7 +54,10 @@ function tableProblems(wire: Wire): readonly string[] {
 async function survival(wire: Wire, mutant: Mutant, patienceMs: number): Promise<string | undefined> {
   // One of its own: what a mutant does must not be seen by another.
   const directory = mutant.case.startsWith("credentials/") ? await mkdtemp(join(tmpdir(), "arcp-mutant-")) : undefined;
-  const runtime = startRuntime(directory === undefined ? {} : { directory });
+  const runtime = startRuntime({
+    ...(directory !== undefined && { directory }),
+    ...(mutant.case === "resume/window" && { resumeWindowSeconds: WINDOW_SECONDS }),
+  });
   const { kind, isEverywhere = false } = mutant;
   const options = { tamper: mutant.start(), isEverywhere, ...(kind === undefined ? {} : { kind }) };
   const target = memoryTarget(runtime, options);

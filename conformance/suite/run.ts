@@ -25,7 +25,7 @@ import { httpTransport, startSocketServer, startWebSocketServer } from "@arcp/co
 import { reportCounts } from "../../scripts/counts.ts";
 import { mutantProblems } from "./mutants.ts";
 import { PAGE, page } from "./page.ts";
-import { MANIFEST, startRuntime, TOKEN, TOKEN_B, TOKEN_BRIEF, TOKEN_OBSERVER } from "./runtime.ts";
+import { MANIFEST, startRuntime, TOKEN, TOKEN_B, TOKEN_BRIEF, TOKEN_OBSERVER, WINDOW_SECONDS } from "./runtime.ts";
 
 const RELAY = `
 const socket = require("node:net").connect(process.argv[1]);
@@ -36,14 +36,21 @@ socket.on("close", () => process.exit());
 /** Several runs are under way at once. */
 const CONCURRENCY = 6;
 
-/** What is asked of a runtime that is a program itself. */
-const PROGRAM_ONLY = ["transport/", "handshake/welcome", "session/accepted", "envelope/text"];
+/** What is asked of a runtime that is a program itself, and of one whose sessions do not live long. */
+const ASKED: Readonly<Record<string, readonly string[]>> = {
+  "stdio-program": ["transport/", "handshake/welcome", "session/accepted", "envelope/text"],
+  "short-window": ["resume/window"],
+};
 
 const { values } = parseArgs({
   options: {
     wire: { type: "string", multiple: true, default: ["1.1", "1.0"] },
     only: { type: "string", multiple: true },
-    transport: { type: "string", multiple: true, default: ["websocket", "http", "stdio", "stdio-program"] },
+    transport: {
+      type: "string",
+      multiple: true,
+      default: ["websocket", "http", "stdio", "stdio-program", "short-window"],
+    },
     docs: { type: "boolean", default: false },
     mutants: { type: "boolean", default: false },
     verbose: { type: "boolean", short: "v", default: false },
@@ -121,27 +128,33 @@ const lines = await startSocketServer({
   path: join(directory, "runtime.sock"),
   onTransport: (transport) => void runtime.accept(transport),
 });
+const short = startRuntime({ resumeWindowSeconds: WINDOW_SECONDS });
+const shortSockets = await startWebSocketServer({ onTransport: (transport) => void short.accept(transport) });
 const child = fileURLToPath(new URL("stdio-runtime.ts", import.meta.url));
 const targets: Readonly<Record<string, Target>> = {
   websocket: webSocketTarget(sockets.url),
   http: httpTarget(`http://127.0.0.1:${(http.address() as AddressInfo).port}/arcp/http`),
   // A program of a few lines passes the bytes on: a runtime for each connection would take all the time there is.
   stdio: { ...commandTarget([process.execPath, "-e", RELAY, lines.path], { isShared: true }), name: "stdio" },
+  "short-window": { ...webSocketTarget(shortSockets.url), name: "a runtime with a short window" },
   // The real thing, for what is about lines.
   "stdio-program": { ...commandTarget([process.execPath, child]), name: "stdio, a program" },
 };
-const runs = values.wire.flatMap((wire) => values.transport.map((transport) => ({ wire: wire as Wire, transport })));
+const runs = values.wire
+  .flatMap((wire) => values.transport.map((transport) => ({ wire: wire as Wire, transport })))
+  .filter(({ wire, transport }) => wire === "1.1" || transport !== "short-window");
 const reports = await Promise.all(
   runs.map(({ wire, transport }) => {
-    const isProgram = transport === "stdio-program";
-    const only = values.only ?? (isProgram ? PROGRAM_ONLY : undefined);
-    return against(targets[transport] as Target, wire, only, isProgram ? 1 : CONCURRENCY);
+    const only = values.only ?? ASKED[transport];
+    return against(targets[transport] as Target, wire, only, transport === "stdio-program" ? 1 : CONCURRENCY);
   }),
 );
 connections.close();
 http.closeAllConnections();
 http.close();
 await sockets.close();
+await shortSockets.close();
+await short.close();
 await lines.close();
 await runtime.close();
 await runtime.eventLog.close();

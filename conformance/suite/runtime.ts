@@ -14,6 +14,9 @@ export const TOKEN_BRIEF = "suite-token-brief";
 /** Somebody who may observe everybody's jobs. */
 export const TOKEN_OBSERVER = "suite-token-observer";
 
+/** So short that a suite can wait for the end of it. */
+export const WINDOW_SECONDS = 4;
+
 const JOBS_PER_SESSION = 20;
 /** Of one chunk of a result. */
 const CHUNK_BYTES = 500_000;
@@ -29,6 +32,8 @@ const BRIEF_MS = 3000;
 export interface RuntimeOptions {
   /** Where to keep what a runtime that issues credentials has to keep. Default: it issues none, and keeps nothing. */
   readonly directory?: string;
+  /** How long sessions can be resumed. Default: 600. */
+  readonly resumeWindowSeconds?: number;
 }
 
 const tokens = new StaticBearerVerifier(
@@ -41,7 +46,7 @@ const tokens = new StaticBearerVerifier(
 );
 
 /** A runtime whose times are short, so that whatever takes time can be waited for. Who gave it a directory removes that. */
-export function startRuntime({ directory }: RuntimeOptions = {}): ARCPServer {
+export function startRuntime({ directory, resumeWindowSeconds = 600 }: RuntimeOptions = {}): ARCPServer {
   const server = new ARCPServer({
     runtime: { name: "arcp", version: "0.1.0" },
     capabilities: { encodings: ["json"], agents: [] },
@@ -54,6 +59,7 @@ export function startRuntime({ directory }: RuntimeOptions = {}): ARCPServer {
     authAttempts: "unlimited",
     logger: silentLogger,
     heartbeatIntervalSeconds: 2,
+    resumeWindowSeconds,
     cancelGraceMs: 300,
     cancelAuthority: "session",
     caps: { maxConcurrentJobs: JOBS_PER_SESSION },

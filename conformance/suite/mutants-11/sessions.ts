@@ -67,6 +67,16 @@ export const sessionsMutants: readonly Mutant[] = [
   m("6.2-13", "handshake/welcome", { says: { "session.welcome": lacking("resume_token") } }),
   m("6.2-16", "handshake/welcome", { says: { "session.welcome": having({ heartbeat_interval_sec: 0 }) } }),
   // §6.3
+  m("6.2-15", "resume/window", {
+    hears: {
+      "session.hello": (frame, memory) =>
+        frame.payload.resume ? refusing("RESUME_WINDOW_EXPIRED")(frame, memory) : undefined,
+    },
+  }),
+  m("6.5-03", "resume/window", {
+    onlyResumed: true,
+    says: { "job.event": (frame) => (frame.event_seq < 3 ? null : undefined) },
+  }),
   m("6.3-01", "resume/replay", {
     says: {
       "session.welcome": (frame, { shared }) =>

@@ -22,8 +22,6 @@ export const UNSEEN: Readonly<Record<string, string>> = {
   "V11-4.1-03":
     "Whether others can reach the listener without TLS is not to be seen from the machine that the suite is on.",
   "V11-4.3-01": EACH_TRANSPORT,
-  "V11-6.2-15": "The window of resumption is minutes long, and nobody can wait for its end.",
-  "V11-6.5-03": "The window of resumption is minutes long, and nobody can wait for its end.",
   "V11-6.5-04": "Permits a signal, at a distance that is the runtime's own number.",
   "V11-7.2-04": "The window is 24 hours.",
   "V11-7.5-09": "Permits an order of versions, which no message tells of.",

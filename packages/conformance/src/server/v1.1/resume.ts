@@ -1,5 +1,7 @@
 /** §6.3 and §6.5: sessions that are taken up again, and acknowledgements. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Frame } from "../../frame.ts";
+import { NotHere } from "../../judge.ts";
 import { is, nothing, someText } from "../../matcher.ts";
 import { jobOf } from "../context.ts";
 import { v11 } from "./case.ts";
@@ -231,7 +233,37 @@ export const resumeCases = [
       context.judge.expect("V11-6.3-16", "its end", end.payload?.final_status, is("cancelled"));
     },
   ),
+  v11(
+    "resume/window",
+    "a session can be resumed until its window is over, counted from the last message, with all that was not acknowledged",
+    ["6.2-15", "6.5-03"],
+    ["count", "connections"],
+    async (context) => {
+      const { judge, signal } = context;
+      const peer = await context.connect();
+      const welcome = await context.greet(peer);
+      const windowMs = Number(welcome.payload?.resume_window_sec) * 1000;
+      if (!(windowMs <= MAX_WINDOW_MS))
+        throw new NotHere(`a session lives for ${windowMs / 1000} s after its connection`);
+      await context.perform(peer, "count", { n: 4 });
+      await sleep(windowMs + WINDOW_MARGIN_MS, undefined, { signal });
+      const sent_at = new Date().toISOString();
+      await peer.ask("V11-6.2-15", "session.ping", { nonce: "still-here", sent_at });
+      peer.cut();
+      await sleep(Math.max(0, windowMs - WINDOW_MARGIN_MS), undefined, { signal });
+      const after = await context.resume(peer, 0, "V11-6.2-15");
+      const last = peer.numbered.length;
+      await after.sees("V11-6.5-03", `message ${last}`, (frame) => frame.event_seq === last).catch(() => undefined);
+      judge.expect("V11-6.5-03", "the numbers of what was replayed", numbersOf(after.numbered), is(from(1, last)));
+    },
+    60_000,
+  ),
 ];
+
+/** The longest window that is waited for. */
+const MAX_WINDOW_MS = 6000;
+/** For machines that are busy. */
+const WINDOW_MARGIN_MS = 2000;
 
 export const ackCases = [
   v11(
