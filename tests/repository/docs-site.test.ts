@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { builtLinkProblems } from "../../docs/site/built-links.ts";
+import { cellOf, markdownOf } from "../../docs/site/docstring.ts";
 import { NAVIGATION, navigationProblems, pageOf } from "../../docs/site/navigation.ts";
 
 function built(files: Readonly<Record<string, string>>): string {
@@ -58,4 +59,15 @@ test("a guide that nothing leads to is found, and an entry that leads nowhere", 
     "docs/lost.md: docs/site/navigation.ts does not say where it stands",
     "docs/site/navigation.ts: there is no start.md",
   ]);
+});
+
+test("docstrings lead to what they name, and none of them is HTML", () => {
+  const linkTo = (name: string): string | undefined => (name === "Job.done" ? "/api/client.md#job" : undefined);
+  expect(markdownOf("See {@link Job.done} and {@link Job.done the end}, not {@link Gone}.", linkTo)).toBe(
+    "See [`Job.done`](/api/client.md#job) and [`the end`](/api/client.md#job), not `Gone`.",
+  );
+  expect(markdownOf("A <b> and `Map<K, V>` (docs/storage.md).", linkTo)).toBe(
+    "A &lt;b> and `Map<K, V>` ([docs/storage.md](/storage.md)).",
+  );
+  expect(cellOf("one | two\n  three")).toBe("one \\| two three");
 });
