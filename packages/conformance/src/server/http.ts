@@ -14,6 +14,9 @@ export function httpTarget(url: string): Target {
   };
 }
 
+/** What goes in one request, unless one message is longer. */
+const BATCH_CHARS = 64 * 1024;
+
 /** Opened by the first envelope: its answer says where the connection is. */
 class HttpConnection implements Connection {
   readonly #endpoint: string;
@@ -22,6 +25,7 @@ class HttpConnection implements Connection {
   readonly #signal: AbortSignal;
   /** Requests leave one after the other: their order is that of the messages. */
   #turn: Promise<void> = Promise.resolve();
+  readonly #waiting: string[] = [];
   #location: string | undefined;
   #headers: Record<string, string> = {};
 
@@ -32,9 +36,26 @@ class HttpConnection implements Connection {
   }
 
   send(text: string): void {
-    this.#turn = this.#turn
-      .then(() => (this.#location === undefined ? this.#open(text) : this.#post(this.#location, text)))
-      .catch((thrown: unknown) => this.#end(String(thrown)));
+    this.#waiting.push(text);
+    this.#turn = this.#turn.then(() => this.#say()).catch((thrown: unknown) => this.#end(String(thrown)));
+  }
+
+  /** Everything that waits goes together, once there is a connection. */
+  async #say(): Promise<void> {
+    const [first] = this.#waiting;
+    if (first === undefined) return;
+    if (this.#location === undefined) {
+      this.#waiting.shift();
+      await this.#open(first);
+      return;
+    }
+    let chars = 0;
+    const fitting = this.#waiting.findIndex((text, place) => {
+      chars += text.length;
+      return place > 0 && chars > BATCH_CHARS;
+    });
+    const batch = this.#waiting.splice(0, fitting < 0 ? this.#waiting.length : fitting);
+    await this.#post(this.#location, batch.join("\n"));
   }
 
   async #open(text: string): Promise<void> {

@@ -67,8 +67,15 @@ export class Peer {
       return;
     }
     if (typeof value !== "object" || value === null || Array.isArray(value)) this.#odd(text);
-    else this.frames.push(value as Frame);
+    else this.#receive(value as Frame);
     this.#awake();
+  }
+
+  #receive(frame: Frame): void {
+    this.frames.push(frame);
+    // Over HTTP the session may be taken up anew for a stream that came late: the newest token is the one that counts.
+    const isOfSession = frame.type === "session.welcome" && frame.session_id === this.sessionId;
+    if (isOfSession && typeof frame.payload?.resume_token === "string") this.resumeToken = frame.payload.resume_token;
   }
 
   #odd(what: string): void {

@@ -176,7 +176,7 @@ export const envelopeCases = [
       const named = { correlation_id: "msg_01ARZ3NDEKTSV4RRFFQ69G5FAV" };
       const job = { type: "tool.invoke", payload: { tool: "suite.no-such-tool", arguments: {} } };
       const scope = { permission: "filesystem.read", resource: "/site/a", operation: "read" };
-      for (const [type, payload, members = {}] of [
+      const commands = [
         ["ping", {}],
         ["cancel", { target: "job", target_id: NO_JOB }],
         ["interrupt", { target: "job", target_id: NO_JOB, prompt: "stop" }],
@@ -199,13 +199,14 @@ export const envelopeCases = [
         ["artifact.release", { artifact_id: "art_01ARZ3NDEKTSV4RRFFQ69G5FAV" }],
         ["artifact.put", { media_type: "text/plain", data: "eA==" }],
         ["subscribe", { filter: { types: ["log"] } }],
-      ] as const) {
-        const answer = await peer.ask("V10-6.2-01", type, payload, members);
-        const code = codeOf(answer);
+      ] as const;
+      const asked = commands.map(([type, payload, members = {}]) => ({ type, id: peer.send(type, payload, members) }));
+      for (const { type, id } of asked) {
+        const answer = await peer.reply("V10-6.2-01", id, `an answer to ${type}`);
         context.judge.that(
           "V10-6.2-01",
           `${type} is served, or refused for what it names`,
-          code !== "INVALID_ARGUMENT",
+          codeOf(answer) !== "INVALID_ARGUMENT",
           answer,
         );
       }
