@@ -4,6 +4,9 @@ import { jobOf } from "../context.ts";
 import { isEndOf } from "../peer.ts";
 import { begun, cancel, v11 } from "./case.ts";
 
+/** The longest that a cancelled job may take to end (§7.4), and a second more. */
+const GRACE_MS = 31_000;
+
 export const cancellationCases = [
   v11(
     "cancel/acknowledged",
@@ -43,7 +46,7 @@ export const cancellationCases = [
       const jobId = jobOf(await context.submit(peer, "stubborn", { ms: 33_000 }));
       await begun(peer, jobId);
       await cancel(peer, jobId);
-      const end = await peer.end("V11-7.4-07", jobId, 31_000);
+      const end = await peer.end("V11-7.4-07", jobId, GRACE_MS);
       context.judge.expect("V11-7.4-07", "final_status", end.payload?.final_status, is("cancelled"));
       await peer.quiet();
       const messages = peer.ofJob(jobId);
@@ -60,7 +63,7 @@ export const cancellationCases = [
         is([]),
       );
     },
-    35_000,
+    GRACE_MS + 5_000,
   ),
   v11("cancel/unknown", "a job that does not exist cannot be cancelled", ["7.4-10"], [], async (context) => {
     const peer = await context.session();
@@ -118,11 +121,13 @@ export const cancellationCases = [
       const accepted = await context.submit(peer, "remnant", { operations }, { lease_request });
       await begun(peer, jobOf(accepted));
       await cancel(peer, jobOf(accepted));
-      await peer.end(undefined, jobOf(accepted));
+      // Its agent does not listen: it ends when the runtime's grace is over.
+      await peer.end(undefined, jobOf(accepted), GRACE_MS);
       const { result } = await context.perform(peer, "remnant", { of: jobOf(accepted) });
       const done = operations.map(() => false);
       const performed = (result?.outcomes ?? []).map((outcome: { performed: unknown }) => outcome.performed);
       context.judge.expect("V11-7.4-08", "which of the operations after the end were performed", performed, is(done));
     },
+    GRACE_MS + 10_000,
   ),
 ];
