@@ -80,7 +80,21 @@ describe("a connection that does not come from this machine", () => {
     const [status, peer] = await peerOf({ isBehindTlsProxy: true, remoteAddressOf: () => "192.0.2.7" });
     expect(status).toMatch(/ 101 /);
     expect(peer).toMatchObject({ isConfidential: true, remoteAddress: "192.0.2.7" });
+    expect(await peerOf({ isBehindTlsProxy: () => false })).toEqual(["HTTP/1.1 403 Forbidden", undefined]);
+    const [, other] = await peerOf({ isBehindTlsProxy: (address) => address === undefined });
+    expect(other?.isConfidential).toBe(true);
   });
+});
+
+test("only what comes from the proxy comes by way of it", async () => {
+  const asked: unknown[] = [];
+  const isBehindTlsProxy = (remoteAddress: string | undefined): boolean => asked.push(remoteAddress) > 2;
+  await using hosted = await startServer({ allowedHosts: ["agents.example"], isBehindTlsProxy });
+  const headers = [["Host", "agents.example"]] as const;
+  // From this machine it is taken in any case, and asked about once.
+  for (let n = 0; n < 3; n += 1) (await RawSocket.open(hosted.url, { headers }))[Symbol.dispose]();
+  expect(hosted.transports.map(({ peer }) => peer.isConfidential)).toEqual([false, false, true]);
+  expect(asked).toEqual(["127.0.0.1", "127.0.0.1", "127.0.0.1"]);
 });
 
 test("a connection from a proxy on this machine is not taken for one that stays inside it", async () => {

@@ -58,6 +58,12 @@ describe("a proxy in front of the runtime", () => {
     expect(remoteAddressOf(requestFrom("10.1.2.3", { "x-forwarded-for": "somebody" }))).toBeUndefined();
   });
 
+  it("is behind what comes from it, and nothing else", () => {
+    const { isBehindTlsProxy = () => false } = proxyRules({ from: ["10.0.0.0/8"] });
+    expect(["10.1.2.3", "::ffff:10.1.2.3"].map(isBehindTlsProxy)).toEqual([true, true]);
+    expect(["203.0.113.1", "127.0.0.1", undefined].map(isBehindTlsProxy)).toEqual([false, false, false]);
+  });
+
   it.each(["proxy.example", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/8/8", "10.0.0.0/x", ""])("is not at %j", (from) => {
     expect(() => proxyRules({ from: [from] })).toThrow(UsageError);
   });

@@ -54,5 +54,11 @@ export {
   TransportError,
   type TransportPeer,
 } from "./transport/transport.ts";
-export { isAllowedHost, isLoopbackAddress, LOOPBACK_NAMES, urlOfRequest } from "./transport/upgrade-rules.ts";
+export {
+  isAllowedHost,
+  isLoopbackAddress,
+  LOOPBACK_NAMES,
+  type TlsProxyRule,
+  urlOfRequest,
+} from "./transport/upgrade-rules.ts";
 export type { WebSocketConnectOptions } from "./transport/websocket-url.ts";

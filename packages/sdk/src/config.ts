@@ -187,7 +187,7 @@ export interface WebhookSettings extends Omit<WebhookOptions, "endpoints"> {
   readonly endpoints?: readonly WebhookEndpointSettings[];
 }
 
-/** A proxy that speaks TLS with the clients. The way from it has to be private: what comes plainly counts as confidential. */
+/** A proxy that speaks TLS with the clients. The way from it has to be private: what it passes on plainly counts as confidential. */
 export interface TlsProxySettings {
   /** Addresses and networks that it connects from, such as `10.0.0.0/8`: nobody else's word is taken. Default: this machine. */
   readonly from?: readonly string[];

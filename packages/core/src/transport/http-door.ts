@@ -9,9 +9,11 @@ import {
   bearerTokenOf,
   FORWARDING_HEADERS,
   hostnameOf,
+  isFromTlsProxy,
   isInsideMachine,
   isLoopbackAddress,
   refuseUpgrade,
+  type TlsProxyRule,
 } from "./upgrade-rules.ts";
 
 /** A request as Node has it, of HTTP/1 or of HTTP/2, or one that was made of a request of the Fetch standard. */
@@ -52,8 +54,11 @@ export interface HttpDoorOptions {
   readonly allowedOrigins?: readonly string[];
   /** Takes plain `http://` from other machines. What they send and get can be read on the way. Default: false. */
   readonly allowInsecure?: boolean;
-  /** Plain connections come from a proxy that speaks TLS with the clients: they are taken for confidential. Default: false. */
-  readonly isBehindTlsProxy?: boolean;
+  /**
+   * Plain connections come from a proxy that speaks TLS with the clients, all of them or those from certain addresses: they
+   * are taken for confidential. Default: false.
+   */
+  readonly isBehindTlsProxy?: TlsProxyRule;
   /** The client's address, where a proxy that is trusted tells it. Default: that of the connection; no header counts. */
   readonly remoteAddressOf?: (request: HttpRequest) => string | undefined;
   /** Tells by which certificate a client is known, if the server's TLS settings ask for one. Default: false. */
@@ -157,7 +162,7 @@ export class HttpDoor {
   }
 
   #check(request: HttpRequest): TransportPeer {
-    const { allowInsecure = false, isBehindTlsProxy = false, usesClientCertificates, remoteAddressOf } = this.#options;
+    const { allowInsecure = false, usesClientCertificates, remoteAddressOf } = this.#options;
     const { headers, rawHeaders, socket } = request;
     const chars = rawHeaders.reduce((sum, text) => sum + text.length, 0);
     if (rawHeaders.length > 2 * MAX_HEADERS || chars > MAX_HEADER_CHARS) throw new HttpRefusal(431, "too many headers");
@@ -173,13 +178,14 @@ export class HttpDoor {
     if (refusal !== undefined) throw new HttpRefusal(refusal.status, refusal.reason);
     if (valuesOf(rawHeaders, "authorization").length > 1)
       throw new HttpRefusal(400, "expected one Authorization header");
-    const isEncrypted = socket.encrypted === true;
+    const isEncrypted =
+      socket.encrypted === true || isFromTlsProxy(this.#options.isBehindTlsProxy, socket.remoteAddress);
     // Where the host does not tell the address, the name that was asked for has to do.
     const isFromHere =
       socket.remoteAddress === undefined
         ? isLoopbackHost(hostnameOf(hosts[0] ?? ""))
         : isLoopbackAddress(socket.remoteAddress);
-    if (!isEncrypted && !isBehindTlsProxy && !allowInsecure && !isFromHere) {
+    if (!isEncrypted && !allowInsecure && !isFromHere) {
       throw new HttpRefusal(403, "connections from other machines need TLS: see isBehindTlsProxy, allowInsecure");
     }
     const isForwarded = FORWARDING_HEADERS.some((name) => name in headers);
@@ -190,7 +196,7 @@ export class HttpDoor {
     }
     return {
       kind: "http",
-      isConfidential: isEncrypted || isBehindTlsProxy || isInside,
+      isConfidential: isEncrypted || isInside,
       remoteAddress: remoteAddressOf?.(request) ?? socket.remoteAddress ?? "",
       ...(socket.clientCertificate ?? (usesClientCertificates === true ? certificateOf(socket) : undefined)),
       ...(bearerToken !== undefined && { bearerToken }),

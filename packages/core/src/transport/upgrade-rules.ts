@@ -94,3 +94,10 @@ export const isLoopbackAddress = (address: string | undefined): boolean =>
 
 /** The URL of a request of the Fetch standard: one of HTTP/1.0 may have a path alone, where the host does not add one. */
 export const urlOfRequest = ({ url }: { readonly url: string }): URL => new URL(url, "http://host.invalid");
+
+/** Do plain connections come from a proxy that speaks TLS with the clients: all of them, or those from which addresses? */
+export type TlsProxyRule = boolean | ((remoteAddress: string | undefined) => boolean);
+
+/** Does a plain connection from that address come from the proxy? */
+export const isFromTlsProxy = (rule: TlsProxyRule | undefined, remoteAddress: string | undefined): boolean =>
+  typeof rule === "function" ? rule(remoteAddress) : rule === true;

@@ -4,7 +4,7 @@ import { createServer as createTlsServer, type ServerOptions as TlsOptions } fro
 import type { AddressInfo } from "node:net";
 import type { CompressionOptions } from "./compression.ts";
 import { isLoopbackHost, type Transport } from "./transport.ts";
-import { LOOPBACK_NAMES } from "./upgrade-rules.ts";
+import { LOOPBACK_NAMES, type TlsProxyRule } from "./upgrade-rules.ts";
 import { WebSocketUpgrades } from "./websocket-upgrades.ts";
 
 /** TLS as Node takes it, and which certificates of clients count. */
@@ -37,8 +37,11 @@ export interface WebSocketServerOptions {
   readonly tls?: WebSocketTlsOptions;
   /** Allows plain `ws://` beyond this machine. Default: false. */
   readonly allowInsecure?: boolean;
-  /** Plain connections come from a proxy that speaks TLS with the clients: they count as confidential. Default: false. */
-  readonly isBehindTlsProxy?: boolean;
+  /**
+   * Plain connections come from a proxy that speaks TLS with the clients, all of them or those from certain addresses: they
+   * count as confidential. Default: false.
+   */
+  readonly isBehindTlsProxy?: TlsProxyRule;
   /** The client's address, where a proxy that is trusted tells it. Default: that of the connection; no header counts. */
   readonly remoteAddressOf?: (request: IncomingMessage) => string | undefined;
   /** Names that the `Host` header may carry, with or without a port. Default on loopback: its own names; otherwise any. */

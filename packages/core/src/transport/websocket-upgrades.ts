@@ -11,9 +11,11 @@ import type { Transport, TransportPeer } from "./transport.ts";
 import {
   bearerTokenOf,
   FORWARDING_HEADERS,
+  isFromTlsProxy,
   isInsideMachine,
   isLoopbackAddress,
   refuseUpgrade,
+  type TlsProxyRule,
   type UpgradeRefusal,
 } from "./upgrade-rules.ts";
 import { WebSocketTransport } from "./websocket.node.ts";
@@ -37,10 +39,10 @@ export interface WebSocketUpgradeOptions {
   /** Takes plain `ws://` from other machines. What they send and get can be read on the way. Default: false. */
   readonly allowInsecure?: boolean;
   /**
-   * Plain connections come from a proxy that speaks TLS with the clients, over a network that nobody else reads: they
-   * are taken, and count as confidential. Default: false.
+   * Plain connections, all of them or those from certain addresses, come from a proxy that speaks TLS with the clients, over a
+   * network that nobody else reads: they are taken, and count as confidential. Default: false.
    */
-  readonly isBehindTlsProxy?: boolean;
+  readonly isBehindTlsProxy?: TlsProxyRule;
   /** The client's address, where a proxy that is trusted tells it. Default: that of the connection; no header counts. */
   readonly remoteAddressOf?: (request: IncomingMessage) => string | undefined;
   /** Tells by which certificate a client is known, if the server's TLS settings ask for one. Default: false. */
@@ -142,7 +144,7 @@ export class WebSocketUpgrades {
   }
 
   #refuse(request: IncomingMessage, socket: Duplex): UpgradeRefusal | undefined {
-    const { allowInsecure = false, isBehindTlsProxy = false, maxConnectionsPerAddress = 20_000 } = this.#options;
+    const { allowInsecure = false, isBehindTlsProxy, maxConnectionsPerAddress = 20_000 } = this.#options;
     if (this.#closing !== undefined) return { status: 503, reason: "the server is shutting down" };
     const malformed = refuseForm(request);
     if (malformed !== undefined) return malformed;
@@ -159,7 +161,7 @@ export class WebSocketUpgrades {
     );
     if (refusal !== undefined) return refusal;
     const isPlain = !(socket instanceof TLSSocket) && !isLoopbackAddress(remoteAddress);
-    if (isPlain && !allowInsecure && !isBehindTlsProxy) {
+    if (isPlain && !allowInsecure && !isFromTlsProxy(isBehindTlsProxy, remoteAddress)) {
       return { status: 403, reason: "connections from other machines need TLS: see isBehindTlsProxy, allowInsecure" };
     }
     const open = this.#perAddress.get(this.#addressOf(request, socket)) ?? 0;
@@ -182,15 +184,16 @@ export class WebSocketUpgrades {
   }
 
   #peerOf(request: IncomingMessage, socket: Duplex): TransportPeer {
-    const { isBehindTlsProxy = false, usesClientCertificates = false } = this.#options;
+    const { isBehindTlsProxy, usesClientCertificates = false } = this.#options;
+    const { remoteAddress } = socket as Socket;
     const isForwarded = FORWARDING_HEADERS.some((name) => name in request.headers);
-    const isInside = isInsideMachine((socket as Socket).remoteAddress, request.headers.host, isForwarded);
+    const isInside = isInsideMachine(remoteAddress, request.headers.host, isForwarded);
     const isEncrypted = socket instanceof TLSSocket;
     const certificate = usesClientCertificates && isEncrypted ? certificateOf(socket) : undefined;
     const bearerToken = bearerTokenOf(request.headers.authorization);
     return {
       kind: "websocket",
-      isConfidential: isEncrypted || isBehindTlsProxy || isInside,
+      isConfidential: isEncrypted || isFromTlsProxy(isBehindTlsProxy, remoteAddress) || isInside,
       remoteAddress: this.#addressOf(request, socket),
       ...certificate,
       ...(bearerToken !== undefined && { bearerToken }),

@@ -5,7 +5,8 @@ import type { TlsProxySettings } from "../config.ts";
 import { UsageError } from "./exit-code.ts";
 
 export interface ProxyRules {
-  readonly isBehindTlsProxy?: true;
+  /** Does what comes from that address come from the proxy? */
+  readonly isBehindTlsProxy?: (remoteAddress: string | undefined) => boolean;
   /** The client's address as the proxy tells it; `undefined` where nobody who is trusted does. */
   readonly remoteAddressOf?: (request: Pick<HttpRequest, "headers" | "socket">) => string | undefined;
 }
@@ -20,7 +21,7 @@ export function proxyRules(settings: TlsProxySettings | undefined): ProxyRules {
   const proxies = networksOf(from);
   const header = addressHeader.toLowerCase();
   return {
-    isBehindTlsProxy: true,
+    isBehindTlsProxy: (remoteAddress) => isWithin(proxies, remoteAddress),
     remoteAddressOf: ({ headers, socket }) =>
       isWithin(proxies, socket.remoteAddress) ? lastAddress(headers[header]) : undefined,
   };
