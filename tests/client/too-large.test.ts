@@ -8,12 +8,13 @@ import {
   type Transport,
   WebSocketTransport,
 } from "@arcp/core";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type Harness, startHarness } from "../support/harness.ts";
 
 const maxFrameBytes = 16 * 1024;
 const LARGE = "x".repeat(2 * maxFrameBytes);
 const MIB = 1024 * 1024;
+const OPTIONS = { token: "alice", logger: silentLogger, reconnect: { initialDelayMs: 0, maxDelayMs: 1 } };
 
 const CARRIERS: readonly [string, (harness: Harness) => Promise<Transport>][] = [
   ["WebSocket", async (harness) => WebSocketTransport.connect(await harness.url(), { maxFrameBytes })],
@@ -34,34 +35,24 @@ const start = (): Harness =>
 describe.each(CARRIERS)("what a runtime sends over %s", (_carrier, connect) => {
   test("ends a client of wire 1.1 for good", async () => {
     await using harness = start();
-    let dials = 0;
-    const dial = (): Promise<Transport> => {
-      dials += 1;
-      return connect(harness);
-    };
-    const reconnect = { initialDelayMs: 0, maxDelayMs: 1 };
-    const client = await ARCPClient.connect(dial, { token: "alice", logger: silentLogger, reconnect });
+    const dial = vi.fn(() => connect(harness));
+    const client = await ARCPClient.connect(dial, OPTIONS);
     const ended = expect(client.closed).rejects.toThrow(FrameTooLargeError);
     const job = await client.submit({ agent: "large" });
     await expect(job.done).rejects.toThrow("1009");
     await ended;
     await expect(client.submit({ agent: "large" })).rejects.toThrow(FrameTooLargeError);
-    expect(dials).toBe(1);
+    expect(dial).toHaveBeenCalledOnce();
   });
 
   test("ends a client of wire 1.0 for good", async () => {
     await using harness = start();
-    let dials = 0;
-    const dial = (): Promise<Transport> => {
-      dials += 1;
-      return connect(harness);
-    };
-    const reconnect = { initialDelayMs: 0, maxDelayMs: 1 };
-    const client = await ARCPToolClient.open(dial, { token: "alice", logger: silentLogger, reconnect });
+    const dial = vi.fn(() => connect(harness));
+    const client = await ARCPToolClient.open(dial, OPTIONS);
     const ended = expect(client.closed).rejects.toThrow(FrameTooLargeError);
     await expect(client.invoke("large").done).rejects.toThrow("1009");
     await ended;
-    expect(dials).toBe(1);
+    expect(dial).toHaveBeenCalledOnce();
   });
 });
 

@@ -1,9 +1,9 @@
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pairMemoryTransports, StaticBearerVerifier } from "@arcp/core";
 import { sqliteStore } from "@arcp/runtime";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { covers } from "../support/covers.ts";
 import { startHarness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
@@ -200,13 +200,17 @@ describe("resume tokens", () => {
     ["can be withdrawn", { revalidateAfterMs: 60_000, isRevoked: () => Promise.resolve(false) }],
   ])("a token alone does not resume what was opened with credentials that %s", async (_name, terms) => {
     const bearer = new StaticBearerVerifier(new Map([["alice", { principal: "alice", ...terms }]]));
-    const store = join(mkdtempSync(join(tmpdir(), "arcp-")), "runtime.db");
+    const directory = mkdtempSync(join(tmpdir(), "arcp-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const store = join(directory, "runtime.db");
     const eventLog = sqliteStore({ path: store });
     const before = startHarness({ agents: AGENTS, server: { bearer, eventLog } });
     const alice = await cutSession(before);
     await before[Symbol.asyncDispose]();
     await eventLog.close();
-    await using harness = startHarness({ agents: AGENTS, server: { bearer, eventLog: sqliteStore({ path: store }) } });
+    const reopened = sqliteStore({ path: store });
+    onTestFinished(() => reopened.close());
+    await using harness = startHarness({ agents: AGENTS, server: { bearer, eventLog: reopened } });
     const claim = { session_id: alice.sessionId, resume_token: alice.resumeToken, last_event_seq: 0 };
     const thief = await harness.raw();
     thief.sendText(envelope("session.resume", claim));

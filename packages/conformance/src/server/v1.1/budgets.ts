@@ -1,7 +1,7 @@
-/** §9.6 and §9.7: budgets and models. */
+/** §9.6: budgets. */
 import { is } from "../../matcher.ts";
 import { v11 } from "./case.ts";
-import { aCall, decides, spent, usd } from "./operations.ts";
+import { aCall, spent, usd } from "./operations.ts";
 
 export const budgetCases = [
   v11("budgets/grammar", "a budget is a currency and an amount", ["9.6-01"], ["echo"], async (context) => {
@@ -157,34 +157,4 @@ export const budgetCases = [
       is([{ performed: true, code: null }]),
     );
   }),
-];
-
-export const modelCases = [
-  v11(
-    "models/globs",
-    "models are matched by the lease's patterns",
-    ["9.7-01", "9.7-02"],
-    ["operate"],
-    async (context) => {
-      const peer = await context.session();
-      await decides(
-        context,
-        peer,
-        "V11-9.7-01",
-        { "model.use": ["tier-fast/*"] },
-        "model.use",
-        ["tier-fast/a"],
-        ["tier-slow/a", "tier-fast"],
-      );
-      await decides(
-        context,
-        peer,
-        "V11-9.7-02",
-        { "model.use": ["vendor/gpt-9.5:latest"] },
-        "model.use",
-        ["vendor/gpt-9.5:latest"],
-        ["vendor/gpt-9x5:latest"],
-      );
-    },
-  ),
 ];

@@ -31,6 +31,13 @@ async function endings(
   );
 }
 
+/** What every error says (§12). */
+const AN_ERROR = {
+  code: someText,
+  message: such("a string", (value) => typeof value === "string"),
+  retryable: aBoolean,
+};
+
 export const lifecycleCases = [
   v11(
     "lifecycle/ends",
@@ -55,26 +62,12 @@ export const lifecycleCases = [
           judge.expect("V11-7.3-04", "final_status of job.result", end.payload?.final_status, is("success"));
         else {
           judge.expect("V11-7.3-05", "final_status of job.error", end.payload?.final_status, is(status));
-          judge.expect(
-            "V11-7.3-05",
-            "job.error.payload",
-            end.payload,
-            shape({
-              code: someText,
-              message: such("a string", (value) => typeof value === "string"),
-              retryable: aBoolean,
-            }),
-          );
+          judge.expect("V11-7.3-05", "job.error.payload", end.payload, shape(AN_ERROR));
           judge.expect(
             "V11-12-01",
             "job.error.payload",
             end.payload,
-            shape({
-              code: someText,
-              message: such("a string", (value) => typeof value === "string"),
-              retryable: aBoolean,
-              details: perhaps(shape({})),
-            }),
+            shape({ ...AN_ERROR, details: perhaps(shape({})) }),
           );
         }
         if (status === "timed_out")

@@ -102,18 +102,19 @@ export const leaseCases = [
     ["operate"],
     async (context) => {
       const peer = await context.session();
-      const decide = (
-        requirement: string,
-        capability: string,
-        pattern: string,
-        allowed: readonly string[],
-        denied: readonly string[],
-      ) => decides(context, peer, requirement, { [capability]: [pattern] }, capability, allowed, denied);
-      await decide("V11-9.2-03", "fs.read", "/a/*", ["/a/x"], ["/a/x/y", "/b/x"]);
-      await decide("V11-9.2-04", "fs.read", "/a/**", ["/a/x", "/a/x/y"], ["/ab", "/b"]);
-      await decide("V11-9.2-04", "fs.read", "/a/**/z", ["/a/z", "/a/b/c/z"], ["/a/b/c"]);
-      await decide("V11-9.2-05", "tool.call", "search", ["search"], ["research", "search2"]);
-      await decide("V11-9.2-06", "fs.read", "/a.b/(c)+", ["/a.b/(c)+"], ["/axb/(c)+", "/a.b/c", "/a.b/cc"]);
+      await decides(context, peer, "V11-9.2-03", "fs.read", "/a/*", ["/a/x"], ["/a/x/y", "/b/x"]);
+      await decides(context, peer, "V11-9.2-04", "fs.read", "/a/**", ["/a/x", "/a/x/y"], ["/ab", "/b"]);
+      await decides(context, peer, "V11-9.2-04", "fs.read", "/a/**/z", ["/a/z", "/a/b/c/z"], ["/a/b/c"]);
+      await decides(context, peer, "V11-9.2-05", "tool.call", "search", ["search"], ["research", "search2"]);
+      await decides(
+        context,
+        peer,
+        "V11-9.2-06",
+        "fs.read",
+        "/a.b/(c)+",
+        ["/a.b/(c)+"],
+        ["/axb/(c)+", "/a.b/c", "/a.b/cc"],
+      );
     },
   ),
   v11(
@@ -127,8 +128,8 @@ export const leaseCases = [
         context,
         peer,
         "V11-14-03",
-        { "fs.read": ["/site/**"] },
         "fs.read",
+        "/site/**",
         ["/site/./a"],
         ["/site/../etc/passwd", "/site/a/../../etc/passwd"],
       );
@@ -136,8 +137,8 @@ export const leaseCases = [
         context,
         peer,
         "V11-14-03",
-        { "net.fetch": ["https://api.example.com/v1/**"] },
         "net.fetch",
+        "https://api.example.com/v1/**",
         ["https://api.example.com/v1/x"],
         [
           "https://api.example.com/v1/../admin",

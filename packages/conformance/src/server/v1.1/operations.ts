@@ -29,16 +29,17 @@ export async function tried(
   return result?.outcomes ?? [];
 }
 
-/** `allowed` are performed, `denied` are refused with PERMISSION_DENIED (or as no target at all). */
+/** Under a lease of that pattern `allowed` are performed, `denied` are refused with PERMISSION_DENIED (or as no target at all). */
 export async function decides(
   context: ServerContext,
   peer: Peer,
   requirement: string,
-  lease: Readonly<Record<string, readonly string[]>>,
   capability: string,
+  pattern: string,
   allowed: readonly string[],
   denied: readonly string[],
 ): Promise<void> {
+  const lease = { [capability]: [pattern] };
   const outcomes = await tried(
     context,
     peer,
